@@ -1,0 +1,93 @@
+"""Pictures that are there twice: in training and test, or under two labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import NamedTuple
+
+import numpy as np
+
+from rftkit.core import Example
+
+SIDE = 16  # a fingerprint is SIDE × SIDE comparisons of neighbours: 256 bits
+NEAR_BITS = 14  # at most so many differ between two versions of one picture
+FLAT_BITS = 24  # fewer bits set, or cleared: too little texture to compare by
+CHUNK = 256  # pictures compared with all others at once
+
+
+@dataclass(frozen=True)
+class Print:
+    """What is kept of a picture that was opened once.
+
+    digest: of its pixels. bits: its dHash, (4,) uint64, None for a picture without texture.
+    note: what opening it said, such as an animation; "" if nothing.
+    """
+
+    example: Example = field(repr=False)
+    size: tuple[int, int]
+    digest: str
+    bits: np.ndarray | None = field(repr=False, compare=False)
+    note: str = ""
+
+
+class Pair(NamedTuple):
+    """Two examples that show the same; `exact` if to the pixel."""
+
+    first: Example
+    second: Example
+    exact: bool
+
+
+def fingerprint(example: Example) -> Print:
+    """The print of an example's picture. Raises DataError if it cannot be opened."""
+    import imagehash
+
+    picture = example.picture.open()
+    digest = sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
+    bits = imagehash.dhash(picture, hash_size=SIDE).hash
+    flat = not FLAT_BITS <= int(bits.sum()) <= bits.size - FLAT_BITS
+    words = None if flat else np.packbits(bits).view(np.uint64)
+    return Print(example, picture.size, digest, words, str(picture.info.get("note", "")))
+
+
+def overlap(first: Sequence[Print], second: Sequence[Print]) -> tuple[Pair, ...]:
+    """The pairs, one from each list, that show the same picture, exact ones first."""
+    by_digest: dict[str, list[Print]] = {}
+    for mark in second:
+        by_digest.setdefault(mark.digest, []).append(mark)
+    exact = [
+        Pair(mark.example, twin.example, True)
+        for mark in first
+        for twin in by_digest.get(mark.digest, ())
+    ]
+    near = [
+        Pair(mark.example, twin.example, False)
+        for mark, twin in _near(first, second)
+        if mark.digest != twin.digest
+    ]
+    return (*exact, *near)
+
+
+def two_labels(prints: Iterable[Print]) -> tuple[Pair, ...]:
+    """The pairs that are the same to the pixel but labelled differently."""
+    seen: dict[str, Print] = {}
+    return tuple(
+        Pair(before.example, mark.example, True)
+        for mark in prints
+        if (before := seen.setdefault(mark.digest, mark)).example.gold != mark.example.gold
+    )
+
+
+def _near(first: Sequence[Print], second: Sequence[Print]) -> Iterator[tuple[Print, Print]]:
+    left = [mark for mark in first if mark.bits is not None]
+    right = [mark for mark in second if mark.bits is not None]
+    if not left or not right:
+        return
+    others = np.stack([mark.bits for mark in right if mark.bits is not None])
+    for start in range(0, len(left), CHUNK):
+        rows = np.stack([m.bits for m in left[start : start + CHUNK] if m.bits is not None])
+        differ = np.bitwise_count(rows[:, None] ^ others[None]).sum(axis=-1, dtype=np.int64)
+        for row, column in np.argwhere(differ <= NEAR_BITS):
+            yield left[start + int(row)], right[int(column)]

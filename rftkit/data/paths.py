@@ -1,0 +1,73 @@
+"""Places in the user's files: what may be read, what it is called, and what a wrong name meant."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from rftkit.data.images import FilePicture
+from rftkit.errors import DataError
+
+Note = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """Takes a note and says nothing."""
+
+
+def picture_in(root: Path, value: object, place: str) -> FilePicture:
+    """The picture that a table names, by its path relative to `root`.
+
+    Raises DataError for URLs, absolute paths, paths or links that leave `root`, missing files.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(f"{place}: no picture named; every row needs a path in its image column")
+    if "://" in value or value.startswith("data:"):
+        raise DataError(f"{place}: {value[:80]!r} is a URL; download it and name the file")
+    if Path(value).is_absolute() or PureWindowsPath(value).drive:
+        raise DataError(f"{place}: {value!r} is absolute; name it relative to {root}/")
+    name = os.path.normpath(value)
+    if Path(name).parts[:1] == ("..",):
+        raise DataError(f"{place}: {value!r} leaves {root}/; move the picture below that folder")
+    check_name(name, place)
+    path = root / name
+    stay_inside(path, root, place)
+    if not _is_file(path):
+        raise DataError(f"{place}: no file {name!r} below {root}/; check the path")
+    return FilePicture(path, PurePosixPath(name).as_posix())
+
+
+def stay_inside(path: Path, root: Path, place: str) -> None:
+    """Raises DataError if `path` is, or goes through, a link that leaves `root`."""
+    inside = os.path.realpath(root)
+    if os.path.commonpath([inside, os.path.realpath(path)]) != inside:
+        raise DataError(f"{place}: {path} is a link that leaves {root}/; copy the files instead")
+
+
+def check_name(name: str, place: str) -> None:
+    """Raises DataError if a file name holds control characters or is not UTF-8."""
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+        raise DataError(f"{place}: file name {name!a} holds unreadable characters; rename it")
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """The end of an error: the likeliest name, or all of them."""
+    names = [str(name) for name in known]
+    close = get_close_matches(wrong, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
+
+
+def missing_column(role: str, column: str, known: Iterable[str]) -> str:
+    """The end of an error about a column that is not there."""
+    hint = did_you_mean(column, known)
+    return f"no column {column!r}; {hint} Set data.columns.{role} in the recipe"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for the file system
+        return False

@@ -1,0 +1,39 @@
+"""A held-out share for data without splits. Its seed is fixed: every run has the same test set."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from rftkit.errors import DataError
+from rftkit.recipe import Data
+
+HELD_OUT = 5  # one picture in five is tested on
+SEED = 0  # not the recipe's: runs with different seeds are measured on the same pictures
+NOTE = f"no split is given: one picture in {HELD_OUT} of each class is held out (fixed seed {SEED})"
+
+
+def held_out(names: Mapping[str, Sequence[str]], place: str) -> frozenset[str]:
+    """The pictures to test on: a fifth of each class, at least one. names: class -> pictures.
+
+    Depends on the names only, not on their order. Raises DataError for a class of one picture.
+    """
+    chosen: set[str] = set()
+    for label, pictures in names.items():
+        order = sorted(set(pictures))
+        if len(order) < 2:
+            raise DataError(
+                f"{place}: class {label!r} has one picture; to split it into train and test it "
+                "needs two, add one or make the split yourself"
+            )
+        random.Random(f"{SEED}:{label}").shuffle(order)
+        chosen.update(order[: max(1, round(len(order) / HELD_OUT))])
+    return frozenset(chosen)
+
+
+def is_test(data: Data, split: str, place: str) -> bool:
+    """Whether `split` is the held-out one, where only the recipe's two can be made."""
+    if split not in data.splits:
+        there = " and ".join(data.splits)
+        raise DataError(f"{place}: no split {split!r}; it is divided into {there}")
+    return split == data.splits[1]

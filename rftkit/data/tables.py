@@ -1,0 +1,158 @@
+"""Tables that name pictures: CSV with a header, and JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from rftkit.core import Row
+from rftkit.data import splits
+from rftkit.data.paths import Note, missing_column, picture_in, silent
+from rftkit.errors import DataError
+from rftkit.recipe import Data
+
+
+class Record(NamedTuple):
+    """One line of a table. `place` is what an error calls it (`pets.csv:17`)."""
+
+    place: str
+    values: Mapping[str, object]
+
+
+Reader = Callable[[Path], Iterator[Record]]
+
+
+def csv_rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
+    """The rows of a CSV file (comma, header, UTF-8), or of `<split>.csv` in a folder."""
+    return _rows(data, split, note, read_csv)
+
+
+def jsonl_rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
+    """The rows of a file of JSON objects, one a line, or of `<split>.jsonl` in a folder."""
+    return _rows(data, split, note, read_jsonl)
+
+
+def read_csv(path: Path) -> Iterator[Record]:
+    """The records of a CSV file. Raises DataError, with the line, for a row that does not fit."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = csv.reader(file, strict=True)
+        try:
+            header = _header(next(lines, []), path)
+            for cells in lines:
+                place = f"{path}:{lines.line_num}"
+                if not cells:
+                    continue
+                if len(cells) != len(header):
+                    raise DataError(
+                        f"{place}: {len(cells)} cells under {len(header)} column names; "
+                        "put quotes around a cell that holds a comma"
+                    )
+                yield Record(place, dict(zip(header, cells, strict=True)))
+        except csv.Error as error:
+            raise DataError(f"{path}:{lines.line_num}: not CSV ({error}); mend the line") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: not UTF-8; save the table as UTF-8") from error
+
+
+def read_jsonl(path: Path) -> Iterator[Record]:
+    """The records of a JSON lines file. Raises DataError, with the line, for what is no object."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            place = f"{path}:{number}"
+            text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if not text.strip():
+                continue
+            try:
+                values = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{place}: not JSON ({error}); mend the line") from error
+            if not isinstance(values, dict):
+                raise DataError(f'{place}: not a JSON object; write {{"image": …, "label": …}}')
+            yield Record(place, values)
+
+
+def _rows(data: Data, split: str, note: Note, read: Reader) -> Iterator[Row]:
+    path, divided = _table(data, split, ".csv" if read is read_csv else ".jsonl")
+    column = data.columns.get("image", "image")
+    records = _checked(path, data, read)
+    for record in records if divided else _of_split(path, data, split, note, read):
+        picture = picture_in(path.parent, record.values[column], record.place)
+        yield Row(record.place, picture, record.values)
+
+
+def _table(data: Data, split: str, suffix: str) -> tuple[Path, bool]:
+    """The table to read, and whether it holds this split alone."""
+    path = Path(data.path).expanduser()
+    if path.is_dir():
+        table = path / f"{split}{suffix}"
+        if not table.is_file():
+            there = ", ".join(sorted(p.name for p in path.glob(f"*{suffix}"))) or "none"
+            raise DataError(f"{path}/: no {table.name} ({suffix} files: {there}); name a table")
+        return table, True
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; set data.path to the table")
+    return path, False
+
+
+def _of_split(path: Path, data: Data, split: str, note: Note, read: Reader) -> Iterator[Record]:
+    """The records whose column `split` says so; without that column, of a seeded split."""
+    first = next(_checked(path, data, read))
+    if "split" in first.values:
+        return _marked(path, data, split, read)
+    note(f"{path}: {splits.NOTE}")
+    return _shared(path, data, split, read)
+
+
+def _marked(path: Path, data: Data, split: str, read: Reader) -> Iterator[Record]:
+    seen: set[str] = set()
+    for record in _checked(path, data, read):
+        value = str(record.values.get("split", "")).strip()
+        seen.add(value)
+        if value == split:
+            yield record
+    if split not in seen:
+        there = ", ".join(repr(value) for value in sorted(seen)[:10])
+        raise DataError(f"{path}: no row of split {split!r}; column 'split' holds {there}")
+
+
+def _shared(path: Path, data: Data, split: str, read: Reader) -> Iterator[Record]:
+    test = splits.is_test(data, split, str(path))
+    image, label = data.columns.get("image", "image"), data.columns.get("label", "label")
+    names: dict[str, list[str]] = {}
+    for record in _checked(path, data, read):
+        text = " ".join(str(record.values[label]).split())
+        names.setdefault(text, []).append(str(record.values[image]))
+    chosen = splits.held_out(names, str(path))
+    for record in _checked(path, data, read):
+        if (str(record.values[image]) in chosen) == test:
+            yield record
+
+
+def _checked(path: Path, data: Data, read: Reader) -> Iterator[Record]:
+    """The records, each with a picture column and a label. Raises DataError if there is none."""
+    records = read(path)
+    first = next(records, None)
+    if first is None:
+        raise DataError(f"{path}: no rows; add a line for each picture")
+    label = data.columns.get("label", "label")
+    for record in chain([first], records):
+        for role, column in (("image", data.columns.get("image", "image")), ("label", label)):
+            if column not in record.values:
+                raise DataError(f"{record.place}: {missing_column(role, column, record.values)}")
+        if (value := record.values[label]) is None or not str(value).strip():
+            raise DataError(f"{record.place}: no label in column {label!r}; every row needs one")
+        yield record
+
+
+def _header(cells: list[str], path: Path) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
+        raise DataError(f"{path}: one column only: {names[0]!r}; is the delimiter ','? Save it so")
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"{path}: two columns are called {name!r}; rename one")
+    return names

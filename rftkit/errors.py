@@ -1,0 +1,42 @@
+"""What can go wrong, sorted by who can mend it.
+
+A `UserError` is printed as one line (where: what, with the value; how to fix it) and ends the
+command with `exit_code`. Anything else that escapes is a bug and shows its traceback.
+"""
+
+
+class UserError(Exception):
+    """Something the user can fix; the message is the one line they see."""
+
+    exit_code = 1
+
+
+class RecipeError(UserError):
+    """A recipe, or an override of one, that cannot be run."""
+
+
+class DataError(UserError):
+    """A row, picture or file of the user's data that cannot be used."""
+
+
+class HubError(DataError):
+    """A data set that only the hub has, and the hub cannot be reached now."""
+
+
+class ModelError(UserError):
+    """A model, adapter or checkpoint that cannot be loaded."""
+
+
+class TrainingError(UserError):
+    """Training went wrong after it had started; the run folder is kept."""
+
+    exit_code = 3
+
+
+class Interrupted(Exception):  # noqa: N818  not an error: the user asked for it
+    """A signal stopped a run, which is saved; the message says how to go on."""
+
+    def __init__(self, number: int, message: str = "stopped") -> None:
+        super().__init__(message)
+        self.number = number
+        self.exit_code = 128 + number

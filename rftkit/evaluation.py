@@ -1,0 +1,184 @@
+"""One evaluation of a checkpoint: which examples, which sides, where its files go, its report."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from rftkit import runs
+from rftkit.checkpoints import sha256
+from rftkit.ckpt import Checkpoint, find
+from rftkit.core import Example, Style
+from rftkit.data import splits
+from rftkit.data.examples import Examples, gold_check, load_examples
+from rftkit.data.overlap import fingerprint, overlap
+from rftkit.errors import DataError
+from rftkit.evaluate import Plan, evaluate, header_of, same_evaluation
+from rftkit.evaluation_files import Evaluation, finish
+from rftkit.models import open_policy
+from rftkit.models.policy import Decoding, Policy
+from rftkit.recipe import BUDGETS, Recipe
+from rftkit.runs import Run
+from rftkit.samples import Header, Leaks, Provenance, Side
+from rftkit.summary import Summary
+from rftkit.tasks import by_name
+
+SOURCE_OF = {".csv": "csv", ".jsonl": "jsonl"}
+LEAKS_UP_TO = 5000  # pictures in all; above it the search for copies is left to `rftkit check`
+PAIRS_KEPT = 20
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asked of an evaluation; the recipe fills in the rest."""
+
+    split: str | None = None
+    data: Path | None = None
+    limit: int | None = None
+    style: Style | None = None
+    base: bool = True
+    command: str = ""
+
+
+def evaluate_checkpoint(place: Path, wish: Wish, console: Console) -> Evaluation:
+    """Evaluate what `--ckpt` names, with the recipe it was trained by."""
+    ckpt = find(place)
+    if ckpt.note:
+        console.print(ckpt.note, highlight=False, markup=False)
+    recipe = _with_data(ckpt.recipe, wish)
+    examples = _examples(recipe, ckpt, wish)
+    for note in examples.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    for example in examples.examples:
+        gold_check(by_name(recipe.task), example, wish.style or recipe.style)
+    policy = open_policy(recipe.model, ckpt.adapter)
+    shots = load_examples(ckpt.recipe, ckpt.recipe.data.splits[0]).examples
+    return run_evaluation(ckpt, recipe, examples, policy, wish, console, shots)
+
+
+def evaluate_run(
+    run: Run,
+    recipe: Recipe,
+    examples: Examples,
+    policy: Policy,
+    wish: Wish,
+    console: Console,
+    shots: Sequence[Example],
+) -> Evaluation:
+    """The evaluation that ends a training run, with the policy that was just trained."""
+    ckpt = Checkpoint(run.adapter, recipe, run.evaluations, run)
+    return run_evaluation(ckpt, recipe, examples, policy, wish, console, shots)
+
+
+def run_evaluation(
+    ckpt: Checkpoint,
+    recipe: Recipe,
+    examples: Examples,
+    policy: Policy,
+    wish: Wish,
+    console: Console,
+    shots: Sequence[Example],
+) -> Evaluation:
+    """Answer, score, write summary, confusion and report. Continues where it was cut off."""
+    style: Style = wish.style or recipe.style
+    decoding = Decoding(_budget(recipe, style), seed=recipe.seed)
+    header = Header(
+        task=recipe.task,
+        style=style,
+        rules=recipe.rules,
+        decode=recipe.eval.decode,
+        labels=examples.labels,
+        split=wish.split or recipe.data.splits[1],
+        expected=len(examples.examples),
+        provenance=Provenance(
+            adapter_sha256=sha256(ckpt.adapter / "adapter_model.safetensors"),
+            data=f"{recipe.data.source} {recipe.data.path}".strip(),
+            command=wish.command,
+            started=runs.now(),
+        ),
+        leaks=find_leaks(shots, examples.examples),
+    )
+    header = header_of(policy, examples.examples, style, header, decoding)
+    folder = _folder(ckpt, recipe, wish, header)
+    sides: tuple[Side, ...] = ("base", "tuned") if wish.base else ("tuned",)
+    plan = Plan(header, folder / "samples.jsonl", sides, recipe.eval.batch_size, decoding)
+    evaluate(policy, examples.examples, plan, console)
+    summary = finish(folder)
+    _report(ckpt, recipe, folder, summary, examples.examples)
+    return Evaluation(folder, summary)
+
+
+def find_leaks(shots: Sequence[Example], tests: Sequence[Example]) -> Leaks | None:
+    """Training pictures that are also tested on; None where there are too many to look at."""
+    if len(shots) + len(tests) > LEAKS_UP_TO:
+        return None
+    pairs = overlap([fingerprint(e) for e in shots], [fingerprint(e) for e in tests])
+    names = tuple((pair.first.id, pair.second.id) for pair in pairs[:PAIRS_KEPT])
+    exact = sum(pair.exact for pair in pairs)
+    return Leaks(exact=exact, near=len(pairs) - exact, pairs=names)
+
+
+def _with_data(recipe: Recipe, wish: Wish) -> Recipe:
+    """The recipe with `--data` in place of its own pictures."""
+    data = recipe.data
+    if wish.data is not None:
+        if not wish.data.exists():
+            raise DataError(f"--data {wish.data}: not found; name a folder, .csv or .jsonl")
+        source = SOURCE_OF.get(wish.data.suffix.lower(), "folder")
+        if wish.data.is_dir() and data.source in ("csv", "jsonl"):
+            source = data.source  # a folder that holds the table of each split
+        change = {"source": source, "path": str(wish.data), "coop_split": ""}
+        data = data.model_copy(update=change)
+    return recipe.model_copy(update={"data": data})
+
+
+def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish) -> Examples:
+    split = wish.split or recipe.data.splits[1]
+    limit = recipe.eval.limit if wish.limit is None else wish.limit
+    if wish.data is None:
+        return load_examples(recipe, split, limit=limit)
+    known = load_examples(ckpt.recipe, ckpt.recipe.data.splits[0]).labels
+    found = load_examples(recipe, split, limit=limit, labels=known)
+    if wish.split is None and any(splits.NOTE in note for note in found.notes):
+        # pictures that nobody divided: all of them are tested on
+        whole = recipe.model_copy(update={"data": recipe.data.model_copy(update={"shots": 0})})
+        other = load_examples(whole, recipe.data.splits[0], limit=limit, labels=known)
+        both = sorted((*found.examples, *other.examples), key=lambda example: example.id)
+        return replace(found, examples=tuple(both), notes=())
+    return found
+
+
+def _budget(recipe: Recipe, style: Style) -> int:
+    """New tokens an answer may take: the recipe's, or more if another style needs it."""
+    given = recipe.method.max_new_tokens
+    return given if style == recipe.style else max(given, BUDGETS.get(style, 256))
+
+
+def _folder(ckpt: Checkpoint, recipe: Recipe, wish: Wish, header: Header) -> Path:
+    """A folder for this evaluation: the one it began in, else one of its own."""
+    parts = [header.split, ckpt.name]
+    parts += [header.style] if header.style != recipe.style else []
+    parts += [f"first-{wish.limit}"] if wish.limit else []
+    parts += [wish.data.stem] if wish.data else []
+    name = "-".join(part for part in parts if part)
+    for number in range(1, 10_000):
+        folder = ckpt.home / (name if number == 1 else f"{name}-{number}")
+        if same_evaluation(folder / "samples.jsonl", header):
+            return folder
+    raise DataError(f"{ckpt.home}: 9999 evaluations named {name!r}; delete some")
+
+
+def _report(
+    ckpt: Checkpoint, recipe: Recipe, folder: Path, summary: Summary, examples: Sequence[Example]
+) -> None:
+    """The page of this evaluation; that of a run's own is the run's."""
+    from rftkit.report.run_page import write_run_report
+
+    page = folder / "report.html"
+    write_run_report(page, ckpt.run, recipe, folder, summary, examples)
+    if ckpt.run and folder == ckpt.run.evaluations / recipe.data.splits[1]:
+        shutil.copyfile(page, ckpt.run.report)

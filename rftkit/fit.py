@@ -1,0 +1,140 @@
+"""What SFT and GRPO share: trainer arguments, the check that they took effect, the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from transformers import PrinterCallback
+from transformers.utils import logging as transformers_logging
+
+from rftkit import checkpoints
+from rftkit.errors import ModelError, TrainingError
+from rftkit.models.policy import Policy
+from rftkit.recipe import Recipe
+from rftkit.runs import Run, write_atomically
+from rftkit.watch import Keeper, Metrics, Stopper
+
+STAGING = ".staging"  # inside the checkpoints folder: what is being written, never resumed from
+WHOLE_BATCH_BELOW = 50_000_000  # parameters; larger models take one group at a time
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is about to train: everything but the trainer."""
+
+    recipe: Recipe
+    policy: Policy
+    run: Run
+    console: Console
+    resume: Path | None = None
+
+
+def common_arguments(job: Job, rows: int, unit: int) -> dict[str, Any]:
+    """Trainer arguments for `rows` sequences a step, split into micro-batches of `unit` rows.
+
+    Every value that decides the result is set, because libraries change their defaults.
+    """
+    recipe, method = job.recipe, job.recipe.method
+    small = job.policy.model.num_parameters() < WHOLE_BATCH_BELOW
+    micro = rows if small else unit
+    dtype = job.policy.facts()["dtype"]
+    return {
+        "output_dir": str(job.run.checkpoints / STAGING),
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": rows // micro,
+        "max_steps": method.steps,
+        "learning_rate": method.learning_rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": 0,
+        "optim": "adamw_torch",
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+        "gradient_checkpointing": not small,
+        "bf16": dtype == "bfloat16",
+        "fp16": dtype == "float16",
+        "seed": recipe.seed,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps",
+        "save_steps": recipe.run.save_every,
+        "report_to": [] if recipe.run.report_to == "none" else [recipe.run.report_to],
+        "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "remove_unused_columns": False,
+        "shuffle_dataset": False,
+        "use_cpu": not torch.cuda.is_available(),
+    }
+
+
+def verify(trainer: Any, wanted: Mapping[str, object], run: Run) -> None:
+    """Compare what the trainer will do with what was asked, and write both to the run.
+
+    Raises ModelError if a library has silently changed a setting.
+    """
+    effective = {name: getattr(trainer.args, name) for name in wanted}
+    shown = {name: str(value) for name, value in effective.items()}
+    write_atomically(run.effective, _json(shown))
+    for name, value in wanted.items():
+        if _plain(effective[name]) != _plain(value):
+            raise ModelError(
+                f"{name}: the recipe asks for {value!r}, but a library changed it to "
+                f"{effective[name]!r}; pin the versions in constraints.txt"
+            )
+
+
+def fit(trainer: Any, job: Job) -> None:
+    """Train to the last step, or until the user stops it. The policy then holds the adapter.
+
+    Raises TrainingError if memory runs out or a number is not finite; Interrupted on a signal.
+    """
+    transformers_logging.set_verbosity_error()
+    stopper = Stopper()
+    metrics = Metrics(job.run, job.console, job.recipe.run.save_every)
+    trainer.remove_callback(PrinterCallback)
+    for callback in (metrics, stopper, Keeper(job.run)):
+        trainer.add_callback(callback)
+    job.policy.model = trainer.model
+    try:
+        with stopper.listening(job.console):
+            trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(_out_of_memory(job.recipe, error)) from None
+    finally:
+        metrics.close()
+
+
+def newest_checkpoint(run: Run, console: Console) -> Path | None:
+    """The newest checkpoint that is whole; damaged ones are named and passed over."""
+    for path in checkpoints.in_order(run.checkpoints):
+        harm = checkpoints.damage(path)
+        if harm is None:
+            return path
+        console.print(f"[yellow]{path.name}[/] is damaged ({harm}); an earlier one is used")
+    return None
+
+
+def _out_of_memory(recipe: Recipe, error: Exception) -> str:
+    first = str(error).splitlines()[0][:120]
+    halved = max(2, recipe.method.group_size // 2)
+    return (
+        f"the GPU ran out of memory ({first}); in this order: model.max_pixels="
+        f"{recipe.model.max_pixels // 2}, method.group_size={halved}, method.max_new_tokens="
+        f"{max(8, recipe.method.max_new_tokens // 2)}; then continue in a new run"
+    )
+
+
+def _plain(value: object) -> object:
+    """Enums as their values, so that they compare with what the recipe says."""
+    value = getattr(value, "value", value)
+    return [value] if isinstance(value, str) else value
+
+
+def _json(value: object) -> str:
+    import json
+
+    return json.dumps(value, indent=2) + "\n"

@@ -1,0 +1,77 @@
+"""GRPO: a recipe and examples in, TRL's trainer, configured and never copied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rftkit.core import Example
+from rftkit.fit import Job, common_arguments, fit, verify
+from rftkit.models import loading
+from rftkit.schedule import lazy_dataset, schedule
+from rftkit.scorer import Scorer
+from rftkit.tasks import by_name
+
+
+def train(job: Job, examples: Sequence[Example]) -> None:
+    """Train the policy's adapter by GRPO on the examples."""
+    from trl import GRPOTrainer  # after the backend: Unsloth patches TRL as it is imported
+
+    recipe, policy = job.recipe, job.policy
+    scorer = Scorer(recipe, examples, policy.stop_ids(), job.run, job.console)
+    wanted = settings(job, list(scorer.weights.values()))
+    trainer = GRPOTrainer(
+        model=policy.model,
+        reward_funcs=scorer.functions(),
+        args=_config(wanted),
+        train_dataset=_dataset(job, examples),
+        processing_class=policy.processor,
+        peft_config=loading.lora(recipe.model),  # given here, KL is measured with it switched off
+    )
+    verify(trainer, wanted, job.run)
+    fit(trainer, job)
+
+
+def settings(job: Job, weights: Sequence[float]) -> dict[str, Any]:
+    """Every setting of TRL's GRPO that decides the result, by TRL's name."""
+    method, update = job.recipe.method, job.recipe.method.update
+    rows = method.batch_size * method.group_size
+    common = common_arguments(job, rows, method.group_size)
+    return common | {
+        "num_generations": method.group_size,
+        "steps_per_generation": common["gradient_accumulation_steps"],
+        "num_iterations": 1,
+        "max_completion_length": method.max_new_tokens,
+        "temperature": method.temperature,
+        "top_p": 1.0,
+        "top_k": 0,
+        "repetition_penalty": 1.0,
+        "generation_kwargs": {"suppress_tokens": job.policy.banned_ids()},
+        "beta": method.kl,
+        "loss_type": method.loss,
+        "epsilon": update.clip[0],
+        "epsilon_high": update.clip[1],
+        "importance_sampling_level": update.importance,
+        "scale_rewards": update.scale_rewards,
+        "mask_truncated_completions": update.mask_truncated,
+        "multi_objective_aggregation": update.aggregation,
+        "reward_weights": list(weights),
+        "disable_dropout": True,
+        "log_completions": False,
+    }
+
+
+def _config(wanted: dict[str, Any]) -> Any:
+    from trl import GRPOConfig
+
+    return GRPOConfig(**wanted)
+
+
+def _dataset(job: Job, examples: Sequence[Example]) -> Any:
+    recipe, task = job.recipe, by_name(job.recipe.task)
+    order = schedule(len(examples), recipe.method.steps * recipe.method.batch_size, recipe.seed)
+
+    def columns(example: Example) -> dict[str, Any]:
+        return {"prompt": [{"role": "user", "content": task.prompt(example, recipe.style)}]}
+
+    return lazy_dataset(examples, order, columns)

@@ -1,0 +1,131 @@
+"""Class names: how two spellings of one label are recognised, and how an answer meets a list."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+
+OUTER = "".join(chr(c) for c in range(33, 127) if not chr(c).isalnum()) + "“”‘’«»。、…"
+MAX_CHARS = 1_000  # a longer answer names no label
+
+SEPARATORS = ",;/|<>\n"
+HEDGES = frozenset({"and", "or", "nor", "not", "no", "never", "either", "neither", "versus"})
+MAX_WORDS_BESIDE = 6  # "This is a <label> passenger jet", but not a recital of the class list
+
+
+@lru_cache(maxsize=16384)
+def normalise(label: str) -> str:
+    """The spelling by which labels are compared.
+
+    NFKC, casefold, runs of `_`, `-` and white space folded to one space, outer punctuation dropped.
+    """
+    text = _folded_case(label)
+    return re.sub(r"[_\-\s]+", " ", text).strip(OUTER + " ")
+
+
+def match(
+    answer: str, labels: Sequence[str], aliases: Mapping[str, str] | None = None
+) -> str | None:
+    """The one label that `answer` names exactly, as the list spells it; None if there is none.
+
+    aliases: other spelling -> label. A substring never counts: `primrose` is not `rose`.
+    """
+    wanted = normalise(answer) if len(answer) <= MAX_CHARS else ""
+    if not wanted:
+        return None
+    found = _index(tuple(labels)).get(wanted)
+    if found is None and aliases:
+        target = _folded(tuple(aliases.items())).get(wanted)
+        found = _index(tuple(labels)).get(normalise(target)) if target else None
+    return found
+
+
+def match_open(
+    answer: str, labels: Sequence[str], aliases: Mapping[str, str] | None = None
+) -> str | None:
+    """The one label that an answer given without a list names; None if there is none.
+
+    Named exactly, as in `match`, or as whole words of one short plain phrase that names no other:
+    `Boeing 737-300 passenger jet` names `737-300`; `737`, `737-300ER` and `737-300 or A320` do not.
+    """
+    exact = match(answer, labels, aliases)
+    if exact is not None or len(answer) > MAX_CHARS:
+        return exact
+    named = _mentions(_words(answer), labels)
+    return named[0] if len(named) == 1 and _is_plain(answer.strip(), named[0]) else None
+
+
+def several(answer: str, labels: Iterable[str]) -> bool:
+    """Whether `answer` names two or more labels, as a hedged reply does."""
+    return len({*_mentions(_words(answer[:MAX_CHARS]), tuple(labels))}) > 1
+
+
+def collisions(labels: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of different labels that no answer could tell apart."""
+    seen: dict[str, str] = {}
+    return [
+        (seen[key], label)
+        for label in labels
+        if seen.setdefault(key := normalise(label), label) != label
+    ]
+
+
+def _mentions(words: tuple[str, ...], labels: Sequence[str]) -> list[str]:
+    """The labels whose words stand in `words`, first to last; the longest where two overlap."""
+    known = _by_first_word(tuple(labels))
+    named: list[str] = []
+    place = 0
+    while place < len(words):
+        for key, label in known.get(words[place], ()):
+            if words[place : place + len(key)] == key:
+                named.append(label)  # so that 'rose' inside 'rose hip' is not counted
+                place += len(key) - 1
+                break
+        place += 1
+    return named
+
+
+def _is_plain(answer: str, label: str) -> bool:
+    """Whether the answer adds only a few words to the label: no list, tag, choice or denial."""
+    bare = answer.strip(OUTER + " ")
+    if any(bare.count(mark) > label.count(mark) for mark in SEPARATORS):
+        return False
+    words, inner = _words(answer), _words(label)
+    beside = len(words) - len(inner)
+    hedged = any(words.count(word) > inner.count(word) for word in HEDGES)
+    return beside <= MAX_WORDS_BESIDE and not hedged
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Words, normalised one by one; a hyphen joins, so `737-300` is one word."""
+    parts = _folded_case(text).replace("_", " ").split()
+    return tuple(word for part in parts if (word := part.strip(OUTER)))
+
+
+def _folded_case(text: str) -> str:
+    # piece by piece: NFKC is quadratic on a run of combining marks
+    pieces = (text[i : i + MAX_CHARS] for i in range(0, len(text), MAX_CHARS))
+    return "".join(unicodedata.normalize("NFKC", piece) for piece in pieces).casefold()
+
+
+@lru_cache(maxsize=256)
+def _index(labels: tuple[str, ...]) -> dict[str, str]:
+    return {normalise(label): label for label in reversed(labels)}
+
+
+@lru_cache(maxsize=64)
+def _by_first_word(labels: tuple[str, ...]) -> dict[str, list[tuple[tuple[str, ...], str]]]:
+    known: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    for label in labels:
+        if words := _words(label):
+            known.setdefault(words[0], []).append((words, label))
+    for named in known.values():
+        named.sort(key=lambda entry: len(entry[0]), reverse=True)
+    return known
+
+
+@lru_cache(maxsize=64)
+def _folded(aliases: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    return {normalise(other): label for other, label in aliases}

@@ -1,0 +1,156 @@
+"""Weights from a hub id, a local folder or the built-in tiny model, on whatever device is there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
+from transformers.utils import logging as transformers_logging
+
+from rftkit.errors import ModelError
+from rftkit.models.processor import load_processor
+from rftkit.recipe import Model
+
+HASHED_UP_TO = 2**28  # bytes of a weights file
+TINY = ("tiny", "tiny-hangar")
+VISION = r".*(visual|vision|connector|merger).*"  # module names of vision towers and projectors
+
+
+class Source(NamedTuple):
+    """Where weights come from: a folder or a hub id, and a revision if one is pinned."""
+
+    name: str
+    revision: str | None
+
+
+def resolve(name: str) -> Source:
+    """The source that a recipe's `model.name` means; builds the tiny model if it is that.
+
+    Raises ModelError for a folder that holds no model.
+    """
+    if name in TINY:
+        from rftkit.models.tiny import ensure_tiny
+
+        return Source(str(ensure_tiny(name)), None)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"model.name: {name}: no config.json there; name a model folder")
+        return Source(str(folder), None)
+    if name.startswith((".", "/", "~")):
+        raise ModelError(f"model.name: {name}: no such folder")
+    identity, _, revision = name.partition("@")
+    return Source(identity, revision or None)
+
+
+def dtype_here() -> torch.dtype:
+    """The number format this machine trains in: bf16 from Ampere on, fp16 before, fp32 on CPU."""
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
+
+
+def load_model(source: Source, settings: Model) -> Any:
+    """The bare model, on this machine's device, NF4 if the recipe asks for it.
+
+    Raises ModelError if it cannot be found or has another architecture.
+    """
+    transformers_logging.disable_progress_bar()
+    options: dict[str, Any] = {"dtype": dtype_here(), "revision": source.revision}
+    if settings.load_in_4bit:
+        options["quantization_config"] = nf4()
+    if torch.cuda.is_available():
+        options["device_map"] = {"": 0}
+    try:
+        return AutoModelForImageTextToText.from_pretrained(source.name, **options)
+    except (OSError, ValueError) as error:
+        raise ModelError(_not_loaded(source, error)) from None
+
+
+def load_processor_of(source: Source, settings: Model) -> Any:
+    """The processor of that model, with the recipe's image budget."""
+    try:
+        return load_processor(source.name, settings.max_pixels, source.revision)
+    except (OSError, ValueError) as error:
+        raise ModelError(_not_loaded(source, error)) from None
+
+
+def nf4() -> BitsAndBytesConfig:
+    """4-bit NormalFloat with double quantisation; the vision tower and the head stay as they are.
+
+    transformers matches the names to skip as prefixes of the full module path.
+    """
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype_here(),
+        llm_int8_skip_modules=["model.visual", "model.vision_model", "lm_head"],
+    )
+
+
+def lora(settings: Model) -> Any:
+    """The adapter's configuration: every linear layer of the language model, vision if asked."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=2 * settings.lora_rank,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        exclude_modules=None if settings.lora_vision else VISION,
+        task_type="CAUSAL_LM",
+    )
+
+
+def check_adapter(folder: Path) -> None:
+    """Raises ModelError if a folder holds no adapter that can be loaded safely."""
+    if not (folder / "adapter_config.json").is_file():
+        raise ModelError(f"{folder}: no adapter_config.json; name a run or an adapter folder")
+    weights = folder / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise ModelError(f"{folder}: no adapter_model.safetensors; pickled weights are not read")
+    try:
+        json.loads((folder / "adapter_config.json").read_text("utf-8"))
+        _check_finite(weights)
+    except ValueError as error:
+        raise ModelError(f"{folder}: damaged adapter ({error}); train again") from None
+
+
+def fingerprint(source: Source) -> str:
+    """A hash of local weights: of their bytes, or of sizes and times where they are large.
+
+    A model from the hub is known by its name and revision.
+    """
+    digest = hashlib.sha256(f"{source.name} {source.revision}".encode())
+    folder = Path(source.name)
+    for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else []:
+        stat = path.stat()
+        large = stat.st_size > HASHED_UP_TO
+        what = f"{stat.st_size} {stat.st_mtime_ns}".encode() if large else path.read_bytes()
+        digest.update(path.name.encode() + what)
+    return digest.hexdigest()
+
+
+def _check_finite(weights: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, "pt") as file:
+            for name in file.keys():  # noqa: SIM118  not a dict
+                if not torch.isfinite(file.get_tensor(name)).all():
+                    raise ValueError(f"{name} holds numbers that are not finite")
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+
+
+def _not_loaded(source: Source, error: Exception) -> str:
+    first = str(error).strip().splitlines()[0][:160]
+    return (
+        f"model.name: {source.name}: cannot be loaded ({first}); check the id and the network, "
+        "or name a local folder"
+    )

@@ -1,0 +1,73 @@
+"""What the rest of rftkit asks of a model, whatever backend holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from rftkit.core import Completion, Picture
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One picture and the text beside it; `prefill` is already written of the reply."""
+
+    picture: Picture
+    text: str
+    prefill: str = ""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How completions are drawn: temperature 0 is greedy."""
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
+
+
+class Generation(NamedTuple):
+    """The completions of a batch, and how long the whole batch and its first token took."""
+
+    completions: list[Completion]
+    seconds: float
+    first_token_seconds: float
+
+
+class Policy(Protocol):
+    """A model with an adapter on it. Base and tuned share one copy of the weights."""
+
+    model: Any  # a PeftModel, or before training the bare model
+    processor: Any
+
+    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> Generation:
+        """One completion per prompt, all in one batch."""
+
+    def score(
+        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """Log-probability, in nats, of each answer followed by the end of the turn."""
+
+    def count_tokens(self, text: str) -> int:
+        """Length of a text in this model's tokens."""
+
+    def base(self) -> AbstractContextManager[None]:
+        """Within it the adapter is off: the model answers as it was before training."""
+
+    def save(self, folder: Path) -> None:
+        """Write the adapter as plain PEFT."""
+
+    def stop_ids(self) -> list[int]:
+        """Tokens that end a completion."""
+
+    def banned_ids(self) -> list[int]:
+        """Tokens that must not be sampled."""
+
+    def fingerprint(self) -> str:
+        """A hash by which a resumed run knows its base weights again."""
+
+    def facts(self) -> dict[str, object]:
+        """Model, revision, dtype, quantisation, device: what a report must name."""

@@ -1,0 +1,116 @@
+"""Builds a tiny model's folder: configuration, tokenizer, image processor, pretrained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig
+from transformers import Qwen2_5_VLForConditionalGeneration as Qwen
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.utils import logging as transformers_logging
+
+from rftkit.models.processor import StillQwen25VLProcessor
+from rftkit.models.tiny_lessons import SKILLS, Skill, SkillName, corpus
+from rftkit.models.tiny_pretrain import MERGE, PATCH, PLAN, SIDE, Plan, Progress, pretrain
+from rftkit.models.tiny_tokenizer import END, PAD, SPECIALS, token_ids, train_tokenizer
+
+WIDTH, LAYERS, HEADS, KEY_HEADS = 128, 3, 4, 2
+VOCABULARY = 800
+
+
+def build_tiny(folder: Path, skill: SkillName, progress: Progress, plan: Plan = PLAN) -> None:
+    """Writes a pretrained Qwen2.5-VL of about 1.5 million parameters to `folder`.
+
+    `progress` gets the steps done and the steps in all. The same plan gives the same weights on
+    the same machine.
+    """
+    with torch.random.fork_rng(devices=[]):  # the caller's own draws stay what they were
+        torch.manual_seed(plan.seed)
+        _build(folder, SKILLS[skill], progress, plan)
+
+
+def _build(folder: Path, known: Skill, progress: Progress, plan: Plan) -> None:
+    tokenizer = train_tokenizer(corpus(known, np.random.default_rng(plan.seed)), VOCABULARY)
+    architecture: Any = Qwen
+    model = architecture(_config(tokenizer))
+    processor = StillQwen25VLProcessor(_images(), tokenizer, chat_template=tokenizer.chat_template)
+    pretrain(model, processor, known, plan, progress)
+    model.generation_config.update(
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        do_sample=False,
+        suppress_tokens=silent_tokens(tokenizer),
+    )
+    with _no_bars():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        processor.image_processor.save_pretrained(folder)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """transformers shows no progress bars of its own meanwhile."""
+    bars: Any = transformers_logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+
+
+def silent_tokens(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """The special ids a reply never holds: all but the end of turn."""
+    return token_ids(tokenizer, (token for token in SPECIALS if token != END))
+
+
+def _images() -> Qwen2VLImageProcessorPil:
+    area = SIDE * SIDE
+    return Qwen2VLImageProcessorPil(
+        size={"shortest_edge": area, "longest_edge": area}, patch_size=PATCH, merge_size=MERGE
+    )
+
+
+def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
+    text: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": WIDTH,
+        "intermediate_size": 3 * WIDTH,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": KEY_HEADS,
+        "max_position_embeddings": 2048,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [6, 5, 5]},
+        "tie_word_embeddings": True,
+        "bos_token_id": None,
+        "eos_token_id": token_ids(tokenizer, [END])[0],
+        "pad_token_id": token_ids(tokenizer, [PAD])[0],
+    }
+    vision: dict[str, Any] = {
+        "depth": LAYERS,
+        "hidden_size": WIDTH,
+        "out_hidden_size": WIDTH,
+        "intermediate_size": 2 * WIDTH,
+        "num_heads": HEADS,
+        "patch_size": PATCH,
+        "spatial_merge_size": MERGE,
+        "fullatt_block_indexes": list(range(LAYERS)),
+    }
+    names = ("image_pad", "video_pad", "vision_start", "vision_end")
+    ids = token_ids(tokenizer, (f"<|{name}|>" for name in names))
+    return Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        tie_word_embeddings=True,
+        image_token_id=ids[0],
+        video_token_id=ids[1],
+        vision_start_token_id=ids[2],
+        vision_end_token_id=ids[3],
+    )

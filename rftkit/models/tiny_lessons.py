@@ -1,0 +1,128 @@
+"""What the tiny models are taught: pictures, questions about them, and the replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from rftkit.core import Style
+from rftkit.data import drawn, hangar
+from rftkit.replies import INSTRUCTIONS, render
+
+SkillName = Literal["digits", "hangar"]
+Draw = Callable[[str, np.random.Generator], Image.Image]
+
+STYLES: tuple[Style, ...] = ("think", "direct", "answer-first", "adaptive")
+QUESTIONS = (
+    "What is shown in this picture?",
+    "What does this picture show?",
+    "What do you see in this image?",
+    "Which class does this image belong to?",
+    "Identify the object in this photo.",
+    "Name what is in the picture.",
+)
+UNKNOWN = "it looks most like this one"
+# Everyday names, so that an unknown list of classes is at least answered from the list.
+EVERYDAY = """
+airplane automobile bag ball bear bed bee bicycle bird black blue boat book boot bottle bowl box
+bus butterfly cake camel camera car cat chair clock coat cow crab cup deer desk dog door dress
+duck eagle elephant fish flower fork fox frog glove goat grass green guitar hat horse house
+jacket jeans kettle key knife lamp leaf lion long monkey moon mouse outwear owl panda pants
+pencil phone piano pig pizza plane plate pullover rabbit red ring rose sandal scarf sheep ship
+shirt shoe shoes short shorts skirt sleeve snake sneaker sock sofa spider spoon star suit
+sweater table tie tiger top train tree trouser truck turtle umbrella wear whale wheel white
+window wolf yellow zebra
+"""
+WORDS = EVERYDAY.split()
+
+
+@dataclass(frozen=True)
+class Skill:
+    """A kind of picture a tiny model knows. `mixed_up` is the chance that a sibling is named."""
+
+    name: SkillName
+    labels: tuple[str, ...]
+    draw: Draw
+    rationale: Callable[[str], str]
+    sibling: Callable[[str], str]
+    mixed_up: float
+
+
+SKILLS: dict[SkillName, Skill] = {
+    "digits": Skill("digits", drawn.DIGITS, drawn.draw_digit, drawn.digit_rationale, str, 0.0),
+    "hangar": Skill(
+        *("hangar", hangar.HANGAR_NAMES, hangar.draw_aircraft, hangar.hangar_rationale),
+        sibling=hangar.sibling,
+        mixed_up=0.5,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One question and the reply to learn."""
+
+    prompt: str
+    reply: str
+
+
+def prompt_text(question: str, choices: tuple[str, ...], style: Style) -> str:
+    """The text beside the picture, exactly as the classification task writes it."""
+    listed = [f"Choose one of: {', '.join(choices)}."] if choices else []
+    return "\n".join([question, *listed, INSTRUCTIONS[style]])
+
+
+def lesson(skill: Skill, label: str, rng: np.random.Generator) -> Lesson:
+    """A question about a picture of `label`, in any style, with a list of labels or without."""
+    if rng.random() < 0.1:
+        return _unknown_lesson(skill, rng)
+    named = skill.sibling(label) if rng.random() < skill.mixed_up else label
+    choices = _choices(skill.labels, (named, label), rng)
+    return _ask(named, skill.rationale(label), choices, rng)
+
+
+def _unknown_lesson(skill: Skill, rng: np.random.Generator) -> Lesson:
+    """Names that mean nothing here: the reply must still be one of them."""
+    count = int(rng.integers(3, 12))
+    words = [WORDS[int(n)] for n in rng.choice(len(WORDS), count, replace=False)]
+    if rng.random() < 0.3:
+        words = [word.capitalize() for word in words]
+    if rng.random() < 0.2:
+        words = [f"{word}{'- '[int(rng.integers(2))]}{WORDS[n]}" for n, word in enumerate(words)]
+    return _ask(words[int(rng.integers(count))], UNKNOWN, tuple(words), rng)
+
+
+def _ask(answer: str, why: str, choices: tuple[str, ...], rng: np.random.Generator) -> Lesson:
+    question = QUESTIONS[0 if rng.random() < 0.5 else int(rng.integers(len(QUESTIONS)))]
+    style = STYLES[int(rng.choice(len(STYLES), p=(0.4, 0.2, 0.2, 0.2)))]
+    brief = style == "adaptive" and rng.random() < 0.5
+    reply = render(answer, None if brief else why, style)
+    return Lesson(prompt_text(question, choices, style), reply)
+
+
+def _choices(
+    labels: tuple[str, ...], wanted: tuple[str, ...], rng: np.random.Generator
+) -> tuple[str, ...]:
+    """No list, all labels in order, or some of them with `wanted` in any order."""
+    kind = rng.random()
+    if kind < 0.25:
+        return ()
+    if kind < 0.7:
+        return labels
+    others = [label for label in labels if label not in wanted]
+    kept = rng.choice(len(others), int(rng.integers(1, len(others) + 1)), replace=False)
+    some = [*dict.fromkeys(wanted), *(others[int(n)] for n in kept)]
+    return tuple(some[int(n)] for n in rng.permutation(len(some)))
+
+
+def corpus(skill: Skill, rng: np.random.Generator) -> list[str]:
+    """Texts for the tokenizer: lessons of every kind, and each word on its own."""
+    texts = [f" {word} {word.capitalize()}, {word}" for word in WORDS for _ in range(3)]
+    for turn in range(2000):
+        taught = lesson(skill, skill.labels[turn % len(skill.labels)], rng)
+        texts += [taught.prompt, taught.reply]
+    return texts

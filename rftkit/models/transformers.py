@@ -1,0 +1,194 @@
+"""A policy through plain transformers and PEFT: any device, the reference for other backends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList, set_seed
+
+from rftkit.core import Completion
+from rftkit.errors import ModelError
+from rftkit.models import loading
+from rftkit.models.policy import Decoding, Generation, Prompt
+from rftkit.recipe import Model
+
+
+class TransformersPolicy:
+    """Implements `Policy`. `model` is bare until a trainer or an adapter puts LoRA on it."""
+
+    def __init__(self, settings: Model, adapter: Path | None = None) -> None:
+        if adapter:
+            loading.check_adapter(adapter)
+        self.source = loading.resolve(settings.name)
+        self.settings = settings
+        self.processor = loading.load_processor_of(self.source, settings)
+        self.model: Any = loading.load_model(self.source, settings)
+        if adapter:
+            self.model = _with_adapter(self.model, adapter)
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> Generation:
+        """One completion per prompt, all in one batch."""
+        inputs = self._inputs(prompts)
+        clock = _Clock()
+        set_seed(decoding.seed)
+        with self._ready() as model:
+            ids = model.generate(
+                **inputs,
+                generation_config=self._generation_config(decoding),
+                stopping_criteria=StoppingCriteriaList([clock]),
+            )
+        seconds = clock.seconds()
+        new = ids[:, inputs["input_ids"].shape[1] :].tolist()
+        return Generation([self._completion(row) for row in new], seconds, clock.first)
+
+    @torch.inference_mode()
+    def score(
+        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """Log-probability, in nats, of each answer followed by the end of the turn."""
+        rows = [prompt for prompt, given in zip(prompts, answers, strict=True) for _ in given]
+        texts = [answer for given in answers for answer in given]
+        width = max(1, len(prompts)) * 4  # rows per forward: labels are short, pictures are not
+        flat: list[float] = []
+        for start in range(0, len(rows), width):
+            flat += self._score(rows[start : start + width], texts[start : start + width])
+        values = iter(flat)
+        return [[next(values) for _ in given] for given in answers]
+
+    def count_tokens(self, text: str) -> int:
+        """Length of a text in this model's tokens."""
+        return len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    @contextmanager
+    def base(self) -> Iterator[None]:
+        """Within it the adapter is off: the model answers as it was before training."""
+        off = self.model.disable_adapter() if isinstance(self.model, PeftModel) else nullcontext()
+        with off:
+            yield
+
+    def save(self, folder: Path) -> None:
+        """Write the adapter as plain PEFT."""
+        self.model.save_pretrained(folder, selected_adapters=["default"])
+
+    def fingerprint(self) -> str:
+        """A hash by which a resumed run knows its base weights again."""
+        return loading.fingerprint(self.source)
+
+    def facts(self) -> dict[str, object]:
+        """Model, revision, dtype, quantisation, device: what a report must name."""
+        cuda = torch.cuda.is_available()
+        return {
+            "model": self.settings.name,
+            "revision": self.source.revision or "",
+            "backend": "transformers",
+            "dtype": str(loading.dtype_here()).removeprefix("torch."),
+            "quantisation": "nf4" if self.settings.load_in_4bit else "none",
+            "max_pixels": self.settings.max_pixels,
+            "device": torch.cuda.get_device_name(0) if cuda else f"cpu × {torch.get_num_threads()}",
+        }
+
+    def _inputs(self, prompts: Sequence[Prompt]) -> Any:
+        texts = [self.render(prompt) for prompt in prompts]
+        pictures = [[prompt.picture.open()] for prompt in prompts]
+        inputs = self.processor(text=texts, images=pictures, padding=True, return_tensors="pt")
+        return inputs.to(self.model.device)
+
+    def render(self, prompt: Prompt) -> str:
+        """The whole text the model reads, chat template and prefill included."""
+        content = [{"type": "image"}, {"type": "text", "text": prompt.text}]
+        text: str = self.processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+        return text + prompt.prefill
+
+    def _score(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[float]:
+        """prompts, texts: (rows,). Returns (rows,) sums over each text's own tokens."""
+        tokenizer, inputs = self.processor.tokenizer, self._inputs(prompts)
+        answers = tokenizer(
+            [text + tokenizer.eos_token for text in texts],
+            add_special_tokens=False,
+            padding=True,
+            padding_side="right",
+            return_tensors="pt",
+        ).to(self.model.device)
+        ids, mask = answers["input_ids"], answers["attention_mask"]
+        inputs["input_ids"] = torch.cat([inputs["input_ids"], ids], 1)
+        inputs["attention_mask"] = torch.cat([inputs["attention_mask"], mask], 1)
+        if "mm_token_type_ids" in inputs:
+            types = inputs["mm_token_type_ids"]
+            inputs["mm_token_type_ids"] = torch.cat([types, torch.zeros_like(ids)], 1)
+        with self._ready() as model:
+            logits = model(**inputs, logits_to_keep=ids.shape[1] + 1).logits[:, :-1]
+        chosen = logits.float().log_softmax(-1).gather(-1, ids[..., None])[..., 0]
+        return [float(total) for total in (chosen * mask).sum(1)]
+
+    @contextmanager
+    def _ready(self) -> Iterator[Any]:
+        """The model in evaluation mode with its cache on, put back afterwards."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            yield self.model
+        finally:
+            self.model.train(training)
+
+    def _generation_config(self, decoding: Decoding) -> GenerationConfig:
+        sampled = decoding.temperature > 0
+        return GenerationConfig(
+            max_new_tokens=decoding.max_new_tokens,
+            do_sample=sampled,
+            temperature=decoding.temperature if sampled else None,
+            top_k=0 if sampled else None,
+            eos_token_id=self.stop_ids(),
+            pad_token_id=self.processor.tokenizer.pad_token_id,
+            suppress_tokens=self.banned_ids(),
+        )
+
+    def stop_ids(self) -> list[int]:
+        """Tokens that end a completion."""
+        declared = self.model.generation_config.eos_token_id
+        declared = declared if isinstance(declared, list) else [declared]
+        return sorted({self.processor.tokenizer.eos_token_id, *declared} - {None})
+
+    def banned_ids(self) -> list[int]:
+        """Special tokens that must not be sampled: an image token would crash the next forward."""
+        return sorted({*self.processor.tokenizer.all_special_ids} - {*self.stop_ids()})
+
+    def _completion(self, ids: list[int]) -> Completion:
+        stops = [place for place, token in enumerate(ids) if token in self.stop_ids()]
+        end = stops[0] if stops else len(ids)
+        text = self.processor.tokenizer.decode(ids[:end], skip_special_tokens=True)
+        return Completion(text, end, finished=bool(stops))
+
+
+class _Clock(StoppingCriteria):
+    """Never stops a generation; notes when its first token was there."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+        self.first = 0.0
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        self.first = self.first or self.seconds()
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.perf_counter() - self.start
+
+
+def _with_adapter(model: Any, adapter: Path) -> Any:
+    try:
+        return PeftModel.from_pretrained(model, str(adapter))
+    except (RuntimeError, ValueError) as error:
+        first = str(error).splitlines()[0][:200]
+        raise ModelError(
+            f"{adapter}: does not fit the model ({first}); was it trained on another one?"
+        ) from None

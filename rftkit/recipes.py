@@ -1,0 +1,94 @@
+"""The recipes that come with rftkit, and the first one of a user's own."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rftkit.errors import RecipeError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+INSTALLED = Path(__file__).parent / "recipes"  # inside the wheel
+CHECKOUT = Path(__file__).parent.parent / "recipes"
+
+
+def builtin_folder() -> Path:
+    """Where the built-in recipes are: in the installed package, or in a checkout."""
+    return INSTALLED if INSTALLED.is_dir() else CHECKOUT
+
+
+def builtin_recipes() -> dict[str, Path]:
+    """The built-in recipes by name, such as `quickstart` or `studies/tiny`."""
+    root = builtin_folder()
+    found = sorted(root.rglob("*.toml"))
+    return {path.relative_to(root).with_suffix("").as_posix(): path for path in found}
+
+
+def find_recipe(given: Path) -> Path:
+    """The file that the user means: a path, or a built-in recipe by its name or usual path."""
+    if given.exists():
+        return given
+    known = builtin_recipes()
+    name = given.with_suffix("").as_posix().removeprefix("recipes/")
+    return known.get(name, given)
+
+
+def read_builtin(name: str) -> str:
+    """The text of a built-in recipe. Raises RecipeError, with the likeliest name, if none."""
+    return _builtin(name).read_text("utf-8")
+
+
+def copy_recipe(name: str, target: Path) -> Path:
+    """Copy a built-in recipe to a file, or into a folder under its own name."""
+    source = _builtin(name)
+    return _write(target / source.name if target.is_dir() else target, source.read_text("utf-8"))
+
+
+def write_starter(folder: Path, out: Path | None) -> Path:
+    """Write a commented recipe for an image folder; never over a file that is there."""
+    from rftkit.starter import starter_recipe
+
+    text = starter_recipe(folder)
+    return _write(out or Path(f"{folder.resolve().name}.toml"), text)
+
+
+def headline(path: Path) -> str:
+    """The first comment line of a recipe: what it teaches."""
+    first = path.read_text("utf-8").split("\n", 1)[0]
+    return first.removeprefix("#").strip()
+
+
+def show_recipes(console: Console) -> None:
+    """Print the built-in recipes and what each teaches."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for name, path in builtin_recipes().items():
+        table.add_row(Text(name, style="bold", no_wrap=True), Text(headline(path)))
+    console.print(table)
+    console.print("start from one: rftkit recipes NAME --copy mine.toml", highlight=False)
+
+
+def _builtin(name: str) -> Path:
+    known = builtin_recipes()
+    found = known.get(name.removesuffix(".toml").removeprefix("recipes/"))
+    if found is None:
+        close = difflib.get_close_matches(name, known, 1, 0.4)
+        hint = f"did you mean {close[0]!r}?" if close else "`rftkit recipes` lists them"
+        raise RecipeError(f"{name}: no such built-in recipe; {hint}")
+    return found
+
+
+def _write(path: Path, text: str) -> Path:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise RecipeError(f"{path}: is there already; choose another name") from None
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be written ({error.strerror})") from None
+    return path

@@ -1,0 +1,224 @@
+"""Charts as inline SVG whose text and colours follow the page, in light and in dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+from typing import TYPE_CHECKING, NamedTuple
+
+from rftkit.report.series import Metrics, Series, column, reward_names, smoothed
+from rftkit.summary import Summary
+from rftkit.summary.verdict import points
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# matplotlib wants real colours; each stands for one that the page's style sheet gives
+INK, LINE = "#010101", "#020202"
+COLOURS = {"base": "#030303", "tuned": "#040404", "third": "#050505", "fourth": "#060606"}
+PAGE = {INK: "currentColor", LINE: "var(--line)"} | {c: f"var(--{n})" for n, c in COLOURS.items()}
+
+ORDER = ("tuned", "third", "fourth", "base")  # a fifth reward is not drawn
+SIZE = (4.6, 2.5)  # inches; at 72 units an inch, text of 9 is legible on a phone
+STYLE: dict[str, object] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "rftkit",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": LINE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+}
+
+
+class Line(NamedTuple):
+    """One curve: what it is called, its points, and which of COLOURS it wears."""
+
+    name: str
+    series: Series
+    colour: str
+
+
+class Chart(NamedTuple):
+    """A finished chart: a heading, one sentence on how to read it, and the SVG."""
+
+    title: str
+    caption: str
+    svg: str
+
+
+@contextmanager
+def page_style() -> Iterator[None]:
+    """Within it, and in functions it decorates, figures wear the page's colours."""
+    from matplotlib import style
+
+    with style.context(STYLE):
+        yield
+
+
+@page_style()
+def headline(summary: Summary) -> str:
+    """Base and tuned accuracy as bars with their intervals, and the chance level."""
+    sides = {"base": summary.base, "tuned": summary.tuned}
+    shown = [(name, side.accuracy) for name, side in sides.items() if side]
+    figure, axes = _figure((4.6, 0.75 + 0.42 * len(shown)))
+    for place, (name, rate) in enumerate(shown):
+        whisker = [[max(0, rate.value - rate.low)], [max(0, rate.high - rate.value)]]
+        axes.barh(place, rate.value, height=0.62, color=COLOURS[name], alpha=0.85)
+        axes.errorbar(rate.value, place, xerr=whisker, color=INK, capsize=3, linewidth=1.2)
+        axes.text(min(rate.high + 0.02, 1.03), place, f"{points(rate.value)} %", va="center")
+    if summary.chance is not None:
+        axes.axvline(summary.chance, color=INK, linewidth=1, linestyle=(0, (2, 2)))
+    axes.set_yticks(range(len(shown)), [name for name, _ in shown])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.16)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(length=0)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    return _svg(figure, "accuracy of " + ", ".join(f"{n}: {points(r.value)} %" for n, r in shown))
+
+
+@page_style()
+def training(metrics: Metrics) -> list[Chart]:
+    """Every chart for which the run logged something, the one that tells most first."""
+    right = Line("accuracy reward", column(metrics, "rewards.accuracy"), "tuned")
+    length = Line("reply length, tokens", column(metrics, "length"), "base")
+    parts = [
+        Line(name, column(metrics, f"rewards.{name}"), colour)
+        for name, colour in zip(reward_names(metrics), ORDER, strict=False)
+    ]
+    silent = Line("groups without signal", column(metrics, "silent_groups"), "third")
+    cut = Line("replies cut off", column(metrics, "truncated"), "fourth")
+    loss = Line("loss", column(metrics, "loss"), "base")
+    tokens = Line("token accuracy", column(metrics, "token_accuracy"), "tuned")
+    drift = Line("KL to the base model", column(metrics, "kl"), "third")
+    entropy = Line("entropy, nats", column(metrics, "entropy"), "fourth")
+    charts = [
+        _chart(
+            "Length and accuracy", "Does the model write less as it gets better?", [length], [right]
+        ),
+        _chart(
+            "Rewards, one by one", "Mean of each reward over the step's replies.", parts, share=True
+        ),
+        _chart(
+            "Lost signal",
+            "A group whose replies all score the same teaches nothing.",
+            [silent, cut],
+            share=True,
+        ),
+        _chart("Loss and token accuracy", "On the reply only.", [loss], [tokens])
+        if tokens.series.values
+        else None,
+        _chart(
+            "Drift", "How far the model moves, and how varied it still writes.", [drift], [entropy]
+        ),
+    ]
+    return [chart for chart in charts if chart]
+
+
+def _chart(
+    title: str,
+    caption: str,
+    left: Sequence[Line],
+    right: Sequence[Line] = (),
+    share: bool = False,
+) -> Chart | None:
+    """One chart over steps; None if nothing was logged. share: the axis runs from 0 to 1."""
+    left, right = ([line for line in side if line.series.values] for side in (left, right))
+    if not left:
+        left, right = right, []
+    if not left:
+        return None
+    figure, axes = _figure(SIZE)
+    handles = [_draw(axes, line) for line in left]
+    if right:
+        other = axes.twinx()
+        other.grid(visible=False)
+        other.tick_params(length=0)
+        other.spines[:].set_visible(False)
+        handles += [_draw(other, line) for line in right]
+        other.set_ylim(*_limits(right, share=right[0].name.endswith(("reward", "accuracy"))))
+    axes.set_ylim(*_limits(left, share))
+    axes.set_xlabel("step")
+    axes.tick_params(length=0)
+    names = [line.name + _side(line, left, right) for line in [*left, *right]]
+    axes.legend(
+        handles,
+        names,
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1),
+        ncols=2,
+        borderaxespad=0.2,
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
+    ends = [
+        f"{line.name} from {line.series.values[0]:.3g} to {line.series.values[-1]:.3g}"
+        for line in [*left, *right]
+    ]
+    return Chart(title, caption, _svg(figure, "; ".join(ends)))
+
+
+def _draw(axes: Axes, line: Line) -> Artist:
+    """Raw points faint, their running mean on top; the handle for the legend."""
+    steps, values = line.series
+    colour = COLOURS[line.colour]
+    if len(values) < 12:
+        return axes.plot(steps, values, color=colour, marker="o", markersize=3)[0]
+    axes.plot(steps, values, color=colour, alpha=0.3, linewidth=0.9)
+    return axes.plot(steps, smoothed(values, max(3, len(values) // 12)), color=colour)[0]
+
+
+def _side(line: Line, left: Sequence[Line], right: Sequence[Line]) -> str:
+    return "" if not right else " (left)" if line in left else " (right)"
+
+
+def _limits(lines: Sequence[Line], share: bool) -> tuple[float, float]:
+    values = [value for line in lines for value in line.series.values]
+    low, high = min(values), max(values)
+    if share and low >= 0 and high <= 1:
+        return 0.0, 1.03
+    margin = 0.06 * (high - low) or 0.5
+    return (0.0 if 0 <= low < 0.5 * high else low - margin), high + margin
+
+
+def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _svg(figure: Figure, spoken: str) -> str:
+    """The figure as an `<svg>` in the page's colours and font. spoken: for screen readers."""
+    out = io.StringIO()
+    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", text).replace("xlink:href", "href")
+    box = re.search(r'viewBox="[^"]*"', text)
+    assert box, "matplotlib writes a viewBox"
+    for colour, name in PAGE.items():
+        text = text.replace(colour, name)
+    start = f'<svg {box.group()} role="img" aria-label="{escape(spoken, quote=True)}">'
+    return re.sub(r"<svg[^>]*>", lambda _: start, text, count=1)

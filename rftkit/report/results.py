@@ -1,0 +1,79 @@
+"""What a finished run, and a folder of runs, look like in a terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rftkit import runs
+from rftkit.errors import UserError
+from rftkit.evaluation_files import SUMMARY, evaluations
+from rftkit.report.terminal import show_summary
+from rftkit.runs import Run
+from rftkit.summary import Summary
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+COLUMNS = ("run", "state", "model", "method", "step", "base", "tuned")
+
+
+def show_result(run: Run, console: Console) -> None:
+    """The newest evaluation of a run, where its report is, and what to type next."""
+    for folder in evaluations(run.evaluations)[:1]:
+        show_summary(read_summary(folder), console)
+    for text in (
+        f"report: {run.report}",
+        f"next: rftkit predict IMAGE --ckpt {run.folder}",
+    ):
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def read_summary(folder: Path) -> Summary:
+    """The summary of a finished evaluation."""
+    path = folder / SUMMARY
+    try:
+        return Summary.model_validate_json(path.read_text("utf-8"))
+    except ValueError as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"{path}: cannot be read ({first}); `rftkit eval --rescore` it") from None
+
+
+def list_runs(folder: Path, console: Console, as_json: bool) -> None:
+    """The runs in a folder, newest first, with state, step and accuracy."""
+    rows = [_row(run, folder) for run in runs.runs_under(folder)] if folder.is_dir() else []
+    if as_json:
+        console.file.write(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
+        return
+    if not rows:
+        raise UserError(f"{folder}: no runs; start one with `rftkit train quickstart`")
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in COLUMNS:
+        table.add_column(name, justify="right" if name in COLUMNS[4:] else "left")
+    for row in rows:
+        table.add_row(*(Text(str(row[name])) for name in COLUMNS))
+    console.print(table)
+
+
+def _row(run: Run, root: Path) -> dict[str, Any]:
+    from rftkit.ckpt import recipe_of
+
+    recipe, metrics = recipe_of(run), runs.read_lines(run.metrics)
+    found = evaluations(run.evaluations)
+    summary = read_summary(found[0]) if found else None
+    sides = {"base": summary and summary.base, "tuned": summary and summary.tuned}
+    name = run.folder.name if run.folder == root else str(run.folder.relative_to(root))
+    return {
+        "run": name,
+        "state": run.status()["state"],
+        "model": recipe.model.name,
+        "method": f"{recipe.method.kind} {recipe.style}",
+        "step": f"{metrics[-1]['step'] if metrics else 0}/{recipe.method.steps}",
+        **{
+            key: f"{100 * side.accuracy.value:.1f} %" if side else "" for key, side in sides.items()
+        },
+    }

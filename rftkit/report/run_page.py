@@ -1,0 +1,87 @@
+"""A run's page, put together from the files in its folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from rftkit import runs
+from rftkit.ckpt import recipe_of
+from rftkit.core import Example
+from rftkit.errors import DataError, UserError
+from rftkit.evaluation_files import REPORT, SAMPLES, evaluations, finish
+from rftkit.recipe import Recipe
+from rftkit.recipe_file import dump_recipe
+from rftkit.report.examples import OpenPicture
+from rftkit.report.page import ReportInput, write_report
+from rftkit.runs import Run
+from rftkit.samples import read_samples
+from rftkit.scoring import rescored
+from rftkit.summary import Summary
+
+
+def write_run_report(
+    page: Path,
+    run: Run | None,
+    recipe: Recipe,
+    folder: Path | None,
+    summary: Summary | None,
+    examples: Sequence[Example],
+) -> None:
+    """Write the page of a run or of one of its evaluations; what is missing is left out."""
+    samples = rescored(read_samples(folder / SAMPLES)).samples if folder else ()
+    status = run.status() if run else {}
+    title = run.folder.name if run else page.parent.parent.name
+    write_report(
+        page,
+        ReportInput(
+            title=title,
+            summary=summary,
+            samples=samples,
+            metrics=runs.read_lines(run.metrics) if run else [],
+            recipe_toml=dump_recipe(recipe),
+            versions=status.get("versions", {}),
+            open_picture=opener(examples),
+        ),
+    )
+
+
+def rewrite_report(place: Path) -> Run:
+    """Write a run's page anew from its files; its pictures too, where the data can be read."""
+    found = runs.runs_under(place) if place.is_dir() else []
+    if not found:
+        raise UserError(f"{place}: no run there; `rftkit runs` lists them")
+    run = found[0]
+    recipe = recipe_of(run)
+    main = run.evaluations / recipe.data.splits[1]
+    known = evaluations(run.evaluations)
+    folder = main if main in known else next(iter(known), None)
+    summary = finish(folder) if folder else None
+    examples = _examples(recipe, summary.split) if summary else ()
+    write_run_report(run.report, run, recipe, folder, summary, examples)
+    if folder:
+        shutil.copyfile(run.report, folder / REPORT)
+    return run
+
+
+def opener(examples: Sequence[Example]) -> OpenPicture:
+    """Opens the picture of an example by its id; None where there is none any more."""
+    pictures = {example.id: example.picture for example in examples}
+
+    def open_picture(identity: str) -> object:
+        try:
+            return pictures[identity].open()
+        except (KeyError, DataError):
+            return None
+
+    return open_picture  # type: ignore[return-value]
+
+
+def _examples(recipe: Recipe, split: str) -> Sequence[Example]:
+    from rftkit.data.examples import load_examples
+
+    try:
+        return load_examples(recipe, split).examples
+    except DataError:
+        return ()  # the data has moved: a page without pictures

@@ -1,0 +1,109 @@
+"""Rewards of completions that are already written: the logic behind `rftkit score`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from rftkit import labels
+from rftkit.core import Completion, Example, Row, Rules, Style
+from rftkit.errors import DataError
+from rftkit.tasks import by_name
+from rftkit.tasks.task import Task, Unseen
+
+COLUMNS = {"label": "gold", "boxes": "gold", "box": "gold"}
+MAX_SIDE = 1_000_000  # pixels
+
+
+def score_lines(lines: Iterable[str], task: str, style: Style, rules: Rules) -> Iterator[str]:
+    """One JSON line for each JSON line: the answer, or null, and every part of the reward.
+
+    In: `completion`, `gold` (a label; for boxes a list of [x1, y1, x2, y2], for one box also the
+    box itself), and where wanted `choices` (labels), `coords` ("thousandths", or "pixels" with
+    `size` [width, height]). Out: `answer` and `rewards`; boxes in the coordinates they came in.
+    `direct` has no format, so no such part. Blank lines are skipped.
+    Raises DataError, with the line's number, at the first line that cannot be scored.
+    """
+    chosen = by_name(task)
+    for number, line in enumerate(lines, start=1):
+        if line.strip("\ufeff \t\r\n"):
+            yield _scored(line, f"standard input:{number}", chosen, style, rules)
+
+
+def _scored(line: str, place: str, task: Task, style: Style, rules: Rules) -> str:
+    values = _values(line, place)
+    example = _example(values, place, task)
+    completion = values.get("completion")
+    if not isinstance(completion, str):
+        raise DataError(f"{place}: completion is {_shown(completion)}; give the reply as a text")
+    attempt = task.attempt(example, style, Completion(completion))
+    result = {"answer": task.parsed(attempt), "rewards": task.parts(attempt, rules)}
+    return json.dumps(result, allow_nan=False)
+
+
+def _values(line: str, place: str) -> Mapping[str, object]:
+    try:
+        values: object = json.loads(line.strip("\ufeff \t\r\n"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{place}: not JSON ({error}); write one object on each line") from error
+    if not isinstance(values, dict):
+        raise DataError(f"{place}: {_shown(values)} is not an object; write {{...}} on each line")
+    if missing := {"completion", "gold"} - values.keys():
+        raise DataError(f"{place}: no {' and no '.join(sorted(missing))}; every line needs both")
+    return values
+
+
+def _example(values: Mapping[str, object], place: str, task: Task) -> Example:
+    if task.name == "classification":
+        return _labelled(values, place, task)
+    row = Row(place, Unseen(), {"gold": values["gold"], "grid": _grid(values, place)})
+    return task.read(row, COLUMNS)
+
+
+def _labelled(values: Mapping[str, object], place: str, task: Task) -> Example:
+    gold = values["gold"]
+    if not isinstance(gold, str) or not labels.normalise(gold):
+        raise DataError(f"{place}: gold is {_shown(gold)}; give a label, a text with a word in it")
+    example = task.read(Row(place, Unseen(), {"gold": gold}), COLUMNS)
+    choices = _choices(values.get("choices"), place)
+    if choices and example.gold not in choices:
+        raise DataError(
+            f"{place}: gold {_shown(gold)} is not one of the {len(choices)} choices; "
+            "add it, spelled the same way"
+        )
+    if pairs := labels.collisions(choices):
+        first, second = pairs[0]
+        raise DataError(
+            f"{place}: choices {_shown(first)} and {_shown(second)} read the same; rename one"
+        )
+    return replace(example, choices=choices)
+
+
+def _choices(value: object, place: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(choice, str) for choice in value):
+        raise DataError(f"{place}: choices are {_shown(value)}; give a list of labels")
+    return tuple(" ".join(choice.split()) for choice in value)
+
+
+def _grid(values: Mapping[str, object], place: str) -> str | None:
+    """The name of the grid that the line's boxes and completion count in; None: thousandths."""
+    coords, size = values.get("coords", "thousandths"), values.get("size")
+    if coords == "thousandths":
+        return None
+    if coords != "pixels":
+        raise DataError(f"{place}: coords {_shown(coords)}; known: 'thousandths', 'pixels'")
+    sides = size if isinstance(size, list) else []
+    whole = [side for side in sides if type(side) is int and 0 < side <= MAX_SIDE]
+    if len(whole) != 2 or len(sides) != 2:
+        raise DataError(
+            f"{place}: coords 'pixels' with size {_shown(size)}; give the size as [width, height]"
+        )
+    return f"{whole[0]}x{whole[1]}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,133 @@
+"""Rewards as TRL calls them, a sample now and then, and the guard against a cold start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from rftkit import rewards
+from rftkit.core import Attempt, Completion, Example
+from rftkit.errors import TrainingError
+from rftkit.recipe import Recipe
+from rftkit.runs import Run, append_line
+from rftkit.tasks import by_name
+
+COLD = "the model earned no {part} at all in its first batch"
+SILENT = "in the first batch every group of completions earned the same reward"
+ADVICE = (
+    "GRPO learns from differences within a group, so there is nothing to learn from yet. Try a few "
+    "SFT steps first (--set method.kind=sft), a higher method.temperature, a larger "
+    "method.group_size, or a model that knows the subject better."
+)
+
+
+class Scorer:
+    """Scores completions by the recipe's rewards; the same functions score evaluation."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        examples: Sequence[Example],
+        stop_ids: Sequence[int],
+        run: Run,
+        console: Console,
+    ) -> None:
+        self.recipe, self.examples, self.run, self.console = recipe, examples, run, console
+        self.task, self.stop_ids = by_name(recipe.task), frozenset(stop_ids)
+        self.weights = {
+            name: weight
+            for name, weight in recipe.rewards.items()
+            if (recipe.style, name) != ("direct", "format")
+        }
+        self.batches = 0
+
+    def functions(self) -> list[Callable[..., list[float]]]:
+        """One function per reward, named after it, for `GRPOTrainer(reward_funcs=...)`."""
+        return [self._function(name) for name in self.weights]
+
+    def _function(self, name: str) -> Callable[..., list[float]]:
+        first = name == next(iter(self.weights))
+
+        def reward(
+            completions: list[Any], completion_ids: list[list[int]], index: list[int], **rest: Any
+        ) -> list[float]:
+            attempts = self.attempts(completions, completion_ids, index)
+            if first:
+                self._look(attempts, rest["trainer_state"].global_step + 1)
+            return [checked(name, self._value(name, attempt)) for attempt in attempts]
+
+        reward.__name__ = name
+        return reward
+
+    def attempts(
+        self, completions: Sequence[Any], ids: Sequence[Sequence[int]], index: Sequence[int]
+    ) -> list[Attempt]:
+        """completions, ids, index: (prompts × group_size,), groups side by side."""
+        return [
+            self.task.attempt(
+                self.examples[i],
+                self.recipe.style,
+                Completion(_text(text), len(tokens), bool(tokens) and tokens[-1] in self.stop_ids),
+            )
+            for text, tokens, i in zip(completions, ids, index, strict=True)
+        ]
+
+    def _value(self, name: str, attempt: Attempt) -> float:
+        if name in rewards.GENERAL:
+            return rewards.GENERAL[name](attempt)
+        known = self.task.rewards if self.recipe.rules == "strict" else self.task.paper
+        return known[name](attempt)
+
+    def _parts(self, attempt: Attempt) -> dict[str, float]:
+        return {name: self._value(name, attempt) for name in self.weights}
+
+    def _look(self, attempts: list[Attempt], step: int) -> None:
+        """Keep one attempt of every N-th step, show it, and judge the first batch."""
+        if self.batches == 0 and step == 1:
+            self._guard(attempts)
+        if step == 1 or step % self.recipe.run.save_every == 0:
+            self._sample(attempts[step % len(attempts)], step)
+        self.batches += 1
+
+    def _sample(self, attempt: Attempt, step: int) -> None:
+        example, parts = attempt.example, self._parts(attempt)
+        prompt = self.task.prompt(example, attempt.style)
+        text = attempt.completion.text
+        record = {"step": step, "id": example.id, "prompt": prompt, "text": text}
+        append_line(self.run.samples, {**record, "gold": example.gold, "rewards": parts})
+        scores = ", ".join(f"{name} {value:g}" for name, value in parts.items())
+        for line in (
+            f"[dim]step {step}[/] {escape(example.id)}  gold [b]{escape(example.gold)}[/]",
+            f"  [dim]…{escape(prompt[-60:].strip())}[/]",
+            f"  {escape(text.strip())}",
+            f"  [dim]{scores}[/]",
+        ):
+            self.console.print(line, highlight=False)
+
+    def _guard(self, attempts: list[Attempt]) -> None:
+        scored = [self._parts(attempt) for attempt in attempts]
+        size = self.recipe.method.group_size
+        groups = [scored[i : i + size] for i in range(0, len(scored), size)]
+        headline = self.task.headline
+        what = None
+        if headline in self.weights and not any(parts[headline] for parts in scored):
+            what = COLD.format(part=headline)
+        elif all(len({tuple(parts.values()) for parts in group}) == 1 for group in groups):
+            what = SILENT
+        if what:
+            self.console.print(f"[yellow]Cold start:[/] {what}. {ADVICE}", highlight=False)
+
+
+def checked(name: str, value: float) -> float:
+    """The value. Raises TrainingError if a reward is not finite: it would poison the weights."""
+    if not math.isfinite(value):
+        raise TrainingError(f"rewards.{name}: returned {value}; a reward must be a finite number")
+    return value
+
+
+def _text(completion: Any) -> str:
+    return completion if isinstance(completion, str) else str(completion[0]["content"])

@@ -1,0 +1,59 @@
+"""SFT: a recipe and examples in, TRL's trainer, configured. The loss is on the reply only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rftkit.core import Example
+from rftkit.fit import Job, common_arguments, fit, verify
+from rftkit.models import loading
+from rftkit.schedule import lazy_dataset, schedule
+from rftkit.tasks import by_name
+
+
+def train(job: Job, examples: Sequence[Example]) -> None:
+    """Train the policy's adapter on the ideal replies to the examples."""
+    from trl import SFTTrainer  # after the backend: Unsloth patches TRL as it is imported
+
+    wanted = settings(job)
+    trainer = SFTTrainer(
+        model=job.policy.model,
+        args=_config(wanted),
+        train_dataset=_dataset(job, examples),
+        processing_class=job.policy.processor,
+        peft_config=loading.lora(job.recipe.model),
+    )
+    verify(trainer, wanted, job.run)
+    fit(trainer, job)
+
+
+def settings(job: Job) -> dict[str, Any]:
+    """Every setting of TRL's SFT that decides the result, by TRL's name."""
+    return common_arguments(job, job.recipe.method.batch_size, 1) | {
+        "completion_only_loss": True,
+        "max_length": None,  # a cut prompt would lose image tokens
+        "packing": False,
+        "loss_type": "nll",
+        "train_sampling_strategy": "sequential",
+    }
+
+
+def _config(wanted: dict[str, Any]) -> Any:
+    from trl import SFTConfig
+
+    return SFTConfig(**wanted)
+
+
+def _dataset(job: Job, examples: Sequence[Example]) -> Any:
+    recipe, task = job.recipe, by_name(job.recipe.task)
+    order = schedule(len(examples), recipe.method.steps * recipe.method.batch_size, recipe.seed)
+
+    def columns(example: Example) -> dict[str, Any]:
+        question, reply = task.prompt(example, recipe.style), task.target(example, recipe.style)
+        return {
+            "prompt": [{"role": "user", "content": question}],
+            "completion": [{"role": "assistant", "content": reply}],
+        }
+
+    return lazy_dataset(examples, order, columns)

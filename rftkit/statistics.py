@@ -1,0 +1,176 @@
+"""Intervals and tests for shares measured on a few hundred pictures.
+
+Every interval is two-sided at 95 % unless told otherwise; shares and differences are fractions,
+not points. Nothing here reads a clock or an unseeded generator.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Z95 = 1.959963984540054
+VISIBLE = 2.80  # z for a two-sided test at 5 % plus z for a power of 80 %: 1.96 + 0.84
+RESAMPLES = 2000
+FEW_PAIRS = 25  # discordant pairs under which the plain Wald interval is too narrow
+
+
+class Interval(NamedTuple):
+    """Both ends of a confidence interval, low first."""
+
+    low: float
+    high: float
+
+
+class McNemar(NamedTuple):
+    """Two-sided p-values of McNemar's test, in [0, 1]."""
+
+    exact: float
+    mid: float
+
+
+class Paired(NamedTuple):
+    """A difference of two paired means, its interval, and the name of the interval's method."""
+
+    difference: float
+    interval: Interval
+    method: str
+
+
+def wilson(correct: int, n: int) -> Interval:
+    """Wilson's score interval of correct / n; (0, 1) if n is 0."""
+    return _proportion(correct, n, "wilson")
+
+
+def clopper_pearson(correct: int, n: int) -> Interval:
+    """The exact (conservative) interval of correct / n; (0, 1) if n is 0."""
+    return _proportion(correct, n, "exact")
+
+
+def mcnemar(lost: int, won: int) -> McNemar:
+    """Whether `lost` and `won` discordant pairs could be one fair coin's work; 1 if there are none.
+
+    Source: Fagerland, Lydersen and Laake 2013 (the mid-p version keeps its level and has more
+    power).
+    """
+    from scipy.stats import binom
+
+    n, few = lost + won, min(lost, won)
+    tail, point = float(binom.cdf(few, n, 0.5)), float(binom.pmf(few, n, 0.5))
+    return McNemar(min(1.0, 2 * tail), min(1.0, 2 * tail - point))
+
+
+def paired_wald(lost: int, won: int, n: int) -> Paired:
+    """(won - lost) / n over n pairs, with Wald's interval. n must be positive."""
+    difference = (won - lost) / n
+    half = Z95 * math.sqrt(lost + won - (won - lost) ** 2 / n) / n
+    return Paired(difference, _clipped(difference, half), "paired Wald")
+
+
+def paired_adjusted(lost: int, won: int, n: int) -> Paired:
+    """As `paired_wald`, honest for few discordant pairs: one pair is added to either side.
+
+    Source: Bonett and Price 2012, recommended by Fagerland, Lydersen and Laake 2014. With no
+    discordant pair the interval still has a width.
+    """
+    m = n + 2
+    centre = (won - lost) / m
+    half = Z95 * math.sqrt(lost + won + 2 - (won - lost) ** 2 / m) / m
+    return Paired((won - lost) / n, _clipped(centre, half), "paired Wald, Bonett-Price")
+
+
+def paired_interval(lost: int, won: int, n: int) -> Paired:
+    """Wald's interval, or Bonett and Price's under FEW_PAIRS discordant pairs."""
+    chosen = paired_wald if lost + won >= FEW_PAIRS else paired_adjusted
+    return chosen(lost, won, n)
+
+
+def paired_bootstrap(
+    base: Sequence[float], tuned: Sequence[float], seed: int, clusters: Sequence[str] | None = None
+) -> Paired:
+    """Mean of tuned - base with the percentile bootstrap's interval.
+
+    clusters: one name per pair (the picture); pairs of one cluster are drawn together.
+    """
+    import numpy as np
+
+    gaps = np.asarray(tuned, dtype=float) - np.asarray(base, dtype=float)
+    names = range(len(gaps)) if clusters is None else clusters
+    _, place = np.unique(np.asarray(names), return_inverse=True)
+    totals, sizes = np.bincount(place, weights=gaps), np.bincount(place)
+
+    def statistic(rng: np.random.Generator) -> float:
+        drawn = rng.integers(len(totals), size=len(totals))
+        return float(totals[drawn].sum() / sizes[drawn].sum())
+
+    method = "paired bootstrap" if clusters is None else "paired bootstrap by picture"
+    return Paired(float(gaps.mean()), _bootstrap(statistic, seed), method)
+
+
+def bootstrap_mean(values: Sequence[float], seed: int) -> Interval:
+    """The percentile bootstrap's interval of a mean, for scores that are not just 0 or 1."""
+    import numpy as np
+
+    array = np.asarray(values, dtype=float)
+    return _bootstrap(lambda rng: _drawn_mean(array, rng), seed)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the order given: reject where one is at most the level."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = highest
+    return adjusted
+
+
+def smallest_visible(discordant: float, n: int) -> float:
+    """The difference that n pairs show at 5 % with a power of 80 %.
+
+    discordant: share of the pairs on which the two sides disagree, in [0, 1].
+    """
+    return VISIBLE * math.sqrt(discordant / n)
+
+
+def harmonic(base: float, new: float) -> float:
+    """H = 2bn / (b + n), the mean of base-class and new-class accuracy; 0 if either is 0."""
+    return 2 * base * new / (base + new) if base > 0 and new > 0 else 0.0
+
+
+def harmonic_interval(base: Sequence[float], new: Sequence[float], seed: int) -> Interval:
+    """The bootstrap interval of H: base and new pictures are drawn each among themselves."""
+    import numpy as np
+
+    halves = np.asarray(base, dtype=float), np.asarray(new, dtype=float)
+    return _bootstrap(lambda rng: harmonic(*(_drawn_mean(half, rng) for half in halves)), seed)
+
+
+def _proportion(correct: int, n: int, method: str) -> Interval:
+    from scipy.stats import binomtest
+
+    if n == 0:
+        return Interval(0.0, 1.0)
+    found = binomtest(correct, n).proportion_ci(0.95, method=method)
+    return Interval(float(found.low), float(found.high))
+
+
+def _clipped(centre: float, half: float) -> Interval:
+    return Interval(max(-1.0, centre - half), min(1.0, centre + half))
+
+
+def _drawn_mean(values: NDArray[np.float64], rng: np.random.Generator) -> float:
+    return float(values[rng.integers(len(values), size=len(values))].mean())
+
+
+def _bootstrap(statistic: Callable[[np.random.Generator], float], seed: int) -> Interval:
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    low, high = np.quantile([statistic(rng) for _ in range(RESAMPLES)], [0.025, 0.975])
+    return Interval(float(low), float(high))

@@ -1,0 +1,106 @@
+"""Classification: one picture, one label, from an offered list (closed) or from none (open)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rftkit import labels, replies, rewards
+from rftkit.core import Attempt, Example, Row, Style
+from rftkit.errors import DataError
+from rftkit.tasks.task import Task, Unseen
+
+QUESTION = "What is shown in this picture?"
+
+
+def read(row: Row, columns: Mapping[str, str]) -> Example:
+    """The example of a row. columns: `label` and, if there is one, `rationale` -> column name."""
+    wanted = columns.get("label", "label")
+    value = row.values.get(wanted)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise DataError(f"{row.place}: no label in column {wanted!r}; every row needs one")
+    label = " ".join(str(value).split())
+    if replies.TAG.search(label) or "<|" in label or not label.isprintable():
+        raise DataError(f"{row.place}: label {label!r} holds a tag or control character; rename it")
+    rationale = row.values.get(columns.get("rationale", "rationale"))
+    return Example(
+        id=row.picture.name,
+        picture=row.picture,
+        question=QUESTION,
+        gold=label,
+        rationale=str(rationale).strip() or None if rationale is not None else None,
+        place=row.place,
+    )
+
+
+def prompt(example: Example, style: Style) -> str:
+    """The text beside the picture: the question, the labels if any are offered, the style."""
+    lines = [example.question]
+    if example.choices:
+        lines.append(f"Choose one of: {', '.join(example.choices)}.")
+    return "\n".join([*lines, replies.INSTRUCTIONS[style]])
+
+
+def answered(attempt: Attempt) -> str | None:
+    """The known label that the reply names; None if it names none, or one that is not offered.
+
+    From an offered list the label is asked for as it stands; an open answer may be a short phrase.
+    """
+    reply, example = attempt.reply, attempt.example
+    if reply.answer is None:
+        return None
+    if example.choices:
+        return labels.match(reply.answer, example.choices)
+    return labels.match_open(reply.answer, example.labels or (example.gold,))
+
+
+def accuracy(attempt: Attempt) -> float:
+    """1 if the answer names the gold label and nothing else, else 0."""
+    return float(answered(attempt) == attempt.example.gold)
+
+
+def parsed(attempt: Attempt) -> str | None:
+    """The answer as the list spells it, as written where it is off the list, None if none."""
+    return answered(attempt) or attempt.reply.answer
+
+
+def paper_accuracy(attempt: Attempt) -> float:
+    """The rule of the papers' own training code, lenient or raw as it is, for comparison only.
+
+    `direct` (No-Thinking-RL): raw equality. Closed list (CLS-RL): the first answer block, or the
+    whole text, equal but for case. Open answer (Visual-RFT): spaces and underscores dropped, a
+    substring in either direction, so that an empty answer is right. The maths verifier that both
+    run first is left out: it pays wrong answers.
+    """
+    text, gold = attempt.completion.text, attempt.example.gold
+    if attempt.style == "direct":
+        return float(text == gold)
+    block = rewards.paper_answer(text)
+    answer = (text if block is None else block).strip()
+    if attempt.example.choices:
+        return float(answer.lower() == gold.lower())
+    answer, gold = _squeezed(answer), _squeezed(gold)
+    return float(answer in gold or gold in answer)
+
+
+def paper_evaluation(attempt: Attempt) -> float:
+    """CLS-RL's evaluation: the gold label anywhere in the answer, case and underscores aside."""
+    block = rewards.paper_answer(attempt.completion.text)
+    answer = attempt.completion.text if block is None else block
+    gold = attempt.example.gold
+    return float(gold.lower().replace("_", " ") in answer.lower().replace("_", " "))
+
+
+def _squeezed(text: str) -> str:
+    return text.replace(" ", "").replace("_", "").lower()
+
+
+TASK = Task(
+    name="classification",
+    headline="accuracy",
+    read=read,
+    prompt=prompt,
+    rewards={"accuracy": accuracy, "format": rewards.format_reward},
+    paper={"accuracy": paper_accuracy, "format": rewards.paper_format},
+    parsed=parsed,
+    sample=Example("sample", Unseen(), QUESTION, "rose", ("primrose", "rose", "tulip")),
+)

@@ -1,0 +1,187 @@
+"""A run, from top to bottom: recipe, data, model, training, evaluation, report."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from rftkit import checkpoints, runs
+from rftkit.ckpt import write_card
+from rftkit.core import Example
+from rftkit.data.examples import Examples, gold_check, load_examples
+from rftkit.errors import Interrupted, RecipeError
+from rftkit.recipe import Recipe
+from rftkit.recipe_file import dump_recipe, load_recipe, parse_recipe, read_text
+from rftkit.runs import Run
+from rftkit.tasks import by_name
+
+PICTURES_HASHED = 512  # of the training set, for the fingerprint
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asked for."""
+
+    recipe: Path
+    out: Path
+    overrides: tuple[str, ...] = ()
+    resume: bool = False
+    command: str = ""
+
+
+def train(request: Request, console: Console) -> Run:
+    """Train and evaluate by a recipe; the run comes back finished.
+
+    Raises UserError for what the user can fix, before anything is written where possible, and
+    Interrupted if a signal stopped it; the run can then be resumed.
+    """
+    recipe = load_recipe(request.recipe, request.overrides)
+    train_set, held_out = load_both(recipe)
+    run = _continued(request, recipe) if request.resume else runs.new_run(request.out)
+    with runs.locked(run):
+        if not runs.is_run(run.folder):
+            _begin(run, request, recipe, train_set.labels, console)
+        for note in dict.fromkeys([*train_set.notes, *held_out.notes]):
+            console.print(f"note: {note}", highlight=False, markup=False)
+        try:
+            _go(run, recipe, train_set, held_out, request, console)
+        except (Interrupted, KeyboardInterrupt) as stop:
+            number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
+            command = _resume_command(request, run)
+            raise Interrupted(number, f"stopped; go on with: {command}") from None
+    return run
+
+
+def _resume_command(request: Request, run: Run) -> str:
+    changes = [part for override in request.overrides for part in ("--set", override)]
+    return shlex.join(
+        ["rftkit", "train", str(request.recipe), "--out", str(run.folder), *changes, "--resume"]
+    )
+
+
+def load_both(recipe: Recipe) -> tuple[Examples, Examples]:
+    """The training and the held-out examples; every gold answer has earned full marks."""
+    first, second = recipe.data.splits
+    train_set = load_examples(recipe, first)
+    held_out = load_examples(recipe, second, limit=recipe.eval.limit)
+    task = by_name(recipe.task)
+    for example in (*train_set.examples, *held_out.examples):
+        gold_check(task, example, recipe.style)
+    return train_set, held_out
+
+
+def _go(
+    run: Run,
+    recipe: Recipe,
+    train_set: Examples,
+    held_out: Examples,
+    request: Request,
+    console: Console,
+) -> None:
+    from rftkit.evaluation import Wish, evaluate_run
+    from rftkit.models import open_policy
+
+    if run.status()["state"] not in ("trained", "finished"):
+        policy = open_policy(recipe.model)
+        _learn(run, recipe, train_set, policy, console)
+    else:
+        policy = open_policy(recipe.model, run.adapter)
+    wish = Wish(command=request.command)
+    evaluate_run(run, recipe, held_out, policy, wish, console, shots=train_set.examples)
+    run.set_status("finished")
+
+
+def _learn(run: Run, recipe: Recipe, train_set: Examples, policy: Any, console: Console) -> None:
+    """Fit the policy, from the newest whole checkpoint if there is one, and save the adapter."""
+    from rftkit import grpo, sft
+    from rftkit.fit import Job, newest_checkpoint
+
+    resume = newest_checkpoint(run, console)
+    _check_fingerprint(run, fingerprint(recipe, train_set.examples, policy), resume)
+    if resume:
+        console.print(f"continuing from step {checkpoints.step_of(resume)}", highlight=False)
+    run.set_status("running")
+    method = grpo if recipe.method.kind == "grpo" else sft
+    try:
+        method.train(Job(recipe, policy, run, console, resume), train_set.examples)
+    except (Interrupted, KeyboardInterrupt):
+        run.set_status("stopped")
+        raise
+    except Exception as error:
+        run.set_status("failed", error=f"{type(error).__name__}: {error}"[:500])
+        raise
+    policy.save(run.adapter)
+    write_card(run.adapter, recipe, train_set.labels)
+    run.set_status("trained")
+
+
+def _begin(
+    run: Run, request: Request, recipe: Recipe, labels: Sequence[str], console: Console
+) -> None:
+    from rftkit.evaluate import versions
+
+    if run.folder != request.out:
+        console.print(f"{request.out} holds a run already; this one goes to {run.folder}")
+    runs.write_atomically(run.given, read_text(request.recipe))
+    runs.write_atomically(run.resolved, dump_recipe(recipe))
+    known = versions()
+    run.set_status("running", rftkit=known["rftkit"], versions=known, labels=list(labels))
+
+
+def _continued(request: Request, recipe: Recipe) -> Run:
+    """The run to resume. Raises RecipeError, naming each difference, if the recipe is another."""
+    run = runs.unfinished_run(request.out)
+    old = parse_recipe(read_text(run.resolved), str(run.resolved))
+    ours, theirs = flat(recipe), flat(old)
+    free = ("run.", "eval.")  # these change nothing about the training
+    differ = [
+        f"{key} is {ours.get(key)!r}, was {theirs.get(key)!r}"
+        for key in sorted({*ours, *theirs})
+        if ours.get(key) != theirs.get(key) and not key.startswith(free)
+    ]
+    if differ:
+        raise RecipeError(
+            f"{run.folder}: cannot resume with another recipe: {'; '.join(differ)}; "
+            "leave out --resume to start a new run"
+        )
+    return run
+
+
+def flat(recipe: Recipe) -> dict[str, object]:
+    """The recipe's values by dotted key."""
+
+    def walk(prefix: str, value: object) -> dict[str, object]:
+        if not isinstance(value, dict):
+            return {prefix: value}
+        inner = [walk(f"{prefix}.{key}" if prefix else key, item) for key, item in value.items()]
+        return {key: item for part in inner for key, item in part.items()}
+
+    return walk("", recipe.model_dump(mode="json"))
+
+
+def fingerprint(recipe: Recipe, examples: Sequence[Example], policy: Any) -> dict[str, str]:
+    """Hashes of what a resumed run must share with its beginning: data and base weights."""
+    digest = hashlib.sha256()
+    for number, example in enumerate(examples):
+        digest.update(f"{example.id}\t{example.gold}\t{example.rationale}\n".encode())
+        if number < PICTURES_HASHED:
+            digest.update(example.picture.open().tobytes())
+    return {"data": digest.hexdigest(), "base model": policy.fingerprint()}
+
+
+def _check_fingerprint(run: Run, now: dict[str, str], resume: Path | None) -> None:
+    before = run.status().get("fingerprint")
+    if resume and before and before != now:
+        names = [name for name in now if now[name] != before.get(name)]
+        raise RecipeError(
+            f"{run.folder}: cannot resume: {' and '.join(names)} changed since the run began; "
+            "leave out --resume to start a new run"
+        )
+    run.set_status("running", fingerprint=now)

@@ -1,0 +1,132 @@
+"""The tiny models as a user gets them: built once, checked, loaded like any other, and able."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoModelForImageTextToText
+
+from rftkit.core import Completion, Style
+from rftkit.data import drawn
+from rftkit.models import tiny
+from rftkit.models.processor import load_processor
+from rftkit.models.tiny_lessons import prompt_text
+from rftkit.models.tiny_pretrain import Plan
+from rftkit.replies import read, well_formed
+
+pytestmark = pytest.mark.slow
+
+QUESTION = "What is shown in this picture?"
+BRIEF = Plan(drawings=256, eye_steps=2, eye_batch=16, word_steps=2, word_batch=8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real `tiny`: from the user's cache if it is there, else built (about 90 s)."""
+    return tiny.ensure_tiny("tiny")
+
+
+@pytest.fixture(scope="module")
+def loaded(folder: Path) -> tuple[Any, Any]:
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    return model.eval(), load_processor(str(folder), 401408)
+
+
+def replies(loaded: tuple[Any, Any], pictures: list[Image.Image], text: str) -> list[Completion]:
+    model, processor = loaded
+    asked = [
+        [
+            {
+                "role": "user",
+                "content": [{"type": "image", "image": p}, {"type": "text", "text": text}],
+            }
+        ]
+        for p in pictures
+    ]
+    inputs = processor.apply_chat_template(
+        asked,
+        tokenize=True,
+        return_dict=True,
+        add_generation_prompt=True,
+        processor_kwargs={"return_tensors": "pt", "padding": True},
+    )
+    with torch.no_grad():
+        ids = model.generate(**inputs, max_new_tokens=32)[:, inputs["input_ids"].shape[1] :]
+    return [Completion(t) for t in processor.batch_decode(ids, skip_special_tokens=True)]
+
+
+@pytest.mark.parametrize("choices", [drawn.DIGITS, ()], ids=["closed", "open"])
+@pytest.mark.parametrize("style", ["think", "direct", "answer-first", "adaptive"])
+def test_it_reads_nine_of_ten_printed_digits(
+    loaded: tuple[Any, Any], style: Style, choices: tuple[str, ...]
+) -> None:
+    rng = np.random.default_rng(999)
+    gold = [drawn.DIGITS[n % 10] for n in range(200)]
+    pictures = [drawn.draw_digit(label, rng) for label in gold]
+    told = replies(loaded, pictures, prompt_text(QUESTION, choices, style))
+    right = [read(c, style).answer == label for c, label in zip(told, gold, strict=True)]
+    assert np.mean(right) >= 0.88
+    assert np.mean([well_formed(c.text, style) for c in told]) >= 0.99
+
+
+def test_it_answers_from_a_list_it_has_never_seen(loaded: tuple[Any, Any]) -> None:
+    rng = np.random.default_rng(7)
+    clothes = ("jacket", "dress", "shoe", "hat")
+    pictures = [drawn.draw_digit(str(n % 10), rng) for n in range(20)]
+    told = replies(loaded, pictures, prompt_text(QUESTION, clothes, "think"))
+    assert np.mean([read(c, "think").answer in clothes for c in told]) >= 0.8
+
+
+def test_a_picture_of_any_size_is_shown_as_56_by_56(loaded: tuple[Any, Any]) -> None:
+    images = loaded[1].image_processor([Image.new("RGB", (640, 640))], return_tensors="pt")
+    assert images["image_grid_thw"].tolist() == [[1, 4, 4]]
+
+
+@pytest.fixture
+def brief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hardly trained tiny model in a cache of its own: quick to build, whole in every file."""
+    monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path))
+    return tiny.ensure_tiny("tiny-hangar", plan=BRIEF)
+
+
+def test_a_whole_model_is_not_built_again(brief: Path) -> None:
+    said: list[str] = []
+    before = (brief / tiny.CARD).stat().st_mtime_ns
+    assert tiny.ensure_tiny("tiny-hangar", said.append, BRIEF) == brief
+    assert (brief / tiny.CARD).stat().st_mtime_ns == before
+    assert said == []
+
+
+def test_a_damaged_file_is_noticed_and_the_model_rebuilt_the_same(brief: Path) -> None:
+    weights = brief / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    said: list[str] = []
+    tiny.ensure_tiny("tiny-hangar", said.append, BRIEF)
+    assert said == [f"{brief}: model.safetensors has changed since it was built; building it again"]
+    assert weights.read_bytes() == whole
+    assert [path.name for path in brief.parent.iterdir()] == ["tiny-hangar"]
+
+
+def test_another_version_is_rebuilt(brief: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny, "VERSION", "0")
+    said: list[str] = []
+    tiny.ensure_tiny("tiny-hangar", said.append, BRIEF)
+    assert len(said) == 1
+    assert "another version of rftkit" in said[0]
+
+
+def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(tiny, "build_tiny", broken)
+    with pytest.raises(KeyboardInterrupt):
+        tiny.ensure_tiny("tiny")
+    assert list(tmp_path.iterdir()) == []
