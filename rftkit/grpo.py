@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from transformers import set_seed
+
 from rftkit.core import Example
 from rftkit.fit import Job, common_arguments, fit, verify
 from rftkit.models import loading
@@ -20,6 +22,7 @@ def train(job: Job, examples: Sequence[Example]) -> None:
     recipe, policy = job.recipe, job.policy
     scorer = Scorer(recipe, examples, policy.stop_ids(), job.run, job.console)
     wanted = settings(job, list(scorer.weights.values()))
+    set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
     trainer = GRPOTrainer(
         model=policy.model,
         reward_funcs=scorer.functions(),

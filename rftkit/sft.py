@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from transformers import set_seed
+
 from rftkit.core import Example
 from rftkit.fit import Job, common_arguments, fit, verify
 from rftkit.models import loading
@@ -16,13 +18,14 @@ def train(job: Job, examples: Sequence[Example]) -> None:
     """Train the policy's adapter on the ideal replies to the examples."""
     from trl import SFTTrainer  # after the backend: Unsloth patches TRL as it is imported
 
-    wanted = settings(job)
+    recipe, wanted = job.recipe, settings(job)
+    set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
     trainer = SFTTrainer(
         model=job.policy.model,
         args=_config(wanted),
         train_dataset=_dataset(job, examples),
         processing_class=job.policy.processor,
-        peft_config=loading.lora(job.recipe.model),
+        peft_config=loading.lora(recipe.model),
     )
     verify(trainer, wanted, job.run)
     fit(trainer, job)

@@ -101,6 +101,12 @@ def test_what_is_no_picture_is_refused_in_one_line(content: bytes, says: str) ->
     assert "\n" not in line
 
 
+@pytest.mark.parametrize("kind", ["PPM", "ICO", "TGA", "EPS", "PDF"])
+def test_formats_that_few_need_are_refused(kind: str) -> None:
+    with pytest.raises(DataError, match=r"^a: .*; "):
+        open_safely(encoded(Image.new("RGB", (16, 16)), kind), "a")
+
+
 def test_the_limits_are_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
     with pytest.raises(DataError, match="above the limit"):

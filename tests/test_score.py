@@ -99,6 +99,7 @@ BOX = [[100, 200, 300, 400]]
         ("classification", {"completion": None, "gold": "rose"}, "completion is None"),
         ("classification", {"completion": "a", "gold": 7}, "gold is 7"),
         ("classification", {"completion": "a", "gold": ""}, "gold is ''"),
+        ("classification", {"completion": "a", "gold": "." * 500}, "gold is '..."),
         ("classification", {"completion": "a", "gold": "..."}, "gold is '...'"),
         ("classification", {"completion": "a", "gold": BOX}, "gold is [[100"),
         ("classification", {"completion": "a", "gold": "<answer>a</answer>"}, "holds a tag"),

@@ -280,12 +280,17 @@ def test_a_bad_coop_split_is_refused(tmp_path: Path, listed: object, says: str) 
     assert says in refusal("folder", tmp_path, coop_split=str(coop(tmp_path, listed)))
 
 
+def test_a_coop_split_needs_a_folder(tmp_path: Path) -> None:
+    line = refusal("digits", tmp_path, coop_split="split.json")
+    assert line.startswith("data.coop_split: lists files, which source 'digits' has not; set")
+
+
 def test_a_coop_split_that_explodes_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rftkit.data.coop.MAX_BYTES", 1000)
     path = coop(tmp_path, b" " * 100_000 + b"{}", "split.json.gz")
-    assert "not a CoOp split file" in refusal("folder", tmp_path, coop_split=str(path))
+    assert "above 0 MB; not a CoOp" in refusal("folder", tmp_path, coop_split=str(path))
     path.write_bytes(path.read_bytes()[:30])
     assert "not a CoOp split file" in refusal("folder", tmp_path, coop_split=str(path))
 

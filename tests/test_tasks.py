@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rftkit import boxes, replies
+from rftkit import boxes, replies, rewards
 from rftkit.boxes import Box
 from rftkit.core import Attempt, Completion, Example, Row, Style
 from rftkit.errors import DataError
@@ -226,6 +226,42 @@ def test_confidence_credits_hits_and_discounts_misses() -> None:
     assert paid(f"[{hit}, {miss}]") == pytest.approx(0.75)
     assert paid(f"[{miss}]") == 0
     assert paid("[]") == 0
+
+
+def test_a_reply_that_was_cut_off_has_no_format() -> None:
+    task, sample = classification.TASK, classification.TASK.sample
+    for finished in (True, False):
+        completion = Completion(task.ideal(sample, "think"), finished=finished)
+        assert task.parts(task.attempt(sample, "think", completion))["format"] == finished
+
+
+def test_a_listed_label_is_asked_for_as_it_stands() -> None:
+    assert headline(classification.TASK, classification.TASK.sample, "direct", "a red rose") == 0
+    assert headline(classification.TASK, OPEN, "direct", "a Boeing 737-300") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<answer>\ncat\n</answer> <answer>dog</answer>", "dog"),
+        ("<answer>cat</answer><answer>dog</answer>", "cat"),
+        ("<answer>a <answer>cat</answer>", "a <answer>cat"),
+        ("</answer><answer>", None),
+        ("<ANSWER>cat</ANSWER>", None),
+    ],
+)
+def test_the_papers_take_the_first_block_on_one_line(text: str, answer: str | None) -> None:
+    assert rewards.paper_answer(text) == answer
+
+
+def test_the_papers_drop_duplicates_and_match_the_surest_box_first() -> None:
+    example = replace(detection.TASK.sample, gold=boxes.dump([Box(0.1, 0.2, 0.3, 0.4)]))
+    exact = "{'Position': [100, 200, 300, 400], 'Confidence': 0.5}"
+    near = "{'Position': [100, 210, 300, 330], 'Confidence': 0.9}"
+    for answer, iou in ((f"[{exact}, {exact}]", 1.0), (f"[{exact}, {near}]", 0.3)):
+        assert detection.paper_iou(attempt(detection.TASK, example, "direct", answer)) == (
+            pytest.approx(iou)
+        )
 
 
 def test_the_continuous_form_pays_for_any_overlap() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from rftkit.core import Row
 from rftkit.data import builtin, coop, folder, hub, tables
 from rftkit.data.paths import Note, silent
+from rftkit.errors import DataError
 from rftkit.recipe import Data
 
 SOURCES: dict[str, Callable[[Data, str, Note], Iterator[Row]]] = {
@@ -25,4 +26,11 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
     note: is told what a person should know and no error says, such as files that were skipped.
     Raises DataError where the data cannot be read.
     """
-    return (coop.rows if data.coop_split else SOURCES[data.source])(data, split, note)
+    if not data.coop_split:
+        return SOURCES[data.source](data, split, note)
+    if data.source != "folder":
+        raise DataError(
+            f"data.coop_split: lists files, which source {data.source!r} has not; "
+            'set data.source = "folder"'
+        )
+    return coop.rows(data, split, note)

@@ -54,15 +54,15 @@ def load_examples(
     ids = {**(learnt.ids if learnt else {}), **found.ids}
     groups = _groups(recipe.data, known, ids)
     half_of = {label: half for half, own in groups.items() for label in own}
-    chosen = [
-        _placed(example, recipe, half := half_of[example.gold], groups[half])
-        for example in found.examples
-    ]
+    chosen = found.examples
     if split == train:
-        wanted = [example for example in chosen if example.meta["half"] == recipe.data.classes]
-        chosen = list(shots.draw_shots(wanted, recipe.data.shots, recipe.seed))
-    notes = tuple(dict.fromkeys([*found.notes, *others]))
-    return Examples(shots.spread(chosen, limit), known, notes)
+        wanted = [example for example in chosen if half_of[example.gold] == recipe.data.classes]
+        chosen = shots.draw_shots(wanted, recipe.data.shots, recipe.seed)
+    placed = tuple(
+        _placed(example, recipe, half := half_of[example.gold], groups[half])
+        for example in shots.spread(chosen, limit)
+    )
+    return Examples(placed, known, tuple(dict.fromkeys([*found.notes, *others])))
 
 
 def gold_check(task: Task, example: Example, style: Style) -> None:

@@ -34,8 +34,7 @@ def load_processor(
     if kind in STILL and find_spec("torchvision") is None:
         processor = _still_processor(folder_or_id, kind, revision)
     else:
-        auto: Any = AutoProcessor
-        processor = auto.from_pretrained(folder_or_id, revision=revision)
+        processor = AutoProcessor.from_pretrained(folder_or_id, revision=revision)
     processor.tokenizer.padding_side = "left"  # replies are generated at the right end
     if max_pixels is not None:
         _limit_pixels(processor.image_processor, max_pixels)
@@ -64,25 +63,24 @@ def _start(processor: Any, images: Any, tokenizer: Any, chat_template: Any) -> N
     for name in ("image_token", "video_token", "vision_start_token", "vision_end_token"):
         token = getattr(processor, name)
         setattr(processor, f"{name}_id", tokenizer.convert_tokens_to_ids(token))
-    start: Any = ProcessorMixin.__init__
-    start(processor, images, tokenizer, chat_template=chat_template)
+    ProcessorMixin.__init__(processor, images, tokenizer, chat_template=chat_template)
 
 
-class StillQwen2VLProcessor(Qwen2VLProcessor):
+class StillQwen2VLProcessor(Qwen2VLProcessor):  # type: ignore[misc]
     """Qwen2VLProcessor for still pictures."""
 
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: Any = None) -> None:
         _start(self, image_processor, tokenizer, chat_template)
 
 
-class StillQwen25VLProcessor(Qwen2_5_VLProcessor):
+class StillQwen25VLProcessor(Qwen2_5_VLProcessor):  # type: ignore[misc]
     """Qwen2_5_VLProcessor for still pictures."""
 
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: Any = None) -> None:
         _start(self, image_processor, tokenizer, chat_template)
 
 
-class StillQwen3VLProcessor(Qwen3VLProcessor):
+class StillQwen3VLProcessor(Qwen3VLProcessor):  # type: ignore[misc]
     """Qwen3VLProcessor for still pictures."""
 
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: Any = None) -> None:

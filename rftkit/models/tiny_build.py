@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig
 from transformers import Qwen2_5_VLForConditionalGeneration as Qwen
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-from transformers.utils import logging as transformers_logging
+from transformers.utils import logging as bars
 
 from rftkit.models.processor import StillQwen25VLProcessor
 from rftkit.models.tiny_lessons import SKILLS, Skill, SkillName, corpus
@@ -20,11 +20,11 @@ from rftkit.models.tiny_pretrain import MERGE, PATCH, PLAN, SIDE, Plan, Progress
 from rftkit.models.tiny_tokenizer import END, PAD, SPECIALS, token_ids, train_tokenizer
 
 WIDTH, LAYERS, HEADS, KEY_HEADS = 128, 3, 4, 2
-VOCABULARY = 800
+VOCABULARY = 1200
 
 
 def build_tiny(folder: Path, skill: SkillName, progress: Progress, plan: Plan = PLAN) -> None:
-    """Writes a pretrained Qwen2.5-VL of about 1.5 million parameters to `folder`.
+    """Writes a pretrained Qwen2.5-VL of 1.7 million parameters to `folder`.
 
     `progress` gets the steps done and the steps in all. The same plan gives the same weights on
     the same machine.
@@ -36,8 +36,7 @@ def build_tiny(folder: Path, skill: SkillName, progress: Progress, plan: Plan = 
 
 def _build(folder: Path, known: Skill, progress: Progress, plan: Plan) -> None:
     tokenizer = train_tokenizer(corpus(known, np.random.default_rng(plan.seed)), VOCABULARY)
-    architecture: Any = Qwen
-    model = architecture(_config(tokenizer))
+    model = Qwen(_config(tokenizer))
     processor = StillQwen25VLProcessor(_images(), tokenizer, chat_template=tokenizer.chat_template)
     pretrain(model, processor, known, plan, progress)
     model.generation_config.update(
@@ -56,7 +55,6 @@ def _build(folder: Path, known: Skill, progress: Progress, plan: Plan) -> None:
 @contextmanager
 def _no_bars() -> Iterator[None]:
     """transformers shows no progress bars of its own meanwhile."""
-    bars: Any = transformers_logging
     shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
     try:

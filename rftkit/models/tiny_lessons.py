@@ -78,7 +78,7 @@ def prompt_text(question: str, choices: tuple[str, ...], style: Style) -> str:
 
 def lesson(skill: Skill, label: str, rng: np.random.Generator) -> Lesson:
     """A question about a picture of `label`, in any style, with a list of labels or without."""
-    if rng.random() < 0.1:
+    if rng.random() < 0.15:
         return _unknown_lesson(skill, rng)
     named = skill.sibling(label) if rng.random() < skill.mixed_up else label
     choices = _choices(skill.labels, (named, label), rng)
@@ -86,14 +86,16 @@ def lesson(skill: Skill, label: str, rng: np.random.Generator) -> Lesson:
 
 
 def _unknown_lesson(skill: Skill, rng: np.random.Generator) -> Lesson:
-    """Names that mean nothing here: the reply must still be one of them."""
-    count = int(rng.integers(3, 12))
+    """Names that mean nothing here: the reply must still be one of them.
+
+    Half the time it is the first, because a rule that can be learnt is what teaches copying.
+    """
+    count = int(rng.integers(2, 12))
     words = [WORDS[int(n)] for n in rng.choice(len(WORDS), count, replace=False)]
     if rng.random() < 0.3:
         words = [word.capitalize() for word in words]
-    if rng.random() < 0.2:
-        words = [f"{word}{'- '[int(rng.integers(2))]}{WORDS[n]}" for n, word in enumerate(words)]
-    return _ask(words[int(rng.integers(count))], UNKNOWN, tuple(words), rng)
+    named = 0 if rng.random() < 0.5 else int(rng.integers(count))
+    return _ask(words[named], UNKNOWN, tuple(words), rng)
 
 
 def _ask(answer: str, why: str, choices: tuple[str, ...], rng: np.random.Generator) -> Lesson:
@@ -121,7 +123,8 @@ def _choices(
 
 def corpus(skill: Skill, rng: np.random.Generator) -> list[str]:
     """Texts for the tokenizer: lessons of every kind, and each word on its own."""
-    texts = [f" {word} {word.capitalize()}, {word}" for word in WORDS for _ in range(3)]
+    forms = (word for plain in WORDS for word in (plain, plain.capitalize()))
+    texts = [f"{word}\n {word}" for word in forms for _ in range(5)]  # often enough to be tokens
     for turn in range(2000):
         taught = lesson(skill, skill.labels[turn % len(skill.labels)], rng)
         texts += [taught.prompt, taught.reply]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -52,8 +51,7 @@ def train_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
     bpe.train_from_iterator(texts, trainer)
     bpe.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in SPECIALS])
     bpe.add_tokens([AddedToken(t, special=False, normalized=False) for t in (*TAGS, *PHRASES)])
-    fast: Any = PreTrainedTokenizerFast
-    made: PreTrainedTokenizerFast = fast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token=END,
         pad_token=PAD,
@@ -63,7 +61,6 @@ def train_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
         model_max_length=2048,
         clean_up_tokenization_spaces=False,
     )
-    return made
 
 
 def token_ids(tokenizer: PreTrainedTokenizerFast, tokens: Iterable[str]) -> list[int]:

@@ -91,8 +91,8 @@ def _notes(by_side: dict[Side, list[Sample]], header: Header) -> tuple[str, ...]
     leaks = header.leaks
     if leaks and leaks.exact + leaks.near:
         notes.append(
-            f"training shots among the test pictures: {leaks.exact} the same, {leaks.near} that look "
-            "alike; the accuracy may be too high"
+            f"training shots among the test pictures: {leaks.exact} the same, "
+            f"{leaks.near} that look alike; the accuracy may be too high"
         )
     return tuple(notes)
 

@@ -16,7 +16,7 @@ from rftkit.data import drawn
 from rftkit.models import tiny
 from rftkit.models.processor import load_processor
 from rftkit.models.tiny_lessons import prompt_text
-from rftkit.models.tiny_pretrain import Plan
+from rftkit.models.tiny_pretrain import Plan, encode
 from rftkit.replies import read, well_formed
 
 pytestmark = pytest.mark.slow
@@ -130,3 +130,20 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(KeyboardInterrupt):
         tiny.ensure_tiny("tiny")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_was_trained_on_the_very_tokens_that_its_chat_template_makes(
+    loaded: tuple[Any, Any],
+) -> None:
+    processor = loaded[1]
+    text = prompt_text(QUESTION, drawn.DIGITS, "think")
+    picture = drawn.draw_digit("4", np.random.default_rng(0))
+    content = [{"type": "image", "image": picture}, {"type": "text", "text": text}]
+    asked = processor.apply_chat_template(
+        [{"role": "user", "content": content}],
+        tokenize=True,
+        return_dict=True,
+        add_generation_prompt=True,
+    )["input_ids"][0]
+    lesson_ids = encode([text], [""], processor.tokenizer)["input_ids"][0].tolist()
+    assert lesson_ids == [*asked, processor.tokenizer.eos_token_id]
