@@ -9,7 +9,6 @@ from transformers import set_seed
 
 from rftkit.core import Example
 from rftkit.fit import Job, common_arguments, fit, verify
-from rftkit.models import loading
 from rftkit.schedule import lazy_dataset, schedule
 from rftkit.scorer import Scorer
 from rftkit.tasks import by_name
@@ -29,7 +28,7 @@ def train(job: Job, examples: Sequence[Example]) -> None:
         args=_config(wanted),
         train_dataset=_dataset(job, examples),
         processing_class=policy.processor,
-        peft_config=loading.lora(recipe.model),  # given here, KL is measured with it switched off
+        peft_config=policy.new_adapter(),  # added by TRL, KL is measured with it switched off
     )
     verify(trainer, wanted, job.run)
     fit(trainer, job)

@@ -9,7 +9,6 @@ from transformers import set_seed
 
 from rftkit.core import Example
 from rftkit.fit import Job, common_arguments, fit, verify
-from rftkit.models import loading
 from rftkit.schedule import lazy_dataset, schedule
 from rftkit.tasks import by_name
 
@@ -25,7 +24,7 @@ def train(job: Job, examples: Sequence[Example]) -> None:
         args=_config(wanted),
         train_dataset=_dataset(job, examples),
         processing_class=job.policy.processor,
-        peft_config=loading.lora(recipe.model),
+        peft_config=job.policy.new_adapter(),
     )
     verify(trainer, wanted, job.run)
     fit(trainer, job)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rftkit.core import Completion, Example, Row, Style
-from rftkit.data import drawn, hangar
+from rftkit.data import builtin, drawn, hangar
 from rftkit.data.builtin import digits_rows, hangar_rows
 from rftkit.errors import DataError
 from rftkit.models.tiny_lessons import SKILLS, STYLES, SkillName, lesson, prompt_text
@@ -130,3 +130,12 @@ def test_every_lesson_ends_in_an_answer_that_its_prompt_allows(name: SkillName) 
         listed = taught.prompt.partition("Choose one of: ")[2].partition(".\n")[0]
         assert well_formed(taught.reply, style)
         assert answer in (listed.split(", ") if listed else skill.labels)
+
+
+def test_the_scans_are_those_that_scikit_learn_loads() -> None:
+    from sklearn.datasets import load_digits
+
+    known = load_digits()
+    images, labels = builtin._scans()
+    assert np.array_equal(images, known.images)
+    assert np.array_equal(labels, known.target)

@@ -111,8 +111,8 @@ def _shapes(which: Parts, rng: np.random.Generator) -> tuple[list[list[Point]], 
 def _tail(tail: str) -> list[list[Point]]:
     """A single straight tailplane, or twin fins that stand apart."""
     if TAILS[tail] == "single":
-        return _pair([(0.0, 0.72), (0.42, 0.76), (0.42, 0.92), (0.0, 0.92)])
-    return _pair([(0.05, 0.7), (0.3, 0.85), (0.44, 1.1), (0.28, 1.1), (0.05, 0.95)])
+        return _pair([(0.0, 0.7), (0.6, 0.74), (0.6, 0.98), (0.0, 0.98)])
+    return _pair([(0.05, 0.6), (0.18, 0.6), (0.42, 1.1), (0.2, 1.1)])
 
 
 def _pair(shape: list[Point]) -> list[list[Point]]:

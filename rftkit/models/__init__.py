@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +19,15 @@ def open_policy(settings: Model, adapter: Path | None = None) -> Policy:
 
     Raises ModelError if the backend is missing or the model cannot be loaded.
     """
+    # as it loads it recommends a kernel to CPU users that changes nothing for them
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if backend(settings) == "unsloth":
-        from rftkit.models.unsloth import UnslothPolicy
+        from rftkit.models.unsloth import open_unsloth
 
-        return UnslothPolicy(settings, adapter)
-    from rftkit.models.transformers import TransformersPolicy
+        return open_unsloth(settings, adapter)
+    from rftkit.models.transformers import open_transformers
 
-    return TransformersPolicy(settings, adapter)
+    return open_transformers(settings, adapter)
 
 
 def backend(settings: Model) -> str:

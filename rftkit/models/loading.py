@@ -107,6 +107,19 @@ def lora(settings: Model) -> Any:
     )
 
 
+def put_adapter(model: Any, adapter: Path) -> Any:
+    """The model with a trained adapter on it. Raises ModelError if they do not fit."""
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(model, str(adapter))
+    except (RuntimeError, ValueError) as error:
+        first = str(error).splitlines()[0][:200]
+        raise ModelError(
+            f"{adapter}: does not fit the model ({first}); was it trained on another one?"
+        ) from None
+
+
 def check_adapter(folder: Path) -> None:
     """Raises ModelError if a folder holds no adapter that can be loaded safely."""
     if not (folder / "adapter_config.json").is_file():

@@ -57,6 +57,9 @@ class Policy(Protocol):
     def base(self) -> AbstractContextManager[None]:
         """Within it the adapter is off: the model answers as it was before training."""
 
+    def new_adapter(self) -> Any:
+        """The PEFT configuration of the adapter a trainer is to add; None if one is there."""
+
     def save(self, folder: Path) -> None:
         """Write the adapter as plain PEFT."""
 

@@ -78,7 +78,7 @@ def prompt_text(question: str, choices: tuple[str, ...], style: Style) -> str:
 
 def lesson(skill: Skill, label: str, rng: np.random.Generator) -> Lesson:
     """A question about a picture of `label`, in any style, with a list of labels or without."""
-    if rng.random() < 0.15:
+    if rng.random() < 0.2:
         return _unknown_lesson(skill, rng)
     named = skill.sibling(label) if rng.random() < skill.mixed_up else label
     choices = _choices(skill.labels, (named, label), rng)

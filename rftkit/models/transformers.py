@@ -13,24 +13,40 @@ from peft import PeftModel
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList, set_seed
 
 from rftkit.core import Completion
-from rftkit.errors import ModelError
 from rftkit.models import loading
 from rftkit.models.policy import Decoding, Generation, Prompt
 from rftkit.recipe import Model
 
 
-class TransformersPolicy:
-    """Implements `Policy`. `model` is bare until a trainer or an adapter puts LoRA on it."""
+def open_transformers(settings: Model, adapter: Path | None = None) -> TransformersPolicy:
+    """The recipe's model, with a trained adapter on it if one is given."""
+    if adapter:
+        loading.check_adapter(adapter)
+    source = loading.resolve(settings.name)
+    model = loading.load_model(source, settings)
+    if adapter:
+        model = loading.put_adapter(model, adapter)
+    return TransformersPolicy(
+        settings, source, model, loading.load_processor_of(source, settings), "transformers"
+    )
 
-    def __init__(self, settings: Model, adapter: Path | None = None) -> None:
-        if adapter:
-            loading.check_adapter(adapter)
-        self.source = loading.resolve(settings.name)
-        self.settings = settings
-        self.processor = loading.load_processor_of(self.source, settings)
-        self.model: Any = loading.load_model(self.source, settings)
-        if adapter:
-            self.model = _with_adapter(self.model, adapter)
+
+class TransformersPolicy:
+    """Implements `Policy` for any model that generates and computes as transformers' do.
+
+    `model` is bare until a trainer or an adapter puts LoRA on it.
+    """
+
+    def __init__(
+        self,
+        settings: Model,
+        source: loading.Source,
+        model: Any,
+        processor: Any,
+        backend: str,
+    ) -> None:
+        self.settings, self.source, self.backend = settings, source, backend
+        self.model, self.processor = model, processor
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> Generation:
@@ -73,6 +89,10 @@ class TransformersPolicy:
         with off:
             yield
 
+    def new_adapter(self) -> Any:
+        """The configuration of the adapter that a trainer is to add; None if one is there."""
+        return None if isinstance(self.model, PeftModel) else loading.lora(self.settings)
+
     def save(self, folder: Path) -> None:
         """Write the adapter as plain PEFT."""
         self.model.save_pretrained(folder, selected_adapters=["default"])
@@ -87,7 +107,7 @@ class TransformersPolicy:
         return {
             "model": self.settings.name,
             "revision": self.source.revision or "",
-            "backend": "transformers",
+            "backend": self.backend,
             "dtype": str(loading.dtype_here()).removeprefix("torch."),
             "quantisation": "nf4" if self.settings.load_in_4bit else "none",
             "max_pixels": self.settings.max_pixels,
@@ -182,13 +202,3 @@ class _Clock(StoppingCriteria):
     def seconds(self) -> float:
         """Time since the start."""
         return time.perf_counter() - self.start
-
-
-def _with_adapter(model: Any, adapter: Path) -> Any:
-    try:
-        return PeftModel.from_pretrained(model, str(adapter))
-    except (RuntimeError, ValueError) as error:
-        first = str(error).splitlines()[0][:200]
-        raise ModelError(
-            f"{adapter}: does not fit the model ({first}); was it trained on another one?"
-        ) from None

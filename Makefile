@@ -1,0 +1,44 @@
+# make demo   installs, trains the quickstart recipe, evaluates it, says where the report is
+# make test   installs with the tools of a developer, then lint, types and tests
+#
+# Both need Python 3.11 or later and make. Both keep what they installed in .venv and reuse it.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# The built-in models are too small to gain from more threads.
+OMP_NUM_THREADS ?= 2
+export OMP_NUM_THREADS
+
+.PHONY: demo test
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed
+	$(BIN)/rftkit train recipes/quickstart.toml
+
+test: $(VENV)/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("rftkit needs Python 3.11 or later, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch first, and by its pin alone: pip then takes the build that its settings prefer.
+$(VENV)/.torch: $(VENV)/.created constraints.txt
+	@echo "installing into $(VENV): a few minutes, once"
+	$(PIP) -c constraints.txt torch
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml
+	$(PIP) -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) -c constraints.txt -e ".[dev]"
+	@touch $@

@@ -1,0 +1,56 @@
+"""One built tiny model for all slow tests, and short runs on it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from rftkit.models.tiny import ensure_tiny
+from rftkit.runs import Run
+from rftkit.train import Request, train
+
+RECIPE = """
+seed = 3
+[model]
+name = "tiny"
+load_in_4bit = false
+lora_vision = true
+[data]
+source = "digits"
+shots = 8
+[method]
+steps = 4
+learning_rate = 1e-3
+batch_size = 4
+group_size = 4
+kl = 0.0
+max_new_tokens = 32
+[eval]
+limit = 20
+batch_size = 20
+[run]
+save_every = 2
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Path:
+    """The built-in model, from the user's cache or built now."""
+    return ensure_tiny("tiny")
+
+
+@pytest.fixture
+def short_run(tiny: Path, tmp_path: Path) -> Callable[..., Run]:
+    """A function that trains a few steps; overrides as on the command line."""
+    recipe = tmp_path / "short.toml"
+    recipe.write_text(RECIPE, "utf-8")
+
+    def run(*overrides: str, out: str = "run", resume: bool = False) -> Run:
+        request = Request(recipe, tmp_path / out, overrides, resume)
+        return train(request, Console(file=io.StringIO()))
+
+    return run

@@ -1,0 +1,147 @@
+"""The policy of the tiny model: what it reads, writes, scores and never samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rftkit.data.examples import load_examples
+from rftkit.models import open_policy
+from rftkit.models.policy import Decoding, Policy, Prompt
+from rftkit.recipe import Recipe
+from rftkit.recipe_file import parse_recipe
+from rftkit.tasks import by_name
+
+pytestmark = pytest.mark.slow
+
+TEXT = '[model]\nname="tiny"\nload_in_4bit=false\n[data]\nsource="digits"\nshots=2\n'
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return parse_recipe(TEXT, "test")
+
+
+@pytest.fixture(scope="module")
+def policy(recipe: Recipe) -> Policy:
+    return open_policy(recipe.model)
+
+
+@pytest.fixture(scope="module")
+def prompts(recipe: Recipe) -> list[Prompt]:
+    task = by_name(recipe.task)
+    examples = load_examples(recipe, "test", limit=12).examples
+    return [Prompt(e.picture, task.prompt(e, recipe.style)) for e in examples]
+
+
+def test_replies_do_not_depend_on_the_batch(policy: Policy, prompts: list[Prompt]) -> None:
+    greedy = Decoding(32)
+    together = policy.generate(prompts, greedy).completions
+    alone = [policy.generate([prompt], greedy).completions[0] for prompt in prompts]
+    assert together == alone
+
+
+def test_sampling_is_seeded_and_has_no_special_tokens(
+    policy: Policy, prompts: list[Prompt]
+) -> None:
+    hot = Decoding(24, temperature=3.0, seed=5)
+    first = policy.generate(prompts, hot).completions
+    assert first == policy.generate(prompts, hot).completions
+    assert first != policy.generate(prompts, Decoding(24, temperature=3.0, seed=6)).completions
+    assert not any("<|" in made.text for made in first)
+
+
+def test_a_budget_of_two_tokens_cuts_the_reply_off(policy: Policy, prompts: list[Prompt]) -> None:
+    made = policy.generate(prompts[:3], Decoding(2)).completions
+    assert [(c.tokens, c.finished) for c in made] == [(2, False)] * 3
+
+
+def test_scores_are_the_log_probabilities_of_a_plain_forward(
+    policy: Policy, prompts: list[Prompt]
+) -> None:
+    answers = ["3", "<think>two loops</think>\n<answer>8</answer>"]
+    found = policy.score(prompts[:1], [answers])[0]
+    assert found == pytest.approx([_by_hand(policy, prompts[0], a) for a in answers], abs=1e-4)
+
+
+def _by_hand(policy: Any, prompt: Prompt, answer: str) -> float:
+    """Log-probability token by token, without padding or batching."""
+    processor = policy.processor
+    inputs = processor(
+        text=[policy.render(prompt)], images=[[prompt.picture.open()]], return_tensors="pt"
+    )
+    ids = processor.tokenizer(answer + processor.tokenizer.eos_token, return_tensors="pt")
+    wanted = ids["input_ids"]
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], wanted], 1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    zeros = torch.zeros_like(wanted)
+    inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], zeros], 1)
+    with torch.no_grad():
+        logits = policy.model.eval()(**inputs).logits[0]
+    start = inputs["input_ids"].shape[1] - wanted.shape[1]
+    log = logits.log_softmax(-1)
+    return sum(float(log[start + i - 1, token]) for i, token in enumerate(wanted[0]))
+
+
+def test_trl_reads_the_prompt_that_evaluation_reads(policy: Any, prompts: list[Prompt]) -> None:
+    from trl.data_utils import prepare_multimodal_messages
+
+    prompt = prompts[0]
+    message = [{"role": "user", "content": prompt.text}]
+    theirs = policy.processor.apply_chat_template(
+        [prepare_multimodal_messages(message, images=[prompt.picture.open()])],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+    )["input_ids"][0]
+    ours = policy.processor(text=[policy.render(prompt)], images=[[prompt.picture.open()]])
+    assert list(theirs) == list(ours["input_ids"][0])
+
+
+def test_sft_trains_on_the_reply_and_its_end_only(
+    policy: Any, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import io
+
+    import trl
+    from rich.console import Console
+
+    from rftkit import sft
+    from rftkit.fit import Job
+    from rftkit.runs import Run
+
+    seen: dict[str, Any] = {}
+
+    def look(trainer: Any, job: Job) -> None:
+        seen["batch"] = next(iter(trainer.get_train_dataloader()))
+
+    monkeypatch.setattr(sft, "fit", look)
+    assert trl.SFTTrainer is not None
+    fresh = open_policy(recipe.model)
+    examples = load_examples(recipe, "train").examples
+    sft.train(Job(recipe, fresh, Run(tmp_path), Console(file=io.StringIO())), examples)
+    labels = seen["batch"]["labels"]
+    task, tokenizer = by_name(recipe.task), policy.processor.tokenizer
+    targets = {task.target(example, recipe.style) + "<|im_end|>" for example in examples}
+    for row in labels:
+        text = tokenizer.decode(row[row != -100])
+        assert text.strip() in targets
+
+
+def test_predict_answers_for_files(
+    short_run: Callable[..., Any], recipe: Recipe, tmp_path: Path
+) -> None:
+    from rich.console import Console
+
+    from rftkit.compare import predict
+
+    run = short_run("method.steps=1", "eval.limit=10")
+    example = load_examples(recipe, "test", limit=1).examples[0]
+    example.picture.open().save(tmp_path / "digit.png")
+    found = list(predict(run.folder, [tmp_path / "digit.png"], Console(quiet=True)))
+    assert [f.record()["answer"] in list("0123456789") for f in found] == [True]
+    assert found[0].record()["reasoning"]

@@ -1,0 +1,274 @@
+"""Real training of the real tiny model: what is learned, saved, resumed and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rftkit.checkpoints import in_order
+from rftkit.errors import Interrupted, RecipeError, TrainingError
+from rftkit.evaluation_files import Evaluation
+from rftkit.models import open_policy
+from rftkit.recipe_file import load_recipe
+from rftkit.runs import Run, read_lines
+from rftkit.summary import Summary
+
+pytestmark = pytest.mark.slow
+
+ShortRun = Callable[..., Run]
+METHODS = [(), ("method.kind=sft",)]
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return load_file(run.adapter / "adapter_model.safetensors")
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def curve(run: Run) -> list[tuple[Any, ...]]:
+    lines = read_lines(run.metrics)
+    return [(line["step"], line["loss"], line["grad_norm"], line.get("reward")) for line in lines]
+
+
+def summary_of(run: Run, name: str = "test") -> Summary:
+    text = (run.evaluations / name / "summary.json").read_text("utf-8")
+    return Summary.model_validate_json(text)
+
+
+def command(run: Path, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "rftkit.cli", "train", str(run.parent / "short.toml")),
+        *("--out", str(run), "--quiet", *more),
+    ]
+
+
+def wait_for_lines(process: subprocess.Popen[bytes], path: Path, count: int) -> None:
+    until = time.monotonic() + 120
+    while len(read_lines(path) if path.exists() else []) < count:
+        assert process.poll() is None, "the run ended before it could be stopped"
+        assert time.monotonic() < until, "the run did not get that far in two minutes"
+        time.sleep(0.05)
+
+
+def test_grpo_makes_the_tiny_model_better_at_real_digits(short_run: ShortRun) -> None:
+    run = short_run(
+        *("method.steps=60", "method.batch_size=8", "method.group_size=8", "data.shots=16"),
+        *("method.loss=dr_grpo", "method.update.scale_rewards=none", "eval.limit=300"),
+        *("eval.batch_size=100", "run.save_every=30"),
+    )
+    found = summary_of(run).difference
+    assert found is not None
+    assert found.verdict == "better"
+    assert found.value > 0.06
+
+
+def test_sft_makes_the_tiny_model_better_at_real_digits(short_run: ShortRun) -> None:
+    run = short_run(
+        *("method.kind=sft", "method.steps=60", "method.batch_size=32", "data.shots=16"),
+        *("style=direct", "eval.limit=300", "eval.batch_size=100", "run.save_every=30"),
+    )
+    found = summary_of(run).difference
+    assert found is not None
+    assert found.verdict == "better"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_killed_run_resumes_to_the_same_weights(
+    short_run: ShortRun, tmp_path: Path, method: tuple[str, ...]
+) -> None:
+    whole = short_run(*method, "method.steps=6")
+    sets = [part for o in (*method, "method.steps=6") for part in ("--set", o)]
+    victim = Run(tmp_path / "victim")
+    process = subprocess.Popen(command(victim.folder, *sets), stderr=subprocess.DEVNULL)
+    wait_for_lines(process, victim.metrics, 3)
+    process.kill()
+    process.wait()
+    assert in_order(victim.checkpoints)
+    resumed = short_run(*method, "method.steps=6", out="victim", resume=True)
+    assert same(weights(whole), weights(resumed))
+    assert curve(whole) == curve(resumed)
+    ours, theirs = summary_of(whole).tuned, summary_of(resumed).tuned
+    assert ours is not None
+    assert theirs is not None
+    assert ours.accuracy == theirs.accuracy
+
+
+def test_ctrl_c_saves_prints_the_way_on_and_exits_130(short_run: ShortRun, tmp_path: Path) -> None:
+    victim = Run(tmp_path / "victim")
+    process = subprocess.Popen(
+        command(victim.folder, "--set", "method.steps=500"), stderr=subprocess.PIPE
+    )
+    wait_for_lines(process, victim.metrics, 1)
+    os.kill(process.pid, signal.SIGINT)
+    said = process.communicate()[1].decode()
+    assert process.returncode == 130
+    assert "--resume" in said
+    assert "Traceback" not in said
+    assert victim.status()["state"] == "stopped"
+    last = read_lines(victim.metrics)[-1]["step"]
+    assert in_order(victim.checkpoints)[0].name == f"step-{last:06d}"
+
+
+def test_a_damaged_checkpoint_is_passed_over(short_run: ShortRun, tmp_path: Path) -> None:
+    whole = short_run()
+    damaged = short_run(out="damaged")
+    newest = in_order(damaged.checkpoints)[0]
+    (newest / "optimizer.pt").write_bytes(b"")
+    (damaged.adapter / "adapter_model.safetensors").unlink()
+    damaged.set_status("stopped")
+    assert same(weights(whole), weights(short_run(out="damaged", resume=True)))
+
+
+def test_another_learning_rate_is_refused_on_resume(short_run: ShortRun) -> None:
+    short_run()
+    with pytest.raises(RecipeError, match=r"method\.learning_rate is 0\.5, was 0\.001"):
+        short_run("method.learning_rate=0.5", resume=True)
+
+
+def test_a_finished_run_is_not_overwritten(short_run: ShortRun) -> None:
+    first, second = short_run(), short_run()
+    assert (first.folder.name, second.folder.name) == ("run", "run-2")
+    assert same(weights(first), weights(second)), "one seed, one result"
+
+
+@pytest.mark.parametrize("style", ["direct", "answer-first", "adaptive"])
+def test_every_style_trains_and_is_evaluated(short_run: ShortRun, style: str) -> None:
+    run = short_run(f"style={style}", "method.steps=2")
+    rewards = read_lines(run.metrics)[-1]["rewards"]
+    assert set(rewards) == ({"accuracy"} if style == "direct" else {"accuracy", "format"})
+    tuned = summary_of(run).tuned
+    assert tuned is not None
+    assert tuned.n == 20
+
+
+@pytest.mark.parametrize(
+    ("override", "setting", "value"),
+    [
+        ("method.loss=dapo", "loss_type", "dapo"),
+        ("method.loss=dr_grpo", "loss_type", "dr_grpo"),
+        ("method.loss=bnpo", "loss_type", "bnpo"),
+        ("method.kl=0.1", "beta", "0.1"),
+        ("method.update.scale_rewards=batch", "scale_rewards", "batch"),
+        ("method.update.importance=sequence", "importance_sampling_level", "sequence"),
+        ("method.update.clip=[0.1, 0.3]", "epsilon_high", "0.3"),
+        ("method.update.mask_truncated=true", "mask_truncated_completions", "True"),
+        (
+            "method.update.aggregation=normalize_then_sum",
+            "multi_objective_aggregation",
+            "normalize_then_sum",
+        ),
+        ("method.temperature=1.5", "temperature", "1.5"),
+    ],
+)
+def test_every_option_of_grpo_reaches_the_trainer(
+    short_run: ShortRun, override: str, setting: str, value: str
+) -> None:
+    run = short_run(override, "method.steps=1", "eval.limit=10")
+    assert json.loads(run.effective.read_text("utf-8"))[setting] == value
+    assert ("kl" in read_lines(run.metrics)[0]) == ("kl" in override)
+
+
+def test_a_4_bit_base_trains_on_a_cpu(short_run: ShortRun) -> None:
+    run = short_run("model.load_in_4bit=true", "method.steps=2", "eval.limit=10")
+    tuned = summary_of(run)
+    assert tuned.provenance.quantisation == "nf4"
+    moved = [name for name, value in weights(run).items() if "lora_B" in name and value.any()]
+    assert moved, "the adapter has learned something"
+
+
+def test_a_reward_that_is_not_finite_stops_the_run(
+    short_run: ShortRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rftkit import rewards
+
+    monkeypatch.setitem(rewards.GENERAL, "fresh", lambda attempt: float("nan"))
+    with pytest.raises(TrainingError, match=r"rewards\.fresh: returned nan"):
+        short_run("rewards.fresh=1.0")
+
+
+def test_running_out_of_memory_names_three_remedies(
+    short_run: ShortRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import trl
+
+    def explode(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(trl.GRPOTrainer, "training_step", explode)
+    with pytest.raises(TrainingError, match=r"max_pixels=.*group_size=2.*max_new_tokens=16"):
+        short_run()
+    assert Run(tmp_path / "run").status()["state"] == "failed"
+
+
+def test_the_adapter_is_plain_peft_and_the_base_is_untouched(
+    short_run: ShortRun, tiny: Path
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForImageTextToText
+
+    run = short_run("method.steps=3")
+    bare = AutoModelForImageTextToText.from_pretrained(tiny)
+    ids = torch.tensor([[5, 6, 7, 8, 9]])
+    before = bare(input_ids=ids).logits
+    tuned = PeftModel.from_pretrained(bare, run.adapter)(input_ids=ids).logits
+    policy = open_policy(load_recipe(run.resolved).model, run.adapter)
+    assert torch.allclose(policy.model(input_ids=ids).logits, tuned, atol=1e-5)
+    assert not torch.allclose(tuned, before, atol=1e-4)
+    with policy.base():
+        assert torch.allclose(policy.model(input_ids=ids).logits, before, atol=1e-5)
+
+
+def test_choices_decoding_is_never_invalid_and_scores_every_label(short_run: ShortRun) -> None:
+    run = short_run("eval.decode=choices", "method.steps=1")
+    found = summary_of(run)
+    for side in (found.base, found.tuned):
+        assert side is not None
+        assert side.invalid.value == 0
+        assert side.calibration is not None
+        assert side.accuracy.value > 0.2, "twice chance"
+
+
+def test_an_evaluation_by_the_command_line_repeats_the_one_of_the_run(
+    short_run: ShortRun,
+) -> None:
+    from rich.console import Console
+
+    from rftkit.evaluation import Wish, evaluate_checkpoint
+
+    run = short_run("method.steps=2")
+    (run.evaluations / "test").rename(run.folder / "kept")
+    again: Evaluation = evaluate_checkpoint(run.folder, Wish(), Console(quiet=True))
+    kept = Summary.model_validate_json((run.folder / "kept" / "summary.json").read_text("utf-8"))
+    assert again.summary.base is not None
+    assert kept.base is not None
+    assert again.summary.base.accuracy == kept.base.accuracy
+    assert again.summary.difference == kept.difference
+
+
+def test_interrupting_the_evaluation_leaves_a_run_that_goes_on(
+    short_run: ShortRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from rftkit import evaluation
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluation, "evaluate", stop)
+        with pytest.raises(Interrupted, match="--resume"):
+            short_run("method.steps=2")
+    assert Run(tmp_path / "run").status()["state"] == "trained"
+    assert summary_of(short_run("method.steps=2", resume=True)).tuned is not None
