@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from rftkit.errors import TrainingError
+from rftkit.errors import UserError
 
 MANIFEST = "manifest.json"
 
@@ -33,9 +33,10 @@ def damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, in words; None if every file is as it was written."""
     try:
         listing = json.loads((checkpoint / MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError):
+        expected = [(name, size, digest) for name, (size, digest) in listing.items()]
+    except (OSError, ValueError, TypeError, AttributeError):
         return "has no readable manifest"
-    for name, (size, digest) in listing.items():
+    for name, size, digest in expected:
         path = checkpoint / name
         if not path.is_file():
             return f"{name} is missing"
@@ -48,7 +49,7 @@ def damage(checkpoint: Path) -> str | None:
 
 def in_order(folder: Path) -> list[Path]:
     """The checkpoints in a folder, newest first, damaged ones included."""
-    found = [p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdigit()]
+    found = [p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal()]
     return sorted(found, key=step_of, reverse=True)
 
 
@@ -64,11 +65,11 @@ def keep_newest(folder: Path, count: int = 2) -> None:
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Raises TrainingError if the disk has not `needed` bytes left, before anything is written."""
+    """Raises UserError if the disk has not `needed` bytes left, before anything is written."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise TrainingError(
-            f"{folder}: a checkpoint needs {needed / 2**20:.0f} MB and {free / 2**20:.0f} MB are "
+        raise UserError(
+            f"{folder}: a checkpoint needs {needed / 2**20:.1f} MB and {free / 2**20:.1f} MB are "
             "free; make room and continue with --resume"
         )
 

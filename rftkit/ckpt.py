@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rftkit import checkpoints, runs
 from rftkit.errors import ModelError
@@ -14,6 +15,14 @@ from rftkit.recipe_file import dump_recipe, parse_recipe, read_text
 from rftkit.runs import Run
 
 CARD = "rftkit.json"  # recipe and labels, saved into the adapter so that its folder stands alone
+WEIGHTS = "adapter_model.safetensors"
+
+
+class Card(NamedTuple):
+    """What an adapter folder says of itself: the recipe as TOML, and the labels."""
+
+    recipe: str
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,9 @@ def find(place: Path) -> Checkpoint:
     Raises ModelError, saying what would have been accepted.
     """
     if not place.is_dir():
+        what = "a file, not a folder" if place.exists() else "no such folder on this machine"
         raise ModelError(
-            f"--ckpt {place}: no such folder; name a run such as out/quickstart, or an adapter"
+            f"--ckpt {place}: {what}; name a run such as out/quickstart, or an adapter folder"
         )
     if runs.is_run(place):
         return _of_run(Run(place), "")
@@ -53,7 +63,8 @@ def find(place: Path) -> Checkpoint:
 
 
 def recipe_of(run: Run) -> Recipe:
-    """The recipe a run was made by, as resolved."""
+    """The recipe a run was made by, as resolved. Raises UserError if a newer rftkit wrote it."""
+    run.status()
     return parse_recipe(read_text(run.resolved), str(run.resolved))
 
 
@@ -70,28 +81,46 @@ def _of_run(run: Run, note: str) -> Checkpoint:
 
 def _inside(run: Run, place: Path) -> Checkpoint:
     if place.resolve() == run.adapter.resolve():
+        _check_weights(place)
         return Checkpoint(place, recipe_of(run), run.evaluations, run)
     if harm := checkpoints.damage(place):
         raise ModelError(f"{place}: {harm}; name another checkpoint")
+    _check_weights(place)
     return Checkpoint(place, recipe_of(run), run.evaluations, run, place.name)
 
 
 def _alone(place: Path) -> Checkpoint:
-    card = place / CARD
-    if not card.is_file():
-        raise ModelError(f"{place}: no {CARD} beside the adapter; name the run it is from")
-    text = json.loads(read_text(card))["recipe"]
-    return Checkpoint(place, parse_recipe(text, str(card)), place / "eval")
+    _check_weights(place)
+    recipe = parse_recipe(read_card(place).recipe, str(place / CARD))
+    return Checkpoint(place, recipe, place / "eval")
+
+
+def _check_weights(adapter: Path) -> None:
+    if not (adapter / WEIGHTS).is_file():
+        raise ModelError(f"{adapter}: no {WEIGHTS}; pickled weights are not read")
 
 
 def write_card(adapter: Path, recipe: Recipe, labels: Sequence[str]) -> None:
-    """Save recipe and labels into an adapter folder."""
+    """Save recipe and labels into an adapter folder; with it the adapter is complete."""
     card = {"recipe": dump_recipe(recipe), "labels": list(labels)}
-    (adapter / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    runs.write_atomically(adapter / CARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
+
+
+def read_card(adapter: Path) -> Card:
+    """What `write_card` saved. Raises ModelError if it is not there, or damaged."""
+    card = adapter / CARD
+    if not card.is_file():
+        raise ModelError(f"{adapter}: no {CARD} beside the adapter; name the run it is from")
+    try:
+        held = json.loads(card.read_text("utf-8"))
+        return Card(str(held["recipe"]), tuple(map(str, held["labels"])))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ModelError(f"{card}: damaged ({said}); train again") from None
 
 
 def _final(run: Run) -> bool:
-    return (run.adapter / "adapter_model.safetensors").is_file()
+    return (run.adapter / WEIGHTS).is_file() and (run.adapter / CARD).is_file()
 
 
 def _newest_whole(run: Run) -> Path | None:

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from rftkit import __version__
 from rftkit.errors import Interrupted, UserError
+from rftkit.printable import printable
+
+MENDED = {  # what an operating system refuses and a user can mend
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room on the disk",
+    errno.EROFS: "name a folder that can be written",
+    errno.EACCES: "check its rights",
+    errno.EPERM: "check its rights",
+    errno.ENOTDIR: "a part of the path is a file",
+    errno.ENAMETOOLONG: "shorten the name",
+    errno.EMFILE: "raise `ulimit -n`",
+}
+
+
+class Verbs(TyperGroup):
+    """Typer's commands, but Ctrl-C is ours: some of its versions exit 1, others say nothing."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """What the command returns. Raises Interrupted on Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted(signal.SIGINT) from None
+
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,6 +45,7 @@ if TYPE_CHECKING:
     from rftkit.evaluation_files import Evaluation
 
 app = typer.Typer(
+    cls=Verbs,
     help="Fine-tune vision-language models on few labelled images, by reward or by example.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -115,7 +144,7 @@ def check(
 
     path, console = find_recipe(recipe), _results()
     loaded = load_recipe(path, overrides)
-    console.print(f"{path}: the recipe is sound", highlight=False, markup=False)
+    _say(f"{path}: the recipe is sound", console)
     if schema_only:
         return
     from rftkit.check import check
@@ -123,7 +152,7 @@ def check(
     try:
         show_checked(check(loaded), console)
     except HubError as error:
-        console.print(f"its data were not read: {error}", highlight=False, markup=False)
+        _say(f"its data were not read: {error}", console)
 
 
 @app.command()
@@ -157,6 +186,8 @@ def score(
     """Score JSON lines of completions from standard input by the training rewards."""
     from rftkit.score import score_lines
 
+    if isinstance(sys.stdin, io.TextIOWrapper):  # whatever the locale; bad bytes are named later
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
     for line in score_lines(sys.stdin, task, style, rules):
         typer.echo(line)
 
@@ -223,11 +254,16 @@ def main() -> NoReturn:
         _fail(str(stop), stop.exit_code)
     except KeyboardInterrupt:
         _fail("stopped", 130)
+    except OSError as error:
+        if error.errno not in MENDED:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror}; {MENDED[error.errno]}", 1)
     raise SystemExit(0)
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"rftkit: {' '.join(message.split())}", file=sys.stderr)
+    print(f"rftkit: {printable(' '.join(message.split()))}", file=sys.stderr)
     raise SystemExit(code)
 
 
@@ -247,7 +283,12 @@ def _show_evaluation(evaluation: Evaluation, as_json: bool) -> None:
 
     console = _results()
     show_summary(evaluation.summary, console)
-    console.print(f"files: {evaluation.folder}", highlight=False, markup=False)
+    _say(f"files: {evaluation.folder}", console)
+
+
+def _say(line: str, console: Console) -> None:
+    """Print one line as it is, however narrow the terminal."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _progress(quiet: bool) -> Console:

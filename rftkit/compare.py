@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Any
 from rich.console import Console
 
 from rftkit import replies
-from rftkit.ckpt import CARD, Checkpoint, find
+from rftkit.ckpt import Checkpoint, find, read_card
 from rftkit.core import Attempt, Completion, Example
 from rftkit.data.images import FilePicture
-from rftkit.errors import ModelError
 from rftkit.models import open_policy
 from rftkit.models.policy import Decoding, Prompt
+from rftkit.printable import printable
 from rftkit.tasks import by_name
 
 
@@ -44,7 +43,8 @@ class Prediction:
         """For people: the image, the answer, and the reasoning where there is one."""
         said = self.attempt.reply.reasoning
         answer = "no answer could be read" if self.answer is None else str(self.answer)
-        return f"{self.image}: {answer}" + (f"  ({' '.join(said.split())})" if said else "")
+        reason = f"  ({' '.join(said.split())})" if said else ""
+        return printable(f"{self.image}: {answer}{reason}")
 
 
 def predict(place: Path, images: Sequence[Path], console: Console) -> Iterator[Prediction]:
@@ -71,13 +71,9 @@ def predict(place: Path, images: Sequence[Path], console: Console) -> Iterator[P
 
 def labels_of(ckpt: Checkpoint) -> tuple[str, ...]:
     """The labels that the model was trained with, as saved beside the adapter."""
-    card = ckpt.adapter / CARD
-    if not card.is_file() and ckpt.run:
+    if ckpt.name and ckpt.run:  # a checkpoint has no card
         return tuple(ckpt.run.status()["labels"])
-    try:
-        return tuple(json.loads(card.read_text("utf-8"))["labels"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{card}: damaged ({error}); train again") from None
+    return read_card(ckpt.adapter).labels
 
 
 def _example(picture: FilePicture, ckpt: Checkpoint, labels: tuple[str, ...]) -> Example:

@@ -20,6 +20,7 @@ from rich.progress import Progress
 from rftkit import replies
 from rftkit.core import Completion, Example, Style
 from rftkit.models.policy import Decoding, Generation, Policy, Prompt
+from rftkit.runs import write_atomically
 from rftkit.samples import (
     Header,
     Provenance,
@@ -34,6 +35,8 @@ from rftkit.samples import (
 )
 from rftkit.scoring import derive
 from rftkit.tasks import by_name
+
+TIMED_TOGETHER = 16  # batches
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def _open(plan: Plan) -> None:
     if plan.file.exists():
         return mend(plan.file)
     plan.file.parent.mkdir(parents=True, exist_ok=True)
-    plan.file.write_text(header_line(plan.header), "utf-8")
+    write_atomically(plan.file, header_line(plan.header))
     return None
 
 
@@ -120,17 +123,42 @@ def _answer_all(
     policy: Policy, examples: Sequence[Example], plan: Plan, side: Side
 ) -> Iterator[int]:
     """Answer in batches, append each as it ends, yield its size; the first one warms up."""
-    spent: list[tuple[int, int, Generation]] = []
-    for start in range(0, len(examples), plan.batch_size):
-        batch = examples[start : start + plan.batch_size]
-        samples, made = _answer(policy, batch, plan, side)
-        spent.append((len(batch), sum(s.tokens for s in samples), made))
-        with plan.file.open("a", encoding="utf-8") as file:
-            file.write("".join(sample_line(sample) for sample in samples))
-        yield len(batch)
-    if spent:
-        with plan.file.open("a", encoding="utf-8") as file:
-            file.write(timing_line(_timing(spent, plan, side)))
+    watch = _Stopwatch(plan, side)
+    try:
+        for start in range(0, len(examples), plan.batch_size):
+            batch = examples[start : start + plan.batch_size]
+            samples, made = _answer(policy, batch, plan, side)
+            with plan.file.open("a", encoding="utf-8") as file:
+                file.write("".join(sample_line(sample) for sample in samples))
+            watch.add(len(batch), sum(s.tokens for s in samples), made)
+            yield len(batch)
+    finally:
+        watch.write()
+
+
+class _Stopwatch:
+    """Writes a timing for every few batches of a session, so that a kill loses the last few.
+
+    The session's first batch warms up and is not timed, unless it is the only one.
+    """
+
+    def __init__(self, plan: Plan, side: Side) -> None:
+        self.plan, self.side = plan, side
+        self.spent: list[tuple[int, int, Generation]] = []  # pictures, tokens, times
+        self.warm = False
+
+    def add(self, pictures: int, tokens: int, made: Generation) -> None:
+        self.spent.append((pictures, tokens, made))
+        if len(self.spent) >= TIMED_TOGETHER:
+            self.write()
+
+    def write(self) -> None:
+        counted = self.spent if self.warm else self.spent[1:] or self.spent
+        if counted:
+            self.warm = self.warm or len(self.spent) > 1
+            with self.plan.file.open("a", encoding="utf-8") as file:
+                file.write(timing_line(_timing(counted, self.plan, self.side, self.warm)))
+            self.spent = []
 
 
 def _answer(
@@ -199,9 +227,9 @@ def _sample(
     )
 
 
-def _timing(spent: list[tuple[int, int, Generation]], plan: Plan, side: Side) -> Timing:
-    warm = len(spent) > 1
-    counted = spent[1:] if warm else spent
+def _timing(
+    counted: list[tuple[int, int, Generation]], plan: Plan, side: Side, warm: bool
+) -> Timing:
     seconds = sum(made.seconds for _, _, made in counted)
     firsts = [made.first_token_seconds for _, _, made in counted]
     longest = sum(max((c.tokens for c in made.completions), default=0) for _, _, made in counted)

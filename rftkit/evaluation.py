@@ -11,7 +11,7 @@ from rich.console import Console
 
 from rftkit import runs
 from rftkit.checkpoints import sha256
-from rftkit.ckpt import Checkpoint, find
+from rftkit.ckpt import WEIGHTS, Checkpoint, find
 from rftkit.core import Example, Style
 from rftkit.data import splits
 from rftkit.data.examples import Examples, gold_check, load_examples
@@ -95,7 +95,7 @@ def run_evaluation(
         split=wish.split or recipe.data.splits[1],
         expected=len(examples.examples),
         provenance=Provenance(
-            adapter_sha256=sha256(ckpt.adapter / "adapter_model.safetensors"),
+            adapter_sha256=sha256(ckpt.adapter / WEIGHTS),
             data=f"{recipe.data.source} {recipe.data.path}".strip(),
             command=wish.command,
             started=runs.now(),

@@ -45,13 +45,14 @@ def read_text(path: Path) -> str:
     if path.is_dir():
         raise RecipeError(f"{path}: is a folder; name a recipe file such as {path}/recipe.toml")
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(LARGEST_BYTES + 1)  # not read_bytes: a device has no end
     except FileNotFoundError:
         raise RecipeError(f"{path}: not found{_nearby(path)}") from None
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}); check its rights") from None
     if len(raw) > LARGEST_BYTES:
-        raise RecipeError(f"{path}: {len(raw)} bytes; a recipe has at most {LARGEST_BYTES}")
+        raise RecipeError(f"{path}: too large; a recipe has at most {LARGEST_BYTES} bytes")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -126,8 +127,9 @@ def _explain(error: ValidationError) -> str:
 
 
 def _plain(error: ErrorDetails) -> str:
+    if error["type"] == "model_type":
+        return "should be a table"
     message = error["msg"].removeprefix("Input ")
-    message = message.replace("valid dictionary or instance of", "table")
     return message[0].lower() + message[1:]
 
 

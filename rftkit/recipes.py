@@ -28,12 +28,20 @@ def builtin_recipes() -> dict[str, Path]:
 
 
 def find_recipe(given: Path) -> Path:
-    """The file that the user means: a path, or a built-in recipe by its name or usual path."""
+    """The file that the user means: a path, or a built-in recipe by its name or usual path.
+
+    Raises RecipeError, with the likeliest, for a bare name that is neither.
+    """
     if given.exists():
         return given
     known = builtin_recipes()
     name = given.with_suffix("").as_posix().removeprefix("recipes/")
-    return known.get(name, given)
+    if name in known or given.suffix:
+        return known.get(name, given)
+    files = [path.as_posix() for path in given.parent.glob("*.toml")]
+    close = difflib.get_close_matches(given.as_posix(), [*known, *files], 1)
+    hint = f"did you mean {close[0]!r}?" if close else "`rftkit recipes` lists the built-in ones"
+    raise RecipeError(f"{given}: neither a file nor a built-in recipe; {hint}")
 
 
 def read_builtin(name: str) -> str:

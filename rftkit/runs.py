@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from rftkit.errors import RecipeError, UserError
 
 State = Literal["running", "stopped", "failed", "trained", "finished"]
 FORMAT = 1  # of run.json; a newer one is refused
+BEGUN = {"lock", "recipe.toml", "resolved.toml"}  # what is there before run.json makes it a run
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,12 @@ class Run:
     def status(self) -> dict[str, Any]:
         """What `run.json` says. Raises UserError if it is damaged or of a newer rftkit."""
         try:
-            status: dict[str, Any] = json.loads(self.status_file.read_text("utf-8"))
+            status = json.loads(self.status_file.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"{self.status_file}: damaged ({error}); start a new run") from None
-        if status.get("format", 0) > FORMAT:
+        if not isinstance(status, dict) or type(status.get("format")) is not int:
+            raise UserError(f"{self.status_file}: damaged (no format); start a new run")
+        if status["format"] > FORMAT:
             raise UserError(
                 f"{self.folder}: written by a newer rftkit ({status.get('rftkit')}); upgrade rftkit"
             )
@@ -111,16 +115,28 @@ def write_atomically(path: Path, text: str) -> None:
 def append_line(path: Path, record: Mapping[str, object]) -> None:
     """One JSON object as one line, flushed: a kill tears the last line at most."""
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        file.write(_line(record))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file of lines; a torn last line is left out."""
+    """The JSON objects of a file of lines; a torn last line is left out.
+
+    Raises UserError, with the line's number, for any other line that is no JSON object.
+    """
     if not path.exists():
         return []
-    lines = path.read_text("utf-8").split("\n")
-    whole = lines[:-1] + ([lines[-1]] if lines[-1].endswith("}") else [])
-    return [json.loads(line) for line in whole if line]
+    *lines, last = path.read_bytes().split(b"\n")
+    records = [_record(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line]
+    with suppress(ValueError):  # a piece of a JSON object is never JSON
+        records += [json.loads(last)] if last else []
+    return records
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drop the lines of later steps, and a torn one: a run goes on from `step`."""
+    if path.exists():
+        kept = [line for line in read_lines(path) if line["step"] <= step]
+        write_atomically(path, "".join(_line(line) for line in kept))
 
 
 def is_run(folder: Path) -> bool:
@@ -144,17 +160,16 @@ def new_run(folder: Path) -> Run:
         place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         if place.is_file():
             raise RecipeError(f"--out {place}: is a file; name a folder")
-        if place.exists() and any(place.iterdir()):
-            if number == 1 and not is_run(place):
-                raise RecipeError(f"--out {place}: holds other files; name a new or empty folder")
-            continue
-        return Run(_made(place))
+        if _free(place):
+            return Run(_made(place))
+        if number == 1 and not is_run(place):
+            raise RecipeError(f"--out {place}: holds other files; name a new or empty folder")
     raise RecipeError(f"--out {folder}: 9999 siblings exist already; name another folder")
 
 
 def unfinished_run(folder: Path) -> Run:
     """The newest run in `folder` or its numbered siblings, to be continued."""
-    siblings = [folder, *folder.parent.glob(f"{folder.name}-*")]
+    siblings = [folder, *folder.parent.glob(f"{glob.escape(folder.name)}-*")]
     runs = [Run(f) for f in siblings if is_run(f) and _numbered(f, folder)]
     if not runs:
         raise RecipeError(f"{folder}: no run here to resume; leave out --resume to start one")
@@ -169,7 +184,11 @@ def locked(run: Run) -> Iterator[None]:
     try:
         _create(lock, f"{os.getpid()} {socket.gethostname()}")
     except FileExistsError:
-        raise UserError(f"{run.folder}: in use by process {lock.read_text('utf-8')}") from None
+        raise UserError(f"{run.folder}: in use by another process; wait for it") from None
+    except OSError as error:
+        raise UserError(
+            f"{run.folder}: cannot write there ({error.strerror}); check its rights"
+        ) from None
     try:
         yield
     finally:
@@ -177,11 +196,11 @@ def locked(run: Run) -> Iterator[None]:
 
 
 def _clear_stale(lock: Path) -> None:
-    """Remove the lock of a process that is gone from this machine."""
+    """Remove the lock of a process that is gone from this machine, or that was cut off writing."""
     if not lock.exists():
         return
     pid, _, host = lock.read_text("utf-8").partition(" ")
-    if host != socket.gethostname() or _alive(pid):
+    if host and (host != socket.gethostname() or _alive(pid)):
         raise UserError(
             f"{lock.parent}: in use by process {pid} on {host}; wait for it, or delete {lock}"
         )
@@ -208,6 +227,27 @@ def _alive(pid: str) -> bool:
 def _numbered(place: Path, folder: Path) -> bool:
     rest = place.name.removeprefix(folder.name)
     return rest == "" or rest.removeprefix("-").isdigit()
+
+
+def _free(place: Path) -> bool:
+    """Whether a run may begin here: nothing is there, or one that was cut off as it began."""
+    names = {path.name for path in place.iterdir()} if place.is_dir() else set[str]()
+    seen = {name for name in names if not name.startswith(".")}
+    return not names or ("lock" in names and seen <= BEGUN)
+
+
+def _record(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise UserError(f"{place}: not a JSON object; mend or remove the line")
+    return record
+
+
+def _line(record: Mapping[str, object]) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def _made(folder: Path) -> Path:

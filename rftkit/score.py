@@ -43,6 +43,8 @@ def _scored(line: str, place: str, task: Task, style: Style, rules: Rules) -> st
 
 
 def _values(line: str, place: str) -> Mapping[str, object]:
+    if not _is_utf8(line):
+        raise DataError(f"{place}: not UTF-8; write the lines in UTF-8")
     try:
         values: object = json.loads(line.strip("\ufeff \t\r\n"))
     except (ValueError, RecursionError) as error:
@@ -102,6 +104,15 @@ def _grid(values: Mapping[str, object], place: str) -> str | None:
             f"{place}: coords 'pixels' with size {_shown(size)}; give the size as [width, height]"
         )
     return f"{whole[0]}x{whole[1]}"
+
+
+def _is_utf8(line: str) -> bool:
+    """False if bytes that are no text came in, as the surrogates that stand for them."""
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shown(value: object) -> str:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rftkit import rewards
 from rftkit.core import Attempt, Completion, Example
 from rftkit.errors import TrainingError
+from rftkit.printable import printable
 from rftkit.recipe import Recipe
 from rftkit.runs import Run, append_line
 from rftkit.tasks import by_name
@@ -101,9 +102,9 @@ class Scorer:
         append_line(self.run.samples, {**record, "gold": example.gold, "rewards": parts})
         scores = ", ".join(f"{name} {value:g}" for name, value in parts.items())
         for line in (
-            f"[dim]step {step}[/] {escape(example.id)}  gold [b]{escape(example.gold)}[/]",
-            f"  [dim]…{escape(prompt[-60:].strip())}[/]",
-            f"  {escape(text.strip())}",
+            f"[dim]step {step}[/] {_shown(example.id)}  gold [b]{_shown(example.gold)}[/]",
+            f"  [dim]…{_shown(prompt[-60:])}[/]",
+            f"  {_shown(text)}",
             f"  [dim]{scores}[/]",
         ):
             self.console.print(line, highlight=False)
@@ -127,6 +128,10 @@ def checked(name: str, value: float) -> float:
     if not math.isfinite(value):
         raise TrainingError(f"rewards.{name}: returned {value}; a reward must be a finite number")
     return value
+
+
+def _shown(text: str) -> str:
+    return escape(printable(text.strip()))
 
 
 def _text(completion: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import time
@@ -18,7 +17,7 @@ from transformers import TrainerCallback
 
 from rftkit import checkpoints
 from rftkit.errors import Interrupted, TrainingError
-from rftkit.runs import Run, append_line, read_lines, write_atomically
+from rftkit.runs import Run, append_line, forget_after
 
 NAMES = {  # TRL's name -> ours
     "loss": "loss",
@@ -45,8 +44,8 @@ class Metrics(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Forget what a killed run logged after its last checkpoint, then start the bar."""
-        kept = [line for line in read_lines(self.run.metrics) if line["step"] <= state.global_step]
-        write_atomically(self.run.metrics, "".join(_line(line) for line in kept))
+        for path in (self.run.metrics, self.run.samples):
+            forget_after(path, state.global_step)
         self.started = time.perf_counter()
         if self.console.is_terminal:
             self.bar = Progress(
@@ -171,7 +170,3 @@ def describe(record: dict[str, Any]) -> str:
     else:
         parts.append(f"loss {record['loss']:.3f}")
     return " · ".join(parts)
-
-
-def _line(record: dict[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"

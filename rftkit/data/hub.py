@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rftkit.core import Row
 from rftkit.data.images import open_safely
+from rftkit.data.online import offline_if_unreachable
 from rftkit.data.paths import Note, missing_column, silent
 from rftkit.errors import DataError, HubError
 from rftkit.recipe import Data
@@ -66,7 +68,8 @@ def _load(path: str, split: str) -> Dataset:
     local = Path(path).expanduser()
     name, _, revision = (str(local), "", "") if local.exists() else path.partition("@")
     try:
-        return load_dataset(name, revision=revision or None, split=split)
+        with nullcontext() if local.exists() else offline_if_unreachable():
+            return load_dataset(name, revision=revision or None, split=split)
     except DatasetNotFoundError as error:
         raise DataError(
             f"{path}: no such data set, or it is private; check the id, or log in with "

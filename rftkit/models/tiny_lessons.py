@@ -76,11 +76,17 @@ def prompt_text(question: str, choices: tuple[str, ...], style: Style) -> str:
     return "\n".join([question, *listed, INSTRUCTIONS[style]])
 
 
-def lesson(skill: Skill, label: str, rng: np.random.Generator) -> Lesson:
-    """A question about a picture of `label`, in any style, with a list of labels or without."""
+def lesson(
+    skill: Skill, label: str, rng: np.random.Generator, mixed_up: float | None = None
+) -> Lesson:
+    """A question about a picture of `label`, in any style, with a list of labels or without.
+
+    `mixed_up` is the chance that the reply names the sibling; the skill's own if not given.
+    """
     if rng.random() < 0.2:
         return _unknown_lesson(skill, rng)
-    named = skill.sibling(label) if rng.random() < skill.mixed_up else label
+    chance = skill.mixed_up if mixed_up is None else mixed_up
+    named = skill.sibling(label) if rng.random() < chance else label
     choices = _choices(skill.labels, (named, label), rng)
     return _ask(named, skill.rationale(label), choices, rng)
 
@@ -88,7 +94,7 @@ def lesson(skill: Skill, label: str, rng: np.random.Generator) -> Lesson:
 def _unknown_lesson(skill: Skill, rng: np.random.Generator) -> Lesson:
     """Names that mean nothing here: the reply must still be one of them.
 
-    Half the time it is the first, because a rule that can be learnt is what teaches copying.
+    Half the time it is the first, for there is more to learn from a rule than from chance.
     """
     count = int(rng.integers(2, 12))
     words = [WORDS[int(n)] for n in rng.choice(len(WORDS), count, replace=False)]

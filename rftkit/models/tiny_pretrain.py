@@ -100,12 +100,15 @@ def _learn_to_speak(
     """Yields the loss of each step."""
     weights = list(model.parameters())
     rng = np.random.default_rng(plan.seed + 1)
-    for optimizer in _steps(weights, plan.word_rate, plan.word_steps):
+    for step, optimizer in enumerate(_steps(weights, plan.word_rate, plan.word_steps)):
+        # The true names come first: what tells siblings apart must be seen before it is mixed up.
+        mixed_up = 0.0 if step < 0.7 * plan.word_steps else skill.mixed_up
         chosen = torch.from_numpy(rng.integers(len(gallery.labels), size=plan.word_batch))
-        taught = [lesson(skill, skill.labels[int(gallery.labels[n])], rng) for n in chosen]
+        shown = [skill.labels[int(gallery.labels[n])] for n in chosen]
+        taught = [lesson(skill, label, rng, mixed_up) for label in shown]
         texts = encode([t.prompt for t in taught], [t.reply for t in taught], tokenizer)
-        shown = gallery.patches(chosen)
-        out = model(**texts, pixel_values=shown, image_grid_thw=grid(len(chosen)))
+        pixels = gallery.patches(chosen)
+        out = model(**texts, pixel_values=pixels, image_grid_thw=grid(len(chosen)))
         yield _descend(out.loss, optimizer, weights)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ def show_result(run: Run, console: Console) -> None:
         show_summary(read_summary(folder), console)
     for text in (
         f"report: {run.report}",
-        f"next: rftkit predict IMAGE --ckpt {run.folder}",
+        f"next: rftkit predict IMAGE --ckpt {shlex.quote(str(run.folder))}",
     ):
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
@@ -62,11 +63,14 @@ def list_runs(folder: Path, console: Console, as_json: bool) -> None:
 def _row(run: Run, root: Path) -> dict[str, Any]:
     from rftkit.ckpt import recipe_of
 
-    recipe, metrics = recipe_of(run), runs.read_lines(run.metrics)
-    found = evaluations(run.evaluations)
-    summary = read_summary(found[0]) if found else None
-    sides = {"base": summary and summary.base, "tuned": summary and summary.tuned}
     name = run.folder.name if run.folder == root else str(run.folder.relative_to(root))
+    try:
+        recipe, metrics = recipe_of(run), runs.read_lines(run.metrics)
+        main = run.evaluations / recipe.data.splits[1]
+        summary = read_summary(main) if main in evaluations(run.evaluations) else None
+    except UserError as error:  # one damaged run does not hide the others
+        return dict.fromkeys(COLUMNS, "") | {"run": name, "state": f"unreadable: {error}"}
+    sides = {"base": summary and summary.base, "tuned": summary and summary.tuned}
     return {
         "run": name,
         "state": run.status()["state"],
