@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rftkit.core import Completion, Example
-from rftkit.data.examples import Examples, gold_check, load_examples
+from rftkit.data.examples import Examples, load_both
 from rftkit.data.overlap import Pair, Print, fingerprint, overlap, two_labels
 from rftkit.recipe import Recipe
 from rftkit.tasks import by_name
@@ -42,12 +42,8 @@ def check(recipe: Recipe) -> Checked:
 
     Raises UserError at the first thing that would stop a run.
     """
-    first, second = recipe.data.splits
-    training = load_examples(recipe, first)
-    held_out = load_examples(recipe, second, limit=recipe.eval.limit)
+    training, held_out = load_both(recipe)
     task = by_name(recipe.task)
-    for example in (*training.examples, *held_out.examples):
-        gold_check(task, example, recipe.style)
     ours = [fingerprint(e) for e in training.examples[:PICTURES_OPENED]]
     theirs = [fingerprint(e) for e in held_out.examples[:PICTURES_OPENED]]
     shown = training.examples[0]

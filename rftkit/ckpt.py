@@ -100,6 +100,13 @@ def _check_weights(adapter: Path) -> None:
         raise ModelError(f"{adapter}: no {WEIGHTS}; pickled weights are not read")
 
 
+def labels_of(ckpt: Checkpoint) -> tuple[str, ...]:
+    """The labels that the model was trained with, as saved beside the adapter."""
+    if ckpt.name and ckpt.run:  # a checkpoint has no card
+        return tuple(ckpt.run.status()["labels"])
+    return read_card(ckpt.adapter).labels
+
+
 def write_card(adapter: Path, recipe: Recipe, labels: Sequence[str]) -> None:
     """Save recipe and labels into an adapter folder; with it the adapter is complete."""
     card = {"recipe": dump_recipe(recipe), "labels": list(labels)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -113,6 +114,9 @@ def evaluate(
     if (ckpt is None) == (rescore is None):
         raise typer.BadParameter("give either --ckpt DIR or --rescore samples.jsonl")
     if rescore is not None:
+        given = {"--split": split, "--data": data, "--limit": limit, "--style": style}
+        if ignored := [name for name, value in given.items() if value is not None]:
+            raise typer.BadParameter(f"--rescore reads a file as it is; leave out {ignored[0]}")
         evaluation = _rescored(rescore)
     else:
         from rftkit.evaluation import Wish, evaluate_checkpoint
@@ -221,7 +225,7 @@ def init(
     from rftkit.recipes import write_starter
 
     path = write_starter(folder, out)
-    typer.echo(f"wrote {path}\nnext: rftkit check {path}")
+    typer.echo(f"wrote {path}\nnext: {shlex.join(['rftkit', 'check', str(path)])}")
 
 
 @app.command()
@@ -247,7 +251,7 @@ def report(run: Annotated[Path, typer.Argument(help="a run folder, or a folder o
 def main() -> NoReturn:
     """Run the command line; turn what the user can fix into one line and an exit code."""
     try:
-        app(standalone_mode=True)
+        app(prog_name="rftkit")
     except UserError as error:
         _fail(str(error), error.exit_code)
     except Interrupted as stop:
@@ -305,8 +309,6 @@ def _results() -> Console:
 
 
 def _command() -> str:
-    import shlex
-
     return shlex.join(["rftkit", *sys.argv[1:]])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from rftkit import replies
-from rftkit.ckpt import Checkpoint, find, read_card
+from rftkit.ckpt import Checkpoint, find, labels_of
 from rftkit.core import Attempt, Completion, Example
 from rftkit.data.images import FilePicture
 from rftkit.models import open_policy
@@ -67,13 +67,6 @@ def predict(place: Path, images: Sequence[Path], console: Console) -> Iterator[P
         whole = Completion(prompt.prefill + made.text, made.tokens, made.finished)
         attempt = task.attempt(example, recipe.style, whole)
         yield Prediction(picture.path, task.parsed(attempt), attempt)
-
-
-def labels_of(ckpt: Checkpoint) -> tuple[str, ...]:
-    """The labels that the model was trained with, as saved beside the adapter."""
-    if ckpt.name and ckpt.run:  # a checkpoint has no card
-        return tuple(ckpt.run.status()["labels"])
-    return read_card(ckpt.adapter).labels
 
 
 def _example(picture: FilePicture, ckpt: Checkpoint, labels: tuple[str, ...]) -> Example:

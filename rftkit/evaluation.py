@@ -11,7 +11,7 @@ from rich.console import Console
 
 from rftkit import runs
 from rftkit.checkpoints import sha256
-from rftkit.ckpt import WEIGHTS, Checkpoint, find
+from rftkit.ckpt import WEIGHTS, Checkpoint, find, labels_of
 from rftkit.core import Example, Style
 from rftkit.data import splits
 from rftkit.data.examples import Examples, gold_check, load_examples
@@ -56,8 +56,7 @@ def evaluate_checkpoint(place: Path, wish: Wish, console: Console) -> Evaluation
     for example in examples.examples:
         gold_check(by_name(recipe.task), example, wish.style or recipe.style)
     policy = open_policy(recipe.model, ckpt.adapter)
-    shots = load_examples(ckpt.recipe, ckpt.recipe.data.splits[0]).examples
-    return run_evaluation(ckpt, recipe, examples, policy, wish, console, shots)
+    return run_evaluation(ckpt, recipe, examples, policy, wish, console, _shots(ckpt.recipe))
 
 
 def evaluate_run(
@@ -113,8 +112,8 @@ def run_evaluation(
 
 
 def find_leaks(shots: Sequence[Example], tests: Sequence[Example]) -> Leaks | None:
-    """Training pictures that are also tested on; None where there are too many to look at."""
-    if len(shots) + len(tests) > LEAKS_UP_TO:
+    """Training pictures that are also tested on; None where there are none, or too many to see."""
+    if not shots or len(shots) + len(tests) > LEAKS_UP_TO:
         return None
     pairs = overlap([fingerprint(e) for e in shots], [fingerprint(e) for e in tests])
     names = tuple((pair.first.id, pair.second.id) for pair in pairs[:PAIRS_KEPT])
@@ -141,7 +140,7 @@ def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish) -> Examples:
     limit = recipe.eval.limit if wish.limit is None else wish.limit
     if wish.data is None:
         return load_examples(recipe, split, limit=limit)
-    known = load_examples(ckpt.recipe, ckpt.recipe.data.splits[0]).labels
+    known = labels_of(ckpt)
     found = load_examples(recipe, split, limit=limit, labels=known)
     if wish.split is None and any(splits.NOTE in note for note in found.notes):
         # pictures that nobody divided: all of them are tested on
@@ -150,6 +149,14 @@ def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish) -> Examples:
         both = sorted((*found.examples, *other.examples), key=lambda example: example.id)
         return replace(found, examples=tuple(both), notes=())
     return found
+
+
+def _shots(recipe: Recipe) -> Sequence[Example]:
+    """The pictures trained on; none where the training data is not at hand any more."""
+    try:
+        return load_examples(recipe, recipe.data.splits[0]).examples
+    except DataError:
+        return ()
 
 
 def _budget(recipe: Recipe, style: Style) -> int:

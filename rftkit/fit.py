@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from safetensors import SafetensorError
 from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
@@ -19,7 +22,21 @@ from rftkit.recipe import Recipe
 from rftkit.runs import Run, write_atomically
 from rftkit.watch import Keeper, Metrics, Stopper
 
+SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
 STAGING = ".staging"  # inside the checkpoints folder: what is being written, never resumed from
+USED_BY_THE_LOSS = {  # setting -> the trainer's own copy of it, which is what the loss reads
+    "beta": "beta",
+    "loss_type": "loss_type",
+    "epsilon": "epsilon_low",
+    "epsilon_high": "epsilon_high",
+    "num_generations": "num_generations",
+    "num_iterations": "num_iterations",
+    "scale_rewards": "scale_rewards",
+    "temperature": "temperature",
+    "max_completion_length": "max_completion_length",
+    "importance_sampling_level": "importance_sampling_level",
+    "mask_truncated_completions": "mask_truncated_completions",
+}
 WHOLE_BATCH_BELOW = 50_000_000  # parameters; larger models take one group at a time
 
 
@@ -77,6 +94,8 @@ def verify(trainer: Any, wanted: Mapping[str, object], run: Run) -> None:
     Raises ModelError if a library has silently changed a setting.
     """
     effective = {name: getattr(trainer.args, name) for name in wanted}
+    for name in wanted.keys() & USED_BY_THE_LOSS.keys():
+        effective[name] = getattr(trainer, USED_BY_THE_LOSS[name])
     shown = {name: str(value) for name, value in effective.items()}
     write_atomically(run.effective, _json(shown))
     for name, value in wanted.items():
@@ -99,13 +118,18 @@ def fit(trainer: Any, job: Job) -> None:
     for callback in (metrics, stopper, Keeper(job.run)):
         trainer.add_callback(callback)
     job.policy.model = trainer.model
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run.folder / "tensorboard")
     try:
         with stopper.listening(job.console):
             trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
     except torch.OutOfMemoryError as error:
         raise TrainingError(_out_of_memory(job.recipe, error)) from None
+    except (OSError, RuntimeError, SafetensorError):
+        checkpoints.require_space(job.run.folder, SCRAPS)  # a full disk shows as any of these
+        raise
     finally:
         metrics.close()
+        shutil.rmtree(job.run.checkpoints / STAGING, ignore_errors=True)
 
 
 def newest_checkpoint(run: Run, console: Console) -> Path | None:

@@ -38,9 +38,10 @@ def find_recipe(given: Path) -> Path:
     name = given.with_suffix("").as_posix().removeprefix("recipes/")
     if name in known or given.suffix:
         return known.get(name, given)
-    files = [path.as_posix() for path in given.parent.glob("*.toml")]
-    close = difflib.get_close_matches(given.as_posix(), [*known, *files], 1)
-    hint = f"did you mean {close[0]!r}?" if close else "`rftkit recipes` lists the built-in ones"
+    files = {path.with_suffix("").as_posix(): path for path in given.parent.glob("*.toml")}
+    close = difflib.get_close_matches(given.as_posix(), [*files, *known], 1)
+    meant = str(files.get(close[0], close[0])) if close else ""
+    hint = f"did you mean {meant!r}?" if close else "`rftkit recipes` lists the built-in ones"
     raise RecipeError(f"{given}: neither a file nor a built-in recipe; {hint}")
 
 

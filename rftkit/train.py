@@ -7,6 +7,7 @@ import shlex
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,11 @@ from rich.console import Console
 from rftkit import checkpoints, runs
 from rftkit.ckpt import write_card
 from rftkit.core import Example
-from rftkit.data.examples import Examples, gold_check, load_examples
+from rftkit.data.examples import Examples, load_both
 from rftkit.errors import Interrupted, RecipeError
 from rftkit.recipe import Recipe
 from rftkit.recipe_file import dump_recipe, load_recipe, parse_recipe, read_text
 from rftkit.runs import Run
-from rftkit.tasks import by_name
 
 PICTURES_HASHED = 512  # of the training set, for the fingerprint
 
@@ -43,6 +43,7 @@ def train(request: Request, console: Console) -> Run:
     Interrupted if a signal stopped it; the run can then be resumed.
     """
     recipe = load_recipe(request.recipe, request.overrides)
+    _check_logger(recipe)
     train_set, held_out = load_both(recipe)
     run = _continued(request, recipe) if request.resume else runs.new_run(request.out)
     with runs.locked(run):
@@ -59,22 +60,19 @@ def train(request: Request, console: Console) -> Run:
     return run
 
 
+def _check_logger(recipe: Recipe) -> None:
+    logger = recipe.run.report_to
+    if logger != "none" and find_spec(logger) is None:
+        raise RecipeError(
+            f"run.report_to: {logger!r} needs {logger}: pip install 'rftkit[{logger}]'"
+        )
+
+
 def _resume_command(request: Request, run: Run) -> str:
     changes = [part for override in request.overrides for part in ("--set", override)]
     return shlex.join(
         ["rftkit", "train", str(request.recipe), "--out", str(run.folder), *changes, "--resume"]
     )
-
-
-def load_both(recipe: Recipe) -> tuple[Examples, Examples]:
-    """The training and the held-out examples; every gold answer has earned full marks."""
-    first, second = recipe.data.splits
-    train_set = load_examples(recipe, first)
-    held_out = load_examples(recipe, second, limit=recipe.eval.limit)
-    task = by_name(recipe.task)
-    for example in (*train_set.examples, *held_out.examples):
-        gold_check(task, example, recipe.style)
-    return train_set, held_out
 
 
 def _go(

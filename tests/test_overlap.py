@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 from rftkit.core import Example
+from rftkit.data.examples import load_examples
 from rftkit.data.images import BytesPicture, FilePicture
 from rftkit.data.overlap import Print, fingerprint, overlap, two_labels
 from rftkit.errors import DataError
+from rftkit.recipe_file import parse_recipe
 
 CLOTHING = Path(__file__).parents[2] / "shared/data/cls_clothing10"
 
@@ -83,7 +85,7 @@ def test_a_broken_picture_is_named() -> None:
 def test_two_thousand_pictures_are_compared_in_a_moment() -> None:
     bits = np.random.default_rng(0).integers(0, 2**63, (2000, 4), dtype=np.uint64)
     some = mark(scene(0)).example
-    prints = [Print(some, (1, 1), str(n), bits[n]) for n in range(2000)]
+    prints = [Print(some, (1, 1), str(n), bits[n], np.zeros(4)) for n in range(2000)]
     start = time.perf_counter()
     assert overlap(prints[:1000], prints[1000:]) == ()
     assert time.perf_counter() - start < 2
@@ -100,3 +102,10 @@ def test_real_photos_do_not_overlap_by_chance() -> None:
     }
     assert len(prints["train"]) == 80
     assert overlap(prints["train"], prints["test"]) == ()
+
+
+def test_scans_of_one_digit_by_two_hands_are_not_copies() -> None:
+    recipe = parse_recipe('[data]\nsource = "digits"\nshots = 16\n', "test")
+    ours = [fingerprint(e) for e in load_examples(recipe, "train").examples]
+    theirs = [fingerprint(e) for e in load_examples(recipe, "test", limit=400).examples]
+    assert overlap(ours, theirs) == ()

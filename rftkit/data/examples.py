@@ -65,6 +65,16 @@ def load_examples(
     return Examples(placed, known, tuple(dict.fromkeys([*found.notes, *others])))
 
 
+def load_both(recipe: Recipe) -> tuple[Examples, Examples]:
+    """The training and the held-out examples; every gold answer has earned full marks."""
+    first, second = recipe.data.splits
+    training = load_examples(recipe, first)
+    held_out = load_examples(recipe, second, limit=recipe.eval.limit)
+    for example in (*training.examples, *held_out.examples):
+        gold_check(tasks.by_name(recipe.task), example, recipe.style)
+    return training, held_out
+
+
 def gold_check(task: Task, example: Example, style: Style) -> None:
     """Raises DataError if the example's own answer, in this style, earns less than full marks."""
     ideal = task.ideal(example, style)

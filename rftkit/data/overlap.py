@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from rftkit.core import Example
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 SIDE = 16  # a fingerprint is SIDE × SIDE comparisons of neighbours: 256 bits
 NEAR_BITS = 14  # at most so many differ between two versions of one picture
 FLAT_BITS = 24  # fewer bits set, or cleared: too little texture to compare by
+THUMB = 32  # side of the thumbnail by which two pictures with like bits are compared again
+ALIKE = 0.98  # correlation of two thumbnails: copies in another size, quality or brightness pass,
+# two small scans of one digit, which hash alike for want of detail, do not
 CHUNK = 256  # pictures compared with all others at once
 
 
@@ -22,13 +28,15 @@ class Print:
     """What is kept of a picture that was opened once.
 
     digest: of its pixels. bits: its dHash, (4,) uint64, None for a picture without texture.
-    note: what opening it said, such as an animation; "" if nothing.
+    thumbnail: (THUMB²,) float32, grey, of mean 0 and norm 1. note: what opening it said, such as
+    an animation; "" if nothing.
     """
 
     example: Example = field(repr=False)
     size: tuple[int, int]
     digest: str
     bits: np.ndarray | None = field(repr=False, compare=False)
+    thumbnail: np.ndarray = field(repr=False, compare=False)
     note: str = ""
 
 
@@ -49,7 +57,8 @@ def fingerprint(example: Example) -> Print:
     bits = imagehash.dhash(picture, hash_size=SIDE).hash
     flat = not FLAT_BITS <= int(bits.sum()) <= bits.size - FLAT_BITS
     words = None if flat else np.packbits(bits).view(np.uint64)
-    return Print(example, picture.size, digest, words, str(picture.info.get("note", "")))
+    note = str(picture.info.get("note", ""))
+    return Print(example, picture.size, digest, words, _thumbnail(picture), note)
 
 
 def overlap(first: Sequence[Print], second: Sequence[Print]) -> tuple[Pair, ...]:
@@ -65,7 +74,7 @@ def overlap(first: Sequence[Print], second: Sequence[Print]) -> tuple[Pair, ...]
     near = [
         Pair(mark.example, twin.example, False)
         for mark, twin in _near(first, second)
-        if mark.digest != twin.digest
+        if mark.digest != twin.digest and float(mark.thumbnail @ twin.thumbnail) >= ALIKE
     ]
     return (*exact, *near)
 
@@ -78,6 +87,13 @@ def two_labels(prints: Iterable[Print]) -> tuple[Pair, ...]:
         for mark in prints
         if (before := seen.setdefault(mark.digest, mark)).example.gold != mark.example.gold
     )
+
+
+def _thumbnail(picture: Image) -> np.ndarray:
+    grey: np.ndarray = np.array(picture.convert("L").resize((THUMB, THUMB)), np.float32).ravel()
+    grey -= grey.mean()
+    grey /= max(float(np.linalg.norm(grey)), 1e-6)
+    return grey
 
 
 def _near(first: Sequence[Print], second: Sequence[Print]) -> Iterator[tuple[Print, Print]]:

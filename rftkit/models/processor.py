@@ -66,21 +66,21 @@ def _start(processor: Any, images: Any, tokenizer: Any, chat_template: Any) -> N
     ProcessorMixin.__init__(processor, images, tokenizer, chat_template=chat_template)
 
 
-class StillQwen2VLProcessor(Qwen2VLProcessor):  # type: ignore[misc]
+class StillQwen2VLProcessor(Qwen2VLProcessor):
     """Qwen2VLProcessor for still pictures."""
 
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: Any = None) -> None:
         _start(self, image_processor, tokenizer, chat_template)
 
 
-class StillQwen25VLProcessor(Qwen2_5_VLProcessor):  # type: ignore[misc]
+class StillQwen25VLProcessor(Qwen2_5_VLProcessor):
     """Qwen2_5_VLProcessor for still pictures."""
 
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: Any = None) -> None:
         _start(self, image_processor, tokenizer, chat_template)
 
 
-class StillQwen3VLProcessor(Qwen3VLProcessor):  # type: ignore[misc]
+class StillQwen3VLProcessor(Qwen3VLProcessor):
     """Qwen3VLProcessor for still pictures."""
 
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: Any = None) -> None:

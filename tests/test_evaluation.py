@@ -1,0 +1,347 @@
+"""An evaluation, from `--ckpt` to its files, with a policy that replays texts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fakes
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from rftkit import ckpt, evaluate, evaluation
+from rftkit.core import Completion
+from rftkit.errors import DataError
+from rftkit.evaluation import Wish, evaluate_checkpoint
+from rftkit.evaluation_files import Evaluation, rescore
+from rftkit.recipe import Recipe
+from rftkit.recipe_file import dump_recipe
+from rftkit.runs import Run
+from rftkit.samples import header_line, read_samples
+from rftkit.summary import Summary, to_json
+
+CLASSES = ("cat", "dog")
+HELD_OUT = 5  # pictures of each class
+
+
+def pictures(root: Path) -> Path:
+    """A folder of pictures that all differ, split and sorted by class."""
+    for shade, (split, count) in enumerate((("train", 2), ("test", HELD_OUT))):
+        for label in CLASSES:
+            for number in range(count):
+                path = root / split / label / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                noise = Image.frombytes("L", (24, 24), os.urandom(24 * 24))
+                noise.putpixel((0, 0), shade)
+                noise.save(path)
+    return root
+
+
+def recipe_for(root: Path, **more: Any) -> Recipe:
+    data = {"source": "folder", "path": str(root), "shots": 1, **more.pop("data", {})}
+    batch = {"batch_size": 2, **more.pop("eval", {})}
+    return fakes.recipe(data=data, eval=batch, **more)
+
+
+def trained(folder: Path, recipe: Recipe) -> Run:
+    run = Run(folder)
+    fakes.FakePolicy(fakes.never).save(run.adapter)
+    ckpt.write_card(run.adapter, recipe, CLASSES)
+    run.resolved.write_text(dump_recipe(recipe), "utf-8")
+    run.set_status("trained", labels=CLASSES, versions={"rftkit": "0"})
+    return run
+
+
+def reply(label: str) -> Completion:
+    return Completion(f"<think>so it looks</think><answer>{label}</answer>", 9)
+
+
+def improved(name: str, tuned: bool) -> Completion:
+    """The base takes everything for a cat; the tuned model is right."""
+    return reply(Path(name).parent.name if tuned else "cat")
+
+
+@pytest.fixture
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+    """A trained run on drawn pictures, whose model is a policy that replays texts."""
+    monkeypatch.setattr(evaluate, "peak_memory", lambda: 1)  # the real one asks torch
+
+    def start(policy: fakes.FakePolicy, **more: Any) -> Run:
+        monkeypatch.setattr(evaluation, "open_policy", lambda *_: policy)
+        root = tmp_path / "pictures"
+        recipe = recipe_for(root if root.exists() else pictures(root), **more)
+        return trained(tmp_path / "run", recipe)
+
+    return start
+
+
+def measured(run: Run | Path, **wish: Any) -> Evaluation:
+    place = run.folder if isinstance(run, Run) else run
+    return evaluate_checkpoint(place, Wish(**wish), Console(file=io.StringIO()))
+
+
+def facts(summary: Summary) -> dict[str, Any]:
+    """The summary without what differs from one session to the next."""
+    session: dict[str, Any] = {
+        "base": {"speed"},
+        "tuned": {"speed"},
+        "provenance": {"started", "command"},
+    }
+    return summary.model_dump(exclude=session)
+
+
+def test_base_and_tuned_are_measured_side_by_side(begin: Callable[..., Run]) -> None:
+    run = begin(policy := fakes.FakePolicy(improved))
+    found = measured(run)
+    summary = found.summary
+    assert summary.base
+    assert summary.tuned
+    assert summary.difference
+    assert (summary.base.accuracy.value, summary.tuned.accuracy.value) == (0.5, 1.0)
+    assert (summary.difference.value, summary.difference.won) == (0.5, 5)
+    assert (summary.expected, summary.complete, summary.labels) == (10, True, 2)
+    assert [tuned for _, tuned in policy.asked] == [False] * 10 + [True] * 10
+    assert {path.name for path in found.folder.iterdir()} == {
+        "samples.jsonl",
+        "summary.json",
+        "confusion.csv",
+        "report.html",
+    }
+    assert (found.folder / "summary.json").read_text("utf-8") == to_json(summary)
+    assert run.report.read_text("utf-8") == (found.folder / "report.html").read_text("utf-8")
+    assert list(csv.reader((found.folder / "confusion.csv").open(encoding="utf-8")))
+    assert summary.leaks
+    assert summary.leaks.exact == 0
+
+
+def test_without_the_base_the_tuned_model_alone_is_asked(begin: Callable[..., Run]) -> None:
+    run = begin(policy := fakes.FakePolicy(improved))
+    summary = measured(run, base=False).summary
+    assert (summary.base, len(policy.asked)) == (None, 10)
+    assert summary.tuned
+    assert summary.tuned.accuracy.value == 1.0
+    both = measured(run).summary  # the same evaluation, continued with the other side
+    assert both.base
+    assert len(policy.asked) == 20
+
+
+def test_an_evaluation_that_is_there_is_not_answered_again(begin: Callable[..., Run]) -> None:
+    run = begin(policy := fakes.FakePolicy(improved))
+    first = measured(run)
+    again = measured(run)
+    assert (again.folder, len(policy.asked)) == (first.folder, 20)
+    assert to_json(again.summary) == to_json(first.summary)
+
+
+def test_an_evaluation_cut_off_anywhere_goes_on_to_the_same_summary(
+    begin: Callable[..., Run],
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    whole = measured(run)
+    lines = (whole.folder / "samples.jsonl").read_bytes()
+    header = lines.index(b"\n") + 1
+    for cut in (header, header + 30, len(lines) // 3, len(lines) // 2, len(lines) - 5):
+        shutil.rmtree(whole.folder)
+        whole.folder.mkdir()
+        (whole.folder / "samples.jsonl").write_bytes(lines[:cut])
+        again = measured(run)
+        assert again.folder == whole.folder
+        assert facts(again.summary) == facts(whole.summary), cut
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2, 7, 10, 13, 20])
+def test_a_killed_evaluation_keeps_its_answers_and_its_times(
+    begin: Callable[..., Run], limit: int
+) -> None:
+    run = begin(policy := fakes.FakePolicy(improved, limit=limit))
+    if limit < 20:
+        with pytest.raises(KeyboardInterrupt):
+            measured(run)
+    else:
+        measured(run)
+    kept = limit // 2 * 2  # whole batches
+    file = read_samples(run.evaluations / "test" / "samples.jsonl")
+    assert len(file.samples) == kept
+    timed = {side: sum(t.samples for t in file.timings if t.side == side) for side in ("base",)}
+    assert timed["base"] == (0 if not kept else 2 if kept == 2 else min(kept, 10) - 2)
+    policy.limit = 10_000
+    summary = measured(run).summary
+    assert summary.complete
+    assert len(policy.asked) == 20
+
+
+def test_times_are_written_as_the_evaluation_goes_on(
+    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "TIMED_TOGETHER", 2)
+    run = begin(fakes.FakePolicy(improved))
+    found = measured(run)
+    timings = read_samples(found.folder / "samples.jsonl").timings
+    shapes = [(t.side, t.samples, t.tokens, t.seconds, t.warmup_excluded) for t in timings]
+    one_side = [("base", 2, 18, 0.5, True), ("base", 4, 36, 1.0, True), ("base", 2, 18, 0.5, True)]
+    assert shapes[:3] == one_side  # five batches, the first of which warms up
+    assert [shape[1:] for shape in shapes[3:]] == [shape[1:] for shape in one_side]
+    assert found.summary.base
+    assert found.summary.base.speed
+    assert found.summary.base.speed.samples_per_second == 4.0
+    assert found.summary.base.speed.first_token_seconds == pytest.approx(0.1)
+
+
+def test_a_kill_as_an_evaluation_begins_leaves_nothing_in_the_way(
+    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            measured(run)
+    assert not (run.evaluations / "test" / "samples.jsonl").exists()
+    assert measured(run).summary.complete
+
+
+def test_other_settings_never_overwrite_an_evaluation(begin: Callable[..., Run]) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    first = measured(run)
+    before = (first.folder / "samples.jsonl").read_bytes()
+    wishes: list[dict[str, Any]] = [
+        {"limit": 4},
+        {"style": "direct"},
+        {"split": "train"},
+        {"data": Path(run.folder.parent / "pictures")},
+    ]
+    folders = [measured(run, **wish).folder.name for wish in wishes]
+    assert folders == ["test-first-4", "test-direct", "train", "test-pictures"]
+    assert (first.folder / "samples.jsonl").read_bytes() == before
+    changed = dump_recipe(recipe_for(run.folder.parent / "pictures", method={"max_new_tokens": 9}))
+    run.resolved.write_text(changed)
+    assert measured(run).folder.name == "test-2"
+    assert measured(run).folder.name == "test-2"
+
+
+def test_other_data_is_told_apart_by_name_and_by_content(
+    begin: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    one, two = pictures(tmp_path / "one" / "pets"), pictures(tmp_path / "two" / "pets")
+    (two / "test" / "cat" / "0.png").unlink()
+    assert measured(run, data=one).folder.name == "test-pets"
+    assert measured(run, data=two).folder.name == "test-pets-2"
+
+
+def test_an_adapter_is_measured_where_its_training_pictures_are_not(
+    begin: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    shutil.copytree(run.adapter, tmp_path / "sent")
+    other = pictures(tmp_path / "other")
+    shutil.rmtree(tmp_path / "pictures")
+    summary = measured(tmp_path / "sent", data=other).summary
+    assert summary.tuned
+    assert (summary.tuned.accuracy.value, summary.leaks) == (1.0, None)
+
+
+def test_data_that_is_not_there_is_refused(begin: Callable[..., Run]) -> None:
+    run = begin(fakes.FakePolicy(fakes.never))
+    with pytest.raises(DataError, match=r"--data nowhere: not found; name a folder, \.csv or"):
+        measured(run, data=Path("nowhere"))
+
+
+def test_pictures_that_nobody_divided_are_all_tested_on(
+    begin: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    pictures(tmp_path / "more")
+    summary = measured(run, data=tmp_path / "more" / "test").summary
+    assert summary.expected == 10
+
+
+def test_a_training_picture_that_is_tested_on_is_a_leak(begin: Callable[..., Run]) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    summary = measured(run, split="train").summary
+    assert summary.leaks
+    assert (summary.leaks.exact, summary.leaks.pairs[0][0]) == (2, summary.leaks.pairs[0][1])
+
+
+def test_choices_are_scored_and_never_invalid(begin: Callable[..., Run]) -> None:
+    def likeliest(name: str, tuned: bool) -> Completion:
+        return Completion(Path(name).parent.name if tuned else "cat")
+
+    run = begin(policy := fakes.FakePolicy(likeliest), eval={"decode": "choices"})
+    found = measured(run)
+    summary = found.summary
+    assert summary.base
+    assert summary.tuned
+    assert (summary.decode, summary.base.accuracy.value, summary.tuned.accuracy.value) == (
+        "choices",
+        0.5,
+        1.0,
+    )
+    assert summary.tuned.invalid.value == 0
+    assert summary.tuned.calibration
+    assert summary.tuned.calibration.mean_gold > 0.8
+    sample = read_samples(found.folder / "samples.jsonl").samples[0]
+    assert dict(sample.scores or {}) == {"cat": -0.1, "dog": -3.0}
+    assert policy.prompts == []  # nothing was generated
+
+
+def test_an_empty_thought_is_put_before_what_was_written(begin: Callable[..., Run]) -> None:
+    run = begin(policy := fakes.FakePolicy(lambda *_: Completion("<answer>cat</answer>", 3)))
+    found = measured(run, style="empty-think")
+    assert {prompt.prefill for prompt in policy.prompts} == {"<think>\n\n</think>\n"}
+    sample = read_samples(found.folder / "samples.jsonl").samples[0]
+    assert sample.text == "<think>\n\n</think>\n<answer>cat</answer>"
+    assert (sample.tokens, sample.rewards["format"], sample.correct) == (3, 1.0, 1.0)
+
+
+def test_replies_that_were_cut_off_are_counted(begin: Callable[..., Run]) -> None:
+    def cut(name: str, tuned: bool) -> Completion:
+        whole = reply(Path(name).parent.name)
+        return whole if tuned else Completion("<think>it looks and looks", 256, finished=False)
+
+    summary = measured(begin(fakes.FakePolicy(cut))).summary
+    assert summary.base
+    assert summary.tuned
+    assert (summary.base.health["truncated"], summary.tuned.health["truncated"]) == (10, 0)
+    assert (summary.base.accuracy.value, summary.base.invalid.value) == (0.0, 1.0)
+
+
+def test_a_longer_style_gets_the_tokens_it_needs(begin: Callable[..., Run]) -> None:
+    run = begin(fakes.FakePolicy(improved), style="direct")
+    assert "at most 32 new" in measured(run).summary.provenance.decoding
+    assert "at most 256 new" in measured(run, style="think").summary.provenance.decoding
+
+
+def test_rescoring_gives_the_summary_to_the_byte(begin: Callable[..., Run], tmp_path: Path) -> None:
+    found = measured(begin(fakes.FakePolicy(improved)))
+    copied = tmp_path / "elsewhere" / "samples.jsonl"
+    copied.parent.mkdir()
+    shutil.copyfile(found.folder / "samples.jsonl", copied)
+    rescored = rescore(copied)
+    assert (rescored.folder / "summary.json").read_bytes() == (
+        found.folder / "summary.json"
+    ).read_bytes()
+    with pytest.raises(DataError, match=r"--rescore .*: no such file; name an evaluation's"):
+        rescore(tmp_path / "none.jsonl")
+
+
+def test_an_answer_that_was_changed_by_hand_is_derived_anew(begin: Callable[..., Run]) -> None:
+    found = measured(begin(fakes.FakePolicy(improved)))
+    path = found.folder / "samples.jsonl"
+    kept = read_samples(path)
+    forged = [json.loads(s.model_dump_json()) | {"correct": 1.0} for s in kept.samples]
+    lines = [header_line(kept.header), *(json.dumps(record) + "\n" for record in forged)]
+    path.write_text("".join(lines), "utf-8")
+    summary = rescore(path).summary
+    assert summary.base
+    assert summary.base.accuracy.value == 0.5
