@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import shlex
-import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
-from rftkit import __version__
-from rftkit.errors import Interrupted, UserError
-from rftkit.printable import printable
-
-MENDED = {  # what an operating system refuses and a user can mend
-    errno.ENOSPC: "make room on the disk",
-    errno.EDQUOT: "make room on the disk",
-    errno.EROFS: "name a folder that can be written",
-    errno.EACCES: "check its rights",
-    errno.EPERM: "check its rights",
-    errno.ENOTDIR: "a part of the path is a file",
-    errno.ENAMETOOLONG: "shorten the name",
-    errno.EMFILE: "raise `ulimit -n`",
-}
-
-
-class Verbs(TyperGroup):
-    """Typer's commands, but Ctrl-C is ours: some of its versions exit 1, others say nothing."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """What the command returns. Raises Interrupted on Ctrl-C."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise Interrupted(signal.SIGINT) from None
-
+from rftkit import __version__, exits
+from rftkit.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,7 +19,7 @@ if TYPE_CHECKING:
     from rftkit.evaluation_files import Evaluation
 
 app = typer.Typer(
-    cls=Verbs,
+    cls=exits.Verbs,
     help="Fine-tune vision-language models on few labelled images, by reward or by example.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -250,25 +223,7 @@ def report(run: Annotated[Path, typer.Argument(help="a run folder, or a folder o
 
 def main() -> NoReturn:
     """Run the command line; turn what the user can fix into one line and an exit code."""
-    try:
-        app(prog_name="rftkit")
-    except UserError as error:
-        _fail(str(error), error.exit_code)
-    except Interrupted as stop:
-        _fail(str(stop), stop.exit_code)
-    except KeyboardInterrupt:
-        _fail("stopped", 130)
-    except OSError as error:
-        if error.errno not in MENDED:
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror}; {MENDED[error.errno]}", 1)
-    raise SystemExit(0)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"rftkit: {printable(' '.join(message.split()))}", file=sys.stderr)
-    raise SystemExit(code)
+    exits.run(lambda: app(prog_name="rftkit"))
 
 
 def _rescored(path: Path) -> Evaluation:

@@ -19,7 +19,7 @@ from rftkit.data.overlap import fingerprint, overlap
 from rftkit.errors import DataError
 from rftkit.evaluate import Plan, evaluate, header_of, same_evaluation
 from rftkit.evaluation_files import Evaluation, finish
-from rftkit.models import open_policy
+from rftkit.models import memory, open_policy
 from rftkit.models.policy import Decoding, Policy
 from rftkit.recipe import BUDGETS, Recipe
 from rftkit.runs import Run
@@ -105,7 +105,8 @@ def run_evaluation(
     folder = _folder(ckpt, recipe, wish, header)
     sides: tuple[Side, ...] = ("base", "tuned") if wish.base else ("tuned",)
     plan = Plan(header, folder / "samples.jsonl", sides, recipe.eval.batch_size, decoding)
-    evaluate(policy, examples.examples, plan, console)
+    with memory.named("evaluating", memory.evaluating(recipe)):
+        evaluate(policy, examples.examples, plan, console)
     summary = finish(folder)
     _report(ckpt, recipe, folder, summary, examples.examples)
     return Evaluation(folder, summary)

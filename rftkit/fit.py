@@ -16,7 +16,8 @@ from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
 from rftkit import checkpoints
-from rftkit.errors import ModelError, TrainingError
+from rftkit.errors import ModelError
+from rftkit.models import memory
 from rftkit.models.policy import Policy
 from rftkit.recipe import Recipe
 from rftkit.runs import Run, write_atomically
@@ -120,10 +121,11 @@ def fit(trainer: Any, job: Job) -> None:
     job.policy.model = trainer.model
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run.folder / "tensorboard")
     try:
-        with stopper.listening(job.console):
+        with (
+            stopper.listening(job.console),
+            memory.named("training", memory.training(job.recipe)),
+        ):
             trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(_out_of_memory(job.recipe, error)) from None
     except (OSError, RuntimeError, SafetensorError):
         checkpoints.require_space(job.run.folder, SCRAPS)  # a full disk shows as any of these
         raise
@@ -140,16 +142,6 @@ def newest_checkpoint(run: Run, console: Console) -> Path | None:
             return path
         console.print(f"[yellow]{path.name}[/] is damaged ({harm}); an earlier one is used")
     return None
-
-
-def _out_of_memory(recipe: Recipe, error: Exception) -> str:
-    first = str(error).splitlines()[0][:120]
-    halved = max(2, recipe.method.group_size // 2)
-    return (
-        f"the GPU ran out of memory ({first}); in this order: model.max_pixels="
-        f"{recipe.model.max_pixels // 2}, method.group_size={halved}, method.max_new_tokens="
-        f"{max(8, recipe.method.max_new_tokens // 2)}; then continue in a new run"
-    )
 
 
 def _plain(value: object) -> object:

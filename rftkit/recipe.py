@@ -100,7 +100,7 @@ class Update(Section):
 
 
 class Method(Section):
-    """How the model learns. Keys from `group_size` down are for `kind = "grpo"` alone."""
+    """How the model learns. SFT reads `kind` to `batch_size`; evaluation `max_new_tokens` too."""
 
     kind: Literal["grpo", "sft"] = Field(default="grpo", description="reinforcement or supervised")
     steps: Count = Field(default=200, description="optimizer steps")

@@ -16,7 +16,7 @@ def format_reward(attempt: Attempt) -> float:
     return float(finished and replies.well_formed(attempt.completion.text, attempt.style))
 
 
-def fresh(attempt: Attempt) -> float:
+def no_repetition(attempt: Attempt) -> float:
     """Share of the completion's word 4-grams that are not repeats: 1 for text without loops."""
     words = attempt.completion.text.split()
     grams = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
@@ -49,4 +49,4 @@ def paper_answer(text: str) -> str | None:
     return None
 
 
-GENERAL: dict[str, Reward] = {"fresh": fresh}  # a recipe may weigh these beside the task's own
+GENERAL: dict[str, Reward] = {"no_repetition": no_repetition}  # any recipe may weigh these

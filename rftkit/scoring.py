@@ -111,6 +111,6 @@ def _flags(attempt: Attempt, answer: str | None) -> tuple[Flag, ...]:
         found.add("several answers" if several(answer, allowed) else "off the list")
     if not attempt.completion.finished:
         found.add("truncated")
-    if rewards.fresh(attempt) < LOOPING:
+    if rewards.no_repetition(attempt) < LOOPING:
         found.add("repetition")
     return tuple(flag for flag in FLAGS if flag in found)

@@ -29,7 +29,7 @@ LAYERS = (
     "report.run_page report.results",
     "evaluation compare",
     "train",
-    "cli",
+    "exits cli",
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 ROOT = Path(__file__).parents[1] / "rftkit"

@@ -58,7 +58,7 @@ TABLES = st.fixed_dictionaries(
         "model": st.fixed_dictionaries({}, optional=MODEL),
         "method": st.fixed_dictionaries({}, optional=METHOD),
         "rewards": st.fixed_dictionaries({"accuracy": ratio(0, 1000)}, optional={
-            "format": st.floats(0, 1000), "fresh": st.integers(0, 9)}),
+            "format": st.floats(0, 1000), "no_repetition": st.integers(0, 9)}),
     },
 )  # fmt: skip
 
@@ -92,7 +92,7 @@ def test_overrides_are_as_if_they_stood_in_the_file(values: dict[str, str]) -> N
     ("model.name='a=b'", '[model]\nname = "a=b"'),
     ("model.name=C:\\new", "[model]\nname = 'C:\\new'"),
     ("method.update.clip=[0.1, 0.3]", "[method.update]\nclip = [0.1, 0.3]"),
-    ("rewards.fresh=0.5", "[rewards]\nfresh = 0.5"),
+    ("rewards.no_repetition=0.5", "[rewards]\nno_repetition = 0.5"),
     ("model.load_in_4bit=false", "[model]\nload_in_4bit = false"),
 ])  # fmt: skip
 def test_an_override_is_toml_or_plain_text(override: str, line: str) -> None:

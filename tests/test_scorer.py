@@ -56,12 +56,18 @@ def shown(scorer: Scorer) -> str:
 
 
 def test_each_reward_is_a_function_of_its_name(tmp_path: Path) -> None:
-    scorer = scorer_of(tmp_path, fakes.recipe(rewards={"accuracy": 2.0, "format": 1, "fresh": 0.5}))
+    scorer = scorer_of(
+        tmp_path, fakes.recipe(rewards={"accuracy": 2.0, "format": 1, "no_repetition": 0.5})
+    )
     values = call(scorer, [GOOD, SHAPELESS, WRONG, GOOD], [0, 0, 0, 1])
     assert values["accuracy"] == [1.0, 1.0, 0.0, 0.0]
     assert values["format"] == [1.0, 0.0, 1.0, 1.0]
-    assert values["fresh"] == [1.0, 1.0, 1.0, 1.0]
-    assert list(scorer.weights.items()) == [("accuracy", 2.0), ("format", 1), ("fresh", 0.5)]
+    assert values["no_repetition"] == [1.0, 1.0, 1.0, 1.0]
+    assert list(scorer.weights.items()) == [
+        ("accuracy", 2.0),
+        ("format", 1),
+        ("no_repetition", 0.5),
+    ]
 
 
 def test_a_direct_reply_has_no_format_to_reward(tmp_path: Path) -> None:
@@ -91,9 +97,11 @@ def test_a_completion_that_was_cut_off_has_no_format(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_reward_that_is_not_finite_stops_the_run(value: float) -> None:
-    with pytest.raises(TrainingError, match=r"rewards\.fresh: returned .*; a reward must be"):
-        checked("fresh", value)
-    assert checked("fresh", 0.5) == 0.5
+    with pytest.raises(
+        TrainingError, match=r"rewards\.no_repetition: returned .*; a reward must be"
+    ):
+        checked("no_repetition", value)
+    assert checked("no_repetition", 0.5) == 0.5
 
 
 def test_a_sample_is_kept_and_shown_now_and_then(tmp_path: Path) -> None:

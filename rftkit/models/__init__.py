@@ -21,13 +21,16 @@ def open_policy(settings: Model, adapter: Path | None = None) -> Policy:
     """
     # as it loads it recommends a kernel to CPU users that changes nothing for them
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    if backend(settings) == "unsloth":
-        from rftkit.models.unsloth import open_unsloth
+    from rftkit.models import memory
 
-        return open_unsloth(settings, adapter)
-    from rftkit.models.transformers import open_transformers
+    with memory.named("loading the model", memory.LOADING):
+        if backend(settings) == "unsloth":
+            from rftkit.models.unsloth import open_unsloth
 
-    return open_transformers(settings, adapter)
+            return open_unsloth(settings, adapter)
+        from rftkit.models.transformers import open_transformers
+
+        return open_transformers(settings, adapter)
 
 
 def backend(settings: Model) -> str:

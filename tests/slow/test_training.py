@@ -194,9 +194,9 @@ def test_a_reward_that_is_not_finite_stops_the_run(
 ) -> None:
     from rftkit import rewards
 
-    monkeypatch.setitem(rewards.GENERAL, "fresh", lambda attempt: float("nan"))
-    with pytest.raises(TrainingError, match=r"rewards\.fresh: returned nan"):
-        short_run("rewards.fresh=1.0")
+    monkeypatch.setitem(rewards.GENERAL, "no_repetition", lambda attempt: float("nan"))
+    with pytest.raises(TrainingError, match=r"rewards\.no_repetition: returned nan"):
+        short_run("rewards.no_repetition=1.0")
 
 
 def test_running_out_of_memory_names_three_remedies(
@@ -211,6 +211,22 @@ def test_running_out_of_memory_names_three_remedies(
     with pytest.raises(TrainingError, match=r"max_pixels=.*group_size=2.*max_new_tokens=16"):
         short_run()
     assert Run(tmp_path / "run").status()["state"] == "failed"
+
+
+def test_running_out_of_memory_in_the_evaluation_keeps_the_trained_run(
+    short_run: ShortRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from rftkit.models.transformers import TransformersPolicy
+
+    def explode(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TransformersPolicy, "generate", explode)
+        with pytest.raises(TrainingError, match=r"while evaluating .*eval\.batch_size=10"):
+            short_run("method.steps=1")
+    assert Run(tmp_path / "run").status()["state"] == "trained"
+    assert summary_of(short_run("method.steps=1", resume=True)).tuned is not None
 
 
 def test_the_adapter_is_plain_peft_and_the_base_is_untouched(
