@@ -14,6 +14,7 @@ from rftkit.tasks import by_name
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
+TINY = ("tiny", "tiny-hangar")  # models that rftkit builds itself
 BUDGETS = {"direct": 32, "think": 256, "answer-first": 256, "adaptive": 256}
 
 
@@ -34,7 +35,10 @@ class Model(Section):
     backend: Literal["auto", "transformers", "unsloth"] = Field(
         default="auto", description="auto: unsloth on CUDA when installed, else transformers"
     )
-    load_in_4bit: bool = Field(default=True, description="NF4 base weights (QLoRA)")
+    load_in_4bit: bool = Field(
+        default=True,
+        description="NF4 base weights (QLoRA); false for the tiny models unless given",
+    )
     max_pixels: int = Field(
         default=401408, ge=784, le=16_777_216, description="image budget: pictures above it shrink"
     )
@@ -162,13 +166,20 @@ class Recipe(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _budget_follows_style(cls, given: object) -> object:
-        """A direct reply needs few tokens, and Dr.GRPO divides by the budget."""
-        if not isinstance(given, dict) or not isinstance(given.get("method", {}), dict):
+    def _dependent_defaults(cls, given: object) -> object:
+        """A direct reply needs few tokens, and 4 bits save a tiny model nothing but slow it down.
+
+        The budget matters: Dr.GRPO divides by it.
+        """
+        if not isinstance(given, dict):
             return given
-        method = given.get("method", {})
         budget = BUDGETS.get(str(given.get("style", "think")), 256)
-        return {**given, "method": {"max_new_tokens": budget, **method}}
+        filled = dict(given)
+        if isinstance(method := given.get("method", {}), dict):
+            filled["method"] = {"max_new_tokens": budget, **method}
+        if isinstance(model := given.get("model", {}), dict) and model.get("name") in TINY:
+            filled["model"] = {"load_in_4bit": False, **model}
+        return filled
 
     @model_validator(mode="after")
     def _known_rewards(self) -> Recipe:

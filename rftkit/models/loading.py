@@ -13,10 +13,9 @@ from transformers.utils import logging as transformers_logging
 
 from rftkit.errors import ModelError
 from rftkit.models.processor import load_processor
-from rftkit.recipe import Model
+from rftkit.recipe import TINY, Model
 
 HASHED_UP_TO = 2**28  # bytes of a weights file
-TINY = ("tiny", "tiny-hangar")
 VISION = r".*(visual|vision|connector|merger).*"  # module names of vision towers and projectors
 
 
