@@ -27,12 +27,19 @@ class Prediction:
     answer: object
     attempt: Attempt
 
+    @property
+    def off_the_list(self) -> bool:
+        """Whether the answer is none of the labels that were offered."""
+        choices = self.attempt.example.choices
+        return bool(choices) and self.answer is not None and self.answer not in choices
+
     def record(self) -> dict[str, Any]:
         """For `--json`."""
         reply, made = self.attempt.reply, self.attempt.completion
         return {
             "image": str(self.image),
             "answer": self.answer,
+            "off_the_list": self.off_the_list,
             "reasoning": reply.reasoning,
             "text": made.text,
             "tokens": made.tokens,
@@ -43,6 +50,7 @@ class Prediction:
         """For people: the image, the answer, and the reasoning where there is one."""
         said = self.attempt.reply.reasoning
         answer = "no answer could be read" if self.answer is None else str(self.answer)
+        answer += " (not one of the labels)" if self.off_the_list else ""
         reason = f"  ({' '.join(said.split())})" if said else ""
         return printable(f"{self.image}: {answer}{reason}")
 

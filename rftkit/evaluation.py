@@ -16,6 +16,7 @@ from rftkit.core import Example, Style
 from rftkit.data import splits
 from rftkit.data.examples import Examples, gold_check, load_examples
 from rftkit.data.overlap import fingerprint, overlap
+from rftkit.data.shots import spread
 from rftkit.errors import DataError
 from rftkit.evaluate import Plan, evaluate, header_of, same_evaluation
 from rftkit.evaluation_files import Evaluation, finish
@@ -131,7 +132,9 @@ def _with_data(recipe: Recipe, wish: Wish) -> Recipe:
         source = SOURCE_OF.get(wish.data.suffix.lower(), "folder")
         if wish.data.is_dir() and data.source in ("csv", "jsonl"):
             source = data.source  # a folder that holds the table of each split
-        change = {"source": source, "path": str(wish.data), "coop_split": ""}
+        change: dict[str, object] = {"source": source, "path": str(wish.data), "coop_split": ""}
+        if wish.split is not None and wish.split not in data.splits:
+            change["splits"] = (data.splits[0], wish.split)
         data = data.model_copy(update=change)
     return recipe.model_copy(update={"data": data})
 
@@ -142,14 +145,14 @@ def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish) -> Examples:
     if wish.data is None:
         return load_examples(recipe, split, limit=limit)
     known = labels_of(ckpt)
-    found = load_examples(recipe, split, limit=limit, labels=known)
+    found = load_examples(recipe, split, labels=known)
     if wish.split is None and any(splits.NOTE in note for note in found.notes):
         # pictures that nobody divided: all of them are tested on
         whole = recipe.model_copy(update={"data": recipe.data.model_copy(update={"shots": 0})})
-        other = load_examples(whole, recipe.data.splits[0], limit=limit, labels=known)
+        other = load_examples(whole, recipe.data.splits[0], labels=known)
         both = sorted((*found.examples, *other.examples), key=lambda example: example.id)
-        return replace(found, examples=tuple(both), notes=())
-    return found
+        found = replace(found, examples=tuple(both), notes=())
+    return replace(found, examples=spread(found.examples, limit))
 
 
 def _shots(recipe: Recipe) -> Sequence[Example]:
@@ -170,7 +173,8 @@ def _folder(ckpt: Checkpoint, recipe: Recipe, wish: Wish, header: Header) -> Pat
     """A folder for this evaluation: the one it began in, else one of its own."""
     parts = [header.split, ckpt.name]
     parts += [header.style] if header.style != recipe.style else []
-    parts += [f"first-{wish.limit}"] if wish.limit else []
+    limited = wish.limit is not None and wish.limit != recipe.eval.limit
+    parts += [f"first-{wish.limit}"] if limited else []
     parts += [wish.data.stem] if wish.data else []
     name = "-".join(part for part in parts if part)
     for number in range(1, 10_000):

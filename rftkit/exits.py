@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import signal
 import sys
 from collections.abc import Callable
@@ -38,6 +39,9 @@ class Verbs(TyperGroup):
 
 def run(command: Callable[[], object]) -> NoReturn:
     """Run a command and exit: 0, or the code of what stopped it, said in one line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a pipe that knows no "≥" gets a "?"
     try:
         command()
     except (UserError, Interrupted) as error:

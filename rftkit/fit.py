@@ -25,19 +25,6 @@ from rftkit.watch import Keeper, Metrics, Stopper
 
 SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
 STAGING = ".staging"  # inside the checkpoints folder: what is being written, never resumed from
-USED_BY_THE_LOSS = {  # setting -> the trainer's own copy of it, which is what the loss reads
-    "beta": "beta",
-    "loss_type": "loss_type",
-    "epsilon": "epsilon_low",
-    "epsilon_high": "epsilon_high",
-    "num_generations": "num_generations",
-    "num_iterations": "num_iterations",
-    "scale_rewards": "scale_rewards",
-    "temperature": "temperature",
-    "max_completion_length": "max_completion_length",
-    "importance_sampling_level": "importance_sampling_level",
-    "mask_truncated_completions": "mask_truncated_completions",
-}
 WHOLE_BATCH_BELOW = 50_000_000  # parameters; larger models take one group at a time
 
 
@@ -89,14 +76,16 @@ def common_arguments(job: Job, rows: int, unit: int) -> dict[str, Any]:
     }
 
 
-def verify(trainer: Any, wanted: Mapping[str, object], run: Run) -> None:
-    """Compare what the trainer will do with what was asked, and write both to the run.
+def verify(
+    trainer: Any, wanted: Mapping[str, object], run: Run, copies: Mapping[str, str] | None = None
+) -> None:
+    """Compare what the trainer will do with what was asked, and write it to the run.
 
+    copies: setting -> the trainer's own attribute, where the loss reads that instead.
     Raises ModelError if a library has silently changed a setting.
     """
     effective = {name: getattr(trainer.args, name) for name in wanted}
-    for name in wanted.keys() & USED_BY_THE_LOSS.keys():
-        effective[name] = getattr(trainer, USED_BY_THE_LOSS[name])
+    effective |= {name: getattr(trainer, attribute) for name, attribute in (copies or {}).items()}
     shown = {name: str(value) for name, value in effective.items()}
     write_atomically(run.effective, _json(shown))
     for name, value in wanted.items():

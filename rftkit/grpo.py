@@ -13,6 +13,20 @@ from rftkit.schedule import lazy_dataset, schedule
 from rftkit.scorer import Scorer
 from rftkit.tasks import by_name
 
+USED_BY_THE_LOSS = {  # setting -> the trainer's own copy of it, which is what the loss reads
+    "beta": "beta",
+    "loss_type": "loss_type",
+    "epsilon": "epsilon_low",
+    "epsilon_high": "epsilon_high",
+    "num_generations": "num_generations",
+    "num_iterations": "num_iterations",
+    "scale_rewards": "scale_rewards",
+    "temperature": "temperature",
+    "max_completion_length": "max_completion_length",
+    "importance_sampling_level": "importance_sampling_level",
+    "mask_truncated_completions": "mask_truncated_completions",
+}
+
 
 def train(job: Job, examples: Sequence[Example]) -> None:
     """Train the policy's adapter by GRPO on the examples."""
@@ -30,7 +44,7 @@ def train(job: Job, examples: Sequence[Example]) -> None:
         processing_class=policy.processor,
         peft_config=policy.new_adapter(),  # added by TRL, KL is measured with it switched off
     )
-    verify(trainer, wanted, job.run)
+    verify(trainer, wanted, job.run, USED_BY_THE_LOSS)
     fit(trainer, job)
 
 

@@ -92,7 +92,7 @@ def _parse(text: str, place: str) -> Table:
 
 
 def _dots(line: str) -> int:
-    return line.split("=", 1)[0].count(".")
+    return line.split("#", 1)[0].split("=", 1)[0].count(".")
 
 
 def _apply(table: Table, override: str) -> None:

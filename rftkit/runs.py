@@ -197,19 +197,31 @@ def locked(run: Run) -> Iterator[None]:
 
 def _clear_stale(lock: Path) -> None:
     """Remove the lock of a process that is gone from this machine, or that was cut off writing."""
-    if not lock.exists():
-        return
-    pid, _, host = lock.read_text("utf-8").partition(" ")
-    if host and (host != socket.gethostname() or _alive(pid)):
+    if _held(lock):
+        pid, _, host = lock.read_text("utf-8").partition(" ")
         raise UserError(
             f"{lock.parent}: in use by process {pid} on {host}; wait for it, or delete {lock}"
         )
     lock.unlink(missing_ok=True)
 
 
+def _held(lock: Path) -> bool:
+    """Whether a process that may still be alive has the lock; one on another host may be."""
+    if not lock.exists():
+        return False
+    pid, _, host = lock.read_text("utf-8").partition(" ")
+    return bool(host) and (host != socket.gethostname() or _alive(pid))
+
+
 def _create(lock: Path, text: str) -> None:
     with lock.open("x", encoding="utf-8") as file:
         file.write(text)
+
+
+def state(run: Run) -> str:
+    """The run's state; one that says it is running, but whose process is gone, has stopped."""
+    said = str(run.status()["state"])
+    return "stopped" if said == "running" and not _held(run.folder / "lock") else said
 
 
 def _alive(pid: str) -> bool:

@@ -17,7 +17,7 @@ from rftkit import checkpoints, runs
 from rftkit.ckpt import write_card
 from rftkit.core import Example
 from rftkit.data.examples import Examples, load_both
-from rftkit.errors import Interrupted, RecipeError
+from rftkit.errors import Interrupted, RecipeError, UserError
 from rftkit.recipe import Recipe
 from rftkit.recipe_file import dump_recipe, load_recipe, parse_recipe, read_text
 from rftkit.runs import Run
@@ -42,7 +42,7 @@ def train(request: Request, console: Console) -> Run:
     Raises UserError for what the user can fix, before anything is written where possible, and
     Interrupted if a signal stopped it; the run can then be resumed.
     """
-    recipe = load_recipe(request.recipe, request.overrides)
+    recipe = _located(load_recipe(request.recipe, request.overrides))
     _check_logger(recipe)
     train_set, held_out = load_both(recipe)
     run = _continued(request, recipe) if request.resume else runs.new_run(request.out)
@@ -53,11 +53,27 @@ def train(request: Request, console: Console) -> Run:
             console.print(f"note: {note}", highlight=False, markup=False)
         try:
             _go(run, recipe, train_set, held_out, request, console)
+        except UserError as error:
+            if run.status()["state"] == "running":
+                run.set_status("failed", error=str(error)[:500])
+            raise
         except (Interrupted, KeyboardInterrupt) as stop:
             number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
             command = _resume_command(request, run)
             raise Interrupted(number, f"stopped; go on with: {command}") from None
     return run
+
+
+def _located(recipe: Recipe) -> Recipe:
+    """The recipe with absolute paths, so that its run can be evaluated from any folder."""
+    data = recipe.data
+    paths = {"path": data.path, "coop_split": data.coop_split}
+    absolute = {
+        key: str(Path(value).expanduser().resolve())
+        for key, value in paths.items()
+        if value and (data.source != "hub" or Path(value).expanduser().exists())
+    }
+    return recipe.model_copy(update={"data": data.model_copy(update=absolute)})
 
 
 def _check_logger(recipe: Recipe) -> None:
@@ -147,7 +163,7 @@ def _continued(request: Request, recipe: Recipe) -> Run:
     if differ:
         raise RecipeError(
             f"{run.folder}: cannot resume with another recipe: {'; '.join(differ)}; "
-            "leave out --resume to start a new run"
+            "repeat the --set of its beginning, or leave out --resume to start a new run"
         )
     return run
 

@@ -456,8 +456,15 @@ def test_predict_prints_for_people_and_for_programs(
     assert found == {
         "image": "x.png",
         "answer": "cat",
+        "off_the_list": False,
         "reasoning": "two\nears \x1b[31m",
         "text": said,
         "tokens": 9,
         "finished": True,
     }
+
+
+def test_an_output_that_knows_no_unicode_gets_question_marks() -> None:
+    done = process("check", "quickstart", PYTHONIOENCODING="ascii")
+    assert done.code == 0, done.err
+    assert "56?56" in done.out

@@ -345,3 +345,20 @@ def test_an_answer_that_was_changed_by_hand_is_derived_anew(begin: Callable[...,
     summary = rescore(path).summary
     assert summary.base
     assert summary.base.accuracy.value == 0.5
+
+
+def test_a_limit_holds_for_pictures_that_nobody_divided(
+    begin: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    shutil.move(pictures(tmp_path / "more") / "test", tmp_path / "loose")
+    assert measured(run, data=tmp_path / "loose", limit=4).summary.expected == 4
+
+
+def test_another_split_of_other_data_is_found_by_its_name(
+    begin: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    other = pictures(tmp_path / "other")
+    (other / "test").rename(other / "val")
+    assert measured(run, data=other, split="val").summary.expected == 2 * HELD_OUT

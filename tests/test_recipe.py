@@ -267,3 +267,8 @@ def test_a_value_that_is_shown_is_short() -> None:
     with pytest.raises(RecipeError) as caught:
         parse_recipe(f"style = '{'x' * 5000}'", "mine.toml")
     assert len(str(caught.value)) < 200
+
+
+def test_a_comment_may_have_any_number_of_dots() -> None:
+    text = '# 1.0 2.0 3.0 4.0 5.0 6.0 7.0 8.0 9.0 10.0\n[data]\nsource = "digits"\n'
+    assert parse_recipe(text, "test").data.source == "digits"

@@ -215,3 +215,13 @@ def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
     assert names == ["a", "study/c", "b"]
     assert runs.runs_under(tmp_path / "b") == [Run(tmp_path / "b")]
     assert runs.runs_under(tmp_path / "none") == []
+
+
+def test_a_run_whose_process_is_gone_is_shown_as_stopped(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.set_status("running")
+    assert runs.state(run) == "stopped"
+    with runs.locked(run):
+        assert runs.state(run) == "running"
+    (tmp_path / "lock").write_text(f"999999999 {socket.gethostname()}", "utf-8")
+    assert runs.state(run) == "stopped"

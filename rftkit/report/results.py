@@ -73,7 +73,7 @@ def _row(run: Run, root: Path) -> dict[str, Any]:
     sides = {"base": summary and summary.base, "tuned": summary and summary.tuned}
     return {
         "run": name,
-        "state": run.status()["state"],
+        "state": runs.state(run),
         "model": recipe.model.name,
         "method": f"{recipe.method.kind} {recipe.style}",
         "step": f"{metrics[-1]['step'] if metrics else 0}/{recipe.method.steps}",
