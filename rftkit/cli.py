@@ -86,6 +86,8 @@ def evaluate(
     """Measure base and tuned side by side on held-out images."""
     if (ckpt is None) == (rescore is None):
         raise typer.BadParameter("give either --ckpt DIR or --rescore samples.jsonl")
+    if fail_if_worse is not None and not base:
+        raise typer.BadParameter("--fail-if-worse compares with the base; leave out --no-base")
     if rescore is not None:
         given = {"--split": split, "--data": data, "--limit": limit, "--style": style}
         if ignored := [name for name, value in given.items() if value is not None]:

@@ -152,6 +152,7 @@ def test_the_version_is_printed(rftkit: Command) -> None:
     ("eval", "--ckpt", "a", "--rescore", "b"), ("eval", "--ckpt", "a", "--limit", "0"),
     ("eval", "--ckpt", "a", "--style", "rhyme"), ("eval", "--ckpt", "a", "--max-invalid", "2"),
     ("eval", "--ckpt", "a", "--max-invalid", "nan"), ("eval", "--rescore", "a", "--limit", "2"),
+    ("eval", "--ckpt", "a", "--no-base", "--fail-if-worse", "0.1"),
     ("score", "--task", "poetry"), ("recipes", "--copy", "x.toml"), ("predict", "x.png"),
 ])  # fmt: skip
 def test_a_command_that_cannot_be_meant_exits_2(
