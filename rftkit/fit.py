@@ -45,6 +45,8 @@ def common_arguments(job: Job, rows: int, unit: int) -> dict[str, Any]:
     Every value that decides the result is set, because libraries change their defaults.
     """
     recipe, method = job.recipe, job.recipe.method
+    # the logger reads it while the trainer is built; its default is the staging folder
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run.folder / "tensorboard")
     small = job.policy.model.num_parameters() < WHOLE_BATCH_BELOW
     micro = rows if small else unit
     dtype = job.policy.facts()["dtype"]
@@ -108,7 +110,6 @@ def fit(trainer: Any, job: Job) -> None:
     for callback in (metrics, stopper, Keeper(job.run)):
         trainer.add_callback(callback)
     job.policy.model = trainer.model
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run.folder / "tensorboard")
     try:
         with (
             stopper.listening(job.console),

@@ -289,3 +289,9 @@ def test_interrupting_the_evaluation_leaves_a_run_that_goes_on(
             short_run("method.steps=2")
     assert Run(tmp_path / "run").status()["state"] == "trained"
     assert summary_of(short_run("method.steps=2", resume=True)).tuned is not None
+
+
+def test_tensorboard_logs_stay_in_the_run(short_run: ShortRun) -> None:
+    pytest.importorskip("tensorboard")
+    run = short_run("run.report_to=tensorboard", "method.steps=1", "eval.limit=10")
+    assert list((run.folder / "tensorboard").glob("events.*"))
