@@ -128,9 +128,6 @@ def _learn(run: Run, recipe: Recipe, train_set: Examples, policy: Any, console: 
     except (Interrupted, KeyboardInterrupt):
         run.set_status("stopped")
         raise
-    except Exception as error:
-        run.set_status("failed", error=f"{type(error).__name__}: {error}"[:500])
-        raise
     policy.save(run.adapter)
     write_card(run.adapter, recipe, train_set.labels)
     run.set_status("trained")
