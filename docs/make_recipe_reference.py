@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from rftkit import rewards, tasks
+from rftkit.options import Options
 from rftkit.recipe import Recipe
 
 PAGE = Path(__file__).with_name("recipe.md")
@@ -56,11 +57,20 @@ way. What stands after `=` is read as TOML; what is no TOML value is taken as te
 ## Keys
 """
 
+OPTIONS = """\
+### `[options]`
+
+What the recipe's own task lets you choose; the keys of another task are unknown. What they do
+stands in [tasks.md](tasks.md).
+"""
+
 REWARDS = """\
 ### `[rewards]`
 
 The weight of each reward, a number from 0 to 1000. A table that is given replaces the default,
-which is `accuracy = 1.0` and `format = 1.0`. With `kind = "sft"` nothing is weighed.
+which follows the task: the weights below. Style `direct` has no format to reward. With
+`kind = "sft"` nothing is weighed. `"my_rewards.py:name" = 1.0` is a function of your own, see
+[methods.md](methods.md#rewards).
 """
 
 OUTRO = """
@@ -71,8 +81,9 @@ SFT too.
 
 - a key that does not stand here, a value of another type, a number that is not finite;
 - a reward that the task has not, or weights that are all 0;
-- a source with files and no `data.path`;
-- `eval.decode = "choices"` with `data.choices = "none"`: there would be nothing to choose from;
+- a source that has nothing for the task, or no `data.path` for a source that is not built in;
+- `eval.decode = "choices"` where no labels or options are offered;
+- `[method.length]` in style `direct`: there is no reasoning to measure;
 - a training split that is also the held-out one;
 - a file above 256 KB, or one that is not UTF-8.
 
@@ -87,7 +98,8 @@ def page() -> str:
     for name, model in sections():
         title = f"`[{name}]`" if name else "At the top of the file"
         doc = " ".join((model.__doc__ or "").split())
-        parts.append("\n".join([f"### {title}\n", f"{doc}\n", *_table(model, name)]) + "\n")
+        parts.append("\n".join([f"### {title}\n", f"{doc}\n", *_table(model)]) + "\n")
+    parts.append("\n".join([OPTIONS, *_options()]) + "\n")
     parts.append("\n".join([REWARDS, *_rewards()]) + "\n")
     return "\n".join(parts) + OUTRO
 
@@ -98,29 +110,51 @@ def sections(
     """Each table of a recipe by its dotted name, the top of the file first."""
     yield name, model
     for key, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from sections(kind, f"{name}.{key}" if name else key)
+        inner = _section_in(field.annotation)
+        if inner is not None and inner is not Options:
+            yield from sections(inner, f"{name}.{key}" if name else key)
 
 
-def _table(model: type[BaseModel], section: str) -> Iterator[str]:
+def _section_in(kind: object) -> type[BaseModel] | None:
+    """The table that a key is, whether it must be there or may be; None for a value."""
+    for one in (kind, *get_args(kind)):
+        if isinstance(one, type) and issubclass(one, BaseModel):
+            return one
+    return None
+
+
+def _table(model: type[BaseModel]) -> Iterator[str]:
     yield "| key | value | default | meaning |"
     yield "|---|---|---|---|"
     for name, schema in model.model_json_schema()["properties"].items():
-        if "$ref" not in schema:
-            default = _code(toml(model.model_fields[name].get_default(call_default_factory=True)))
-            meaning = schema.get("description", "").replace("|", "\\|")
-            yield f"| `{name}` | {values(schema)} | {default} | {meaning} |"
+        if _section_in(model.model_fields[name].annotation) is None:
+            yield f"| `{name}` | {_cells(name, model, schema)} |"
+
+
+def _cells(key: str, model: type[BaseModel], schema: Mapping[str, Any]) -> str:
+    default = model.model_fields[key].get_default(call_default_factory=True)
+    shown = "none" if default is None else _code(toml(default))
+    meaning = schema.get("description", "").replace("|", "\\|")
+    return f"{values(schema)} | {shown} | {meaning}"
+
+
+def _options() -> Iterator[str]:
+    yield "| key | of | value | default | meaning |"
+    yield "|---|---|---|---|---|"
+    for task in tasks.TASKS:
+        for name, schema in task.options.model_json_schema()["properties"].items():
+            yield f"| `{name}` | {task.name} | {_cells(name, task.options, schema)} |"
 
 
 def _rewards() -> Iterator[str]:
-    yield "| reward | of | what it is |"
-    yield "|---|---|---|"
-    for task in (task for task in tasks.TASKS if task.name in tasks.TRAINABLE):
+    yield "| reward | of | weight | what it is |"
+    yield "|---|---|---|---|"
+    for task in tasks.TASKS:
         for name, reward in task.rewards.items():
-            yield f"| `{name}` | {task.name} | {_first_line(reward)} |"
+            weight = task.weights.get(name, 0.0)
+            yield f"| `{name}` | {task.name} | {weight:g} | {_first_line(reward)} |"
     for name, reward in rewards.GENERAL.items():
-        yield f"| `{name}` | any task | {_first_line(reward)} |"
+        yield f"| `{name}` | any task | 0 | {_first_line(reward)} |"
 
 
 def _first_line(function: object) -> str:
@@ -132,7 +166,12 @@ def values(schema: Mapping[str, Any]) -> str:
     if "enum" in schema or "const" in schema:
         choices = schema.get("enum") or [schema["const"]]
         return ", ".join(f"`{json.dumps(choice)}`" for choice in choices)
+    if "anyOf" in schema:
+        kinds = [values(kind) for kind in schema["anyOf"] if kind.get("type") != "null"]
+        return ", or ".join(kinds)
     match schema["type"]:
+        case "array" if "prefixItems" not in schema:
+            return f"a list of: {values(schema['items'])}"
         case "array":
             return f"two of: {values(schema['prefixItems'][0])}"
         case "object":

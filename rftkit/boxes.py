@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rftkit.errors import DataError
+from rftkit.labels import normalise
 from rftkit.literals import literal
 
 MAX_CHARS = 65_536  # a longer text is no answer
@@ -21,6 +22,7 @@ NEAR = 1e-9  # an overlap of exactly 0.5 in whole pixels is not lost to rounding
 
 POSITION_KEYS = ("position", "bbox_2d", "bbox", "box")
 CONFIDENCE_KEYS = ("confidence", "score")
+LABEL_KEYS = ("label", "category", "class", "name")
 
 _NUMBER = r"\s*(-?\d++(?:\.\d++)?+)\s*"
 CORNERS = re.compile(rf"\({_NUMBER},{_NUMBER}\)\s*,\s*\({_NUMBER},{_NUMBER}\)")
@@ -40,11 +42,20 @@ class Box(NamedTuple):
     y2: float
 
 
+class Labelled(NamedTuple):
+    """One annotated object; `crowd` marks a region of many that nobody counted."""
+
+    label: str
+    box: Box
+    crowd: bool = False
+
+
 class Found(NamedTuple):
     """One entry of a model's list; `box` is None if it is no box: a false positive all the same."""
 
     box: Box | None
     confidence: float = 1.0
+    label: str = ""
 
 
 class Match(NamedTuple):
@@ -107,17 +118,24 @@ def giou(a: Corners, b: Corners) -> float:
     return width * height / union - (hull - union) / hull
 
 
-def match(found: Sequence[Found], gold: Sequence[Box], threshold: float = 0.5) -> list[Match]:
+def match(
+    found: Sequence[Found],
+    gold: Sequence[Box],
+    threshold: float = 0.5,
+    names: Sequence[str] = (),
+) -> list[Match]:
     """Every found entry with the overlap it earns; the order of both lists does not matter.
 
     Greedy: highest confidence first, then best overlap. Each gold box is given once, and only for
-    an overlap of at least `threshold` (above 0 in any case).
+    an overlap of at least `threshold` (above 0 in any case). names: a label for each gold box, if
+    the entries must name the right one.
     """
     pairs = [
         (-entry.confidence, -overlap, entry.box, gold[g], f, g)
         for f, entry in enumerate(found)
         if entry.box is not None
         for g in range(len(gold))
+        if not names or normalise(entry.label) == normalise(names[g])
         if (overlap := iou(entry.box, gold[g])) > 0 and overlap >= threshold - NEAR
     ]
     earned: dict[int, float] = {}
@@ -171,9 +189,15 @@ def read_box(text: str, grid: Grid = THOUSANDTHS) -> Box | None:
     return box_of([float(edge) for edge in corners.groups()], grid)
 
 
-def write_boxes(boxes: Sequence[Box], grid: Grid = THOUSANDTHS) -> str:
-    """The answer that gives these boxes, in whole units of the grid."""
-    return json.dumps([{"Position": _whole(box, grid), "Confidence": 1} for box in boxes])
+def write_boxes(boxes: Sequence[Box], grid: Grid = THOUSANDTHS, names: Sequence[str] = ()) -> str:
+    """The answer that gives these boxes, in whole units of the grid; names: their labels."""
+    entries: list[dict[str, object]] = [
+        {"Position": _whole(box, grid), "Confidence": 1} for box in boxes
+    ]
+    if names:
+        pairs = zip(names, entries, strict=True)
+        entries = [{"Label": name, **entry} for name, entry in pairs]
+    return json.dumps(entries, ensure_ascii=False)
 
 
 def write_box(box: Box, grid: Grid = THOUSANDTHS) -> str:
@@ -221,14 +245,25 @@ def gold_box(value: object, grid: Grid, place: str) -> Box:
     return box
 
 
-def dump(boxes: Sequence[Box]) -> str:
-    """Gold boxes as an example keeps them: JSON, a list of four fractions each, nothing rounded."""
-    return json.dumps([list(box) for box in boxes])
+def dump(boxes: Sequence[Box], names: Sequence[str] = ()) -> str:
+    """Gold boxes as an example keeps them: JSON, a list of four fractions each, nothing rounded.
+
+    names: a label for each, as a fifth entry.
+    """
+    if not names:
+        return json.dumps([list(box) for box in boxes])
+    pairs = zip(boxes, names, strict=True)
+    return json.dumps([[*box, name] for box, name in pairs], ensure_ascii=False)
 
 
 def load(gold: str) -> list[Box]:
     """The boxes that `dump` wrote."""
-    return [Box(*edges) for edges in json.loads(gold)]
+    return [Box(*entry[:4]) for entry in json.loads(gold)]
+
+
+def load_names(gold: str) -> list[str]:
+    """The labels that `dump` wrote; none if it wrote none."""
+    return [entry[4] for entry in json.loads(gold) if len(entry) > 4]
 
 
 def _unfenced(text: str) -> str:
@@ -257,7 +292,8 @@ def _found(entry: object, grid: Grid) -> Found:
     confidence = _number(stated)
     if confidence is None or math.isnan(confidence):
         confidence = 1.0
-    return Found(box_of(position, grid), min(1.0, max(0.0, confidence)))
+    label = next((folded[key] for key in LABEL_KEYS if key in folded), "")
+    return Found(box_of(position, grid), min(1.0, max(0.0, confidence)), str(label).strip())
 
 
 def _number(value: object) -> float | None:

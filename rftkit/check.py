@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rftkit.core import Completion, Example
 from rftkit.data.examples import Examples, load_both
-from rftkit.data.overlap import Pair, Print, fingerprint, overlap, two_labels
+from rftkit.data.overlap import Pair, Print, fingerprint, one_each, overlap, two_labels
+from rftkit.data.preflight import box_notes
+from rftkit.evaluate import sample_of
 from rftkit.recipe import Recipe
+from rftkit.samples import Header, SamplesFile
+from rftkit.summary import summarise
+from rftkit.summary.schema import Measure
 from rftkit.tasks import by_name
 
 PICTURES_OPENED = 2000  # of each split; more are not looked at, and the check says so
@@ -28,13 +33,15 @@ class Checked:
     sizes: tuple[tuple[int, int], ...]
     opened: int
     notes: tuple[str, ...]
+    figures: Mapping[str, Measure]  # of the gold answers: the best that a model can get
     copies: tuple[Pair, ...]
 
     @property
     def per_class(self) -> dict[str, tuple[int, int]]:
         """Training and held-out pictures of each class."""
         ours, theirs = (_counts(part.examples) for part in (self.training, self.held_out))
-        return {label: (ours[label], theirs[label]) for label in self.training.labels}
+        known = dict.fromkeys([*self.training.labels, *self.held_out.labels])
+        return {label: (ours[label], theirs[label]) for label in known}
 
 
 def check(recipe: Recipe) -> Checked:
@@ -44,8 +51,10 @@ def check(recipe: Recipe) -> Checked:
     """
     training, held_out = load_both(recipe)
     task = by_name(recipe.task)
-    ours = [fingerprint(e) for e in training.examples[:PICTURES_OPENED]]
-    theirs = [fingerprint(e) for e in held_out.examples[:PICTURES_OPENED]]
+    ours, theirs = (
+        [fingerprint(e) for e in one_each(part.examples)[:PICTURES_OPENED]]
+        for part in (training, held_out)
+    )
     shown = training.examples[0]
     ideal = task.ideal(shown, recipe.style)
     attempt = task.attempt(shown, recipe.style, Completion(ideal))
@@ -58,24 +67,44 @@ def check(recipe: Recipe) -> Checked:
         rewards=task.parts(attempt, recipe.rules),
         sizes=tuple(mark.size for mark in (*ours, *theirs)),
         opened=len(ours) + len(theirs),
-        notes=_notes(training, held_out, [*ours, *theirs]),
+        notes=(
+            *_notes(recipe.task, training, held_out, [*ours, *theirs]),
+            *recipe.notes(),
+            *box_notes(recipe.model, (*training.examples, *held_out.examples)),
+        ),
+        figures=gold_figures(recipe, held_out.examples),
         copies=overlap(ours, theirs),
     )
 
 
-def _notes(training: Examples, held_out: Examples, prints: Sequence[Print]) -> tuple[str, ...]:
+def gold_figures(recipe: Recipe, examples: Sequence[Example]) -> Mapping[str, Measure]:
+    """The task's figures if every held-out gold answer were replied, rounded as text rounds it."""
+    task = by_name(recipe.task)
+    header = Header(task=recipe.task, style=recipe.style, expected=len(examples))
+    samples = [
+        sample_of(example, Completion(task.ideal(example, recipe.style)), header, "tuned")
+        for example in examples
+    ]
+    tuned = summarise(SamplesFile(header, tuple(samples))).tuned
+    return {} if tuned is None else tuned.figures
+
+
+def _notes(
+    task: str, training: Examples, held_out: Examples, prints: Sequence[Print]
+) -> tuple[str, ...]:
     said = Counter(mark.note for mark in prints if mark.note)
-    total = len(training.examples) + len(held_out.examples)
+    total = sum(len(one_each(part.examples)) for part in (training, held_out))
+    labels = by_name(task).labels
     return (
         *dict.fromkeys((*training.notes, *held_out.notes)),
         *(f"{count} pictures: {note}" for note, count in said.items()),
         *(
             f"{pair.first.id} and {pair.second.id} are one picture under two labels"
-            for pair in two_labels(prints)
+            for pair in (two_labels(prints) if labels else ())
         ),
         *([f"{len(prints)} of {total} pictures were opened"] if len(prints) < total else []),
     )
 
 
 def _counts(examples: Iterable[Example]) -> Counter[str]:
-    return Counter(example.gold for example in examples)
+    return Counter(example.category for example in examples)

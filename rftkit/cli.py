@@ -39,6 +39,12 @@ def train(
     out: Annotated[Path | None, typer.Option(help="run folder; default out/<recipe name>")] = None,
     overrides: Override = [],  # noqa: B006  typer copies it
     resume: Annotated[bool, typer.Option("--resume", help="continue an unfinished run")] = False,
+    save_every: Annotated[
+        int, typer.Option(min=1, help="steps between checkpoints and samples")
+    ] = 25,
+    log: Annotated[
+        Literal["none", "tensorboard", "trackio"], typer.Option(help="also log there")
+    ] = "none",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="print the resolved recipe, touch nothing")
     ] = False,
@@ -55,7 +61,7 @@ def train(
     from rftkit.train import Request, train
 
     folder = out or Path("out") / path.stem
-    request = Request(path, folder, tuple(overrides), resume, _command())
+    request = Request(path, folder, tuple(overrides), resume, _command(), save_every, log)
     run = train(request, _progress(quiet))
     from rftkit.report.results import show_result
 
@@ -68,7 +74,7 @@ def evaluate(
         Path | None, typer.Option("--ckpt", help="a run, a checkpoint, an adapter, or out/")
     ] = None,
     split: Annotated[str | None, typer.Option(help="split to test on")] = None,
-    data: Annotated[Path | None, typer.Option(help="other pictures: folder, .csv, .jsonl")] = None,
+    data: Annotated[Path | None, typer.Option(help="others: folder, .csv, .jsonl, recipe")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="at most so many pictures")] = None,
     base: Annotated[bool, typer.Option("--base/--no-base", help="evaluate the base too")] = True,
     style: Annotated[StyleName | None, typer.Option(help="ask for another reply style")] = None,
@@ -138,14 +144,19 @@ def check(
 def predict(
     images: Annotated[list[Path], typer.Argument(help="image files")],
     ckpt: CkptPath,
+    question: Annotated[str, typer.Option(help="what is asked, or the phrase to find")] = "",
+    option: Annotated[list[str], typer.Option(help="of a multiple choice; give each")] = [],  # noqa: B006
+    ask: Annotated[list[str], typer.Option(help="what to detect; default: all it learnt")] = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Answer for images of your own with a tuned model."""
     import json
 
     from rftkit.compare import predict
+    from rftkit.data.asked import Question
 
-    for found in predict(ckpt, images, _progress(False)):
+    asked = Question(question, tuple(option), tuple(ask))
+    for found in predict(ckpt, images, _progress(False), asked):
         if as_json:
             typer.echo(json.dumps(found.record(), ensure_ascii=False))
         else:
@@ -155,14 +166,22 @@ def predict(
 @app.command()
 def score(
     task: Annotated[
-        Literal["classification", "detection", "grounding"], typer.Option(help="kind of answer")
+        Literal["classification", "detection", "grounding", "choice", "number"],
+        typer.Option(help="kind of answer"),
     ] = "classification",
     style: Annotated[StyleName, typer.Option(help="reply style")] = "think",
     rules: Annotated[
         Literal["strict", "paper"], typer.Option(help="rftkit's rules, or the papers' code's")
     ] = "strict",
+    attack: Annotated[
+        Path | None, typer.Option(help="a recipe: try cheap replies on its rewards instead")
+    ] = None,
+    overrides: Override = [],  # noqa: B006
 ) -> None:
     """Score JSON lines of completions from standard input by the training rewards."""
+    if attack is not None:
+        _attack(attack, overrides)
+        return
     from rftkit.score import score_lines
 
     if isinstance(sys.stdin, io.TextIOWrapper):  # whatever the locale; bad bytes are named later
@@ -191,12 +210,14 @@ def recipes(
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="a folder of pictures, one folder per class")],
+    folder: Annotated[
+        Path, typer.Argument(help="a folder for each class, or COCO json, YOLO or VOC boxes")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="recipe file; default <folder name>.toml")
     ] = None,
 ) -> None:
-    """Write a commented recipe for an image folder."""
+    """Write a commented recipe for an image folder, or for annotated boxes."""
     from rftkit.recipes import write_starter
 
     path = write_starter(folder, out)
@@ -223,9 +244,53 @@ def report(run: Annotated[Path, typer.Argument(help="a run folder, or a folder o
     show_result(rewrite_report(run), _results())
 
 
+@app.command()
+def study(
+    file: Annotated[Path, typer.Argument(help="a study file, or the name of a built-in one")],
+    out: Annotated[Path | None, typer.Option(help="folder; default out/<study name>")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="list the runs and how far they are")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a grid of recipes, styles, shots and seeds, and say whether thinking helps."""
+    from rftkit.recipes import find_study
+    from rftkit.study.page import to_markdown
+    from rftkit.study.run import broken, plan_study, read_study, run_study
+
+    path = find_study(file)
+    folder = out or Path("out") / path.stem
+    if dry_run:
+        for name, state in plan_study(path, folder):
+            typer.echo(f"{state}\t{name}")
+        return
+    page = run_study(path, folder, _progress(False), _command())
+    summary = read_study(page)
+    typer.echo(summary.model_dump_json(indent=2) if as_json else to_markdown(summary))
+    typer.echo(f"page: {page}", err=as_json)
+    if line := broken(summary):
+        raise UserError(line)
+
+
 def main() -> NoReturn:
     """Run the command line; turn what the user can fix into one line and an exit code."""
     exits.run(lambda: app(prog_name="rftkit"))
+
+
+def _attack(recipe: Path, overrides: list[str]) -> None:
+    """Print what cheap replies earn on a recipe's data; exit 1 if any earns what gold does."""
+    from rftkit.attacks import paid_like_gold, run_attacks
+    from rftkit.data.examples import load_both
+    from rftkit.recipe_file import load_recipe
+    from rftkit.recipes import find_recipe
+    from rftkit.report.attacked import show_attacks
+
+    loaded = load_recipe(find_recipe(recipe), overrides)
+    training, _ = load_both(loaded)
+    outcomes = run_attacks(loaded, training.examples)
+    show_attacks(outcomes, _results())
+    if paid := paid_like_gold(outcomes):
+        raise UserError(f"{recipe}: {', '.join(paid)} earn as much as gold; change the rewards")
 
 
 def _rescored(path: Path) -> Evaluation:

@@ -27,11 +27,15 @@ class Picture(Protocol):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the user's data. `place` is what an error message calls it (`pets.csv:17`)."""
+    """One line of the user's data. `place` is what an error message calls it (`pets.csv:17`).
+
+    others: further pictures of the same question.
+    """
 
     place: str
     picture: Picture
     values: Mapping[str, object]
+    others: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,10 @@ class Example:
 
     `choices` are the labels offered in the prompt (none: an open answer); `labels` is every label
     the data set knows, against which an open answer is matched. `rationale` is a written
-    reasoning, if the data has one.
+    reasoning, if the data has one. `category` is what shots are drawn by and results are grouped
+    by: the label, the kind of object, the kind of question. `others` are further pictures of the
+    same question; `meta` is what the task itself must know, such as the grid of its boxes;
+    `aliases` are other spellings of labels, each with the label it means.
     """
 
     id: str
@@ -52,6 +59,14 @@ class Example:
     rationale: str | None = None
     place: str = ""
     meta: Mapping[str, str] = field(default_factory=dict)
+    category: str = ""
+    others: tuple[Picture, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """All pictures of the question, in the order in which they are shown."""
+        return (self.picture, *self.others)
 
 
 @dataclass(frozen=True)

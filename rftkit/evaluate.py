@@ -184,14 +184,18 @@ def _choose(
 
     header, started = plan.header, time.perf_counter()
     given = [example.choices for example in examples]
-    written = [[replies.render(label, None, header.style) for label in labels] for labels in given]
+    spelled = by_name(header.task).spelled
+    written = [
+        [replies.render(spelled(example, label), None, header.style) for label in example.choices]
+        for example in examples
+    ]
     scores = policy.score(prompts, written)
     seconds = time.perf_counter() - started
     samples = []
     for example, labels, values in zip(examples, given, scores, strict=True):
         known = dict(zip(labels, (round(value, 6) for value in values), strict=True))
         best = max(labels, key=lambda label: known[label])
-        completion = Completion(replies.render(best, None, header.style))
+        completion = Completion(replies.render(spelled(example, best), None, header.style))
         sample = _sample(policy, example, completion, header, side, seconds / len(examples))
         samples.append(derive(sample.model_copy(update={"scores": known}), header))
     return samples, Generation([], seconds, 0.0)
@@ -199,14 +203,12 @@ def _choose(
 
 def _prompt(example: Example, header: Header) -> Prompt:
     text = by_name(header.task).prompt(example, header.style)
-    return Prompt(example.picture, text, replies.prefill(header.style))
+    return Prompt(example.picture, text, replies.prefill(header.style), example.others)
 
 
-def _sample(
-    policy: Policy, example: Example, made: Completion, header: Header, side: Side, seconds: float
-) -> Sample:
+def sample_of(example: Example, made: Completion, header: Header, side: Side) -> Sample:
+    """What one side wrote for an example, before tokens are counted and fields derived."""
     text = replies.prefill(header.style) + made.text
-    reply = replies.read(Completion(text, made.tokens, made.finished), header.style)
     prompt = by_name(header.task).prompt(example, header.style)
     half = example.meta.get("half", "")
     return Sample(
@@ -219,12 +221,24 @@ def _sample(
         gold=example.gold,
         choices=None if example.choices == header.labels else example.choices,
         half="base" if half == "base" else "new" if half == "new" else "",
+        category="" if example.category == example.gold else example.category,
+        meta={name: value for name, value in example.meta.items() if name != "half"},
         tokens=made.tokens,
-        reasoning_tokens=policy.count_tokens(reply.reasoning or ""),
-        answer_tokens=policy.count_tokens(reply.answer or ""),
         finished=made.finished,
-        seconds=round(seconds, 6),
     )
+
+
+def _sample(
+    policy: Policy, example: Example, made: Completion, header: Header, side: Side, seconds: float
+) -> Sample:
+    sample = sample_of(example, made, header, side)
+    reply = replies.read(Completion(sample.text, made.tokens, made.finished), header.style)
+    counted = {
+        "reasoning_tokens": policy.count_tokens(reply.reasoning or ""),
+        "answer_tokens": policy.count_tokens(reply.answer or ""),
+        "seconds": round(seconds, 6),
+    }
+    return sample.model_copy(update=counted)
 
 
 def _timing(

@@ -15,14 +15,16 @@ from rftkit.ckpt import WEIGHTS, Checkpoint, find, labels_of
 from rftkit.core import Example, Style
 from rftkit.data import splits
 from rftkit.data.examples import Examples, gold_check, load_examples
-from rftkit.data.overlap import fingerprint, overlap
+from rftkit.data.overlap import fingerprint, one_each, overlap
 from rftkit.data.shots import spread
-from rftkit.errors import DataError
+from rftkit.errors import DataError, RecipeError
 from rftkit.evaluate import Plan, evaluate, header_of, same_evaluation
 from rftkit.evaluation_files import Evaluation, finish
 from rftkit.models import memory, open_policy
 from rftkit.models.policy import Decoding, Policy
-from rftkit.recipe import BUDGETS, Recipe
+from rftkit.recipe import Recipe, budget
+from rftkit.recipe_file import load_recipe
+from rftkit.recipes import find_recipe
 from rftkit.runs import Run
 from rftkit.samples import Header, Leaks, Provenance, Side
 from rftkit.summary import Summary
@@ -85,13 +87,16 @@ def run_evaluation(
 ) -> Evaluation:
     """Answer, score, write summary, confusion and report. Continues where it was cut off."""
     style: Style = wish.style or recipe.style
+    task = by_name(recipe.task)
     decoding = Decoding(_budget(recipe, style), seed=recipe.seed)
     header = Header(
         task=recipe.task,
         style=style,
         rules=recipe.rules,
         decode=recipe.eval.decode,
-        labels=examples.labels,
+        labels=examples.labels if task.labels else (),
+        levels=_known_levels(examples),
+        aliases=examples.examples[0].aliases,
         split=wish.split or recipe.data.splits[1],
         expected=len(examples.examples),
         provenance=Provenance(
@@ -113,36 +118,60 @@ def run_evaluation(
     return Evaluation(folder, summary)
 
 
+def _known_levels(examples: Examples) -> dict[str, dict[str, str]]:
+    """The coarser classes of the labels that are tested; those of others say nothing."""
+    return {
+        level: {label: parents[label] for label in examples.labels if label in parents}
+        for level, parents in examples.levels.items()
+    }
+
+
 def find_leaks(shots: Sequence[Example], tests: Sequence[Example]) -> Leaks | None:
     """Training pictures that are also tested on; None where there are none, or too many to see."""
     if not shots or len(shots) + len(tests) > LEAKS_UP_TO:
         return None
-    pairs = overlap([fingerprint(e) for e in shots], [fingerprint(e) for e in tests])
+    ours, theirs = ([fingerprint(e) for e in one_each(part)] for part in (shots, tests))
+    pairs = overlap(ours, theirs)
     names = tuple((pair.first.id, pair.second.id) for pair in pairs[:PAIRS_KEPT])
     exact = sum(pair.exact for pair in pairs)
     return Leaks(exact=exact, near=len(pairs) - exact, pairs=names)
 
 
 def _with_data(recipe: Recipe, wish: Wish) -> Recipe:
-    """The recipe with `--data` in place of its own pictures."""
+    """The recipe with `--data` in place of its own pictures: files, or those of another recipe."""
     data = recipe.data
+    if wish.data is not None and wish.data.suffix == ".toml":
+        return _with_recipe(recipe, wish)
     if wish.data is not None:
         if not wish.data.exists():
             raise DataError(f"--data {wish.data}: not found; name a folder, .csv or .jsonl")
         source = SOURCE_OF.get(wish.data.suffix.lower(), "folder")
         if wish.data.is_dir() and data.source in ("csv", "jsonl"):
             source = data.source  # a folder that holds the table of each split
-        change: dict[str, object] = {"source": source, "path": str(wish.data), "coop_split": ""}
+        change: dict[str, object] = {"source": source, "path": str(wish.data), "images": ""}
         if wish.split is not None and wish.split not in data.splits:
             change["splits"] = (data.splits[0], wish.split)
         data = data.model_copy(update=change)
     return recipe.model_copy(update={"data": data})
 
 
+def _with_recipe(recipe: Recipe, wish: Wish) -> Recipe:
+    """The recipe with data, options and evaluation of the one that `--data` names."""
+    assert wish.data is not None
+    other = load_recipe(find_recipe(wish.data))
+    if other.task != recipe.task:
+        raise RecipeError(
+            f"--data {wish.data}: its task is {other.task!r}, but the model learnt {recipe.task!r}"
+        )
+    return recipe.model_copy(
+        update={"data": other.data, "options": other.options, "eval": other.eval}
+    )
+
+
 def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish) -> Examples:
     split = wish.split or recipe.data.splits[1]
     limit = recipe.eval.limit if wish.limit is None else wish.limit
-    if wish.data is None:
+    if wish.data is None or wish.data.suffix == ".toml":
         return load_examples(recipe, split, limit=limit)
     known = labels_of(ckpt)
     found = load_examples(recipe, split, labels=known)
@@ -166,7 +195,7 @@ def _shots(recipe: Recipe) -> Sequence[Example]:
 def _budget(recipe: Recipe, style: Style) -> int:
     """New tokens an answer may take: the recipe's, or more if another style needs it."""
     given = recipe.method.max_new_tokens
-    return given if style == recipe.style else max(given, BUDGETS.get(style, 256))
+    return given if style == recipe.style else max(given, budget(recipe.task, style))
 
 
 def _folder(ckpt: Checkpoint, recipe: Recipe, wish: Wish, header: Header) -> Path:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
@@ -29,6 +29,14 @@ WHOLE_BATCH_BELOW = 50_000_000  # parameters; larger models take one group at a 
 
 
 @dataclass(frozen=True)
+class Keeping:
+    """What is kept while a run goes on; it changes nothing about the training."""
+
+    save_every: int = 25  # steps between checkpoints, and between samples
+    log: Literal["none", "tensorboard", "trackio"] = "none"
+
+
+@dataclass(frozen=True)
 class Job:
     """A run that is about to train: everything but the trainer."""
 
@@ -37,6 +45,7 @@ class Job:
     run: Run
     console: Console
     resume: Path | None = None
+    keeping: Keeping = Keeping()
 
 
 def common_arguments(job: Job, rows: int, unit: int) -> dict[str, Any]:
@@ -68,8 +77,8 @@ def common_arguments(job: Job, rows: int, unit: int) -> dict[str, Any]:
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
-        "save_steps": recipe.run.save_every,
-        "report_to": [] if recipe.run.report_to == "none" else [recipe.run.report_to],
+        "save_steps": job.keeping.save_every,
+        "report_to": [] if job.keeping.log == "none" else [job.keeping.log],
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
         "remove_unused_columns": False,
@@ -105,7 +114,7 @@ def fit(trainer: Any, job: Job) -> None:
     """
     transformers_logging.set_verbosity_error()
     stopper = Stopper()
-    metrics = Metrics(job.run, job.console, job.recipe.run.save_every)
+    metrics = Metrics(job.run, job.console, job.keeping.save_every)
     trainer.remove_callback(PrinterCallback)
     for callback in (metrics, stopper, Keeper(job.run)):
         trainer.add_callback(callback)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from transformers import set_seed
 
 from rftkit.core import Example
+from rftkit.errors import RecipeError
 from rftkit.fit import Job, common_arguments, fit, verify
+from rftkit.lengths import Meter, auto_target
+from rftkit.models.policy import Decoding, Prompt
 from rftkit.schedule import lazy_dataset, schedule
 from rftkit.scorer import Scorer
 from rftkit.tasks import by_name
 
+PROMPTS_MEASURED = 64  # for method.length.target = "auto"
 USED_BY_THE_LOSS = {  # setting -> the trainer's own copy of it, which is what the loss reads
     "beta": "beta",
     "loss_type": "loss_type",
@@ -33,8 +38,12 @@ def train(job: Job, examples: Sequence[Example]) -> None:
     from trl import GRPOTrainer  # after the backend: Unsloth patches TRL as it is imported
 
     recipe, policy = job.recipe, job.policy
-    scorer = Scorer(recipe, examples, policy.stop_ids(), job.run, job.console)
-    wanted = settings(job, list(scorer.weights.values()))
+    check_budget(job, examples)
+    scorer = Scorer(
+        *(recipe, examples, policy.stop_ids(), job.run, job.console, job.keeping.save_every),
+        meter=_meter(job, examples),
+    )
+    wanted = settings(job, scorer.all_weights())
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
     trainer = GRPOTrainer(
         model=policy.model,
@@ -46,6 +55,52 @@ def train(job: Job, examples: Sequence[Example]) -> None:
     )
     verify(trainer, wanted, job.run, USED_BY_THE_LOSS)
     fit(trainer, job)
+
+
+def check_budget(job: Job, examples: Sequence[Example]) -> None:
+    """Raises RecipeError if a gold answer alone is longer than a completion may be."""
+    task, budget = by_name(job.recipe.task), job.recipe.method.max_new_tokens
+    longest = max(examples, key=lambda example: len(task.written(example)))
+    tokens = job.policy.count_tokens(task.written(longest))
+    if tokens >= budget:
+        raise RecipeError(
+            f"method.max_new_tokens: {budget}, but the answer of {longest.id} alone has {tokens} "
+            "tokens; raise it, or leave such pictures out"
+        )
+
+
+def _meter(job: Job, examples: Sequence[Example]) -> Meter | None:
+    """What measures the reasoning, its target settled; None without a length reward."""
+    length, policy = job.recipe.method.length, job.policy
+    if length is None:
+        return None
+    name = "reason" if job.recipe.style == "answer-first" else "think"
+    meter = Meter(length, 0.0, policy.processor.tokenizer.decode, (f"<{name}>", f"</{name}>"))
+    if length.target != "auto":
+        return replace(meter, target=float(length.target))
+    known = job.run.status().get("length_target")
+    target = float(known) if known else auto_target(_lengths(job, examples, meter))
+    job.run.set_status("running", length_target=target)  # a resumed run keeps it
+    job.console.print(f"method.length.target: {target:g} tokens", highlight=False)
+    return replace(meter, target=target)
+
+
+def _lengths(job: Job, examples: Sequence[Example], meter: Meter) -> list[int]:
+    """The tokens of the base model's reasoning on the first training prompts."""
+    recipe, policy, task = job.recipe, job.policy, by_name(job.recipe.task)
+    decoding = Decoding(recipe.method.max_new_tokens, seed=recipe.seed)
+    chosen, size, found = examples[:PROMPTS_MEASURED], recipe.eval.batch_size, list[int]()
+    tokenizer = policy.processor.tokenizer
+    with policy.base():
+        for start in range(0, len(chosen), size):
+            prompts = [
+                Prompt(example.picture, task.prompt(example, recipe.style), others=example.others)
+                for example in chosen[start : start + size]
+            ]
+            for made in policy.generate(prompts, decoding).completions:
+                ids = tokenizer(made.text, add_special_tokens=False)["input_ids"]
+                found.append(meter.tokens(ids))
+    return found
 
 
 def settings(job: Job, weights: Sequence[float]) -> dict[str, Any]:

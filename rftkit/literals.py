@@ -62,7 +62,7 @@ def _respelled(text: str) -> str | None:
 def _piece(token: re.Match[str]) -> str | None:
     spelling = token.group(token.lastgroup or 0)
     if token.lastgroup == "text":
-        return json.dumps(spelling[1:-1])
+        return json.dumps(re.sub(r"""\\(['"\\])""", r"\1", spelling[1:-1]))
     if token.lastgroup == "number":
         number = float(spelling)
         return repr(number) if math.isfinite(number) else "NaN"

@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from rftkit import rewards
 from rftkit.core import Rules
-from rftkit.tasks import by_name
+from rftkit.lengths import Length
+from rftkit.options import LabelOptions, Options
+from rftkit.tasks import TASKS, by_name
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
-TINY = ("tiny", "tiny-hangar")  # models that rftkit builds itself
-BUDGETS = {"direct": 32, "think": 256, "answer-first": 256, "adaptive": 256}
+TINY = ("tiny", "tiny-hangar", "tiny-scenes")  # models that rftkit builds itself
+BUILT_IN = ("digits", "hangar", "scenes")  # data that are no files
+OWN_REWARD = re.compile(r".+\.py:[A-Za-z_]\w*")  # a function in a file of the user's
+REASONING = 224  # new tokens that a style with reasoning has beside its answer
+
+
+# fmt: off
+Source = Literal[
+    "hub", "folder", "csv", "jsonl", "coop", "coco", "voc", "yolo", "lisa", "refs", "llava",
+    "digits", "hangar", "scenes",
+]
+Column = Literal[
+    "image", "label", "rationale", "question", "options", "answer", "category", "source",
+    "boxes", "box", "grid", "phrase", "objects",
+]
+# fmt: on
+
+
+_TABLES: tuple[Source, ...] = ("hub", "csv", "jsonl")
+_BOXES: tuple[Source, ...] = ("coco", "voc", "yolo")
+SOURCES_OF: dict[str, tuple[Source, ...]] = {
+    "classification": ("folder", *_TABLES, "coop", "llava", "digits", "hangar"),
+    "detection": (*_BOXES, *_TABLES, "scenes"),
+    "grounding": ("lisa", "refs", *_TABLES, "scenes"),
+    "choice": (*_TABLES, "llava", "scenes"),
+    "number": (*_TABLES, "llava", "scenes"),
+}
 
 
 class Section(BaseModel):
@@ -30,7 +66,8 @@ class Model(Section):
     name: str = Field(
         default="Qwen/Qwen2.5-VL-3B-Instruct",
         min_length=1,
-        description='hub id (`name@revision` pins one), local folder, "tiny" or "tiny-hangar"',
+        description='hub id (`name@revision` pins one), local folder, or "tiny", "tiny-hangar", '
+        '"tiny-scenes"',
     )
     backend: Literal["auto", "transformers", "unsloth"] = Field(
         default="auto", description="auto: unsloth on CUDA when installed, else transformers"
@@ -49,18 +86,24 @@ class Model(Section):
 class Data(Section):
     """Where the labelled pictures are, and how many of them are used."""
 
-    source: Literal["hub", "folder", "csv", "jsonl", "digits", "hangar"] = Field(
-        default="folder", description="hub data set, image folder, table, or a built-in set"
+    source: Source = Field(
+        default="folder", description="what the data are: see docs/data.md; or a built-in set"
     )
-    path: str = Field(default="", description="folder, file or hub id (`id@revision` pins one)")
+    path: str = Field(
+        default="",
+        description="folder, file or hub id (`id@revision` pins one); `{split}` stands for a split",
+    )
+    images: str = Field(
+        default="", description="folder of the pictures that a file of annotations names"
+    )
     shots: int = Field(
         default=0, ge=0, le=100_000, description="training pictures per class; 0 uses all"
     )
     splits: tuple[str, str] = Field(
         default=("train", "test"), description="names of the training and the held-out split"
     )
-    columns: Mapping[Literal["image", "label", "rationale"], str] = Field(
-        default={}, description="names of the columns `image`, `label` and `rationale`"
+    columns: Mapping[Column, str] = Field(
+        default={}, description="names of columns: `image`, `label`, `question`, `answer`, …"
     )
     choices: Literal["all", "paper", "none"] = Field(
         default="all",
@@ -69,7 +112,6 @@ class Data(Section):
     classes: Literal["all", "base", "new"] = Field(
         default="all", description="train on all classes, or on one half of the sorted names"
     )
-    coop_split: str = Field(default="", description="CoOp `split_zhou_*.json` that lists the files")
     question: str = Field(
         default="", max_length=4000, description="replaces the task's question; empty keeps it"
     )
@@ -119,9 +161,14 @@ class Method(Section):
     kl: float = Field(default=0.04, ge=0, le=10, description="weight of the KL to the base model")
     temperature: float = Field(default=1.0, gt=0, le=10, description="sampling temperature")
     max_new_tokens: Annotated[int, Field(ge=1, le=32768)] = Field(
-        default=256, description="budget of one completion; 32 in style direct unless given"
+        default=256,
+        description="budget of one completion; unless given it follows task and style: 32 for "
+        "direct, 256 for detection in direct, 224 more with reasoning",
     )
     update: Update = Update()
+    length: Length | None = Field(
+        default=None, description="reward for the length of the reasoning; docs/methods.md"
+    )
 
 
 class Eval(Section):
@@ -134,19 +181,17 @@ class Eval(Section):
     )
 
 
-class Run(Section):
-    """What is kept while a run goes on."""
-
-    save_every: Count = Field(default=25, description="steps between checkpoints and samples")
-    report_to: Literal["none", "tensorboard", "trackio"] = Field(
-        default="none", description="also log there, through TRL"
-    )
+def budget(task: str, style: str) -> int:
+    """New tokens that an answer takes, with its reasoning: the default of `max_new_tokens`."""
+    return by_name(task).room + (0 if style == "direct" else REASONING)
 
 
 class Recipe(Section):
     """One run."""
 
-    task: Literal["classification"] = Field(default="classification", description="what is asked")
+    task: Literal["classification", "detection", "grounding", "choice", "number"] = Field(
+        default="classification", description="what is asked"
+    )
     style: Literal["think", "direct", "answer-first", "adaptive"] = Field(
         default="think", description="what the model is asked to write"
     )
@@ -156,13 +201,15 @@ class Recipe(Section):
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of everything random")
     model: Model = Model()
     data: Data = Data()
+    options: SerializeAsAny[Options] = Field(
+        default=LabelOptions(), description="what this task lets you choose; docs/tasks.md"
+    )
     method: Method = Method()
     rewards: Mapping[str, Annotated[float, Field(ge=0, le=1000)]] = Field(
         default={"accuracy": 1.0, "format": 1.0},
-        description="weight of each reward; in style direct there is no format",
+        description="weight of each reward, by name or `file.py:name`; the task has its defaults",
     )
     eval: Eval = Eval()
-    run: Run = Run()
 
     @model_validator(mode="before")
     @classmethod
@@ -173,20 +220,35 @@ class Recipe(Section):
         """
         if not isinstance(given, dict):
             return given
-        budget = BUDGETS.get(str(given.get("style", "think")), 256)
+        task = next((t for t in TASKS if t.name == given.get("task")), by_name("classification"))
+        tokens = budget(task.name, str(given.get("style", "think")))
         filled = dict(given)
         if isinstance(method := given.get("method", {}), dict):
-            filled["method"] = {"max_new_tokens": budget, **method}
+            filled["method"] = {"max_new_tokens": tokens, **method}
         if isinstance(model := given.get("model", {}), dict) and model.get("name") in TINY:
             filled["model"] = {"load_in_4bit": False, **model}
+        filled["options"] = given.get("options", {})
+        filled["rewards"] = given.get("rewards", dict(task.weights))
         return filled
+
+    @field_validator("options", mode="plain")
+    @classmethod
+    def _of_the_task(cls, value: object, info: ValidationInfo) -> Options:
+        """The options of the recipe's own task; another task's keys are unknown."""
+        name = info.data.get("task")
+        return by_name(name).options.model_validate(value) if name else Options()
 
     @model_validator(mode="after")
     def _known_rewards(self) -> Recipe:
-        known = [*by_name(self.task).rewards, *rewards.GENERAL]
+        task = by_name(self.task)
+        paid = task.rewards if self.rules == "strict" else task.paper
+        known = [*paid, *rewards.GENERAL]
         for name in self.rewards:
-            if name not in known:
-                raise ValueError(f"rewards.{name}: unknown reward; known: {', '.join(known)}")
+            if name not in known and not OWN_REWARD.fullmatch(name):
+                raise ValueError(
+                    f"rewards.{name}: unknown reward; task {self.task!r} has "
+                    f'{", ".join(known)}, by {self.rules} rules; your own is "file.py:name"'
+                )
         counted = {n: w for n, w in self.rewards.items() if (self.style, n) != ("direct", "format")}
         if not any(counted.values()):
             raise ValueError("rewards: every weight is 0; give at least one reward a weight")
@@ -194,14 +256,39 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Recipe:
-        if self.data.source in ("hub", "folder", "csv", "jsonl") and not self.data.path:
-            raise ValueError(f"data.path: missing; source {self.data.source!r} needs one")
-        if self.eval.decode == "choices" and self.data.choices == "none":
+        data, takes = self.data, SOURCES_OF[self.task]
+        if data.source not in takes:
             raise ValueError(
-                "eval.decode: 'choices' needs offered labels; set data.choices = \"all\""
+                f"data.source: {data.source!r} has nothing for task {self.task!r}; "
+                f"it takes {', '.join(takes)}"
+            )
+        if data.source not in ("digits", "hangar") and not data.path:
+            raise ValueError(f"data.path: missing; source {data.source!r} needs one")
+        if self.eval.decode == "choices" and not self._offers_labels():
+            raise ValueError(
+                "eval.decode: 'choices' needs offered labels: task \"classification\" with "
+                'data.choices = "all", or task "choice"'
             )
         if self.data.splits[0] == self.data.splits[1]:
             raise ValueError(
                 f"data.splits: both are {self.data.splits[0]!r}; test on pictures not trained on"
             )
+        if self.method.length and self.style == "direct":
+            raise ValueError("method.length: style 'direct' has no reasoning to measure")
         return self
+
+    def notes(self) -> tuple[str, ...]:
+        """What works but is seldom wanted."""
+        length, scale = self.method.length, self.method.update.scale_rewards
+        if length and length.weight and scale == "group":
+            return (
+                'method.length with update.scale_rewards = "group": where all of a group are '
+                "right, dividing by its std makes a small weight count like a large one; "
+                '"none" does not',
+            )
+        return ()
+
+    def _offers_labels(self) -> bool:
+        if self.task == "classification":
+            return self.data.choices != "none"
+        return self.task == "choice"

@@ -64,7 +64,7 @@ def dump_recipe(recipe: Recipe) -> str:
     """The resolved recipe as TOML, every default written out: load(dump(r)) == r."""
     import tomli_w
 
-    return tomli_w.dumps(recipe.model_dump(mode="json"))
+    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
 
 
 def leaf_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:
@@ -72,7 +72,7 @@ def leaf_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:
     keys = []
     for name, field in model.model_fields.items():
         kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind.model_fields:
             keys += leaf_keys(kind, f"{prefix}{name}.")
         else:
             keys.append(prefix + name)
@@ -118,11 +118,16 @@ def _value(text: str) -> object:
 def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     parts = [str(part) for part in first["loc"] if part != "[key]"]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, ValidationError):  # of the options, which are read by their task
+        first = cause.errors(include_url=False)[0]
+        parts += [str(part) for part in first["loc"]][:1]
+        cause = first.get("ctx", {}).get("error")
     where = ".".join(parts)
     if first["type"] == "extra_forbidden":
         return f"{where}: unknown key{_did_you_mean(parts)}"
     if first["type"] == "value_error":  # our own validators name the key themselves
-        return str(first["ctx"]["error"])
+        return str(cause)
     return f"{where}: {_plain(first)}, not {_shown(first['input'])}"
 
 

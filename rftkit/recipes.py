@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 INSTALLED = Path(__file__).parent / "recipes"  # inside the wheel
 CHECKOUT = Path(__file__).parent.parent / "recipes"
+STUDIES = "studies/"  # of either: a grid of runs, for `rftkit study`
 
 
 def builtin_folder() -> Path:
@@ -21,10 +22,14 @@ def builtin_folder() -> Path:
 
 
 def builtin_recipes() -> dict[str, Path]:
-    """The built-in recipes by name, such as `quickstart` or `studies/tiny`."""
-    root = builtin_folder()
-    found = sorted(root.rglob("*.toml"))
-    return {path.relative_to(root).with_suffix("").as_posix(): path for path in found}
+    """The built-in recipes by name, such as `quickstart`."""
+    return {name: path for name, path in _builtin_files().items() if not name.startswith(STUDIES)}
+
+
+def builtin_studies() -> dict[str, Path]:
+    """The built-in studies by name, such as `does_thinking_help_tiny`."""
+    known = _builtin_files().items()
+    return {name.removeprefix(STUDIES): p for name, p in known if name.startswith(STUDIES)}
 
 
 def find_recipe(given: Path) -> Path:
@@ -45,8 +50,24 @@ def find_recipe(given: Path) -> Path:
     raise RecipeError(f"{given}: neither a file nor a built-in recipe; {hint}")
 
 
+def find_study(given: Path) -> Path:
+    """The study file that the user means: a path, or a built-in study by its name.
+
+    Raises RecipeError, with the likeliest, for a bare name that is neither.
+    """
+    if given.exists():
+        return given
+    known = builtin_studies()
+    name = given.with_suffix("").as_posix().removeprefix("recipes/").removeprefix(STUDIES)
+    if name in known or given.suffix:
+        return known.get(name, given)
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"built in: {', '.join(known)}"
+    raise RecipeError(f"{given}: neither a file nor a built-in study; {hint}")
+
+
 def read_builtin(name: str) -> str:
-    """The text of a built-in recipe. Raises RecipeError, with the likeliest name, if none."""
+    """The text of a built-in recipe or study. Raises RecipeError, with the likeliest, if none."""
     return _builtin(name).read_text("utf-8")
 
 
@@ -57,11 +78,14 @@ def copy_recipe(name: str, target: Path) -> Path:
 
 
 def write_starter(folder: Path, out: Path | None) -> Path:
-    """Write a commented recipe for an image folder; never over a file that is there."""
+    """Write a commented recipe for pictures or annotations; never over a file that is there."""
     from rftkit.starter import starter_recipe
+    from rftkit.starter_boxes import annotated_place, boxes_recipe
 
-    text = starter_recipe(folder)
-    return _write(out or Path(f"{folder.resolve().name}.toml"), text)
+    place = annotated_place(folder)
+    text = starter_recipe(folder) if place is None else boxes_recipe(place)
+    root = folder if folder.is_dir() else folder.parent
+    return _write(out or Path(f"{root.resolve().name}.toml"), text)
 
 
 def headline(path: Path) -> str:
@@ -80,11 +104,20 @@ def show_recipes(console: Console) -> None:
         table.add_row(Text(name, style="bold", no_wrap=True), Text(headline(path)))
     console.print(table)
     console.print("start from one: rftkit recipes NAME --copy mine.toml", highlight=False)
+    studies = ", ".join(builtin_studies())
+    console.print(f"studies, for `rftkit study NAME`: {studies}", highlight=False, soft_wrap=True)
+
+
+def _builtin_files() -> dict[str, Path]:
+    root = builtin_folder()
+    found = sorted(root.rglob("*.toml"))
+    return {path.relative_to(root).with_suffix("").as_posix(): path for path in found}
 
 
 def _builtin(name: str) -> Path:
-    known = builtin_recipes()
-    found = known.get(name.removesuffix(".toml").removeprefix("recipes/"))
+    known = builtin_recipes() | builtin_studies()
+    bare = name.removesuffix(".toml").removeprefix("recipes/").removeprefix(STUDIES)
+    found = known.get(bare)
     if found is None:
         close = difflib.get_close_matches(name, known, 1, 0.4)
         hint = f"did you mean {close[0]!r}?" if close else "`rftkit recipes` lists them"

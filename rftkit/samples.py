@@ -74,6 +74,7 @@ class Header(Record):
     levels: Mapping[str, Mapping[str, str]] = Field(
         default={}, description="coarser classes: level -> label -> class of that level"
     )
+    aliases: Mapping[str, str] = Field(default={}, description="other spelling -> label")
     split: str = "test"
     expected: int = Field(ge=0, description="examples per side")
     prompt: str = Field(default="", description="prompt of every sample that has none of its own")
@@ -95,6 +96,8 @@ class Sample(Record):
         default=None, description="labels offered; None: the header's labels; empty: open answer"
     )
     half: Literal["base", "new", ""] = ""
+    category: str = Field(default="", description='kind of object or question; "": the gold label')
+    meta: Mapping[str, str] = Field(default={}, description="what the task must know, e.g. grid")
     tokens: int = 0
     reasoning_tokens: int = 0
     answer_tokens: int = 0

@@ -33,16 +33,18 @@ def lazy_dataset(
 ) -> Any:
     """A `datasets.Dataset` of that order whose pictures are opened when a row is read.
 
-    Rows have `index` (into `examples`), `image`, and what `columns` gives.
+    Rows have `index` (into `examples`), `images`, and what `columns` gives.
     """
     from datasets import Dataset
 
     @lru_cache(maxsize=REMEMBERED)
-    def picture(index: int) -> Image:
-        return examples[index].picture.open()
+    def pictures(index: int) -> list[Image]:
+        return [picture.open() for picture in examples[index].pictures]
 
     def rows(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
-        chosen = [{"index": i, "image": picture(i), **columns(examples[i])} for i in batch["index"]]
+        chosen = [
+            {"index": i, "images": pictures(i), **columns(examples[i])} for i in batch["index"]
+        ]
         return {name: [row[name] for row in chosen] for name in chosen[0]}
 
     return Dataset.from_dict({"index": list(order)}).with_transform(rows)

@@ -9,18 +9,20 @@ from dataclasses import replace
 from rftkit import labels
 from rftkit.core import Completion, Example, Row, Rules, Style
 from rftkit.errors import DataError
+from rftkit.options import ChoiceOptions
 from rftkit.tasks import by_name
-from rftkit.tasks.task import Task, Unseen
+from rftkit.tasks.task import Reading, Task, Unseen
 
-COLUMNS = {"label": "gold", "boxes": "gold", "box": "gold"}
+COLUMNS = {"label": "gold", "boxes": "gold", "box": "gold", "answer": "gold", "options": "choices"}
 MAX_SIDE = 1_000_000  # pixels
 
 
 def score_lines(lines: Iterable[str], task: str, style: Style, rules: Rules) -> Iterator[str]:
     """One JSON line for each JSON line: the answer, or null, and every part of the reward.
 
-    In: `completion`, `gold` (a label; for boxes a list of [x1, y1, x2, y2], for one box also the
-    box itself), and where wanted `choices` (labels), `coords` ("thousandths", or "pixels" with
+    In: `completion`, `gold` (a label, an option or its letter, a number; for boxes a list of
+    [x1, y1, x2, y2], for one box also the box itself), `choices` (labels; of multiple choice, the
+    options as they were shown), and where wanted `coords` ("thousandths", or "pixels" with
     `size` [width, height]). Out: `answer` and `rewards`; boxes in the coordinates they came in.
     `direct` has no format, so no such part. Blank lines are skipped.
     Raises DataError, with the line's number, at the first line that cannot be scored.
@@ -59,15 +61,23 @@ def _values(line: str, place: str) -> Mapping[str, object]:
 def _example(values: Mapping[str, object], place: str, task: Task) -> Example:
     if task.name == "classification":
         return _labelled(values, place, task)
-    row = Row(place, Unseen(), {"gold": values["gold"], "grid": _grid(values, place)})
-    return task.read(row, COLUMNS)
+    given = {name: values[name] for name in ("question", "choices") if name in values}
+    row = Row(place, Unseen(), {"gold": values["gold"], "grid": _grid(values, place), **given})
+    (example,) = task.read(row, _reading(task))
+    return example
+
+
+def _reading(task: Task) -> Reading:
+    """How a line is read: options stay in the order in which they were shown."""
+    options = ChoiceOptions(shuffle=False) if task.name == "choice" else task.options()
+    return Reading(options, COLUMNS)
 
 
 def _labelled(values: Mapping[str, object], place: str, task: Task) -> Example:
     gold = values["gold"]
     if not isinstance(gold, str) or not labels.normalise(gold):
         raise DataError(f"{place}: gold is {_shown(gold)}; give a label, a text with a word in it")
-    example = task.read(Row(place, Unseen(), {"gold": gold}), COLUMNS)
+    (example,) = task.read(Row(place, Unseen(), {"gold": gold}), _reading(task))
     choices = _choices(values.get("choices"), place)
     if choices and example.gold not in choices:
         raise DataError(

@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from rftkit import rewards
-from rftkit.core import Attempt, Completion, Example
+from rftkit.core import Attempt, Completion, Example, Reward
 from rftkit.errors import TrainingError
+from rftkit.lengths import Meter
+from rftkit.own_rewards import load_reward
 from rftkit.printable import printable
-from rftkit.recipe import Recipe
+from rftkit.recipe import OWN_REWARD, Recipe
 from rftkit.runs import Run, append_line
 from rftkit.tasks import by_name
 
@@ -36,19 +38,40 @@ class Scorer:
         stop_ids: Sequence[int],
         run: Run,
         console: Console,
+        save_every: int = 25,
+        meter: Meter | None = None,
     ) -> None:
         self.recipe, self.examples, self.run, self.console = recipe, examples, run, console
         self.task, self.stop_ids = by_name(recipe.task), frozenset(stop_ids)
+        self.save_every, self.meter = save_every, meter
         self.weights = {
             name: weight
             for name, weight in recipe.rewards.items()
             if (recipe.style, name) != ("direct", "format")
         }
+        self.rewards = {**rewards.GENERAL, **self._own()}
+        self._progress(0.0)
         self.batches = 0
 
     def functions(self) -> list[Callable[..., list[float]]]:
         """One function per reward, named after it, for `GRPOTrainer(reward_funcs=...)`."""
-        return [self._function(name) for name in self.weights]
+        functions = [self._function(name) for name in self.weights]
+        return [*functions, self._length()] if self.meter else functions
+
+    def all_weights(self) -> list[float]:
+        """The weights of `functions()`, in its order."""
+        weights = [*self.weights.values()]
+        return [*weights, self.meter.settings.weight] if self.meter else weights
+
+    def _own(self) -> dict[str, Reward]:
+        named = [name for name in self.weights if OWN_REWARD.fullmatch(name)]
+        return {name: load_reward(name) for name in named}
+
+    def _progress(self, share: float) -> None:
+        """Pay rewards as they are at this share of the run: a threshold may follow a schedule."""
+        recipe = self.recipe
+        paid = self.task.training_rewards(recipe.rules, recipe.options, share)
+        self.rewards = {**self.rewards, **paid}
 
     def _function(self, name: str) -> Callable[..., list[float]]:
         first = name == next(iter(self.weights))
@@ -58,11 +81,30 @@ class Scorer:
         ) -> list[float]:
             attempts = self.attempts(completions, completion_ids, index)
             if first:
-                self._look(attempts, rest["trainer_state"].global_step + 1)
+                state = rest["trainer_state"]
+                self._progress(state.global_step / max(1, state.max_steps - 1))
+                self._look(attempts, state.global_step + 1)
             return [checked(name, self._value(name, attempt)) for attempt in attempts]
 
-        reward.__name__ = name
+        reward.__name__ = short(name)
         return reward
+
+    def _length(self) -> Callable[..., list[float]]:
+        def length(
+            completions: list[Any], completion_ids: list[list[int]], index: list[int], **_: Any
+        ) -> list[float]:
+            assert self.meter is not None
+            attempts = self.attempts(completions, completion_ids, index)
+            right = [self._value(self.task.headline, attempt) == 1 for attempt in attempts]
+            shaped = [rewards.format_reward(attempt) == 1 for attempt in attempts]
+            size = self.recipe.method.group_size
+            paid: list[float] = []
+            for start in range(0, len(attempts), size):
+                group = slice(start, start + size)
+                paid += self.meter.paid(completion_ids[group], right[group], shaped[group])
+            return paid
+
+        return length
 
     def attempts(
         self, completions: Sequence[Any], ids: Sequence[Sequence[int]], index: Sequence[int]
@@ -78,31 +120,28 @@ class Scorer:
         ]
 
     def _value(self, name: str, attempt: Attempt) -> float:
-        if name in rewards.GENERAL:
-            return rewards.GENERAL[name](attempt)
-        known = self.task.rewards if self.recipe.rules == "strict" else self.task.paper
-        return known[name](attempt)
+        return self.rewards[name](attempt)
 
     def _parts(self, attempt: Attempt) -> dict[str, float]:
-        return {name: self._value(name, attempt) for name in self.weights}
+        return {short(name): self._value(name, attempt) for name in self.weights}
 
     def _look(self, attempts: list[Attempt], step: int) -> None:
         """Keep one attempt of every N-th step, show it, and judge the first batch."""
         if self.batches == 0 and step == 1:
             self._guard(attempts)
-        if step == 1 or step % self.recipe.run.save_every == 0:
+        if step == 1 or step % self.save_every == 0:
             self._sample(attempts[step % len(attempts)], step)
         self.batches += 1
 
     def _sample(self, attempt: Attempt, step: int) -> None:
         example, parts = attempt.example, self._parts(attempt)
         prompt = self.task.prompt(example, attempt.style)
-        text = attempt.completion.text
+        text, gold = attempt.completion.text, self.task.written(example)
         record = {"step": step, "id": example.id, "prompt": prompt, "text": text}
-        append_line(self.run.samples, {**record, "gold": example.gold, "rewards": parts})
+        append_line(self.run.samples, {**record, "gold": gold, "rewards": parts})
         scores = ", ".join(f"{name} {value:g}" for name, value in parts.items())
         for line in (
-            f"[dim]step {step}[/] {_shown(example.id)}  gold [b]{_shown(example.gold)}[/]",
+            f"[dim]step {step}[/] {_shown(example.id)}  gold [b]{_shown(gold)}[/]",
             f"  [dim]…{_shown(prompt[-60:])}[/]",
             f"  {_shown(text)}",
             f"  [dim]{scores}[/]",
@@ -121,6 +160,11 @@ class Scorer:
             what = SILENT
         if what:
             self.console.print(f"[yellow]Cold start:[/] {what}. {ADVICE}", highlight=False)
+
+
+def short(name: str) -> str:
+    """A reward's name in charts: the function of `file.py:function`."""
+    return name.rpartition(":")[2]
 
 
 def checked(name: str, value: float) -> float:

@@ -16,6 +16,7 @@ from rftkit.tasks import by_name, classification
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+LISTED = ("classification", "choice")  # tasks whose answers are on a list, or wrong
 LOOPING = 0.5  # share of fresh word 4-grams under which a reply is said to repeat itself
 
 
@@ -31,7 +32,7 @@ class Unseen:
 
 
 def offered(sample: Sample, header: Header) -> tuple[str, ...]:
-    """The labels offered for a sample; none if the answer was open."""
+    """The labels or options offered for a sample; none if the answer was open."""
     return header.labels if sample.choices is None else sample.choices
 
 
@@ -52,6 +53,9 @@ def attempt_of(sample: Sample, header: Header) -> Attempt:
         choices=offered(sample, header),
         labels=header.labels,
         place=sample.place,
+        meta=sample.meta,
+        category=sample.category,
+        aliases=header.aliases,
     )
     if header.decode == "choices":
         answer = likeliest(sample, header)
@@ -87,7 +91,7 @@ def derive(sample: Sample, header: Header) -> Sample:
             "correct": task.rewards[task.headline](attempt),
             "rewards": task.parts(attempt, "strict"),
             "paper": paper,
-            "flags": _flags(attempt, answer),
+            "flags": _flags(attempt, answer, listed=task.name in LISTED),
         }
     )
 
@@ -102,12 +106,14 @@ def _completion(sample: Sample) -> Completion:
     return Completion(sample.text, sample.tokens, sample.finished)
 
 
-def _flags(attempt: Attempt, answer: str | None) -> tuple[Flag, ...]:
+def _flags(attempt: Attempt, answer: str | None, listed: bool) -> tuple[Flag, ...]:
     found: set[Flag] = set()
     if attempt.reply.problem:
         found.add(attempt.reply.problem)
     allowed = attempt.example.choices or attempt.example.labels
-    if answer is not None and allowed and answer not in allowed:
+    if answer is None and attempt.reply.answer is not None:
+        found.add("unparseable")
+    elif answer is not None and listed and allowed and answer not in allowed:
         found.add("several answers" if several(answer, allowed) else "off the list")
     if not attempt.completion.finished:
         found.add("truncated")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -18,7 +18,9 @@ from rftkit.ckpt import write_card
 from rftkit.core import Example
 from rftkit.data.examples import Examples, load_both
 from rftkit.errors import Interrupted, RecipeError, UserError
-from rftkit.recipe import Recipe
+from rftkit.options import LabelOptions
+from rftkit.own_rewards import load_reward
+from rftkit.recipe import BUILT_IN, OWN_REWARD, Recipe
 from rftkit.recipe_file import dump_recipe, load_recipe, parse_recipe, read_text
 from rftkit.runs import Run
 
@@ -34,6 +36,8 @@ class Request:
     overrides: tuple[str, ...] = ()
     resume: bool = False
     command: str = ""
+    save_every: int = 25
+    log: Literal["none", "tensorboard", "trackio"] = "none"
 
 
 def train(request: Request, console: Console) -> Run:
@@ -43,13 +47,15 @@ def train(request: Request, console: Console) -> Run:
     Interrupted if a signal stopped it; the run can then be resumed.
     """
     recipe = _located(load_recipe(request.recipe, request.overrides))
-    _check_logger(recipe)
+    _check_logger(request.log)
+    for name in filter(OWN_REWARD.fullmatch, recipe.rewards):
+        load_reward(name)
     train_set, held_out = load_both(recipe)
     run = _continued(request, recipe) if request.resume else runs.new_run(request.out)
     with runs.locked(run):
         if not runs.is_run(run.folder):
             _begin(run, request, recipe, train_set.labels, console)
-        for note in dict.fromkeys([*train_set.notes, *held_out.notes]):
+        for note in dict.fromkeys([*recipe.notes(), *train_set.notes, *held_out.notes]):
             console.print(f"note: {note}", highlight=False, markup=False)
         try:
             _go(run, recipe, train_set, held_out, request, console)
@@ -67,28 +73,42 @@ def train(request: Request, console: Console) -> Run:
 def _located(recipe: Recipe) -> Recipe:
     """The recipe with absolute paths, so that its run can be evaluated from any folder."""
     data = recipe.data
-    paths = {"path": data.path, "coop_split": data.coop_split}
+    paths = {"path": data.path, "images": data.images}
     absolute = {
         key: str(Path(value).expanduser().resolve())
         for key, value in paths.items()
-        if value and (data.source != "hub" or Path(value).expanduser().exists())
+        if value and _is_file_path(data.source, value)
     }
-    return recipe.model_copy(update={"data": data.model_copy(update=absolute)})
+    update: dict[str, object] = {"data": data.model_copy(update=absolute)}
+    update["rewards"] = {
+        str(Path(name).expanduser().resolve()) if OWN_REWARD.fullmatch(name) else name: weight
+        for name, weight in recipe.rewards.items()
+    }
+    options = recipe.options
+    if isinstance(options, LabelOptions) and options.names.endswith(".csv"):
+        names = str(Path(options.names).expanduser().resolve())
+        update["options"] = options.model_copy(update={"names": names})
+    return recipe.model_copy(update=update)
 
 
-def _check_logger(recipe: Recipe) -> None:
-    logger = recipe.run.report_to
-    if logger != "none" and find_spec(logger) is None:
-        raise RecipeError(
-            f"run.report_to: {logger!r} needs {logger}: pip install 'rftkit[{logger}]'"
-        )
+def _is_file_path(source: str, value: str) -> bool:
+    """Whether it names a file or folder: a hub id does not, unless there is such a folder."""
+    if source == "hub":
+        return Path(value).expanduser().exists()
+    return source not in BUILT_IN
+
+
+def _check_logger(log: str) -> None:
+    if log != "none" and find_spec(log) is None:
+        raise RecipeError(f"--log {log}: needs {log}: pip install 'rftkit[{log}]'")
 
 
 def _resume_command(request: Request, run: Run) -> str:
     changes = [part for override in request.overrides for part in ("--set", override)]
-    return shlex.join(
-        ["rftkit", "train", str(request.recipe), "--out", str(run.folder), *changes, "--resume"]
-    )
+    kept = ["--save-every", str(request.save_every)] if request.save_every != 25 else []
+    kept += ["--log", request.log] if request.log != "none" else []
+    recipe, folder = str(request.recipe), str(run.folder)
+    return shlex.join(["rftkit", "train", recipe, "--out", folder, *changes, *kept, "--resume"])
 
 
 def _go(
@@ -104,7 +124,7 @@ def _go(
 
     if run.status()["state"] not in ("trained", "finished"):
         policy = open_policy(recipe.model)
-        _learn(run, recipe, train_set, policy, console)
+        _learn(run, recipe, train_set, policy, request, console)
     else:
         policy = open_policy(recipe.model, run.adapter)
     wish = Wish(command=request.command)
@@ -112,10 +132,17 @@ def _go(
     run.set_status("finished")
 
 
-def _learn(run: Run, recipe: Recipe, train_set: Examples, policy: Any, console: Console) -> None:
+def _learn(
+    run: Run,
+    recipe: Recipe,
+    train_set: Examples,
+    policy: Any,
+    request: Request,
+    console: Console,
+) -> None:
     """Fit the policy, from the newest whole checkpoint if there is one, and save the adapter."""
     from rftkit import grpo, sft
-    from rftkit.fit import Job, newest_checkpoint
+    from rftkit.fit import Job, Keeping, newest_checkpoint
 
     resume = newest_checkpoint(run, console)
     _check_fingerprint(run, fingerprint(recipe, train_set.examples, policy), resume)
@@ -124,7 +151,8 @@ def _learn(run: Run, recipe: Recipe, train_set: Examples, policy: Any, console: 
     run.set_status("running")
     method = grpo if recipe.method.kind == "grpo" else sft
     try:
-        method.train(Job(recipe, policy, run, console, resume), train_set.examples)
+        keeping = Keeping(request.save_every, request.log)
+        method.train(Job(recipe, policy, run, console, resume, keeping), train_set.examples)
     except (Interrupted, KeyboardInterrupt):
         run.set_status("stopped")
         raise
@@ -151,7 +179,7 @@ def _continued(request: Request, recipe: Recipe) -> Run:
     run = runs.unfinished_run(request.out)
     old = parse_recipe(read_text(run.resolved), str(run.resolved))
     ours, theirs = flat(recipe), flat(old)
-    free = ("run.", "eval.")  # these change nothing about the training
+    free = "eval."  # changes nothing about the training
     differ = [
         f"{key} is {ours.get(key)!r}, was {theirs.get(key)!r}"
         for key in sorted({*ours, *theirs})
@@ -183,7 +211,8 @@ def fingerprint(recipe: Recipe, examples: Sequence[Example], policy: Any) -> dic
     for number, example in enumerate(examples):
         digest.update(f"{example.id}\t{example.gold}\t{example.rationale}\n".encode())
         if number < PICTURES_HASHED:
-            digest.update(example.picture.open().tobytes())
+            for picture in example.pictures:
+                digest.update(picture.open().tobytes())
     return {"data": digest.hexdigest(), "base model": policy.fingerprint()}
 
 

@@ -10,19 +10,36 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
+from PIL import Image
 
+from rftkit import boxes
 from rftkit.cli import app
-from rftkit.recipe import Recipe
+from rftkit.core import Completion, Example
+from rftkit.data import rows
+from rftkit.lengths import Length
+from rftkit.recipe import SOURCES_OF, Recipe, Source
 from rftkit.recipe_file import leaf_keys, load_recipe, parse_recipe
 from rftkit.recipes import headline
+from rftkit.score import score_lines
+from rftkit.tasks import TASKS, by_name
+from rftkit.tasks.task import Reading
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
+STUDIES = ROOT / "recipes" / "studies"  # grids of recipes, not recipes
+RECIPES = [p for p in sorted((ROOT / "recipes").rglob("*.toml")) if STUDIES not in p.parents]
+TASKS_PAGE = ROOT / "docs" / "tasks.md"
+SECTION_OF = {
+    "classification": "Classification",
+    "detection": "Detection",
+    "grounding": "Grounding",
+    "choice": "Multiple choice",
+    "number": "Counting",
+}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(rftkit [^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -77,7 +94,10 @@ def test_the_recipe_reference_is_what_the_schema_says(reference: ModuleType) -> 
 
 def test_the_recipe_reference_names_every_key(reference: ModuleType) -> None:
     text = reference.page()
-    assert [key for key in leaf_keys() if f"| `{key.rsplit('.', 1)[-1]}` |" not in text] == []
+    missing = [key for key in leaf_keys() if f"| `{key.rsplit('.', 1)[-1]}` |" not in text]
+    assert [key for key in missing if f"### `[{key}]`" not in text] == []
+    for model in (Length, *(task.options for task in TASKS)):
+        assert [key for key in model.model_fields if f"| `{key}` |" not in text] == []
 
 
 @pytest.mark.parametrize("page", **named(PAGES))
@@ -114,17 +134,54 @@ def test_commands_in_the_text_have_verbs_and_flags_that_exist(page: Path) -> Non
 def test_recipes_and_keys_in_commands_exist(page: Path) -> None:
     for line in [*shell_lines(page), *INLINE.findall(without_blocks(page))]:
         words = words_of(line)
-        for word in words:
-            assert not word.startswith("recipes/") or (ROOT / word).is_file(), line
-        for flag, change in pairwise(words):
-            if flag == "--set":
-                parse_recipe("", line, ["data.source=digits", change])
+        changes = [change for flag, change in pairwise(words) if flag == "--set"]
+        named = [ROOT / word for word in words if word.startswith("recipes/")]
+        for path in named:
+            load_recipe(path, changes)
+        if not named:
+            parse_recipe("", line, ["data.source=digits", *changes])
 
 
 @pytest.mark.parametrize("page", **named(PAGES))
 def test_toml_blocks_are_recipes(page: Path) -> None:
     for body in blocks(page, "toml"):
         parse_recipe(body, page.name, [] if "source" in body else ["data.source=digits"])
+
+
+def sections_of(page: Path) -> dict[str, str]:
+    """Title of a section -> its text, code blocks too."""
+    parts = page.read_text("utf-8").split("\n## ")[1:]
+    return {title: text for title, _, text in (part.partition("\n") for part in parts)}
+
+
+@pytest.mark.parametrize(("task", "title"), SECTION_OF.items())
+def test_the_page_of_tasks_shows_prompt_rewards_and_options(task: str, title: str) -> None:
+    chosen, text = by_name(task), sections_of(TASKS_PAGE)[title]
+    assert f"```text\n{chosen.prompt(chosen.sample, 'think')}\n```" in text
+    for name in chosen.rewards.keys() - {"format"}:
+        assert f"| `{name}` | {chosen.weights.get(name, 0):g} | " in text
+    for name in chosen.options.model_fields:
+        assert f"| `{name}` | " in text or f"`options.{name}`" in text
+
+
+@pytest.mark.parametrize(("task", "title"), SECTION_OF.items())
+def test_what_the_page_of_tasks_scores_is_scored_so(task: str, title: str) -> None:
+    (body,) = re.findall(r"^```json\n(.*?)^```$", sections_of(TASKS_PAGE)[title], re.M | re.S)
+    given, wanted = body.splitlines()
+    assert [*score_lines([given], task, "think", "strict")] == [wanted]
+
+
+@pytest.mark.parametrize("task", SECTION_OF)
+def test_the_page_of_tasks_names_the_sources(task: str) -> None:
+    lines = TASKS_PAGE.read_text("utf-8").splitlines()
+    row = next(line for line in lines if line.startswith((f"| [{task}](", f"| [{task}s](")))
+    no_lists = {"csv"} if task in ("detection", "grounding") else set[str]()  # cells are texts
+    assert {*re.findall(r"`(\w+)`", row)} == {*SOURCES_OF[task]} - no_lists
+
+
+def test_every_source_has_its_place_on_the_page_of_data() -> None:
+    text = (ROOT / "docs" / "data.md").read_text("utf-8")
+    assert [name for name in get_args(Source) if f"`{name}`" not in text] == []
 
 
 def test_commands_are_found_at_all() -> None:
@@ -148,7 +205,8 @@ def test_a_recipe_says_at_its_top_what_it_teaches_and_costs(path: Path) -> None:
     assert 20 <= len(headline(path)) <= 100
     for start in ("# Memory: ", "# Score:  ", "# Date:   "):
         assert [line for line in top if line.startswith(start)], start
-    assert f"# Run:    rftkit train {path.relative_to(ROOT).as_posix()}" in top
+    run = next(line for line in top if line.startswith("# Run:    rftkit "))
+    assert run.endswith(f" {path.relative_to(ROOT).as_posix()}")  # `train`, or `eval … --data`
 
 
 @pytest.mark.parametrize("path", **named(RECIPES))
@@ -176,8 +234,9 @@ def leaves(table: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
             yield table, key
 
 
-def test_the_readme_names_every_recipe() -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
+def test_the_readme_or_the_page_of_recipes_names_every_recipe() -> None:
+    pages = [ROOT / "README.md", ROOT / "docs" / "recipes.md"]
+    text = "".join(page.read_text("utf-8") for page in pages).replace("(../recipes/", "(recipes/")
     names = [path.relative_to(ROOT).as_posix() for path in RECIPES]
     assert [name for name in names if f"({name})" not in text] == []
 
@@ -185,3 +244,60 @@ def test_the_readme_names_every_recipe() -> None:
 def flags(command: Any) -> set[str]:
     known = {flag for part in command.params for flag in (*part.opts, *part.secondary_opts)}
     return known | {"--help"}
+
+
+def json_blocks(title: str) -> list[str]:
+    """The text blocks of data.md under a title that hold JSON."""
+    text = (ROOT / "docs" / "data.md").read_text("utf-8").split(f"\n### {title}\n")[1]
+    part = text.split("\n### ")[0]
+    return [
+        body for body in re.findall(r"^```text\n(.*?)^```$", part, re.M | re.S) if body[0] == "{"
+    ]
+
+
+def pictures_in(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (640, 480)).save(folder / name)
+
+
+def read(folder: Path, task: str, source: str, name: str, **more: object) -> list[Example]:
+    given = {"source": source, "path": str(folder / name), **more}
+    recipe = Recipe.model_validate({"task": task, "data": given})
+    reading = Reading(recipe.options, {**recipe.data.columns})
+    found = rows(recipe.data, "train")
+    return [example for row in found for example in by_name(task).read(row, reading)]
+
+
+def test_the_rows_of_the_page_of_data_are_read(tmp_path: Path) -> None:
+    pictures_in(tmp_path, "1.jpg", "2.jpg")
+    (body,) = json_blocks("Tables")
+    tasks = ("classification", "detection", "grounding", "choice", "number")
+    for task, line in zip(tasks, body.splitlines(), strict=True):
+        (tmp_path / "train.jsonl").write_text(line)
+        (example,) = read(tmp_path, task, "jsonl", "")
+        attempt = by_name(task).attempt(
+            example, "think", Completion(by_name(task).ideal(example, "think"))
+        )
+        assert by_name(task).parts(attempt)[by_name(task).headline] > 0.99
+        assert len(example.others) == (task == "choice")
+
+
+def test_the_annotations_of_the_page_of_data_are_read(tmp_path: Path) -> None:
+    pictures_in(tmp_path, "1.jpg")
+    texts = {name: json_blocks(name)[0] for name in ("COCO and LVIS", "Phrases", "Conversations")}
+    (tmp_path / "coco-train.json").write_text(texts["COCO and LVIS"])
+    (cat,) = read(tmp_path, "detection", "coco", "coco-{split}.json")
+    assert cat.category == "cat"
+    (tmp_path / "train.jsonl").write_text(texts["Phrases"])
+    phrases = read(tmp_path, "grounding", "refs", "{split}.jsonl")
+    assert [example.id for example in phrases] == [
+        f"1.jpg: {phrase}" for phrase in ("the left cat", "the right cat", "the grey one")
+    ]
+    assert boxes.load(phrases[0].gold) == boxes.load(cat.gold)
+    (tmp_path / "talks-train.json").write_text(f"[{texts['Conversations']}]")
+    (count,) = read(tmp_path, "number", "llava", "talks-{split}.json")
+    assert (count.question, count.gold) == ("How many cats are there?", "2")
+    more = {"columns": {"label": "answer"}}
+    (label,) = read(tmp_path, "classification", "llava", "talks-{split}.json", **more)
+    assert label.gold == "2"

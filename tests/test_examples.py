@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from rftkit import tasks
-from rftkit.core import Style
+from rftkit import boxes, tasks
+from rftkit.boxes import Box
+from rftkit.core import Completion, Example, Style
 from rftkit.data.examples import Examples, gold_check, load_examples
 from rftkit.errors import DataError
 from rftkit.recipe import Recipe
+from rftkit.tasks import classification
 
 CLOTHING = Path(__file__).parents[2] / "shared/data/cls_clothing10"
 GROCERY = CLOTHING.parent / "cls_grocery81"
@@ -141,7 +143,7 @@ def test_halves_follow_the_label_ids_of_a_coop_split(tmp_path: Path) -> None:
     table(tmp_path, train=list("abcd"))
     listed = [[f"train-{n}.png", 3 - n, label] for n, label in enumerate("abcd")]
     (tmp_path / "s.json").write_text(json.dumps({"train": listed, "test": listed}))
-    data = {"source": "folder", "path": str(tmp_path), "coop_split": str(tmp_path / "s.json")}
+    data = {"source": "coop", "path": str(tmp_path / "s.json"), "images": str(tmp_path)}
     found = load_examples(recipe(**data, classes="base"), "train")
     assert sorted(golds(found)) == ["c", "d"]
 
@@ -175,6 +177,72 @@ def test_gold_that_cannot_earn_full_marks_is_refused(change: dict[str, object], 
     with pytest.raises(DataError) as caught:
         gold_check(task, example, "think")
     assert says in str(caught.value)
+
+
+def boxed(box: Box) -> Example:
+    task = tasks.by_name("grounding")
+    return replace(task.sample, gold=boxes.dump([box]), place="t.jsonl:4", meta={"grid": "16x16"})
+
+
+def test_gold_boxes_that_text_can_hardly_say_pass_and_lost_ones_are_refused() -> None:
+    task = tasks.by_name("grounding")
+    gold_check(task, boxed(Box(0.26, 0.25, 0.5, 0.5)), "think")  # 4.16 of 16 units become 4
+    with pytest.raises(DataError) as caught:
+        gold_check(task, boxed(Box(0.26, 0.25, 0.28, 0.5)), "think")  # a third of a unit
+    assert str(caught.value).startswith("t.jsonl:4: its own answer '(4,4),(5,8)' earns iou 0.32, ")
+    assert "not 0.5, in style 'think'" in str(caught.value)
+
+
+NAMES = "label,aliases,kind\ncat,kitty; puss,pet\ndog,,pet\nfox,vixen,wild\n"
+
+
+def named(root: Path, names: str, **splits: list[str]) -> Recipe:
+    (root / "names.csv").write_text(names, "utf-8")
+    data = {"source": "jsonl", "path": str(table(root, **splits))}
+    return Recipe.model_validate({"data": data, "options": {"names": str(root / "names.csv")}})
+
+
+def test_names_give_aliases_and_coarser_classes(tmp_path: Path) -> None:
+    found = load_examples(named(tmp_path, NAMES, train=["cat", "fox"], test=["fox"]), "test")
+    (example,) = found.examples
+    assert example.aliases == {"kitty": "cat", "puss": "cat", "vixen": "fox"}
+    assert found.levels == {"kind": {"cat": "pet", "dog": "pet", "fox": "wild"}}
+    task = tasks.by_name("classification")
+    for answer, right in (("Vixen", 1.0), ("puss", 0.0), ("a vixen", 0.0)):
+        reply = task.attempt(example, "direct", Completion(answer))
+        assert task.parts(reply)["accuracy"] == right
+
+
+def test_the_aircraft_ship_with_their_families_and_makers(tmp_path: Path) -> None:
+    data = {
+        "source": "jsonl",
+        "path": str(table(tmp_path, train=["737-300", "A320"], test=["A320"])),
+    }
+    mine = Recipe.model_validate({"data": data, "options": {"names": "fgvc-aircraft"}})
+    found = load_examples(mine, "test")
+    assert {name: level["737-300"] for name, level in found.levels.items()} == {
+        "family": "Boeing 737",
+        "manufacturer": "Boeing",
+    }
+
+
+def test_labels_that_the_names_lack_are_refused(tmp_path: Path) -> None:
+    mine = named(tmp_path, NAMES, train=["cat", "Fox", "wolf"], test=["cat"])
+    for split in ("train", "test"):
+        with pytest.raises(DataError) as caught:
+            load_examples(mine, split)
+        assert str(caught.value) == (
+            f"options.names: {tmp_path}/names.csv has no row for 2 of the 3 labels, such as 'Fox'; "
+            "add a row for each, spelled as in the data"
+        )
+
+
+@pytest.mark.parametrize("wanted", ["What {label} is this?", "Look at {question}"])
+def test_a_question_of_the_recipe_is_filled_in(tmp_path: Path, wanted: str) -> None:
+    path = str(table(tmp_path, train=["a", "b"], test=["a"]))
+    (example,) = load_examples(recipe(path=path, question=wanted), "test").examples
+    asked = wanted.replace("{question}", classification.QUESTION).replace("{label}", "")
+    assert example.question == asked  # never the label that is asked for
 
 
 def test_large_pictures_do_not_sit_in_memory(tmp_path: Path) -> None:

@@ -18,18 +18,19 @@ from pathlib import Path
 import pytest
 
 LAYERS = (
-    "errors core printable",
-    "literals replies labels boxes rewards",
+    "errors core printable hints",
+    "literals replies labels boxes matching rewards lengths options categories own_rewards",
     "tasks",
-    "recipe recipe_file",
+    "recipe recipe_file published attacks",
     "runs checkpoints data models",
     "samples scoring statistics summary ckpt",
-    "schedule scorer watch fit evaluate starter score check report",
+    "schedule scorer watch fit evaluate starter starter_boxes score check report shared_prefix",
     "evaluation_files sft grpo recipes report.checked",
     "report.run_page report.results",
     "evaluation compare",
-    "train",
-    "exits cli",
+    "train exits",
+    "study",
+    "cli",
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 ROOT = Path(__file__).parents[1] / "rftkit"

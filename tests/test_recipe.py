@@ -9,11 +9,15 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rftkit import data as sources
 from rftkit.errors import RecipeError
-from rftkit.recipe import Data, Eval, Method, Model, Recipe, Run, Update
+from rftkit.lengths import Length
+from rftkit.recipe import SOURCES_OF, Data, Eval, Method, Model, Recipe, Update
 from rftkit.recipe_file import LARGEST_BYTES, dump_recipe, leaf_keys, load_recipe, parse_recipe
+from rftkit.tasks import TASKS
 
 DIGITS = '[data]\nsource = "digits"\n'
+SECTIONS = (Recipe, Model, Data, Method, Update, Length, Eval, *(task.options for task in TASKS))
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 name = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
@@ -120,14 +124,34 @@ def test_a_style_that_is_overridden_changes_the_budget_too() -> None:
 
 def test_a_recipe_stays_small() -> None:
     assert len(leaf_keys()) < 40
-    for section in (Recipe, Model, Data, Method, Update, Eval, Run):
+    for section in SECTIONS:
         assert len(section.model_fields) < 12, section.__name__
 
 
 def test_every_key_says_what_it_is_for() -> None:
-    for section in (Recipe, Model, Data, Method, Update, Eval, Run):
+    for section in SECTIONS:
         for key, field in section.model_fields.items():
             assert field.description or hasattr(field.annotation, "model_fields"), key
+
+
+@pytest.mark.parametrize(("task", "source", "weights"), [
+    ("classification", "folder", {"accuracy": 1.0, "format": 1.0}),
+    ("detection", "coco", {"iou": 1.0, "confidence": 1.0, "format": 1.0}),
+    ("grounding", "refs", {"iou": 1.0, "format": 1.0}),
+    ("choice", "csv", {"accuracy": 1.0, "format": 1.0}),
+    ("number", "csv", {"accuracy": 1.0, "format": 1.0}),
+])  # fmt: skip
+def test_the_rewards_follow_the_task_unless_given(
+    task: str, source: str, weights: dict[str, float]
+) -> None:
+    text = f'task = "{task}"\n[data]\nsource = "{source}"\npath = "x"\n'
+    assert parse_recipe(text, "given").rewards == weights
+    assert parse_recipe(text, "given", ["rewards={format=2.0}"]).rewards == {"format": 2.0}
+
+
+def test_every_source_is_of_some_task_and_can_be_read() -> None:
+    assert {*SOURCES_OF} == {task.name for task in TASKS}
+    assert {name for names in SOURCES_OF.values() for name in names} == {*sources.SOURCES}
 
 
 def test_a_recipe_cannot_be_changed() -> None:
@@ -162,7 +186,9 @@ REFUSED = {  # text of the recipe -> what its one line holds
     "unknown key inside": ("[method]\ngrup = 4", "method.grup: unknown key; did you mean 'group_s"),
     "key of a table": ("steps = 4", "steps: unknown key; did you mean 'method.steps'?"),
     "unknown table": ("[modle]\nname = 'x'", "modle: unknown key; did you mean 'model'?"),
-    "no likely key": ("[run]\nzzz = 1", "run.zzz: unknown key; known here: report_to, save_every"),
+    "no likely key": ("[eval]\nzzz = 1", "eval.zzz: unknown key; known here: batch_size, dec"),
+    "table that is no more": ("[run]\nsave_every = 5", "run: unknown key"),
+    "key that is no more": ("[data]\ncoop_split = 'x'", "data.coop_split: unknown key"),
     "another tool's key": ("[method]\ntop_p = 1.5", "method.top_p: unknown key"),
     "table for a value": ("[model.name]\nx = 1", "model.name: should be a valid string, not {'x'"),
     "value for a table": ("model = 3", "model: should be a table, not 3"),
@@ -189,7 +215,7 @@ REFUSED = {  # text of the recipe -> what its one line holds
     "no weights": ("rewards = {}", "rewards: every weight is 0"),
     "format alone in direct": ("style = 'direct'\n[rewards]\nformat = 1", "every weight is 0"),
     "negative weight": ("[rewards]\naccuracy = -1", "rewards.accuracy: should be greater than or"),
-    "unknown reward": ("[rewards]\nacuracy = 1", "rewards.acuracy: unknown reward; known: accur"),
+    "unknown reward": ("[rewards]\nacuracy = 1", "rewards.acuracy: unknown reward; task 'classi"),
     "unknown style": ("style = 'thnk'", "style: should be 'think', 'direct', 'answer-first' or"),
     "unknown task": ("task = 'poetry'", "task: should be 'classification'"),
     "unknown source": ("[data]\nsource = 'ftp'", "data.source: should be 'hub', 'folder'"),
@@ -198,7 +224,21 @@ REFUSED = {  # text of the recipe -> what its one line holds
     "split of one": ("[data]\nsplits = ['train']", "data.splits"),
     "one split twice": ("[data]\npath='x'\nsplits = ['a', 'a']", "data.splits: both are 'a'; test"),
     "choices of none": ("[data]\npath='x'\nchoices='none'\n[eval]\ndecode='choices'",
-                        "eval.decode: 'choices' needs offered labels; set data.choices"),
+                        "eval.decode: 'choices' needs offered labels: task"),
+    "choices of boxes": ("task='detection'\n[data]\nsource='coco'\npath='x'\n[eval]\n"
+                         "decode='choices'", "eval.decode: 'choices' needs offered labels"),
+    "source of another task": ("task='number'\n[data]\nsource='coco'\npath='x'",
+                               "data.source: 'coco' has nothing for task 'number'; it takes hub,"),
+    "scenes without a kind": ("task='number'\n[data]\nsource='scenes'",
+                              "data.path: missing; source 'scenes' needs one"),
+    "reward of another task": ("task='choice'\n[data]\nsource='csv'\npath='x'\n[rewards]\niou=1",
+                               "rewards.iou: unknown reward; task 'choice' has accuracy, "),
+    "reward of the other rules": ("task='detection'\nrules='paper'\n[data]\nsource='coco'\n"
+                                  "path='x'\n[rewards]\nf1=1", "rewards.f1: unknown reward; task"),
+    "length of no reasoning": ("style='direct'\n[data]\npath='x'\n[method.length]\nweight=1",
+                               "method.length: style 'direct' has no reasoning to measure"),
+    "key of length": ("[method.length]\nwieght=1", "method.length.wieght: unknown key"),
+    "value for length": ("[method]\nlength=3", "method.length: should be a table, not 3"),
 }  # fmt: skip
 
 

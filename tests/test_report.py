@@ -147,6 +147,7 @@ def test_charts_are_drawn_from_what_was_logged() -> None:
 
 
 def test_a_column_keeps_the_last_line_of_a_step() -> None:
+    lines: list[dict[str, object]]
     lines = [{"step": 2, "rewards": {"a": 0.1}}, {"step": 1}, {"step": 2, "rewards": {"a": 0.4}}]
     assert column(lines, "rewards.a") == ([2.0], [0.4])
     assert reward_names(lines) == ["a"]
@@ -156,12 +157,14 @@ def test_a_column_keeps_the_last_line_of_a_step() -> None:
 
 
 def test_examples_are_sorted_by_what_training_did_to_them() -> None:
-    found = groups(evaluated(("cat", "dog", "fox")).samples, "Which?", no_picture)
+    found = groups(
+        (file := evaluated(("cat", "dog", "fox"), prompt="Which?")).samples, file.header, no_picture
+    )
     kinds = {group.title: [shown.gold for shown in group.examples] for group in found}
     assert kinds == {"Fixed by training": ["dog"], "Wrong before and after": ["fox"]}
     assert found[0].examples[0].prompt == "Which?"
     alone = [s for s in evaluated().samples if s.side == "base"]
-    kinds = {g.title: [s.gold for s in g.examples] for g in groups(alone, "", no_picture)}
+    kinds = {g.title: [s.gold for s in g.examples] for g in groups(alone, file.header, no_picture)}
     assert kinds == {"Wrong": ["dog"], "Right": ["cat"]}
 
 
@@ -170,7 +173,7 @@ def test_examples_come_from_many_classes() -> None:
         Sample(side="base", id=f"{i:02}", picture="p", text="", gold="cat" if i < 20 else "dog")
         for i in range(22)
     ]
-    (group,) = groups(made, "", no_picture)
+    (group,) = groups(made, evaluated().header, no_picture)
     assert group.total == 22
     assert [shown.gold for shown in group.examples].count("dog") == 2
 
@@ -188,7 +191,7 @@ def test_thumbnails_sit_in_the_page(
     assert (found.small, picture.size) == (small, size)
     raw = base64.b64decode(found.uri.partition(",")[2])
     assert max(Image.open(io.BytesIO(raw)).size) == min(max(size), 192)
-    page = page_of(evaluated(), open_picture=lambda _: picture)
+    page = page_of(evaluated(), open_pictures=lambda _: [picture])
     assert found.uri in page
 
 

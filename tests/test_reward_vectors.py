@@ -15,7 +15,7 @@ import pytest
 
 from rftkit.core import Completion, Example, Rules, Style
 from rftkit.score import score_lines
-from rftkit.tasks import classification
+from rftkit.tasks import by_name, classification
 from rftkit.tasks.task import Unseen
 
 TABLE = Path(__file__).parent / "data" / "reward_vectors.jsonl"
@@ -55,7 +55,11 @@ def test_the_table_is_whole() -> None:
 
 @pytest.mark.parametrize("vector", load("strict"), ids=by_id)
 def test_strict_rules_pay_what_the_table_says(vector: dict[str, Any]) -> None:
-    assert scored(vector, "think", "strict") == pytest.approx(vector["strict"], abs=1e-9)
+    paid = scored(vector, "think", "strict")
+    assert {name: paid[name] for name in vector["strict"]} == pytest.approx(
+        vector["strict"], abs=1e-9
+    )
+    assert vector["strict"].keys() >= {by_name(vector["task"]).headline, "format"}
 
 
 @pytest.mark.parametrize("vector", load("paper"), ids=by_id)

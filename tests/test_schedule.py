@@ -61,5 +61,19 @@ def test_rows_come_in_order_and_open_their_pictures_once() -> None:
     rows = [table[number] for number in range(4)]
     assert [row["index"] for row in rows] == [2, 0, 2, 0]
     assert [row["prompt"][0]["content"][-1] for row in rows] == ["c", "a", "c", "a"]
-    assert rows[0]["image"].size == (8, 8)
+    assert [picture.size for picture in rows[0]["images"]] == [(8, 8)]
     assert opened == ["c", "a"]
+
+
+def test_a_row_has_every_picture_of_its_question_in_order() -> None:
+    pytest.importorskip("datasets")
+    opened: list[str] = []
+    first, second, third = (CountedPicture(name, opened) for name in "abc")
+    examples = [
+        Example("one", first, "which?", "a"),
+        Example("two", second, "which?", "b", others=(third, first)),
+    ]
+    table = lazy_dataset(examples, [1, 0, 1], lambda example: {"question": example.question})
+    rows = table[0:3]
+    assert [len(pictures) for pictures in rows["images"]] == [3, 1, 3]
+    assert opened == ["b", "c", "a", "a"]

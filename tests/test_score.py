@@ -46,10 +46,14 @@ def test_boxes_come_back_in_the_coordinates_they_came_in() -> None:
     result = score("detection", answer, **pixels)
     assert result["answer"] == [[64, 96.5, 192, 192], None]
     assert result["iou"] == pytest.approx(95.5 / 96 / 2)
+    assert result["f1"] == pytest.approx(2 / 3)
+    assert result["map_length"] == pytest.approx(1 / 2)
     assert score("detection", "No Objects", gold=[]) == {
         "answer": [],
         "iou": 1,
         "confidence": 1,
+        "f1": 1,
+        "map_length": 1,
         "format": 1,
     }
 
@@ -57,7 +61,7 @@ def test_boxes_come_back_in_the_coordinates_they_came_in() -> None:
 @pytest.mark.parametrize("gold", [[100, 200, 300, 400], [[100, 200, 300, 400]]])
 def test_grounding_takes_one_box_bare_or_in_a_list(gold: object) -> None:
     result = score("grounding", "(100,200),(300,400)", "direct", gold=gold)
-    assert result == {"answer": [100, 200, 300, 400], "iou": 1}
+    assert result == {"answer": [100, 200, 300, 400], "iou": 1, "hit": 1}
     assert score("grounding", "the dog", gold=gold)["answer"] is None
 
 
@@ -132,9 +136,10 @@ BOX = [[100, 200, 300, 400]]
             "leaves the picture, 200 by 200",
         ),
         ("detection", {"completion": "[]", "gold": BOX, "coords": "feet"}, "coords 'feet'"),
-        ("grounding", {"completion": "[]", "gold": BOX * 2}, "gold box [[100"),
+        ("grounding", {"completion": "[]", "gold": BOX * 2}, "gold [[100"),
+        ("grounding", {"completion": "[]", "gold": BOX * 2}, "is not one box; write [x1, y1, x2"),
         ("grounding", {"completion": "[]", "gold": []}, "gold box []"),
-        ("grounding", {"completion": "[]", "gold": "x" * 500}, "gold box 'xxx"),
+        ("grounding", {"completion": "[]", "gold": "x" * 500}, "gold 'xxx"),
     ],
 )
 def test_a_bad_line_stops_with_its_number_its_value_and_a_remedy(
@@ -155,7 +160,8 @@ def test_a_bad_line_stops_with_its_number_its_value_and_a_remedy(
 def test_scoring_loads_nothing_heavy() -> None:
     code = (
         "import sys, rftkit.score; "
-        "print(sorted({'torch', 'numpy', 'transformers', 'PIL', 'pydantic'} & set(sys.modules)))"
+        "heavy = {'torch', 'numpy', 'scipy', 'transformers', 'datasets', 'PIL'}; "
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,40 +11,55 @@ import fakes
 import pytest
 from rich.console import Console
 
-from rftkit import runs
+from rftkit import boxes, runs
+from rftkit.boxes import Box
 from rftkit.core import Example
-from rftkit.errors import TrainingError
+from rftkit.errors import RecipeError, TrainingError
+from rftkit.lengths import Length, Meter
 from rftkit.recipe import Recipe
 from rftkit.runs import Run
 from rftkit.scorer import Scorer, checked
 from rftkit.tasks import by_name
 
 STOP = 0
+STEPS = 11
 GOOD = "<think>two ears</think><answer>cat</answer>"
 SHAPELESS = "It is a cat: <answer>cat</answer>"
 WRONG = "<think>two ears</think><answer>dog</answer>"
 
 
-def scorer_of(folder: Path, recipe: Recipe) -> Scorer:
-    examples = [
+def scorer_of(
+    folder: Path,
+    recipe: Recipe,
+    save_every: int = 25,
+    examples: Sequence[Example] = (),
+    meter: Meter | None = None,
+) -> Scorer:
+    examples = examples or [
         Example(name, fakes.BlankPicture(name), "Which?", gold, ("cat", "dog"), ("cat", "dog"))
         for name, gold in (("a.png", "cat"), ("b.png", "dog"))
     ]
     console = Console(file=io.StringIO(), width=500, force_terminal=False)
-    return Scorer(recipe, examples, [STOP], Run(folder), console)
+    return Scorer(recipe, examples, [STOP], Run(folder), console, save_every, meter)
 
 
 def call(
-    scorer: Scorer, texts: list[str], index: list[int], step: int = 0, cut: bool = False
+    scorer: Scorer,
+    texts: list[str],
+    index: list[int],
+    step: int = 0,
+    cut: bool = False,
+    ids: list[list[int]] | None = None,
 ) -> dict[str, list[float]]:
     """What TRL does: every function in turn, on the same completions."""
+    ids = ids or [[5, 6] if cut else [5, 6, STOP] for _ in texts]
     return {
         function.__name__: function(
             prompts=[[{"role": "user", "content": "Which?"}] for _ in texts],
             completions=[[{"role": "assistant", "content": text}] for text in texts],
-            completion_ids=[[5, 6] if cut else [5, 6, STOP] for _ in texts],
+            completion_ids=ids,
             index=index,
-            trainer_state=SimpleNamespace(global_step=step),
+            trainer_state=SimpleNamespace(global_step=step, max_steps=STEPS),
             image=[None for _ in texts],
         )
         for function in scorer.functions()
@@ -105,7 +121,7 @@ def test_a_reward_that_is_not_finite_stops_the_run(value: float) -> None:
 
 
 def test_a_sample_is_kept_and_shown_now_and_then(tmp_path: Path) -> None:
-    scorer = scorer_of(tmp_path, fakes.recipe(run={"save_every": 3}))
+    scorer = scorer_of(tmp_path, fakes.recipe(), save_every=3)
     for step in range(7):
         call(scorer, [GOOD, WRONG], [0, 0], step)
     kept = runs.read_lines(tmp_path / "samples.jsonl")
@@ -162,3 +178,115 @@ def test_the_guard_looks_at_the_first_batch_only(tmp_path: Path) -> None:
     call(warm, [GOOD, WRONG], [0, 0], step=0)
     call(warm, [WRONG, WRONG], [0, 0], step=1)
     assert "Cold start" not in shown(warm)
+
+
+def grounded() -> list[Example]:
+    gold = boxes.dump([Box(0.1, 0.2, 0.3, 0.4)])
+    return [Example("a.png", fakes.BlankPicture("a.png"), "Where is the cat?", gold)]
+
+
+@pytest.mark.parametrize(("threshold", "paid"), [
+    ([0.4, 0.8], [0.6, 0.6, 0.0, 0.0]),  # 0.4, 0.56, 0.64, 0.8 at these steps
+    ([0.8, 0.4], [0.0, 0.0, 0.6, 0.6]),
+    (0.5, [0.6, 0.6, 0.6, 0.6]),
+    (0.7, [0.0, 0.0, 0.0, 0.0]),
+])  # fmt: skip
+def test_a_threshold_follows_the_steps_of_the_run(
+    tmp_path: Path, threshold: object, paid: list[float]
+) -> None:
+    recipe = Recipe.model_validate({
+        "task": "grounding", "style": "direct", "data": {"source": "refs", "path": "x"},
+        "options": {"threshold": threshold},
+    })  # fmt: skip
+    scorer = scorer_of(tmp_path, recipe, examples=grounded())
+    answer = "(100,200),(220,400)"  # three fifths of the gold box
+    found = [call(scorer, [answer], [0], step)["iou"][0] for step in (0, 4, 6, STEPS - 1)]
+    assert found == pytest.approx(paid)
+
+
+def test_a_threshold_never_changes_what_evaluation_reports(tmp_path: Path) -> None:
+    recipe = Recipe.model_validate({
+        "task": "grounding", "data": {"source": "refs", "path": "x"}, "options": {"threshold": 1},
+    })  # fmt: skip
+    scorer = scorer_of(tmp_path, recipe, examples=grounded())
+    (attempt,) = scorer.attempts(["<answer>(100,200),(220,400)</answer>"], [[5, STOP]], [0])
+    assert scorer.task.parts(attempt)["iou"] == pytest.approx(0.6)
+
+
+OPEN, CLOSE, ANSWER, WORD = 1, 2, 3, 9
+PIECES = {OPEN: "<think>", CLOSE: "</think>", ANSWER: "<answer>cat</answer>", WORD: "so ", STOP: ""}
+
+
+def thought(words: int, answer: str = "cat") -> tuple[str, list[int]]:
+    """A completion that thinks for so many tokens, and its ids."""
+    ids = [OPEN, *[WORD] * words, CLOSE, ANSWER, STOP]
+    text = "".join(PIECES[number] for number in ids)
+    return text.replace(">cat<", f">{answer}<"), ids
+
+
+def measuring(folder: Path, target: float = 4.0, **length: object) -> Scorer:
+    settings = {"kind": "window", "window": [3, 5], "weight": 0.25, **length}
+    given = {"length": {"target": 4, **settings}, "group_size": 3, "batch_size": 2}
+    recipe = fakes.recipe(method=given, rewards={"format": 1.0, "accuracy": 2.0})
+    assert isinstance(recipe.method.length, Length)
+
+    def decode(ids: Sequence[int]) -> str:
+        return "".join(PIECES[number] for number in ids)
+
+    return scorer_of(folder, recipe, meter=Meter(recipe.method.length, target, decode))
+
+
+def lengths(scorer: Scorer, *made: tuple[str, list[int]]) -> list[float]:
+    texts, ids = [text for text, _ in made], [ids for _, ids in made]
+    return call(scorer, texts, [0, 0, 0, 1, 1, 1][: len(made)], ids=ids)["length"]
+
+
+def test_length_is_one_more_reward_with_its_own_weight(tmp_path: Path) -> None:
+    scorer = measuring(tmp_path)
+    assert [f.__name__ for f in scorer.functions()] == ["format", "accuracy", "length"]
+    assert scorer.all_weights() == [1.0, 2.0, 0.25]
+    assert scorer_of(tmp_path, fakes.recipe()).all_weights() == [1.0, 1.0]
+
+
+def test_length_pays_right_answers_group_by_group(tmp_path: Path) -> None:
+    first = [thought(4), thought(9), thought(4, "dog")]  # right, too long, wrong
+    second = [thought(4, "dog"), thought(4, "dog"), thought(5, "dog")]  # all right and alike
+    assert lengths(measuring(tmp_path), *first, *second) == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    mixed = [thought(4, "dog"), thought(1, "dog"), thought(4)]
+    assert lengths(measuring(tmp_path), *mixed, *first) == [0.0, 0.0, 1.0, 0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(("gate", "paid"), [
+    ("none", [1.0, 1.0, 0.0]), ("correct", [1.0, 0.0, 0.0]), ("format", [1.0, 1.0, 0.0]),
+])  # fmt: skip
+def test_the_gate_says_whose_length_is_paid(tmp_path: Path, gate: str, paid: list[float]) -> None:
+    made = [thought(4), thought(4, "dog"), thought(9)]
+    assert lengths(measuring(tmp_path, gate=gate), *made) == paid
+
+
+def test_a_right_answer_without_shape_passes_one_gate_only(tmp_path: Path) -> None:
+    text, ids = thought(4)
+    made = [(f"{text} indeed", ids), thought(9), thought(9)]
+    assert lengths(measuring(tmp_path, gate="format"), *made) == [0.0, 0.0, 0.0]
+    assert lengths(measuring(tmp_path, gate="correct"), *made) == [1.0, 0.0, 0.0]
+
+
+def test_an_own_reward_is_paid_by_its_short_name(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def brief(attempt): return 1 / attempt.completion.tokens\n"
+        "def endless(attempt): return float('inf')\n"
+    )
+    name = f"{tmp_path}/mine.py:brief"
+    scorer = scorer_of(tmp_path, fakes.recipe(rewards={"accuracy": 1.0, name: 0.5}))
+    assert call(scorer, [GOOD, WRONG], [0, 0]) == {
+        "accuracy": [1.0, 0.0],
+        "brief": pytest.approx([1 / 3, 1 / 3]),
+    }
+    assert scorer.all_weights() == [1.0, 0.5]
+    assert runs.read_lines(tmp_path / "samples.jsonl")[0]["rewards"]["brief"] == 1 / 3
+    endless = name.replace("brief", "endless")
+    scorer = scorer_of(tmp_path, fakes.recipe(rewards={"accuracy": 1.0, endless: 0.5}))
+    with pytest.raises(TrainingError, match=r"mine\.py:endless: returned inf"):
+        call(scorer, [GOOD], [0], step=1)
+    with pytest.raises(RecipeError, match="no file"):
+        scorer_of(tmp_path, fakes.recipe(rewards={f"{tmp_path}/none.py:x": 1.0}))

@@ -15,7 +15,10 @@ from PIL import Image
 from rftkit.core import Row
 from rftkit.data import images, rows
 from rftkit.errors import DataError
+from rftkit.options import LabelOptions
 from rftkit.recipe import Data
+from rftkit.tasks import classification
+from rftkit.tasks.task import Reading
 
 
 def png(path: Path, colour: int = 0) -> Path:
@@ -39,9 +42,17 @@ def read(source: str, path: Path, split: str = "train", **more: object) -> list[
     return list(rows(data, split))
 
 
+def classified(source: str, path: Path, split: str = "train", **more: object) -> None:
+    """Read a source, and its rows as classification does."""
+    columns = more.get("columns", {})
+    assert isinstance(columns, dict)
+    for row in read(source, path, split, **more):
+        classification.read(row, Reading(LabelOptions(), columns))
+
+
 def refusal(source: str, path: Path, split: str = "train", **more: object) -> str:
     with pytest.raises(DataError) as caught:
-        read(source, path, split, **more)
+        classified(source, path, split, **more)
     line = str(caught.value)
     assert "\n" not in line
     return line
@@ -174,6 +185,47 @@ def test_a_table_without_splits_is_split_by_a_fixed_seed(tmp_path: Path) -> None
     assert named(read("csv", path, "test")) == test[::-1]  # the order of lines does not matter
 
 
+def test_a_table_of_boxes_or_questions_is_split_by_picture(tmp_path: Path) -> None:
+    lines = [
+        {"image": f"p/{n}.png", "label": f"phrase {n}{turn}", "box": [1, 2, 3, 4]}
+        for n in range(1, 6)
+        for turn in "ab"
+    ]
+    path = table(tmp_path, "\n".join(map(json.dumps, lines)), "boxes.jsonl")
+    notes: list[str] = []
+    train = list(rows(Data(source="jsonl", path=str(path)), "train", notes.append))
+    test = read("jsonl", path, "test")
+    assert (len(train), len(test)) == (8, 2)
+    assert not {row.picture.name for row in train} & {row.picture.name for row in test}
+    assert notes == [f"{path}: no split is given: one picture in 5 is held out (fixed seed 0)"]
+    renamed = path.read_text().replace('"box"', '"corners"')
+    path.write_text(renamed)
+    assert len(read("jsonl", path, "test", columns={"box": "corners"})) == 2
+    assert "class 'phrase 1a' has one picture" in refusal("jsonl", path)
+
+
+def test_a_row_may_show_several_pictures(tmp_path: Path) -> None:
+    line = {"image": ["p/2.png", "p/1.png"], "label": "a", "split": "train"}
+    path = table(tmp_path, json.dumps(line), "pairs.jsonl")
+    (row,) = read("jsonl", path)
+    assert (row.picture.name, [other.name for other in row.others]) == ("p/2.png", ["p/1.png"])
+    path.write_text(json.dumps({**line, "image": ["p/1.png", "p/9.png"]}))
+    assert "jsonl:1: no file 'p/9.png'" in refusal("jsonl", path)
+    path.write_text(json.dumps({**line, "image": []}))
+    assert "jsonl:1: no picture named" in refusal("jsonl", path)
+
+
+def test_a_path_may_hold_the_split_and_pictures_lie_elsewhere(tmp_path: Path) -> None:
+    folder(tmp_path, "train-pictures/1.png", "test-pictures/1.png")
+    for split, label in (("train", "a"), ("test", "b")):
+        (tmp_path / f"mine-{split}.csv").write_text(f"image,label\n1.png,{label}\n")
+    more = {"images": str(tmp_path / "{split}-pictures")}
+    path = tmp_path / "mine-{split}.csv"
+    assert named(read("csv", path, **more)) == [("1.png", "a")]
+    assert named(read("csv", path, "test", **more)) == [("1.png", "b")]
+    assert "mine-val.csv: no such file" in refusal("csv", path, "val", **more)
+
+
 def test_a_folder_of_tables_has_one_for_each_split(tmp_path: Path) -> None:
     table(tmp_path, "image,label\np/1.png,a", "train.csv")
     assert named(read("csv", tmp_path)) == [("p/1.png", "a")]
@@ -260,10 +312,12 @@ def coop(root: Path, listed: object, name: str = "split.json") -> Path:
 def test_a_coop_split_lists_pictures_and_label_ids(tmp_path: Path, name: str) -> None:
     listed = {"train": [["cat/1.png", 1, "big_cat"]], "test": [["dog/2.png", 0, "dog"]], "note": ""}
     path = coop(tmp_path, listed, name)
-    found = read("folder", tmp_path, coop_split=str(path))
-    assert named(found) == [("cat/1.png", "big cat")]
-    assert found[0].values["label_id"] == 1
-    assert "no split 'val'" in refusal("folder", tmp_path, "val", coop_split=str(path))
+    for more in ({}, {"images": str(tmp_path)}):
+        found = read("coop", path, **more)
+        assert named(found) == [("cat/1.png", "big cat")]
+        assert found[0].values["label_id"] == 1
+    assert found[0].picture.open().size == (8, 8)
+    assert "no split 'val'" in refusal("coop", path, "val")
 
 
 @pytest.mark.parametrize(
@@ -277,12 +331,18 @@ def test_a_coop_split_lists_pictures_and_label_ids(tmp_path: Path, name: str) ->
     ],
 )
 def test_a_bad_coop_split_is_refused(tmp_path: Path, listed: object, says: str) -> None:
-    assert says in refusal("folder", tmp_path, coop_split=str(coop(tmp_path, listed)))
+    assert says in refusal("coop", coop(tmp_path, listed))
 
 
-def test_a_coop_split_needs_a_folder(tmp_path: Path) -> None:
-    line = refusal("digits", tmp_path, coop_split="split.json")
-    assert line.startswith("data.coop_split: lists files, which source 'digits' has not; set")
+def test_a_coop_split_and_its_pictures_may_be_apart(tmp_path: Path) -> None:
+    folder(tmp_path / "pictures", "cat/1.png")
+    path = coop(tmp_path / "lists", {"train": [["cat/1.png", 0, "cat"]]})
+    (tmp_path / "lists/cat/1.png").unlink()
+    found = read("coop", path, images=str(tmp_path / "pictures"))
+    assert found[0].picture.open().size == (8, 8)
+    assert "no file 'cat/1.png' below" in refusal("coop", path)
+    assert "none: no such folder" in refusal("coop", path, images=str(tmp_path / "none"))
+    assert "no such file; set data.path to a CoOp" in refusal("coop", tmp_path / "x.json")
 
 
 def test_a_coop_split_that_explodes_is_refused(
@@ -290,9 +350,9 @@ def test_a_coop_split_that_explodes_is_refused(
 ) -> None:
     monkeypatch.setattr("rftkit.data.coop.MAX_BYTES", 1000)
     path = coop(tmp_path, b" " * 100_000 + b"{}", "split.json.gz")
-    assert "above 0 MB; not a CoOp" in refusal("folder", tmp_path, coop_split=str(path))
+    assert "above 0 MB; not a CoOp" in refusal("coop", path)
     path.write_bytes(path.read_bytes()[:30])
-    assert "not a CoOp split file" in refusal("folder", tmp_path, coop_split=str(path))
+    assert "not a CoOp split file" in refusal("coop", path)
 
 
 # Hub

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from dataclasses import replace
 from typing import get_args
@@ -12,11 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rftkit import boxes, replies, rewards
+from rftkit.attacks import attacks, wrong_answers
 from rftkit.boxes import Box
 from rftkit.core import Attempt, Completion, Example, Row, Style
 from rftkit.errors import DataError
-from rftkit.tasks import TASKS, TRAINABLE, by_name, classification, detection, grounding
-from rftkit.tasks.task import Task, Unseen
+from rftkit.options import ChoiceOptions, DetectionOptions, GroundingOptions, NumberOptions
+from rftkit.tasks import TASKS, by_name, choice, classification, detection, grounding, number
+from rftkit.tasks.annotated import chosen_categories
+from rftkit.tasks.task import Reading, Task, Unseen
 
 STYLES: tuple[Style, ...] = get_args(Style)
 OPEN = replace(
@@ -24,14 +28,21 @@ OPEN = replace(
 )
 PIXELS = replace(detection.TASK.sample, meta={"grid": "640x480"})
 NONE_THERE = replace(detection.TASK.sample, gold="[]")
+TWO_KINDS = replace(
+    detection.TASK.sample,
+    question=detection.QUESTION_ALL,
+    gold=boxes.dump([Box(0.1, 0.2, 0.3, 0.4), Box(0.5, 0.5, 0.75, 0.9)], ["dog", "cat"]),
+    choices=("cat", "dog"),
+)
 CASES = [(task, task.sample) for task in TASKS]
 CASES += [(classification.TASK, OPEN), (detection.TASK, PIXELS), (detection.TASK, NONE_THERE)]
+CASES += [(detection.TASK, TWO_KINDS)]
 WHOLE_PICTURE = Box(0, 0, 1, 1)
 
 every_case = pytest.mark.parametrize(
     ("task", "example"),
     CASES,
-    ids=[*(task.name for task in TASKS), "open", "pixels", "nothing there"],
+    ids=[*(task.name for task in TASKS), "open", "pixels", "nothing there", "two kinds"],
 )
 every_style = pytest.mark.parametrize("style", STYLES)
 
@@ -44,19 +55,25 @@ def headline(task: Task, example: Example, style: Style, text: str) -> float:
     return task.parts(attempt(task, example, style, text))[task.headline]
 
 
-def other_answers(task: Task, example: Example) -> list[str]:
-    """Wrong answers of the right kind, written as the model would."""
-    if task.name == "classification":
-        return [label for label in example.choices or example.labels if label != example.gold]
-    grid = boxes.Grid.of(example.meta)
-    if task.name == "grounding":
-        return [boxes.write_box(WHOLE_PICTURE, grid)]
-    return [boxes.write_boxes([WHOLE_PICTURE], grid)]
-
-
-def test_a_recipe_trains_a_task_that_exists() -> None:
-    assert {*TRAINABLE} <= {task.name for task in TASKS}
+def test_every_task_is_found_by_its_name() -> None:
     assert all(by_name(task.name) is task for task in TASKS)
+
+
+@every_case
+@every_style
+def test_no_attack_earns_anything(task: Task, example: Example, style: Style) -> None:
+    made = attacks(task, example, style)
+    assert len(made) >= 5
+    for name, texts in made.items():
+        for text in texts:
+            parts = task.parts(attempt(task, example, style, text))
+            if name == "gold, then another":
+                assert parts[task.headline] == 0 or parts.get("format") == 0
+            elif name.startswith("gold with a box"):
+                there = len(boxes.load(example.gold))
+                assert parts[task.headline] == pytest.approx(there / (there + 1))
+            else:
+                assert parts[task.headline] == 0, name
 
 
 @every_case
@@ -84,7 +101,7 @@ def test_an_empty_reply_earns_nothing(task: Task, example: Example, style: Style
 @every_case
 @every_style
 def test_all_labels_at_once_earn_nothing(task: Task, example: Example, style: Style) -> None:
-    answers = [task.written(example), *other_answers(task, example)]
+    answers = [task.written(example), *wrong_answers(task, example)]
     for joint in (" ", ", ", "\n", " or ", " and ", "/"):
         text = replies.render(joint.join(answers), "all", style)
         if (task.name, joint) == ("detection", ", "):
@@ -109,7 +126,7 @@ def test_gold_inside_the_reasoning_earns_nothing(
 @every_style
 def test_gold_then_another_earns_nothing(task: Task, example: Example, style: Style) -> None:
     ideal = task.ideal(example, style)
-    for other in other_answers(task, example):
+    for other in wrong_answers(task, example):
         for text in (ideal + "\n" + other, other + "\n" + ideal):
             if style == "direct":
                 assert headline(task, example, style, text) == 0
@@ -121,13 +138,14 @@ def test_gold_then_another_earns_nothing(task: Task, example: Example, style: St
 
 @every_style
 @pytest.mark.parametrize("example", [detection.TASK.sample, PIXELS, NONE_THERE])
-def test_gold_with_a_box_around_everything_loses(example: Example, style: Style) -> None:
+def test_a_box_around_everything_costs_every_reward(example: Example, style: Style) -> None:
     gold = boxes.load(example.gold)
     more = boxes.write_boxes([*gold, WHOLE_PICTURE], boxes.Grid.of(example.meta))
-    text = replies.render(more, "boxes", style)
-    assert headline(detection.TASK, example, style, text) == pytest.approx(
-        len(gold) / (len(gold) + 1)
-    )
+    reply = attempt(detection.TASK, example, style, replies.render(more, "boxes", style))
+    share = len(gold) / (len(gold) + 1)
+    assert detection.mean_iou(reply) == pytest.approx(share)
+    assert detection.f1(reply) == pytest.approx(2 * len(gold) / (2 * len(gold) + 1))
+    assert detection.map_length(reply) == pytest.approx(share, abs=0.35 if gold else 0)
 
 
 @every_case
@@ -163,7 +181,7 @@ def test_the_prompt_of_boxes_names_their_coordinates() -> None:
 def fragments(task: Task, example: Example) -> list[str]:
     gold = task.written(example)
     tags = ["<think>", "</think>", "<answer>", "</answer>", "<reason>", "</reason>"]
-    return [*tags, gold, gold[: len(gold) // 2], *other_answers(task, example), "a", " ", ", ", "["]
+    return [*tags, gold, gold[: len(gold) // 2], *wrong_answers(task, example), "a", " ", ", ", "["]
 
 
 @every_case
@@ -271,13 +289,18 @@ def test_the_continuous_form_pays_for_any_overlap() -> None:
     assert detection.mean_iou(reply, threshold=0) == pytest.approx(0.2)
 
 
+def read(task: Task, values: dict[str, object], **how: object) -> tuple[Example, ...]:
+    options = task.options.model_validate(how.pop("options", {}))
+    return task.read(Row("a.json:1", Unseen(), values), Reading(options, **how))  # type: ignore[arg-type]
+
+
 def test_rows_of_boxes_become_exact_fractions() -> None:
     values = {"boxes": [[64, 96, 192, 192]], "grid": "640x480", "label": "cat"}
-    example = detection.read(Row("a.json:1", Unseen(), values), {})
+    (example,) = read(detection.TASK, values)
     assert boxes.load(example.gold) == [Box(0.1, 0.2, 0.3, 0.4)]
     assert "cat" in example.question
     assert detection.written(example) == '[{"Position": [64, 96, 192, 192], "Confidence": 1}]'
-    one = grounding.read(Row("a.json:1", Unseen(), {"box": [100, 200, 300, 400]}), {})
+    (one,) = read(grounding.TASK, {"box": [100, 200, 300, 400]})
     assert grounding.written(one) == "(100,200),(300,400)"
 
 
@@ -286,4 +309,177 @@ def test_rows_of_boxes_become_exact_fractions() -> None:
 )
 def test_a_row_without_boxes_is_refused_by_place(value: object) -> None:
     with pytest.raises(DataError, match=r"^a.json:1: gold "):
-        detection.read(Row("a.json:1", Unseen(), {"boxes": value}), {})
+        read(detection.TASK, {"boxes": value})
+
+
+CAT, DOG = Box(0.1, 0.1, 0.2, 0.2), Box(0.5, 0.5, 0.9, 0.9)
+ANNOTATED: dict[str, object] = {
+    "objects": (
+        boxes.Labelled("cat", CAT),
+        boxes.Labelled("dog", DOG),
+        boxes.Labelled("dog", CAT, crowd=True),
+    ),
+    "categories": ("bird", "cat", "dog"),
+    "size": "640x480",
+    "frequency": {"cat": "r"},
+    "not_exhaustive": ("dog",),
+}
+
+
+def asked(examples: tuple[Example, ...]) -> list[str]:
+    return [example.category for example in examples]
+
+
+def test_detection_asks_for_each_category_and_for_absent_ones_when_told() -> None:
+    present = read(detection.TASK, ANNOTATED)
+    assert asked(present) == ["cat", "dog"]
+    assert [example.id for example in present] == ["sample: cat", "sample: dog"]
+    assert boxes.load(present[1].gold) == [DOG]
+    assert boxes.load(present[1].meta["crowd"]) == [CAT]
+    assert (present[0].meta["frequency"], present[1].meta["not_exhaustive"]) == ("r", "yes")
+    assert asked(read(detection.TASK, ANNOTATED, test=True)) == ["bird", "cat", "dog"]
+    never = {"absent": "never"}
+    assert asked(read(detection.TASK, ANNOTATED, test=True, options=never)) == ["cat", "dog"]
+    chosen = {"categories": ["dog", "bird"], "absent": "always"}
+    assert asked(read(detection.TASK, ANNOTATED, options=chosen)) == ["bird", "dog"]
+    assert asked(read(detection.TASK, ANNOTATED, options={"categories": "coco-8"})) == [
+        "cat",
+        "dog",
+    ]
+
+
+def test_detection_asks_for_all_categories_at_once() -> None:
+    (example,) = read(detection.TASK, ANNOTATED, options={"ask": "picture"})
+    assert example.choices == ("bird", "cat", "dog")
+    assert boxes.load_names(example.gold) == ["cat", "dog"]
+    right = (
+        '[{"label": "Cat", "box": [100,100,200,200]}, {"label": "dog", "box": [500,500,900,900]}]'
+    )
+    swapped = right.replace("Cat", "x").replace("dog", "Cat").replace("x", "dog")
+    for answer, paid in ((right, 1.0), (swapped, 0.0)):
+        reply = attempt(detection.TASK, example, "direct", answer)
+        assert detection.mean_iou(reply) == detection.f1(reply) == pytest.approx(paid)
+        assert detection.map_length(reply) == pytest.approx(paid)
+
+
+def test_an_unknown_list_of_categories_is_refused() -> None:
+    with pytest.raises(DataError, match="no list 'coco-9'; known: coco-80"):
+        chosen_categories("coco-9")
+    assert chosen_categories("coco-8") == chosen_categories("COCO-8")
+    assert chosen_categories(("cat", "dog")) == ("cat", "dog")
+
+
+def test_the_threshold_of_boxes_follows_the_run() -> None:
+    options = DetectionOptions(threshold=(0.3, 0.7))
+    example = replace(detection.TASK.sample, gold=boxes.dump([Box(0.1, 0.2, 0.3, 0.4)]))
+    reply = attempt(detection.TASK, example, "direct", "[[100, 200, 200, 400]]")  # IoU 0.5
+    paid = [
+        detection.TASK.training_rewards("strict", options, share)["iou"](reply)
+        for share in (0.0, 0.5, 0.51, 1.0)
+    ]
+    assert paid == [pytest.approx(0.5), pytest.approx(0.5), 0, 0]
+    one = attempt(grounding.TASK, example, "direct", "(100,200),(200,400)")
+    for least, expected in ((0.0, 0.5), (0.6, 0.0)):
+        rewards_then = grounding.TASK.training_rewards(
+            "strict", GroundingOptions(threshold=least), 0.0
+        )
+        assert rewards_then["iou"](one) == pytest.approx(expected)
+
+
+QUESTION: dict[str, object] = {
+    "question": "Where is the dog?",
+    "options": ["left", "right", "on the roof"],
+    "answer": "(B)",
+}
+
+
+def test_options_are_shuffled_by_the_seed_and_rotated_when_tested_so() -> None:
+    (first,) = read(choice.TASK, QUESTION)
+    assert first.gold == "right"
+    assert {*first.choices} == {"left", "right", "on the roof"}
+    orders = {read(choice.TASK, QUESTION, seed=seed)[0].choices for seed in range(20)}
+    assert len(orders) > 3
+    assert read(choice.TASK, QUESTION)[0].choices == first.choices
+    (kept,) = read(choice.TASK, QUESTION, options={"shuffle": False})
+    assert kept.choices == ("left", "right", "on the roof")
+    assert choice.written(kept) == "B"
+    turns = read(choice.TASK, QUESTION, test=True, options={"circular": True})
+    assert len({example.id for example in turns}) == 3
+    assert sorted(choice.written(example) for example in turns) == ["A", "B", "C"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "named"),
+    [
+        *[("B", "right"), ("b", "right"), ("(B)", "right"), ("B.", "right"), ("B) right", "right")],
+        *[("Right", "right"), ("B. left", None), ("E", None), ("The answer is (B)", None)],
+        *[("right or left", None), ("A B", None), ("", None), ("on", None)],
+    ],
+)
+def test_an_option_is_named_by_letter_or_by_text(answer: str, named: str | None) -> None:
+    (example,) = read(choice.TASK, QUESTION, options={"shuffle": False})
+    assert choice.answered(attempt(choice.TASK, example, "direct", answer)) == named
+
+
+def test_options_may_stand_in_columns_or_in_the_question() -> None:
+    lettered = {"question": "Which?", "A": "left", "B": "right", "answer": "right"}
+    inside = {"question": "Which?\nA. left\n(B) right\nAnswer with a letter.", "answer": "B"}
+    for values in (lettered, inside):
+        (example,) = read(choice.TASK, values, options={"shuffle": False})
+        assert (example.question, example.choices) == ("Which?", ("left", "right"))
+        assert example.gold == "right"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"answer": "E"}, "answer 'E' does not name one of the 3 options"),
+        ({"options": ["left"]}, "are not a list of 2"),
+        ({"options": "left"}, "are not a list"),
+        ({"options": ["left", "Left", "x"]}, "read the same"),
+        ({"options": ["left", "left", "x"]}, "are the same"),
+        ({"options": ["B", "A", "C"]}, "is a letter, but not its own"),
+        ({"question": "a <answer> b"}, "holds a tag"),
+    ],
+)
+def test_a_bad_question_is_refused_by_place(change: dict[str, object], said: str) -> None:
+    with pytest.raises(DataError, match=rf"^a.json:1: .*{re.escape(said)}"):
+        read(choice.TASK, {**QUESTION, **change})
+
+
+def test_circular_asks_once_in_training() -> None:
+    assert len(read(choice.TASK, QUESTION, options={"circular": True})) == 1
+    assert ChoiceOptions().shuffle
+
+
+@pytest.mark.parametrize(
+    ("answer", "tolerance", "paid"),
+    [
+        *[("12", 0, 1), ("12.0", 0, 1), ("twelve", 0, 1), ("12.", 0, 1), (" 12 ", 0, 1)],
+        *[("13", 0, 0), ("13", 1, 1), ("-12", 0, 0), ("1,2", 0, 0), ("12 or 13", 0, 0)],
+        *[("1e1", 5, 0), ("nan", 5, 0), ("1200000000000000000000", 0, 0), ("\u0661\u0662", 0, 1)],
+    ],
+)
+def test_a_number_is_right_within_the_tolerance(answer: str, tolerance: float, paid: float) -> None:
+    reply = attempt(number.TASK, number.TASK.sample, "direct", answer)
+    options = NumberOptions(tolerance=float(tolerance))
+    assert number.TASK.training_rewards("strict", options, 0.0)["accuracy"](reply) == paid
+
+
+@pytest.mark.parametrize(
+    ("value", "gold"), [(3, "3"), ("3", "3"), (2.50, "2.5"), ("three", "3"), ("1,200", "1200")]
+)
+def test_gold_numbers_are_spelled_in_digits(value: object, gold: str) -> None:
+    (example,) = read(number.TASK, {"question": "How many?", "answer": value})
+    assert example.gold == gold
+
+
+@pytest.mark.parametrize("value", [None, "many", True, ""])
+def test_a_row_without_a_number_is_refused(value: object) -> None:
+    with pytest.raises(DataError, match=r"^a.json:1: answer .* is not a number"):
+        read(number.TASK, {"answer": value})
+
+
+def test_a_near_count_earns_part_of_the_close_reward() -> None:
+    assert number.close(attempt(number.TASK, number.TASK.sample, "direct", "9")) == 0.75
+    assert number.close(attempt(number.TASK, number.TASK.sample, "direct", "99")) == 0

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from rftkit.core import Row
-from rftkit.data import builtin, coop, folder, hub, tables
+from rftkit.data import (
+    builtin,
+    coco,
+    conversations,
+    coop,
+    folder,
+    hub,
+    lisa,
+    refs,
+    scenes,
+    tables,
+    voc,
+    yolo,
+)
 from rftkit.data.paths import Note, silent
-from rftkit.errors import DataError
 from rftkit.recipe import Data
 
 SOURCES: dict[str, Callable[[Data, str, Note], Iterator[Row]]] = {
@@ -15,22 +27,23 @@ SOURCES: dict[str, Callable[[Data, str, Note], Iterator[Row]]] = {
     "folder": folder.rows,
     "csv": tables.csv_rows,
     "jsonl": tables.jsonl_rows,
+    "coop": coop.rows,
+    "coco": coco.rows,
+    "voc": voc.rows,
+    "yolo": yolo.rows,
+    "lisa": lisa.rows,
+    "refs": refs.rows,
+    "llava": conversations.rows,
     "digits": lambda data, split, note: builtin.digits_rows(split),
     "hangar": lambda data, split, note: builtin.hangar_rows(split),
+    "scenes": lambda data, split, note: scenes.rows(data.path, split),
 }
 
 
 def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
-    """The labelled pictures of a split, one by one, none of them opened.
+    """The annotated pictures of a split, one by one, none of them opened.
 
     note: is told what a person should know and no error says, such as files that were skipped.
     Raises DataError where the data cannot be read.
     """
-    if not data.coop_split:
-        return SOURCES[data.source](data, split, note)
-    if data.source != "folder":
-        raise DataError(
-            f"data.coop_split: lists files, which source {data.source!r} has not; "
-            'set data.source = "folder"'
-        )
-    return coop.rows(data, split, note)
+    return SOURCES[data.source](data, split, note)

@@ -53,7 +53,7 @@ class DrawnAircraft:
 
 def digits_rows(split: str) -> Iterator[Row]:
     """The scans of a split, 896 (train) or 901 (test): half of each class, none in both."""
-    _check(split, "digits")
+    check_split(split, "digits")
     labels = _scans()[1]
     for place, number in enumerate(_digit_numbers(split)):
         label = str(labels[number])
@@ -64,7 +64,7 @@ def digits_rows(split: str) -> Iterator[Row]:
 
 def hangar_rows(split: str) -> Iterator[Row]:
     """The aircraft of a split: 40 of each of the 12 names, the names in turn."""
-    _check(split, "hangar")
+    check_split(split, "hangar")
     for place in range(HANGAR_PER_NAME * len(hangar.HANGAR_NAMES)):
         variant = hangar.HANGAR_NAMES[place % len(hangar.HANGAR_NAMES)]
         name = f"hangar:{split}:{place}"
@@ -72,11 +72,28 @@ def hangar_rows(split: str) -> Iterator[Row]:
         yield _row(picture, name, variant, hangar.hangar_rationale(variant))
 
 
+def scan_numbers(split: str) -> tuple[int, ...]:
+    """Which scans a split may show, in a shuffled order: the halves of `digits`, for other sets."""
+    return _digit_numbers(split)
+
+
+def scan_label(number: int) -> str:
+    """The digit on a scan."""
+    return str(_scans()[1][number])
+
+
+def scan_ink(number: int) -> np.ndarray:
+    """A scan without its paper: (8, 8) float32, 1 where there is most ink."""
+    ink: np.ndarray = (_scans()[0][number] / 16).astype(np.float32)
+    return ink
+
+
 def _row(picture: ScannedDigit | DrawnAircraft, place: str, label: str, rationale: str) -> Row:
     return Row(place, picture, {"image": place, "label": label, "rationale": rationale})
 
 
-def _check(split: str, source: str) -> None:
+def check_split(split: str, source: str) -> None:
+    """Raises DataError for a split that no built-in set has."""
     if split not in SPLITS:
         raise DataError(f"source '{source}': no split '{split}'; it has 'train' and 'test'")
 

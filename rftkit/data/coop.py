@@ -10,21 +10,25 @@ from pathlib import Path
 
 from rftkit.core import Row
 from rftkit.data.folder import existing_folder
-from rftkit.data.paths import Note, did_you_mean, picture_in, silent
+from rftkit.data.paths import Note, picture_in, silent
+from rftkit.data.places import place_of
 from rftkit.errors import DataError
+from rftkit.hints import did_you_mean
 from rftkit.recipe import Data
 
-MAX_BYTES = 256_000_000  # unpacked; the largest of the eleven, ImageNet's, is a tenth of it
+MAX_BYTES = 256_000_000  # unpacked; one that lists all of ImageNet would have about 80 MB
 
 
 def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
-    """The pictures that `data.coop_split` lists for a split, below the folder `data.path`.
+    """The pictures that the split file `data.path` lists for a split, below `data.images`.
 
     The file is `{split: [[path, label id, class name], …]}`, `.json` or `.json.gz`. Underscores in
     names become spaces, as in CoOp's prompts. `label_id` orders the classes for base and new.
     """
-    path = Path(data.coop_split).expanduser()
-    root = existing_folder(data.path)
+    path = place_of(data.path, split, note)
+    root = path.parent
+    if data.images:
+        root = existing_folder(str(place_of(data.images, split, note)))
     listed = _load(path)
     if not isinstance(listed.get(split), list):
         raise DataError(f"{path}: no split {split!r}; {did_you_mean(split, listed)}")
@@ -41,7 +45,7 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
 
 def _load(path: Path) -> dict[str, list[object]]:
     if not path.is_file():
-        raise DataError(f"{path}: no such file; set data.coop_split to a CoOp split file")
+        raise DataError(f"{path}: no such file; set data.path to a CoOp split file")
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             text = file.read(MAX_BYTES + 1)

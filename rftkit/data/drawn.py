@@ -48,13 +48,17 @@ def digit_rationale(label: str) -> str:
 
 def draw_digit(label: str, rng: np.random.Generator) -> Image.Image:
     """A printed digit, dark on light, mode RGB, SIDE x SIDE pixels; the same for the same `rng`."""
+    return Image.fromarray(_tone(digit_ink(label, rng), rng)).convert("RGB")
+
+
+def digit_ink(label: str, rng: np.random.Generator) -> np.ndarray:
+    """A printed digit without its paper: (SIDE, SIDE) float32, 1 where there is ink."""
     font = FONTS[int(rng.integers(len(FONTS)))]
     bent = _bend(_mask(font, label), rng)
     coarse = int(rng.integers(8, 17))
     small = bent.resize((coarse, coarse), Image.Resampling.BOX)
     back = Image.Resampling.BICUBIC if rng.random() < 0.7 else Image.Resampling.NEAREST
-    ink = np.asarray(small.resize((SIDE, SIDE), back), dtype=np.float32) / 255
-    return Image.fromarray(_tone(ink, rng)).convert("RGB")
+    return np.asarray(small.resize((SIDE, SIDE), back), dtype=np.float32) / 255
 
 
 def _bend(mask: Image.Image, rng: np.random.Generator) -> Image.Image:

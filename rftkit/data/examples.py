@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rftkit import data as sources
 from rftkit import labels as spelling
 from rftkit import tasks
 from rftkit.core import Completion, Example, Style
 from rftkit.data import shots
+from rftkit.data.hierarchies import Hierarchy, read_hierarchy
+from rftkit.data.placing import boxed_placer
 from rftkit.errors import DataError
-from rftkit.recipe import Data, Recipe
-from rftkit.tasks.task import Task
+from rftkit.options import DetectionOptions, LabelOptions
+from rftkit.recipe import Recipe
+from rftkit.tasks.annotated import chosen_categories
+from rftkit.tasks.task import Reading, Task
 
 
 @dataclass(frozen=True)
 class Examples:
     """What a run trains or is tested on.
 
-    labels: every label of the data set, sorted. notes: what a person should know of the data.
+    labels: every label or category of the data set, sorted. notes: what a person should know of
+    the data. levels: coarser classes, level -> label -> class of that level.
     """
 
     examples: tuple[Example, ...]
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,26 +49,39 @@ def load_examples(
 
     The training split is filtered to `data.classes` and drawn to `data.shots`. Any other keeps
     all classes; `meta["half"]` is "base", "new" or "all", and an example is offered labels of its
-    own half only. limit: at most so many, evenly by class. labels: the known labels, where the
-    data has no training split to learn them from. No picture is opened.
+    own half only. limit: at most so many pictures, evenly by label where there are labels. labels:
+    the known labels, where the data has no training split to learn them from. Pictures are not
+    decoded; of those with boxes the header is read.
     """
-    train = recipe.data.splits[0]
+    task, train = tasks.by_name(recipe.task), recipe.data.splits[0]
     found = _read(recipe, split)
-    learnt = found if split == train else None if labels else _read(recipe, train)
+    learnt = found if split == train else None
+    if learnt is None and task.labels and not labels:
+        learnt = _read(recipe, train)
     others = () if learnt is None or learnt is found else learnt.notes
-    known = _known_labels(recipe, found, learnt, labels)
+    if task.labels:
+        known = _known_labels(recipe, found, learnt, labels)
+    else:
+        known = tuple(sorted({example.category for example in found.examples}))
     ids = {**(learnt.ids if learnt else {}), **found.ids}
-    groups = _groups(recipe.data, known, ids)
+    groups = _groups(recipe, known, ids)
     half_of = {label: half for half, own in groups.items() for label in own}
     chosen = found.examples
     if split == train:
-        wanted = [example for example in chosen if half_of[example.gold] == recipe.data.classes]
+        wanted = [e for e in chosen if half_of[e.category] == recipe.data.classes]
         chosen = shots.draw_shots(wanted, recipe.data.shots, recipe.seed)
+    picked = shots.spread if task.labels else shots.spread_pictures
+    hierarchy = _hierarchy(recipe, known)
+    boxed = boxed_placer(recipe.model)
     placed = tuple(
-        _placed(example, recipe, half := half_of[example.gold], groups[half])
-        for example in shots.spread(chosen, limit)
+        boxed(_placed(example, recipe, half := half_of[example.category], groups[half]))
+        for example in picked(chosen, limit)
     )
-    return Examples(placed, known, tuple(dict.fromkeys([*found.notes, *others])))
+    if hierarchy.aliases:
+        meant = {other: label for label, names in hierarchy.aliases.items() for other in names}
+        placed = tuple(replace(example, aliases=meant) for example in placed)
+    notes = tuple(dict.fromkeys([*found.notes, *others]))
+    return Examples(placed, known, notes, hierarchy.levels)
 
 
 def load_both(recipe: Recipe) -> tuple[Examples, Examples]:
@@ -76,29 +95,33 @@ def load_both(recipe: Recipe) -> tuple[Examples, Examples]:
 
 
 def gold_check(task: Task, example: Example, style: Style) -> None:
-    """Raises DataError if the example's own answer, in this style, earns less than full marks."""
+    """Raises DataError if the example's own answer, in this style, earns less than it must."""
     ideal = task.ideal(example, style)
-    for name, value in task.parts(task.attempt(example, style, Completion(ideal))).items():
-        if value != 1.0:
+    parts = task.parts(task.attempt(example, style, Completion(ideal)))
+    for name, least in ((task.headline, task.least), ("format", 1.0)):
+        if (value := parts.get(name, 1.0)) < least:
+            shown = task.written(example)[:200]
             raise DataError(
-                f"{example.place}: its own answer {example.gold!r} earns {name} {value:g}, not 1, "
-                f"in style {style!r}; mend the label or the rationale"
+                f"{example.place}: its own answer {shown!r} earns {name} {value:g}, not "
+                f"{least:g}, in style {style!r}; mend the label or the rationale"
             )
 
 
 def _read(recipe: Recipe, split: str) -> _Split:
     task, notes = tasks.by_name(recipe.task), list[str]()
     columns = {str(role): name for role, name in recipe.data.columns.items()}
+    test = split != recipe.data.splits[0]
+    reading = Reading(recipe.options, columns, test, recipe.seed)
     found: dict[str, Example] = {}
     ids: dict[str, int] = {}
     repeats = 0
     for row in sources.rows(recipe.data, split, notes.append):
-        example = task.read(row, columns)
-        if (before := found.setdefault(example.id, example)) is not example:
-            _check_repeat(before, example)
-            repeats += 1
-        if recipe.data.coop_split and isinstance(number := row.values.get("label_id"), int):
-            ids[example.gold] = number
+        for example in task.read(row, reading):
+            if (before := found.setdefault(example.id, example)) is not example:
+                _check_repeat(before, example)
+                repeats += 1
+        if isinstance(number := row.values.get("label_id"), int):
+            ids[example.category] = number
     if not found:
         raise DataError(f"{recipe.data.path or recipe.data.source}: split {split!r} is empty")
     if repeats:
@@ -141,22 +164,53 @@ def _known_labels(
 
 
 def _groups(
-    data: Data, known: tuple[str, ...], ids: Mapping[str, int]
+    recipe: Recipe, known: tuple[str, ...], ids: Mapping[str, int]
 ) -> dict[str, tuple[str, ...]]:
-    """The sorted labels of each half, or of "all"."""
-    if data.classes == "all":
+    """The sorted labels or categories of each half, or of "all"."""
+    if recipe.data.classes == "all":
         return {"all": known}
+    if isinstance(recipe.options, DetectionOptions) and recipe.options.new:
+        unseen = {*chosen_categories(recipe.options.new)}
+        new = tuple(name for name in known if name in unseen)
+        return {"base": tuple(name for name in known if name not in unseen), "new": new}
     halves = shots.base_new(known, ids if set(known) <= set(ids) else None)
     return {"base": tuple(sorted(halves.base)), "new": tuple(sorted(halves.new))}
 
 
 def _placed(example: Example, recipe: Recipe, half: str, own: tuple[str, ...]) -> Example:
-    """The example with its question, the labels of its half, and those it is offered."""
+    """The example with its question and half; of classification, with the labels it is offered."""
+    placed = replace(example, question=_asked(recipe, example), meta={**example.meta, "half": half})
+    if not tasks.by_name(recipe.task).labels:
+        return placed
     share = shots.FEW_SHOT if half == "all" else shots.BASE_TO_NEW
-    return replace(
-        example,
-        question=recipe.data.question or example.question,
-        choices=shots.offered(own, example, recipe.data.choices, recipe.seed, share),
-        labels=own,
-        meta={**example.meta, "half": half},
-    )
+    choices = shots.offered(own, example, recipe.data.choices, recipe.seed, share)
+    return replace(placed, choices=choices, labels=own)
+
+
+def _asked(recipe: Recipe, example: Example) -> str:
+    """The recipe's question, if it has one, with what only the example knows filled in."""
+    if not recipe.data.question:
+        return example.question
+    known = {
+        "label": "" if tasks.by_name(recipe.task).labels else example.category,
+        "phrase": example.meta.get("phrase", ""),
+        "question": example.question,
+    }
+    question = recipe.data.question
+    for name, value in known.items():
+        question = question.replace(f"{{{name}}}", value)
+    return question
+
+
+def _hierarchy(recipe: Recipe, known: Sequence[str]) -> Hierarchy:
+    """The coarser classes and aliases of the labels. Raises DataError if a label has no row."""
+    if not isinstance(recipe.options, LabelOptions) or not recipe.options.names:
+        return Hierarchy({}, {})
+    name = recipe.options.names
+    hierarchy = read_hierarchy(name)
+    if lacking := [label for label in known if label not in hierarchy.aliases]:
+        raise DataError(
+            f"options.names: {name} has no row for {len(lacking)} of the {len(known)} labels, such "
+            f"as {lacking[0]!r}; add a row for each, spelled as in the data"
+        )
+    return hierarchy

@@ -10,8 +10,10 @@ from pathlib import Path
 from rftkit.core import Row
 from rftkit.data import splits
 from rftkit.data.images import SUFFIXES, FilePicture
-from rftkit.data.paths import Note, check_name, did_you_mean, silent, stay_inside
+from rftkit.data.paths import Note, check_name, silent, stay_inside
+from rftkit.data.places import place_of
 from rftkit.errors import DataError
+from rftkit.hints import did_you_mean
 from rftkit.recipe import Data
 
 SPLIT_NAMES = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")
@@ -28,7 +30,7 @@ class Listing:
 
 def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
     """One row for each picture of the split, sorted by class and name; the class is the label."""
-    root = existing_folder(data.path)
+    root = existing_folder(str(place_of(data.path, split, note)))
     divided = has_splits(root, data.splits)
     if divided and split not in (present := subfolders(root)):
         raise DataError(f"{root}/: no split {split!r}; {did_you_mean(split, present)}")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rftkit.core import Row
+from rftkit.data.hub_objects import with_objects
 from rftkit.data.images import open_safely
 from rftkit.data.online import offline_if_unreachable
-from rftkit.data.paths import Note, missing_column, silent
+from rftkit.data.paths import Note, silent
 from rftkit.errors import DataError, HubError
+from rftkit.hints import missing_column
 from rftkit.recipe import Data
 
 if TYPE_CHECKING:
@@ -27,10 +29,12 @@ class HubPicture:
     name: str
     number: int
     table: Dataset = field(repr=False, compare=False)
+    place: int | None = None  # in the cell, where it holds a list
 
     def open(self) -> Image:
         """The picture, upright, mode RGB. Raises DataError, naming itself."""
         cell = next(iter(self.table[self.number].values())) or {}
+        cell = cell if self.place is None else cell[self.place] or {}
         if content := cell.get("bytes"):
             return open_safely(content, self.name)
         if path := cell.get("path"):
@@ -39,26 +43,71 @@ class HubPicture:
 
 
 def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
-    """The rows of a split, kept on disk by `datasets`; class numbers become names."""
-    from datasets import Image
+    """The rows of a split, kept on disk by `datasets`; class numbers become names.
 
+    The column of pictures may hold lists of them. A column `objects` of boxes, as COCO's exports
+    on the hub have it (`bbox` [x, y, width, height] in pixels, `category`), becomes objects.
+    """
     table = _load(data.path, split)
     column = data.columns.get("image", "image")
-    for role in ("image", "label"):
-        wanted = dict(data.columns).get(role, role)
-        if wanted not in table.column_names:
-            raise DataError(f"{data.path}: {missing_column(role, wanted, table.column_names)}")
-    if not isinstance(table.features[column], Image):
-        kind = type(table.features[column]).__name__
-        raise DataError(
-            f"{data.path}: column {column!r} holds {kind}, not pictures; set data.columns.image"
-        )
-    pictures = table.select_columns([column]).cast_column(column, Image(decode=False))
-    others = [c for c, kind in table.features.items() if not isinstance(kind, Image)]
-    for number, values in enumerate(table.select_columns(others)):
+    if column not in table.column_names:
+        raise DataError(f"{data.path}: {missing_column('image', column, table.column_names)}")
+    pictures = _pictures(table, data.path, column)
+    counts = _counts(pictures, column)
+    others = [c for c, kind in table.features.items() if c != column and not _shows(kind)]
+    texts = table.select_columns(others) if others else ({} for _ in range(len(table)))
+    for number, values in enumerate(texts):
         place = f"{data.path}:{split}:{number}"
-        picture = HubPicture(f"{split}:{number}", number, pictures)
-        yield Row(place, picture, _named(values, table))
+        count = counts[number] if counts else None
+        shown = _shown(HubPicture(f"{split}:{number}", number, pictures), count, place)
+        row = Row(place, shown[0], _named(values, table), tuple(shown[1:]))
+        yield with_objects(row, table.features) if "objects" in table.features else row
+
+
+def _pictures(table: Dataset, path: str, column: str) -> Dataset:
+    """The column of pictures alone, not decoded. Raises DataError if it holds no pictures."""
+    from datasets import Image, List, Value
+
+    kind = table.features[column]
+    inner = getattr(kind, "feature", None)  # of a list
+    binary = (Value("binary"), Value("large_binary"))
+    if isinstance(kind, Image) or kind in binary:
+        wanted: object = Image(decode=False)
+    elif isinstance(inner, Image) or inner in binary:
+        wanted = List(Image(decode=False))
+    else:
+        raise DataError(
+            f"{path}: column {column!r} holds {type(kind).__name__}, not pictures; "
+            "set data.columns.image"
+        )
+    return table.select_columns([column]).cast_column(column, wanted)
+
+
+def _shows(kind: object) -> bool:
+    from datasets import Image
+
+    return isinstance(kind, Image) or isinstance(getattr(kind, "feature", None), Image)
+
+
+def _counts(pictures: Dataset, column: str) -> list[int] | None:
+    """How many pictures each row has, without reading one; None where a cell holds just one."""
+    from datasets import Image
+    from pyarrow.compute import list_value_length
+
+    if isinstance(pictures.features[column], Image):
+        return None
+    cells = pictures.with_format("arrow")[:][column]
+    return [count or 0 for count in list_value_length(cells).to_pylist()]
+
+
+def _shown(first: HubPicture, count: int | None, place: str) -> list[HubPicture]:
+    """The pictures of a row. Raises DataError if its list is empty."""
+    if count is None:
+        return [first]
+    if count == 0:
+        raise DataError(f"{place}: no picture in this row; take the row out")
+    names = [first.name, *(f"{first.name}+{extra}" for extra in range(1, count))]
+    return [replace(first, name=name, place=turn) for turn, name in enumerate(names)]
 
 
 def _load(path: str, split: str) -> Dataset:

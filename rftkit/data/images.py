@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile
 
+from rftkit.core import Picture
 from rftkit.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -88,6 +89,19 @@ def read_size(source: Path | bytes, name: str) -> tuple[int, int]:
     """Width and height as stored, from the header alone. Raises DataError as `open_safely` does."""
     with _header(source, name) as image:
         return image.size
+
+
+def upright_size(picture: Picture) -> tuple[int, int]:
+    """Width and height of a picture as it is shown, from the header alone where it is a file."""
+    if not isinstance(picture, FilePicture):
+        return picture.open().size
+    with _header(picture.path, str(picture.path)) as image:
+        try:
+            turned = image.getexif().get(ORIENTATION, 1) >= 5
+        except BROKEN:
+            turned = False  # as in _upright: broken EXIF says nothing
+        width, height = image.size
+    return (height, width) if turned else (width, height)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -61,6 +61,14 @@ def fingerprint(example: Example) -> Print:
     return Print(example, picture.size, digest, words, _thumbnail(picture), note)
 
 
+def one_each(examples: Iterable[Example]) -> list[Example]:
+    """The first example of each picture: several may ask about one."""
+    found: dict[str, Example] = {}
+    for example in examples:
+        found.setdefault(example.picture.name, example)
+    return [*found.values()]
+
+
 def overlap(first: Sequence[Print], second: Sequence[Print]) -> tuple[Pair, ...]:
     """The pairs, one from each list, that show the same picture, exact ones first."""
     by_digest: dict[str, list[Print]] = {}

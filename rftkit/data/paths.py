@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from rftkit.data.images import FilePicture
 from rftkit.errors import DataError
+from rftkit.hints import did_you_mean, missing_column  # noqa: F401
 
 Note = Callable[[str], None]
 
@@ -51,19 +51,6 @@ def check_name(name: str, place: str) -> None:
     """Raises DataError if a file name holds control characters or is not UTF-8."""
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
         raise DataError(f"{place}: file name {name!a} holds unreadable characters; rename it")
-
-
-def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """The end of an error: the likeliest name, or all of them."""
-    names = [str(name) for name in known]
-    close = get_close_matches(wrong, names, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
-
-
-def missing_column(role: str, column: str, known: Iterable[str]) -> str:
-    """The end of an error about a column that is not there."""
-    hint = did_you_mean(column, known)
-    return f"no column {column!r}; {hint} Set data.columns.{role} in the recipe"
 
 
 def _is_file(path: Path) -> bool:

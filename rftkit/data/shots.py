@@ -30,9 +30,10 @@ def draw_shots(examples: Iterable[Example], shots: int, seed: int) -> tuple[Exam
     queues = _queues(examples, seed)
     smallest = min(queues, key=lambda label: len(queues[label]), default=None)
     if smallest is not None and len(queues[smallest]) < shots:
+        of = f"class {smallest!r} has" if smallest else "there are"
         raise DataError(
-            f"data.shots: {shots}, but class {smallest!r} has {len(queues[smallest])} training "
-            f"pictures; lower data.shots or add pictures"
+            f"data.shots: {shots}, but {of} {len(queues[smallest])} training pictures; "
+            "lower data.shots or add pictures"
         )
     drawn = [example for queue in queues.values() for example in queue[: shots or None]]
     return tuple(sorted(drawn, key=lambda example: example.id))
@@ -55,6 +56,19 @@ def spread(examples: Sequence[Example], limit: int) -> tuple[Example, ...]:
     ]
     chosen = set(turns[:limit])
     return tuple(example for example in examples if example.id in chosen)
+
+
+def spread_pictures(examples: Sequence[Example], limit: int) -> tuple[Example, ...]:
+    """All examples of at most `limit` pictures, in their order; 0: all.
+
+    As in `spread` the seed is fixed, and a smaller limit takes part of what a larger one takes.
+    """
+    names = sorted({example.picture.name for example in examples})
+    if not limit or limit >= len(names):
+        return tuple(examples)
+    random.Random(SEED).shuffle(names)
+    chosen = {*names[:limit]}
+    return tuple(example for example in examples if example.picture.name in chosen)
 
 
 def base_new(labels: Iterable[str], ids: Mapping[str, int] | None = None) -> Halves:
@@ -100,7 +114,7 @@ def _queues(examples: Iterable[Example], seed: int) -> dict[str, list[Example]]:
     """The examples of each class in the order in which they are drawn."""
     queues: dict[str, list[Example]] = {}
     for example in sorted(examples, key=lambda example: example.id):
-        queues.setdefault(example.gold, []).append(example)
+        queues.setdefault(example.category, []).append(example)
     for label, queue in queues.items():
         random.Random(f"{seed}:{label}").shuffle(queue)
     return queues

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rftkit.errors import DataError
 from rftkit.recipe import Data
@@ -11,6 +11,7 @@ from rftkit.recipe import Data
 HELD_OUT = 5  # one picture in five is tested on
 SEED = 0  # not the recipe's: runs with different seeds are measured on the same pictures
 NOTE = f"no split is given: one picture in {HELD_OUT} of each class is held out (fixed seed {SEED})"
+PICTURES_NOTE = f"no split is given: one picture in {HELD_OUT} is held out (fixed seed {SEED})"
 
 
 def held_out(names: Mapping[str, Sequence[str]], place: str) -> frozenset[str]:
@@ -37,3 +38,18 @@ def is_test(data: Data, split: str, place: str) -> bool:
         there = " and ".join(data.splits)
         raise DataError(f"{place}: no split {split!r}; it is divided into {there}")
     return split == data.splits[1]
+
+
+def held_out_pictures(names: Iterable[str], place: str) -> frozenset[str]:
+    """The pictures to test on where a picture has no one class: a fifth of them, at least one.
+
+    Depends on the names only, not on their order. Raises DataError for a single picture.
+    """
+    order = sorted(set(names))
+    if len(order) < 2:
+        raise DataError(
+            f"{place}: {len(order)} pictures; to split them into train and test it needs two, add "
+            "one or make the split yourself"
+        )
+    random.Random(SEED).shuffle(order)
+    return frozenset(order[: max(1, round(len(order) / HELD_OUT))])

@@ -11,9 +11,14 @@ from typing import NamedTuple
 
 from rftkit.core import Row
 from rftkit.data import splits
-from rftkit.data.paths import Note, missing_column, picture_in, silent
+from rftkit.data.paths import Note, picture_in, silent
+from rftkit.data.places import SPLIT, place_of
 from rftkit.errors import DataError
-from rftkit.recipe import Data
+from rftkit.hints import missing_column
+from rftkit.recipe import Column, Data
+
+# a table with one of these columns is no table of classes
+UNCLASSED: tuple[Column, ...] = ("question", "options", "answer", "phrase", "box", "boxes")
 
 
 class Record(NamedTuple):
@@ -80,13 +85,16 @@ def _rows(data: Data, split: str, note: Note, read: Reader) -> Iterator[Row]:
     column = data.columns.get("image", "image")
     records = _checked(path, data, read)
     for record in records if divided else _of_split(path, data, split, note, read):
-        picture = picture_in(path.parent, record.values[column], record.place)
-        yield Row(record.place, picture, record.values)
+        named = record.values[column]
+        names = named if isinstance(named, list) and named else [named]
+        root = place_of(data.images, split, note) if data.images else path.parent
+        first, *others = (picture_in(root, name, record.place) for name in names)
+        yield Row(record.place, first, record.values, tuple(others))
 
 
 def _table(data: Data, split: str, suffix: str) -> tuple[Path, bool]:
     """The table to read, and whether it holds this split alone."""
-    path = Path(data.path).expanduser()
+    path = place_of(data.path, split)
     if path.is_dir():
         table = path / f"{split}{suffix}"
         if not table.is_file():
@@ -95,7 +103,7 @@ def _table(data: Data, split: str, suffix: str) -> tuple[Path, bool]:
         return table, True
     if not path.is_file():
         raise DataError(f"{path}: no such file; set data.path to the table")
-    return path, False
+    return path, SPLIT in data.path
 
 
 def _of_split(path: Path, data: Data, split: str, note: Note, read: Reader) -> Iterator[Record]:
@@ -103,8 +111,12 @@ def _of_split(path: Path, data: Data, split: str, note: Note, read: Reader) -> I
     first = next(_checked(path, data, read))
     if "split" in first.values:
         return _marked(path, data, split, read)
+    test = splits.is_test(data, split, str(path))
+    if any(data.columns.get(role, role) in first.values for role in UNCLASSED):
+        note(f"{path}: {splits.PICTURES_NOTE}")
+        return _by_picture(path, data, test, read)
     note(f"{path}: {splits.NOTE}")
-    return _shared(path, data, split, read)
+    return _by_class(path, data, test, read)
 
 
 def _marked(path: Path, data: Data, split: str, read: Reader) -> Iterator[Record]:
@@ -119,32 +131,48 @@ def _marked(path: Path, data: Data, split: str, read: Reader) -> Iterator[Record
         raise DataError(f"{path}: no row of split {split!r}; column 'split' holds {there}")
 
 
-def _shared(path: Path, data: Data, split: str, read: Reader) -> Iterator[Record]:
-    test = splits.is_test(data, split, str(path))
-    image, label = data.columns.get("image", "image"), data.columns.get("label", "label")
+def _by_class(path: Path, data: Data, test: bool, read: Reader) -> Iterator[Record]:
+    """A fixed share of each class. A record without label comes alone: its task refuses it."""
+    label = data.columns.get("label", "label")
     names: dict[str, list[str]] = {}
     for record in _checked(path, data, read):
-        text = " ".join(str(record.values[label]).split())
-        names.setdefault(text, []).append(str(record.values[image]))
-    chosen = splits.held_out(names, str(path))
+        value = record.values.get(label)
+        if value is None or not str(value).strip():
+            yield record
+            return
+        names.setdefault(" ".join(str(value).split()), []).append(_picture(record, data))
+    yield from _share(splits.held_out(names, str(path)), path, data, test, read)
+
+
+def _by_picture(path: Path, data: Data, test: bool, read: Reader) -> Iterator[Record]:
+    names = (_picture(record, data) for record in _checked(path, data, read))
+    yield from _share(splits.held_out_pictures(names, str(path)), path, data, test, read)
+
+
+def _share(
+    chosen: frozenset[str], path: Path, data: Data, test: bool, read: Reader
+) -> Iterator[Record]:
     for record in _checked(path, data, read):
-        if (str(record.values[image]) in chosen) == test:
+        if (_picture(record, data) in chosen) == test:
             yield record
 
 
+def _picture(record: Record, data: Data) -> str:
+    """The path of the record's picture; of its first one, if it has several."""
+    value = record.values[data.columns.get("image", "image")]
+    return str(value[0] if isinstance(value, list) and value else value)
+
+
 def _checked(path: Path, data: Data, read: Reader) -> Iterator[Record]:
-    """The records, each with a picture column and a label. Raises DataError if there is none."""
+    """The records, each with a picture column. Raises DataError if there is none."""
     records = read(path)
     first = next(records, None)
     if first is None:
         raise DataError(f"{path}: no rows; add a line for each picture")
-    label = data.columns.get("label", "label")
+    image = data.columns.get("image", "image")
     for record in chain([first], records):
-        for role, column in (("image", data.columns.get("image", "image")), ("label", label)):
-            if column not in record.values:
-                raise DataError(f"{record.place}: {missing_column(role, column, record.values)}")
-        if (value := record.values[label]) is None or not str(value).strip():
-            raise DataError(f"{record.place}: no label in column {label!r}; every row needs one")
+        if image not in record.values:
+            raise DataError(f"{record.place}: {missing_column('image', image, record.values)}")
         yield record
 
 

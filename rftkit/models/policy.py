@@ -13,11 +13,15 @@ from rftkit.core import Completion, Picture
 
 @dataclass(frozen=True)
 class Prompt:
-    """One picture and the text beside it; `prefill` is already written of the reply."""
+    """A picture and the text beside it; `prefill` is already written of the reply.
+
+    others: further pictures of the same question, shown after the first.
+    """
 
     picture: Picture
     text: str
     prefill: str = ""
+    others: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The built-in models: built once in the user's cache, then an ordinary local model folder.
 
-`tiny` reads printed digits; `tiny-hangar` knows the drawn aircraft, but mixes up their tails.
+`tiny` reads printed digits; `tiny-hangar` knows the drawn aircraft, but mixes up their tails;
+`tiny-scenes` finds, counts and compares printed digits, several in a picture.
 """
 
 from __future__ import annotations
@@ -22,16 +23,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rftkit.errors import ModelError
 from rftkit.models.tiny_build import build_tiny
-from rftkit.models.tiny_lessons import SkillName
-from rftkit.models.tiny_pretrain import PLAN, Plan
+from rftkit.models.tiny_course import Plan
+from rftkit.models.tiny_courses import COURSES
 from rftkit.replies import INSTRUCTIONS
 
 Say = Callable[[str], None]
 
 VERSION = "1"  # raise it when what a build makes has changed
 CARD = "rftkit.json"
-TINY: dict[str, SkillName] = {"tiny": "digits", "tiny-hangar": "hangar"}
-SECONDS = {"tiny": 90, "tiny-hangar": 90}  # of building, on two cores
+SECONDS = {"tiny": 90, "tiny-hangar": 90, "tiny-scenes": 400}  # of building, on two cores
 STALE = 3600.0  # seconds after which a half-built folder is one that a kill left behind
 
 
@@ -40,16 +40,16 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def ensure_tiny(name: str, say: Say = tell, plan: Plan = PLAN) -> Path:
-    """The folder of a built-in model (`tiny`, `tiny-hangar`), built now if it is not whole.
+def ensure_tiny(name: str, say: Say = tell, plan: Plan | None = None) -> Path:
+    """The folder of a built-in model (a name in COURSES), built now if it is not whole.
 
-    `say` gets one line when something is built, and why. Raises ModelError if `name` is not one of
-    them, or if the cache cannot be written.
+    plan: another than the course's own. `say` gets one line when something is built, and why.
+    Raises ModelError if `name` is not one of them, or if the cache cannot be written.
     """
-    if name not in TINY:
-        raise ModelError(f"model '{name}' is not built in; these are: {', '.join(TINY)}")
-    folder = cache_folder(say) / name
-    version = _version(plan)
+    if name not in COURSES:
+        raise ModelError(f"model '{name}' is not built in; these are: {', '.join(COURSES)}")
+    folder, plan = cache_folder(say) / name, plan or COURSES[name].plan
+    version = _version(name, plan)
     if folder.exists():
         fault = what_is_wrong(folder, version)
         if fault is None:
@@ -104,7 +104,11 @@ def _build(folder: Path, name: str, version: str, plan: Plan) -> None:
     try:
         _build_with_bar(beside, name, plan)
         files = sorted(path for path in beside.iterdir() if path.is_file())
-        card = {"version": version, "sha256": {path.name: _digest(path) for path in files}}
+        card = {
+            "name": name,
+            "version": version,
+            "sha256": {path.name: _digest(path) for path in files},
+        }
         (beside / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
         _move(beside, folder, version)
     finally:
@@ -136,13 +140,14 @@ def _build_with_bar(folder: Path, name: str, plan: Plan) -> None:
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        build_tiny(folder, TINY[name], progress, plan)
+        build_tiny(folder, COURSES[name], progress, plan)
 
 
-def _version(plan: Plan) -> str:
-    """VERSION and a digest of what else decides the weights: the plan and the instructions."""
-    decides = json.dumps([asdict(plan), sorted(INSTRUCTIONS.items())])
-    return f"{VERSION}-{hashlib.sha256(decides.encode()).hexdigest()[:8]}"
+def _version(name: str, plan: Plan) -> str:
+    """VERSION and a digest of what else decides the weights: plan, instructions and phrases."""
+    phrases = COURSES[name].phrases
+    decides = [asdict(plan), sorted(INSTRUCTIONS.items()), *([phrases] if phrases else [])]
+    return f"{VERSION}-{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:8]}"
 
 
 def _digest(path: Path) -> str:

@@ -15,30 +15,31 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.utils import logging as bars
 
 from rftkit.models.processor import StillQwen25VLProcessor
-from rftkit.models.tiny_lessons import SKILLS, Skill, SkillName, corpus
-from rftkit.models.tiny_pretrain import MERGE, PATCH, PLAN, SIDE, Plan, Progress, pretrain
+from rftkit.models.tiny_course import MERGE, PATCH, Course, Plan
+from rftkit.models.tiny_pretrain import Progress, pretrain
 from rftkit.models.tiny_tokenizer import END, PAD, SPECIALS, token_ids, train_tokenizer
 
 WIDTH, LAYERS, HEADS, KEY_HEADS = 128, 3, 4, 2
-VOCABULARY = 1200
 
 
-def build_tiny(folder: Path, skill: SkillName, progress: Progress, plan: Plan = PLAN) -> None:
-    """Writes a pretrained Qwen2.5-VL of 1.7 million parameters to `folder`.
+def build_tiny(folder: Path, course: Course, progress: Progress, plan: Plan) -> None:
+    """Writes a Qwen2.5-VL of 1.7 million parameters that has had this course to `folder`.
 
     `progress` gets the steps done and the steps in all. The same plan gives the same weights on
     the same machine.
     """
     with torch.random.fork_rng(devices=[]):  # the caller's own draws stay what they were
         torch.manual_seed(plan.seed)
-        _build(folder, SKILLS[skill], progress, plan)
+        _build(folder, course, progress, plan)
 
 
-def _build(folder: Path, known: Skill, progress: Progress, plan: Plan) -> None:
-    tokenizer = train_tokenizer(corpus(known, np.random.default_rng(plan.seed)), VOCABULARY)
+def _build(folder: Path, course: Course, progress: Progress, plan: Plan) -> None:
+    texts = course.corpus(np.random.default_rng(plan.seed))
+    tokenizer = train_tokenizer(texts, course.vocabulary, course.phrases)
     model = Qwen(_config(tokenizer))
-    processor = StillQwen25VLProcessor(_images(), tokenizer, chat_template=tokenizer.chat_template)
-    pretrain(model, processor, known, plan, progress)
+    images = _images(course.side)
+    processor = StillQwen25VLProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
+    pretrain(model, processor, course, plan, progress)
     model.generation_config.update(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -69,8 +70,8 @@ def silent_tokens(tokenizer: PreTrainedTokenizerFast) -> list[int]:
     return token_ids(tokenizer, (token for token in SPECIALS if token != END))
 
 
-def _images() -> Qwen2VLImageProcessorPil:
-    area = SIDE * SIDE
+def _images(side: int) -> Qwen2VLImageProcessorPil:
+    area = side * side
     return Qwen2VLImageProcessorPil(
         size={"shortest_edge": area, "longest_edge": area}, patch_size=PATCH, merge_size=MERGE
     )

@@ -1,4 +1,4 @@
-"""What the tiny models are taught: pictures, questions about them, and the replies."""
+"""What `tiny` and `tiny-hangar` are taught: questions about the one thing shown, and replies."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from PIL import Image
 
 from rftkit.core import Style
 from rftkit.data import drawn, hangar
+from rftkit.models.tiny_course import Lesson
 from rftkit.replies import INSTRUCTIONS, render
 
 SkillName = Literal["digits", "hangar"]
@@ -60,14 +61,6 @@ SKILLS: dict[SkillName, Skill] = {
         mixed_up=0.5,
     ),
 }
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """One question and the reply to learn."""
-
-    prompt: str
-    reply: str
 
 
 def prompt_text(question: str, choices: tuple[str, ...], style: Style) -> str:

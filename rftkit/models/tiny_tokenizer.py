@@ -34,8 +34,13 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
-    """A tokenizer of `size` tokens or fewer, beside the special ones, that knows these texts."""
+def train_tokenizer(
+    texts: Iterable[str], size: int, phrases: tuple[str, ...] = ()
+) -> PreTrainedTokenizerFast:
+    """A tokenizer of `size` tokens or fewer, beside the special ones, that knows these texts.
+
+    phrases: further texts that are one token each.
+    """
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -51,7 +56,8 @@ def train_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
     )
     bpe.train_from_iterator(texts, trainer)
     bpe.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in SPECIALS])
-    bpe.add_tokens([AddedToken(t, special=False, normalized=False) for t in (*TAGS, *PHRASES)])
+    whole = (*TAGS, *PHRASES, *phrases)
+    bpe.add_tokens([AddedToken(text, special=False, normalized=False) for text in whole])
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token=END,

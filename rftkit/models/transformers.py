@@ -116,13 +116,14 @@ class TransformersPolicy:
 
     def _inputs(self, prompts: Sequence[Prompt]) -> Any:
         texts = [self.render(prompt) for prompt in prompts]
-        pictures = [[prompt.picture.open()] for prompt in prompts]
+        pictures = [[p.open() for p in (prompt.picture, *prompt.others)] for prompt in prompts]
         inputs = self.processor(text=texts, images=pictures, padding=True, return_tensors="pt")
         return inputs.to(self.model.device)
 
     def render(self, prompt: Prompt) -> str:
         """The whole text the model reads, chat template and prefill included."""
-        content = [{"type": "image"}, {"type": "text", "text": prompt.text}]
+        shown = [{"type": "image"} for _ in (prompt.picture, *prompt.others)]
+        content = [*shown, {"type": "text", "text": prompt.text}]
         text: str = self.processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
         )

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rftkit.boxes import load, load_names
 from rftkit.check import Checked
+from rftkit.core import Example
+from rftkit.data.overlap import one_each
+from rftkit.report import tables
+from rftkit.report.words import WORDS, graded
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 CLASSES_SHOWN = 12
 COPIES_SHOWN = 5
+BOXED = ("mAP", "AP50", "AP75", "IoU of matches", "mIoU")  # figures that rounding of boxes lowers
 
 
 def show_checked(found: Checked, console: Console) -> None:
@@ -34,20 +42,62 @@ def lines(found: Checked) -> list[str]:
         *_sizes(found),
         *_copies(found),
         *(f"note: {note}" for note in found.notes),
-        f"every gold answer earns full marks in style {found.recipe.style!r}",
+        *_best(found),
+        f"every gold answer earns {_marks(found)} in style {found.recipe.style!r}",
     ]
+
+
+def _best(found: Checked) -> list[str]:
+    """What gold boxes, rounded as text rounds them, are worth by the task's figures."""
+    shown = [
+        f"{name} {tables.in_words(found.figures[name])}" for name in BOXED if name in found.figures
+    ]
+    return [f"gold answers in place of replies: {', '.join(shown)}"] if shown else []
+
+
+def _marks(found: Checked) -> str:
+    return "full marks but for rounding" if graded(found.recipe.task) else "full marks"
 
 
 def _counts(found: Checked) -> list[str]:
-    ours, theirs = len(found.training.examples), len(found.held_out.examples)
-    counts = found.per_class
-    shown = [f"  {label}: {a} + {b}" for label, (a, b) in list(counts.items())[:CLASSES_SHOWN]]
-    rest = len(counts) - len(shown)
+    """How many pictures, and of what; prompts and boxes too where they are not the same."""
+    words = WORDS[found.recipe.task]
+    ours, theirs = found.training.examples, found.held_out.examples
+    pictures = len(one_each(ours)), len(one_each(theirs))
+    several = pictures != (len(ours), len(theirs))
+    rows = _by_kind(found, f" {words.unit}" if several else "")
+    rest = len(rows) - CLASSES_SHOWN
+    head = f"{pictures[0]} training + {pictures[1]} held-out pictures"
+    head += f" of {len(rows)} {words.kinds if len(rows) > 1 else words.kind}" if rows else ""
+    head += f", {len(ours)} + {len(theirs)} {words.unit}" if several else ""
     return [
-        f"{ours} training + {theirs} held-out pictures of {len(counts)} classes:",
-        *shown,
-        *([f"  and {rest} more classes"] if rest else []),
+        head + (":" if rows else ""),
+        *rows[:CLASSES_SHOWN],
+        *([f"  and {rest} more {words.kinds}"] if rest > 0 else []),
     ]
+
+
+def _by_kind(found: Checked, unit: str) -> list[str]:
+    """A line for each class or category; none where the data names none."""
+    per_class = {label: counts for label, counts in found.per_class.items() if label}
+    if found.recipe.task != "detection":
+        return [f"  {label}: {a} + {b}{unit}" for label, (a, b) in per_class.items()]
+    boxes = [_boxes(part.examples) for part in (found.training, found.held_out)]
+    lines = []
+    for label in per_class or dict.fromkeys(sorted({*boxes[0], *boxes[1]})):
+        counted = f"{boxes[0][label]} + {boxes[1][label]} boxes"
+        a, b = per_class.get(label, (0, 0))
+        lines.append(f"  {label}: {counted}" + (f" in {a} + {b} prompts" if per_class else ""))
+    return lines
+
+
+def _boxes(examples: Sequence[Example]) -> Counter[str]:
+    """Gold boxes by label."""
+    return Counter(
+        name
+        for example in examples
+        for name in load_names(example.gold) or [example.category] * len(load(example.gold))
+    )
 
 
 def _sizes(found: Checked) -> list[str]:

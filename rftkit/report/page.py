@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rftkit.report import examples, matrix, plots, series, terminal
-from rftkit.samples import FLAGS, Sample
+from rftkit.report import examples, matrix, overlay, plots, series, tables, terminal
+from rftkit.report.beside import Beside
+from rftkit.report.words import WORDS, graded, titled
+from rftkit.samples import FLAGS, Header, Sample
 from rftkit.summary import Summary
 from rftkit.summary.schema import ClassRow, SideSummary
 from rftkit.summary.verdict import points
@@ -21,9 +23,9 @@ TEMPLATE = "page.html.j2"
 LENGTHS = ("total", "reasoning", "answer", "total, right", "total, wrong")
 
 
-def no_picture(_: str) -> Image | None:
+def no_picture(_: str) -> Sequence[Image]:
     """For a report made where the data is not."""
-    return None
+    return ()
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class ReportInput:
     """What a page is made from; whatever is missing, its section is left out.
 
     samples: derived ones (`rftkit.scoring.rescored`). metrics: the lines of `metrics.jsonl`.
-    versions: package -> version of the machine that trained. open_picture: example id -> picture,
-    None where it cannot be had.
+    versions: package -> version of the machine that trained. open_pictures: example id -> its
+    pictures, none where they cannot be had. beside: what papers measured on the same data.
     """
 
     title: str
@@ -41,7 +43,8 @@ class ReportInput:
     metrics: series.Metrics = ()
     recipe_toml: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
-    open_picture: examples.OpenPicture = no_picture
+    open_pictures: examples.OpenPictures = no_picture
+    beside: Beside | None = None
 
 
 def write_report(path: Path, page: ReportInput) -> None:
@@ -57,7 +60,6 @@ def render(page: ReportInput) -> str:
     summary = page.summary
     sides = [(name, side) for name, side in terminal.sides_of(summary) if side] if summary else []
     last = sides[-1][1] if sides else None
-    asked = summary.provenance.prompt if summary else ""
     return (
         _environment()
         .get_template(TEMPLATE)
@@ -66,18 +68,35 @@ def render(page: ReportInput) -> str:
             summary=summary,
             sides=sides,
             setting=terminal.setting(summary) if summary else "",
+            words=WORDS[summary.task] if summary else None,
+            graded=graded(summary.task) if summary else False,
             headline=plots.headline(summary) if summary and sides else "",
             charts=plots.training(page.metrics),
             cost=series.cost(page.metrics),
+            figures=tables.figure_rows(sides),
+            kinds=tables.kinds(summary, sides) if summary else None,
+            levels=dict.fromkeys(level for _, side in sides for level in side.levels),
             classes=_classes(sides),
-            grid=matrix.grid(last) if last else None,
+            grid=matrix.grid(last) if last and last.classes else None,
             commonest=matrix.commonest(last) if last else (),
-            groups=examples.groups(page.samples, asked, page.open_picture),
+            groups=_groups(page, summary) if summary else [],
+            boxed=summary is not None and summary.task in overlay.BOXED,
             provenance=_provenance(summary) if summary else [],
             flags=FLAGS,
-            lengths=LENGTHS,
+            lengths=[kind for kind in LENGTHS if any(kind in side.lengths for _, side in sides)],
         )
     )
+
+
+def _groups(page: ReportInput, summary: Summary) -> list[examples.Group]:
+    header = Header(
+        task=summary.task,
+        style=summary.style,
+        decode=summary.decode,
+        expected=summary.expected,
+        prompt=summary.provenance.prompt,
+    )
+    return examples.groups(page.samples, header, page.open_pictures)
 
 
 def _classes(
@@ -111,7 +130,9 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         points=points,
-        interval=terminal.interval,
+        interval=tables.interval,
+        in_words=tables.in_words,
+        titled=titled,
         svg=Markup,  # our own charts; nothing else on the page is trusted
         bytes=lambda count: f"{count / 2**30:.2f} GiB",
         number=lambda share: f"{share:.3f}",

@@ -20,10 +20,18 @@ if TYPE_CHECKING:
 
 # matplotlib wants real colours; each stands for one that the page's style sheet gives
 INK, LINE = "#010101", "#020202"
-COLOURS = {"base": "#030303", "tuned": "#040404", "third": "#050505", "fourth": "#060606"}
+COLOURS = {
+    "base": "#030303",
+    "tuned": "#040404",
+    "third": "#050505",
+    "fourth": "#060606",
+    "fifth": "#070707",
+    "sixth": "#080808",
+}
 PAGE = {INK: "currentColor", LINE: "var(--line)"} | {c: f"var(--{n})" for n, c in COLOURS.items()}
 
-ORDER = ("tuned", "third", "fourth", "base")  # a fifth reward is not drawn
+ORDER = ("tuned", "third", "fourth", "base", "fifth", "sixth")  # further rewards are not drawn
+SHAPING = ("format", "length", "no_repetition")  # rewards that say nothing of the answer
 SIZE = (4.6, 2.5)  # inches; at 72 units an inch, text of 9 is legible on a phone
 STYLE: dict[str, object] = {
     "svg.fonttype": "none",
@@ -75,7 +83,7 @@ def page_style() -> Iterator[None]:
 
 @page_style()
 def headline(summary: Summary) -> str:
-    """Base and tuned accuracy as bars with their intervals, and the chance level."""
+    """The headline of base and tuned as bars with their intervals, and the chance level."""
     sides = {"base": summary.base, "tuned": summary.tuned}
     shown = [(name, side.accuracy) for name, side in sides.items() if side]
     figure, axes = _figure((4.6, 0.75 + 0.42 * len(shown)))
@@ -93,17 +101,20 @@ def headline(summary: Summary) -> str:
     axes.grid(axis="y", visible=False)
     axes.tick_params(length=0)
     axes.spines[["left", "bottom"]].set_visible(False)
-    return _svg(figure, "accuracy of " + ", ".join(f"{n}: {points(r.value)} %" for n, r in shown))
+    spoken = ", ".join(f"{name}: {points(rate.value)} %" for name, rate in shown)
+    return _svg(figure, f"{summary.metric} of {spoken}")
 
 
 @page_style()
 def training(metrics: Metrics) -> list[Chart]:
     """Every chart for which the run logged something, the one that tells most first."""
-    right = Line("accuracy reward", column(metrics, "rewards.accuracy"), "tuned")
+    names = reward_names(metrics)
+    main = next((name for name in names if name not in SHAPING), "accuracy")
+    right = Line(f"{main} reward", column(metrics, f"rewards.{main}"), "tuned")
     length = Line("reply length, tokens", column(metrics, "length"), "base")
     parts = [
         Line(name, column(metrics, f"rewards.{name}"), colour)
-        for name, colour in zip(reward_names(metrics), ORDER, strict=False)
+        for name, colour in zip(names, ORDER, strict=False)
     ]
     silent = Line("groups without signal", column(metrics, "silent_groups"), "third")
     cut = Line("replies cut off", column(metrics, "truncated"), "fourth")
@@ -113,10 +124,13 @@ def training(metrics: Metrics) -> list[Chart]:
     entropy = Line("entropy, nats", column(metrics, "entropy"), "fourth")
     charts = [
         _chart(
-            "Length and accuracy", "Does the model write less as it gets better?", [length], [right]
+            f"Length and {main}", "Does the model write less as it gets better?", [length], [right]
         ),
         _chart(
-            "Rewards, one by one", "Mean of each reward over the step's replies.", parts, share=True
+            "Rewards, one by one",
+            "Mean of each reward over the step's replies." + _undrawn(names[len(ORDER) :]),
+            parts,
+            share=True,
         ),
         _chart(
             "Lost signal",
@@ -175,6 +189,10 @@ def _chart(
         for line in [*left, *right]
     ]
     return Chart(title, caption, _svg(figure, "; ".join(ends)))
+
+
+def _undrawn(names: Sequence[str]) -> str:
+    return f" Not drawn: {', '.join(names)}." if names else ""
 
 
 def _draw(axes: Axes, line: Line) -> Artist:

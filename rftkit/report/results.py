@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rftkit import runs
+from rftkit.ckpt import recipe_of
 from rftkit.errors import UserError
 from rftkit.evaluation_files import SUMMARY, evaluations
+from rftkit.report.beside import beside, show_beside
 from rftkit.report.terminal import show_summary
 from rftkit.runs import Run
 from rftkit.summary import Summary
@@ -23,7 +25,10 @@ COLUMNS = ("run", "state", "model", "method", "step", "base", "tuned")
 def show_result(run: Run, console: Console) -> None:
     """The newest evaluation of a run, where its report is, and what to type next."""
     for folder in evaluations(run.evaluations)[:1]:
-        show_summary(read_summary(folder), console)
+        summary = read_summary(folder)
+        show_summary(summary, console)
+        if found := beside(recipe_of(run), summary):
+            show_beside(found, console)
     for text in (
         f"report: {run.report}",
         f"next: rftkit predict IMAGE --ckpt {shlex.quote(str(run.folder))}",
@@ -61,8 +66,6 @@ def list_runs(folder: Path, console: Console, as_json: bool) -> None:
 
 
 def _row(run: Run, root: Path) -> dict[str, Any]:
-    from rftkit.ckpt import recipe_of
-
     name = run.folder.name if run.folder == root else str(run.folder.relative_to(root))
     try:
         recipe, metrics = recipe_of(run), runs.read_lines(run.metrics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rftkit import runs
 from rftkit.ckpt import recipe_of
@@ -13,12 +14,16 @@ from rftkit.errors import DataError, UserError
 from rftkit.evaluation_files import REPORT, SAMPLES, evaluations, finish
 from rftkit.recipe import Recipe
 from rftkit.recipe_file import dump_recipe
-from rftkit.report.examples import OpenPicture
+from rftkit.report.beside import beside
+from rftkit.report.examples import OpenPictures
 from rftkit.report.page import ReportInput, write_report
 from rftkit.runs import Run
 from rftkit.samples import read_samples
 from rftkit.scoring import rescored
 from rftkit.summary import Summary
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def write_run_report(
@@ -42,7 +47,8 @@ def write_run_report(
             metrics=runs.read_lines(run.metrics) if run else [],
             recipe_toml=dump_recipe(recipe),
             versions=status.get("versions", {}),
-            open_picture=opener(examples),
+            open_pictures=opener(examples),
+            beside=beside(recipe, summary) if summary else None,
         ),
     )
 
@@ -65,17 +71,17 @@ def rewrite_report(place: Path) -> Run:
     return run
 
 
-def opener(examples: Sequence[Example]) -> OpenPicture:
-    """Opens the picture of an example by its id; None where there is none any more."""
-    pictures = {example.id: example.picture for example in examples}
+def opener(examples: Sequence[Example]) -> OpenPictures:
+    """Opens the pictures of an example by its id; none where one of them is gone."""
+    pictures = {example.id: example.pictures for example in examples}
 
-    def open_picture(identity: str) -> object:
+    def open_pictures(identity: str) -> Sequence[Image]:
         try:
-            return pictures[identity].open()
-        except (KeyError, DataError):
-            return None
+            return [picture.open() for picture in pictures.get(identity, ())]
+        except DataError:
+            return ()
 
-    return open_picture  # type: ignore[return-value]
+    return open_pictures
 
 
 def _examples(recipe: Recipe, split: str) -> Sequence[Example]:

@@ -2,44 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from rftkit.report import tables
+from rftkit.report.words import words_of
 from rftkit.summary import Summary
-from rftkit.summary.schema import Rate, SideSummary
+from rftkit.summary.schema import SideSummary
 from rftkit.summary.verdict import points
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 TONES = {"better": "bold green", "worse": "bold red", "no difference detected": "bold"}
-ROWS: tuple[tuple[str, Callable[[SideSummary], str]], ...] = (
-    ("accuracy", lambda side: f"{points(side.accuracy.value)} %"),
-    ("95 % interval", lambda side: interval(side.accuracy)),
-    ("class mean", lambda side: f"{points(side.class_mean)} %"),
-    ("base classes", lambda side: f"{points(side.halves.base.value)} %" if side.halves else ""),
-    ("new classes", lambda side: f"{points(side.halves.new.value)} %" if side.halves else ""),
-    ("H", lambda side: f"{points(side.halves.harmonic.value)} %" if side.halves else ""),
-    ("tokens, mean", lambda side: f"{side.lengths['total'].mean:.1f}"),
-    ("samples / s", lambda side: f"{side.speed.samples_per_second:.2f}" if side.speed else ""),
-    ("invalid", lambda side: f"{round(side.invalid.value * side.n)} of {side.n}"),
-)
+FLAGS = ("no answer", "unparseable", "off the list", "several answers", "truncated")
+KINDS_SHOWN = 12
+
+Row = tuple[str, list[str]]
 
 
 def show_summary(summary: Summary, console: Console) -> None:
     """Prints base beside tuned, what went wrong with replies, and the verdict in words."""
-    from rich.table import Table
     from rich.text import Text
 
     sides = [(name, side) for name, side in sides_of(summary) if side]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
-    table.add_column("")
-    for name, _ in sides:
-        table.add_column(name, justify="right")
-    for label, cells in _rows([side for _, side in sides]):
-        table.add_row(label, *cells)
-    console.print(table)
+    names = [name for name, _ in sides]
+    console.print(_table("", names, _rows(summary, [side for _, side in sides])))
     console.print(Text(setting(summary)), soft_wrap=False)
+    for row in tables.figure_rows(sides):
+        if row.note:
+            console.print(Text(f"{row.name} by {row.note}"))
+    if kinds := tables.kinds(summary, sides):
+        shown, rest = kinds.rows[:KINDS_SHOWN], len(kinds.rows) - KINDS_SHOWN
+        console.print()
+        heads = [*names, "n"] if kinds.counted else names
+        title = f"{kinds.metric} by {words_of(summary).kind}"
+        console.print(_table(title, heads, map(_kind, shown)))
+        if rest > 0:
+            console.print(Text(f"and {rest} more {words_of(summary).kinds}, in the report"))
     for note in summary.notes:
         console.print(Text(f"note: {note}", style="yellow"))
     if summary.difference:
@@ -48,20 +49,17 @@ def show_summary(summary: Summary, console: Console) -> None:
 
 
 def setting(summary: Summary) -> str:
-    """Scoring rule, size of the list and chance level, which belong beside every accuracy."""
+    """Scoring rule, size of the list and chance level, which belong beside every headline."""
     side = summary.tuned or summary.base
-    parts = [f"{side.n if side else 0} pictures of split {summary.split!r}", "strict scoring"]
-    if summary.list_size is None or summary.chance is None:
-        parts.append("open answer")
-    else:
-        parts.append(f"list of {summary.list_size:.0f} labels")
+    unit = words_of(summary).unit
+    parts = [f"{side.n if side else 0} {unit} of split {summary.split!r}", "strict scoring"]
+    if summary.list_size is not None and summary.chance is not None:
+        size = f"{summary.list_size:.1f}".removesuffix(".0")
+        parts.append(f"{size} options" if summary.task == "choice" else f"list of {size} labels")
         parts.append(f"chance {points(summary.chance)} %")
+    elif summary.metric == "accuracy":
+        parts.append("open answer")
     return ", ".join(parts)
-
-
-def interval(rate: Rate) -> str:
-    """Both ends in per cent."""
-    return f"{points(rate.low)}–{points(rate.high)}"
 
 
 def sides_of(summary: Summary) -> list[tuple[str, SideSummary | None]]:
@@ -69,12 +67,64 @@ def sides_of(summary: Summary) -> list[tuple[str, SideSummary | None]]:
     return [("base", summary.base), ("tuned", summary.tuned)]
 
 
-def _rows(sides: list[SideSummary]) -> list[tuple[str, list[str]]]:
-    rows = [(label, [cell(side) for side in sides]) for label, cell in ROWS]
-    for flag in ("no answer", "unparseable", "off the list", "several answers", "truncated"):
+def _rows(summary: Summary, sides: list[SideSummary]) -> list[Row]:
+    rows: list[Row] = [
+        (label, [cell(side) for side in sides]) for label, cell in _headline(summary, sides)
+    ]
+    for figure in tables.figure_rows([("", side) for side in sides]):
+        rows.append((figure.name, [cell.text for cell in figure.cells]))
+        if figure.name == "mAP":
+            rows.append(("95 % interval", [cell.interval for cell in figure.cells]))
+    rows += [(label, [cell(side) for side in sides]) for label, cell in _CONDUCT]
+    for flag in FLAGS:
         rows.append((f"· {flag}", [_count(side.health.get(flag, 0)) for side in sides]))
     rows.append(("repetition", [_count(side.health.get("repetition", 0)) for side in sides]))
     return [(label, cells) for label, cells in rows if any(cells)]
+
+
+def _headline(
+    summary: Summary, sides: list[SideSummary]
+) -> list[tuple[str, Callable[[SideSummary], str]]]:
+    kinds = "classes" if summary.task == "classification" else "categories"
+    levels = dict.fromkeys(level for side in sides for level in side.levels)
+    return [
+        (summary.metric, lambda side: tables.in_words(side.accuracy)),
+        ("95 % interval", lambda side: tables.interval(side.accuracy)),
+        ("class mean", lambda side: f"{points(side.class_mean)} %" if side.classes else ""),
+        *((name, _level(name)) for name in levels),
+        (f"base {kinds}", lambda side: tables.in_words(side.halves.base) if side.halves else ""),
+        (f"new {kinds}", lambda side: tables.in_words(side.halves.new) if side.halves else ""),
+        ("H", lambda side: tables.in_words(side.halves.harmonic) if side.halves else ""),
+    ]
+
+
+_CONDUCT: tuple[tuple[str, Callable[[SideSummary], str]], ...] = (
+    ("tokens, mean", lambda side: f"{side.lengths['total'].mean:.1f}"),
+    ("samples / s", lambda side: f"{side.speed.samples_per_second:.2f}" if side.speed else ""),
+    ("invalid", lambda side: f"{round(side.invalid.value * side.n)} of {side.n}"),
+)
+
+
+def _level(name: str) -> Callable[[SideSummary], str]:
+    return lambda side: tables.in_words(side.levels[name]) if name in side.levels else ""
+
+
+def _kind(row: tables.KindRow) -> Row:
+    cells = [tables.NONE if bar.value is None else f"{points(bar.value)} %" for bar in row.bars]
+    return row.name, [*cells, *([] if row.n is None else [str(row.n)])]
+
+
+def _table(title: str, heads: list[str], rows: Iterable[Row]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
+    table.add_column(Text(title))
+    for head in heads:
+        table.add_column(head, justify="right")
+    for label, cells in rows:
+        table.add_row(Text(label), *cells)
+    return table
 
 
 def _count(value: int) -> str:

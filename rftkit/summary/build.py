@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from rftkit.samples import SIDES, Header, Sample, SamplesFile, Side
-from rftkit.scoring import offered, rescored
-from rftkit.summary import classes, conduct
+from rftkit.scoring import LISTED, offered, rescored
+from rftkit.summary import classes, conduct, figures
 from rftkit.summary.rates import rate
 from rftkit.summary.schema import SideSummary, Summary
 from rftkit.summary.verdict import difference
+from rftkit.tasks import by_name
 
 DIGITS = 6  # of a float in summary.json
 
@@ -27,9 +28,10 @@ def summarise(file: SamplesFile) -> Summary:
     by_side = {side: [s for s in file.samples if s.side == side] for side in SIDES}
     first = by_side["base"] or by_side["tuned"]
     sizes = [len(offered(sample, header)) for sample in first]
-    closed = bool(sizes) and min(sizes) > 0
+    closed = header.task in LISTED and bool(sizes) and min(sizes) > 0
     return Summary(
         task=header.task,
+        metric=by_name(header.task).metric,
         style=header.style,
         rules=header.rules,
         decode=header.decode,
@@ -58,7 +60,8 @@ def _side(side: Side, samples: Sequence[Sample], file: SamplesFile) -> SideSumma
     if not samples:
         return None
     header, scores = file.header, [sample.correct for sample in samples]
-    rows = classes.class_rows(samples, header)
+    labelled = by_name(header.task).labels
+    rows = classes.class_rows(samples, header) if labelled else ()
     return SideSummary(
         n=len(samples),
         correct=sum(scores),
@@ -69,7 +72,7 @@ def _side(side: Side, samples: Sequence[Sample], file: SamplesFile) -> SideSumma
         health=conduct.health(samples),
         classes=rows,
         never_predicted=classes.never_predicted(rows),
-        confusion=classes.cells(classes.confusion(samples)),
+        confusion=classes.cells(classes.confusion(samples)) if labelled else (),
         halves=classes.halves(samples),
         levels=classes.levels(samples, header),
         scoring=conduct.scoring(samples, header),
@@ -78,6 +81,8 @@ def _side(side: Side, samples: Sequence[Sample], file: SamplesFile) -> SideSumma
         lengths=conduct.lengths(samples),
         speed=conduct.speed([timing for timing in file.timings if timing.side == side]),
         calibration=conduct.calibration(samples),
+        groups={} if labelled else figures.groups(samples),
+        figures=figures.of_task(samples, header),
     )
 
 

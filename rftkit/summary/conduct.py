@@ -10,9 +10,10 @@ from statistics import fmean
 
 from rftkit.labels import normalise
 from rftkit.samples import FLAGS, Header, Sample, Timing
-from rftkit.scoring import offered, reasoning
-from rftkit.summary.rates import share, spread
+from rftkit.scoring import LISTED, offered, reasoning
+from rftkit.summary.rates import binary, share, spread
 from rftkit.summary.schema import Calibration, Scoring, Share, Speed, Spread
+from rftkit.tasks import by_name
 
 BINS = 10
 
@@ -27,23 +28,28 @@ def scoring(samples: Sequence[Sample], header: Header) -> Scoring:
     trained = [s.rewards if header.rules == "strict" else s.paper for s in samples]
     paper = [s.paper for s in samples]
     judged = any("evaluation" in parts for parts in paper)
+    headline = by_name(header.task).headline
     return Scoring(
         strict=_means([s.rewards for s in samples]),
         paper=_means(paper),
-        strict_vs_paper=_disagreements(samples, paper, "accuracy"),
+        strict_vs_paper=_disagreements(samples, paper, headline),
         strict_vs_paper_evaluation=(
             _disagreements(samples, paper, "evaluation") if judged else None
         ),
-        metric_vs_training=_disagreements(samples, trained, "accuracy"),
+        metric_vs_training=_disagreements(samples, trained, headline),
     )
 
 
 def consistency(samples: Sequence[Sample], header: Header) -> dict[str, Share]:
     """Whether the reasoning ends on the label that is answered, among valid replies that reason.
 
+    Of tasks whose answers are on a list only.
+
     consistent: the last label that the reasoning names is the answer; inconsistent: it is another;
     silent: the reasoning names none of the labels offered. Empty if no reply reasons.
     """
+    if header.task not in LISTED:
+        return {}
     cells: dict[str, list[float]] = {"consistent": [], "inconsistent": [], "silent": []}
     for sample in samples:
         thought = None if sample.invalid else reasoning(sample, header)
@@ -77,14 +83,18 @@ def shapes(samples: Sequence[Sample], header: Header) -> dict[str, Share]:
 
 
 def lengths(samples: Sequence[Sample]) -> dict[str, Spread]:
-    """Spread of tokens: total, reasoning, answer; and the total of right and of wrong replies."""
+    """Spread of tokens: total, reasoning, answer; the total of right and of wrong replies too.
+
+    A task that scores by degree has no right and wrong ones.
+    """
     groups = {
         "total": [s.tokens for s in samples],
         "reasoning": [s.reasoning_tokens for s in samples],
         "answer": [s.answer_tokens for s in samples],
-        "total, right": [s.tokens for s in samples if s.correct == 1],
-        "total, wrong": [s.tokens for s in samples if s.correct != 1],
     }
+    if binary([s.correct for s in samples]):
+        groups["total, right"] = [s.tokens for s in samples if s.correct == 1]
+        groups["total, wrong"] = [s.tokens for s in samples if s.correct != 1]
     return {name: spread(tokens) for name, tokens in groups.items() if tokens}
 
 

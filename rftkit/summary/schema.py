@@ -36,6 +36,17 @@ class ClassRow(Record):
     confused: tuple[tuple[str, int], ...] = Field(description="wrong answers; (invalid) is one")
 
 
+class Measure(Record):
+    """One more figure of a task; low and high are its 95 % interval, None where there is none."""
+
+    value: float | None = Field(description="None where it is not defined")
+    low: float | None = None
+    high: float | None = None
+    n: int = Field(default=0, description="what it is the mean of")
+    unit: Literal["share", "number"] = "share"
+    note: str = ""
+
+
 class Cell(Record):
     """One cell of the confusion matrix. answer is None for every invalid reply."""
 
@@ -120,6 +131,8 @@ class SideSummary(Record):
     lengths: Mapping[str, Spread]
     speed: Speed | None
     calibration: Calibration | None
+    groups: Mapping[str, Rate] = Field(default={}, description="by category, without labels")
+    figures: Mapping[str, Measure] = Field(default={}, description="of the task, by name")
 
 
 class Difference(Record):
@@ -146,6 +159,7 @@ class Summary(Record):
 
     schema_version: Literal[1] = 1
     task: str
+    metric: str = Field(default="accuracy", description="what the headline score is called")
     style: Style
     rules: Rules
     decode: Literal["generate", "choices"]

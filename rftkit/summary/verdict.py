@@ -54,8 +54,8 @@ def broken_gates(
 ) -> list[str]:
     """What a script should fail on, in words; empty if every gate holds.
 
-    fail_if_worse: the fall of accuracy from base to tuned that is still allowed. max_invalid: the
-    allowed share of invalid replies, of tuned if it was evaluated, else of base.
+    fail_if_worse: the fall of the headline from base to tuned that is still allowed. max_invalid:
+    the allowed share of invalid replies, of tuned if it was evaluated, else of base.
     """
     found: list[str] = []
     if fail_if_worse is not None:
@@ -63,7 +63,7 @@ def broken_gates(
             found.append("--fail-if-worse: base and tuned were not both evaluated")
         elif summary.difference.value < -fail_if_worse:
             fall = points(-summary.difference.value)
-            found.append(f"accuracy fell by {fall} points; {points(fail_if_worse)} allowed")
+            found.append(f"{summary.metric} fell by {fall} points; {points(fail_if_worse)} allowed")
     side = summary.tuned or summary.base
     if max_invalid is not None and side and side.invalid.value > max_invalid:
         share = points(side.invalid.value)

@@ -1,10 +1,15 @@
 """The tasks: one file each, one line each here."""
 
-from rftkit.tasks import classification, detection, grounding
+from rftkit.tasks import choice, classification, detection, grounding, number
 from rftkit.tasks.task import Task
 
-TASKS: tuple[Task, ...] = (classification.TASK, detection.TASK, grounding.TASK)
-TRAINABLE: tuple[str, ...] = ("classification",)  # what a recipe may train; all can be scored
+TASKS: tuple[Task, ...] = (
+    classification.TASK,
+    detection.TASK,
+    grounding.TASK,
+    choice.TASK,
+    number.TASK,
+)
 
 
 def by_name(name: str) -> Task:

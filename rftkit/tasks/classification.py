@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from rftkit import labels, replies, rewards
 from rftkit.core import Attempt, Example, Row, Style
-from rftkit.errors import DataError
-from rftkit.tasks.task import Task, Unseen
+from rftkit.options import LabelOptions
+from rftkit.tasks.task import Reading, Task, Unseen
 
 QUESTION = "What is shown in this picture?"
 
 
-def read(row: Row, columns: Mapping[str, str]) -> Example:
-    """The example of a row. columns: `label` and, if there is one, `rationale` -> column name."""
-    wanted = columns.get("label", "label")
-    value = row.values.get(wanted)
-    if value is None or (isinstance(value, str) and not value.strip()):
-        raise DataError(f"{row.place}: no label in column {wanted!r}; every row needs one")
-    label = " ".join(str(value).split())
-    if replies.TAG.search(label) or "<|" in label or not label.isprintable():
-        raise DataError(f"{row.place}: label {label!r} holds a tag or control character; rename it")
-    rationale = row.values.get(columns.get("rationale", "rationale"))
-    return Example(
-        id=row.picture.name,
-        picture=row.picture,
-        question=QUESTION,
-        gold=label,
-        rationale=str(rationale).strip() or None if rationale is not None else None,
-        place=row.place,
+def read(row: Row, reading: Reading) -> tuple[Example, ...]:
+    """The one example of a row. Columns: `label` and, if there is one, `rationale`."""
+    label = reading.text(row, "label")
+    return (
+        Example(
+            id=row.picture.name,
+            picture=row.picture,
+            question=QUESTION,
+            gold=label,
+            rationale=reading.rationale(row),
+            place=row.place,
+            category=label,
+        ),
     )
 
 
@@ -49,8 +43,9 @@ def answered(attempt: Attempt) -> str | None:
     if reply.answer is None:
         return None
     if example.choices:
-        return labels.match(reply.answer, example.choices)
-    return labels.match_open(reply.answer, example.labels or (example.gold,))
+        return labels.match(reply.answer, example.choices, example.aliases)
+    known = example.labels or (example.gold,)
+    return labels.match_open(reply.answer, known, example.aliases)
 
 
 def accuracy(attempt: Attempt) -> float:
@@ -103,4 +98,6 @@ TASK = Task(
     paper={"accuracy": paper_accuracy, "format": rewards.paper_format},
     parsed=parsed,
     sample=Example("sample", Unseen(), QUESTION, "rose", ("primrose", "rose", "tulip")),
+    options=LabelOptions,
+    labels=True,
 )

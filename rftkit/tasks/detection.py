@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from rftkit import boxes, replies, rewards
+from rftkit import boxes, options, replies, rewards
 from rftkit.boxes import Box, Found, Grid, Match
-from rftkit.core import Attempt, Example, Row, Style
-from rftkit.errors import DataError
-from rftkit.tasks.task import Task, Unseen
+from rftkit.core import Attempt, Example, Reward, Row, Style
+from rftkit.labels import normalise
+from rftkit.matching import average_precision_of_one, optimal_f1
+from rftkit.options import DetectionOptions, Options
+from rftkit.tasks.annotated import (
+    Things,
+    categories_of,
+    chosen_categories,
+    facts,
+    placed,
+    read_objects,
+)
+from rftkit.tasks.task import Reading, Task, Unseen
 
 QUESTION = "Find every {} in this picture."
+QUESTION_ALL = "Find every object of these kinds in this picture."
 SHAPE = (
-    'Write a JSON list with one entry for each box: {{"Position": [x1, y1, x2, y2], '
+    'Write a JSON list with one entry for each box: {{{}"Position": [x1, y1, x2, y2], '
     '"Confidence": c}}. x runs from 0 to {} from left to right, y from 0 to {} from top to bottom; '
     "c is between 0 and 1. Write [] if there is none."
 )
@@ -29,42 +40,81 @@ class Scored(NamedTuple):
     confidence: float
 
 
-def read(row: Row, columns: Mapping[str, str]) -> Example:
-    """The example of a row. columns: `boxes`, `label` and `grid` -> column name.
+def read(row: Row, reading: Reading) -> tuple[Example, ...]:
+    """The examples of a picture: one for each category that is asked for, or one for all.
 
-    `boxes` holds lists of four numbers in units of `grid` ("640x480"; thousandths without one).
-    The gold answer is JSON: a list of [x1, y1, x2, y2] as fractions of the picture, not rounded.
+    Columns: `boxes`, `label` and `grid`; see `read_objects`. The gold answer is JSON: a list of
+    [x1, y1, x2, y2] as fractions of the picture, not rounded; the label is a fifth entry where all
+    categories are asked for at once. Regions of a crowd are no gold boxes; they go to `meta`.
     """
-    grid = Grid.named(row.values.get(columns.get("grid", "grid")))
-    value = row.values.get(columns.get("boxes", "boxes"))
-    if not isinstance(value, list | tuple):
-        raise DataError(
-            f"{row.place}: gold {repr(value)[:60]} is not a list of boxes; "
-            "write [[x1, y1, x2, y2], ...]"
-        )
-    if len(value) > boxes.MAX_BOXES:
-        raise DataError(f"{row.place}: {len(value)} gold boxes; at most {boxes.MAX_BOXES} are read")
-    gold = [boxes.gold_box(box, grid, row.place) for box in value]
-    label = row.values.get(columns.get("label", "label"), "object")
+    chosen = reading.options
+    assert isinstance(chosen, DetectionOptions)
+    objects = read_objects(row, reading)
+    offered = categories_of(row, reading, objects)
+    wanted = chosen_categories(chosen.categories)
+    asked = [name for name in offered if not wanted or name in wanted]
+    if chosen.ask == "picture":
+        return (_for_all(row, reading, objects, tuple(asked)),) if asked else ()
+    there = {thing.label for thing in objects if not thing.crowd}
+    everything = chosen.absent == "always" or (chosen.absent == "test" and reading.test)
+    if not everything and "objects" in row.values:  # a table's row names what it asks for
+        asked = [name for name in asked if name in there]
+    return tuple(_for_one(row, reading, objects, name) for name in asked)
+
+
+def _for_one(row: Row, reading: Reading, objects: Things, category: str) -> Example:
+    own = [thing for thing in objects if thing.label == category]
+    crowd = [thing.box for thing in own if thing.crowd]
+    meta = {**placed(row, reading), "label": category, **facts(row, category)}
+    several = "objects" in row.values
+    return Example(
+        id=f"{row.picture.name}: {category}" if several else row.picture.name,
+        picture=row.picture,
+        question=QUESTION.format(_spoken(category)),
+        gold=boxes.dump([thing.box for thing in own if not thing.crowd]),
+        rationale=reading.rationale(row),
+        place=row.place,
+        meta={**meta, "crowd": boxes.dump(crowd)} if crowd else meta,
+        category=category,
+    )
+
+
+def _spoken(category: str) -> str:
+    """A category in a prompt: LVIS writes sugar_bowl, a model reads sugar bowl."""
+    return category.replace("_", " ")
+
+
+def _for_all(row: Row, reading: Reading, objects: Things, asked: tuple[str, ...]) -> Example:
+    own = [thing for thing in objects if thing.label in asked]
+    gold = [thing for thing in own if not thing.crowd]
+    crowd = [thing for thing in own if thing.crowd]
+    names = [thing.label for thing in crowd]
+    meta = dict(placed(row, reading))
     return Example(
         id=row.picture.name,
         picture=row.picture,
-        question=QUESTION.format(label),
-        gold=boxes.dump(gold),
+        question=QUESTION_ALL,
+        gold=boxes.dump([thing.box for thing in gold], [thing.label for thing in gold]),
+        choices=asked,
+        rationale=reading.rationale(row),
         place=row.place,
-        meta={"grid": str(grid)},
+        meta={**meta, "crowd": boxes.dump([t.box for t in crowd], names)} if crowd else meta,
     )
 
 
 def prompt(example: Example, style: Style) -> str:
     """The text beside the picture: the question, how a box is written, the style."""
-    shape = SHAPE.format(*Grid.of(example.meta))
-    return "\n".join([example.question, shape, replies.INSTRUCTIONS[style]])
+    label = '"Label": one of those, ' if example.choices else ""
+    names = ", ".join(map(_spoken, example.choices))
+    listed = [f"Objects to find: {names}."] if names else []
+    shape = SHAPE.format(label, *Grid.of(example.meta))
+    return "\n".join([example.question, *listed, shape, replies.INSTRUCTIONS[style]])
 
 
 def written(example: Example) -> str:
     """The gold boxes as the model is to write them: whole units of its coordinates."""
-    return boxes.write_boxes(boxes.load(example.gold), Grid.of(example.meta))
+    gold = example.gold
+    return boxes.write_boxes(boxes.load(gold), Grid.of(example.meta), boxes.load_names(gold))
 
 
 def found(attempt: Attempt) -> list[Found] | None:
@@ -79,7 +129,7 @@ def parsed(attempt: Attempt) -> list[list[float] | None] | None:
     if entries is None:
         return None
     grid = Grid.of(attempt.example.meta)
-    return [None if box is None else boxes.in_grid(box, grid) for box, _ in entries]
+    return [None if e.box is None else boxes.in_grid(e.box, grid) for e in entries]
 
 
 def mean_iou(attempt: Attempt, threshold: float = THRESHOLD) -> float:
@@ -93,7 +143,7 @@ def mean_iou(attempt: Attempt, threshold: float = THRESHOLD) -> float:
     entries, gold = found(attempt), boxes.load(attempt.example.gold)
     if entries is None:
         return 0.0
-    return _quotient(boxes.match(entries, gold, threshold), len(gold))
+    return _quotient(_matched(attempt, entries, threshold), len(gold))
 
 
 def confidence(attempt: Attempt) -> float:
@@ -105,8 +155,54 @@ def confidence(attempt: Attempt) -> float:
     entries, gold = found(attempt), boxes.load(attempt.example.gold)
     if not entries:
         return float(entries is not None and not gold)
-    matches = boxes.match(entries, gold, THRESHOLD)
+    matches = _matched(attempt, entries, THRESHOLD)
     return _credit(matches) if any(match.iou for match in matches) else 0.0
+
+
+def f1(attempt: Attempt) -> float:
+    """F1 at IoU 0.5 of the best one-to-one matching (Hungarian), in [0, 1]; none of none: 1."""
+    return _mean_over_labels(attempt, lambda found, gold: optimal_f1(found, gold, THRESHOLD))
+
+
+def map_length(attempt: Attempt) -> float:
+    """AP at IoU .50 to .95, times gold / found where more were found than are there, in [0, 1].
+
+    Source: VLM-R1's reward for lists of boxes that grow without end.
+    """
+    entries, gold = found(attempt), boxes.load(attempt.example.gold)
+    if entries is None:
+        return 0.0
+    share = min(1.0, len(gold) / len(entries)) if entries else 1.0
+    return share * _mean_over_labels(attempt, average_precision_of_one)
+
+
+def bind(chosen: Options, progress: float) -> dict[str, Reward]:
+    """The IoU reward with the recipe's threshold at this share of the run."""
+    assert isinstance(chosen, DetectionOptions)
+    least = options.at(chosen.threshold, progress)
+    return {"iou": lambda attempt: mean_iou(attempt, least)}
+
+
+def _matched(attempt: Attempt, entries: list[Found], threshold: float) -> list[Match]:
+    gold = attempt.example.gold
+    return boxes.match(entries, boxes.load(gold), threshold, boxes.load_names(gold))
+
+
+def _mean_over_labels(
+    attempt: Attempt, score: Callable[[Sequence[Found], Sequence[Box]], float]
+) -> float:
+    """The mean of a score over every label that is there or was named; one, without labels."""
+    entries, text = found(attempt), attempt.example.gold
+    if entries is None:
+        return 0.0
+    gold, names = boxes.load(text), [normalise(name) for name in boxes.load_names(text)]
+    if not attempt.example.choices:
+        return score(entries, gold)
+    scores = []
+    for label in sorted({*names, *(normalise(entry.label) for entry in entries)}):
+        own = [box for box, name in zip(gold, names, strict=True) if name == label]
+        scores.append(score([e for e in entries if normalise(e.label) == label], own))
+    return math.fsum(scores) / len(scores) if scores else 1.0
 
 
 def paper_iou(attempt: Attempt) -> float:
@@ -187,7 +283,13 @@ TASK = Task(
     headline="iou",
     read=read,
     prompt=prompt,
-    rewards={"iou": mean_iou, "confidence": confidence, "format": rewards.format_reward},
+    rewards={
+        "iou": mean_iou,
+        "confidence": confidence,
+        "f1": f1,
+        "map_length": map_length,
+        "format": rewards.format_reward,
+    },
     paper={"iou": paper_iou, "confidence": paper_confidence, "format": rewards.paper_format},
     parsed=parsed,
     sample=Example(
@@ -197,4 +299,10 @@ TASK = Task(
         boxes.dump([Box(0.1, 0.2, 0.3, 0.4), Box(0.5, 0.5, 0.75, 0.9)]),
     ),
     written=written,
+    metric="IoU",
+    weights={"iou": 1.0, "confidence": 1.0, "format": 1.0},
+    options=DetectionOptions,
+    bind=bind,
+    least=THRESHOLD,
+    room=256,
 )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from dataclasses import replace
 
-from rftkit import boxes, replies, rewards
+from rftkit import boxes, options, replies, rewards
 from rftkit.boxes import Box, Grid
-from rftkit.core import Attempt, Example, Row, Style
-from rftkit.tasks.task import Task, Unseen
+from rftkit.core import Attempt, Example, Reward, Row, Style
+from rftkit.options import GroundingOptions, Options
+from rftkit.tasks.annotated import placed, read_objects
+from rftkit.tasks.task import Reading, Task, Unseen
 
 QUESTION = "Where in this picture is this: {}?"
 SHAPE = (
@@ -21,26 +23,31 @@ _WHOLE = r"\s*+(\d++)\s*+"
 PAPER_CORNERS = re.compile(rf"\({_WHOLE},{_WHOLE}\)\s*+,\s*+\({_WHOLE},{_WHOLE}\)")
 
 
-def read(row: Row, columns: Mapping[str, str]) -> Example:
-    """The example of a row. columns: `box`, `label` (the phrase) and `grid` -> column name.
+def read(row: Row, reading: Reading) -> tuple[Example, ...]:
+    """The one example of a row. Columns: `label` (the phrase), `box`, `grid`; see `read_objects`.
 
-    `box` holds four numbers, or a list of one box, in units of `grid` ("640x480"; thousandths
-    without one). The gold answer is JSON: a list of one [x1, y1, x2, y2] in fractions.
+    The gold answer is JSON: a list of one [x1, y1, x2, y2] in fractions of the picture.
     """
-    grid = Grid.named(row.values.get(columns.get("grid", "grid")))
-    value = row.values.get(columns.get("box", "box"))
-    if isinstance(value, list | tuple) and len(value) == 1:
-        value = value[0]
-    gold = boxes.gold_box(value, grid, row.place)
-    phrase = row.values.get(columns.get("label", "label"), "the main object")
-    return Example(
-        id=row.picture.name,
-        picture=row.picture,
-        question=QUESTION.format(phrase),
-        gold=boxes.dump([gold]),
-        place=row.place,
-        meta={"grid": str(grid)},
+    given = reading.value(row, "objects") is not None
+    single = {**reading.columns, "boxes": reading.columns.get("box", "box")}
+    objects = read_objects(row, reading if given else replace(reading, columns=single), one=True)
+    phrase = reading.value(row, "phrase") or reading.value(row, "label") or "the main object"
+    return (
+        Example(
+            id=_id(row, str(phrase)),
+            picture=row.picture,
+            question=QUESTION.format(phrase),
+            gold=boxes.dump([objects[0].box]),
+            rationale=reading.rationale(row),
+            place=row.place,
+            meta=placed(row, reading),
+            category=str(reading.value(row, "category") or ""),
+        ),
     )
+
+
+def _id(row: Row, phrase: str) -> str:
+    return f"{row.picture.name}: {phrase}" if "phrase" in row.values else row.picture.name
 
 
 def prompt(example: Example, style: Style) -> str:
@@ -72,6 +79,18 @@ def iou(attempt: Attempt) -> float:
     return 0.0 if box is None else boxes.iou(box, _gold(attempt.example))
 
 
+def hit(attempt: Attempt) -> float:
+    """1 if that IoU is at least 0.5, else 0: the accuracy of RefCOCO's protocol."""
+    return float(iou(attempt) >= 0.5 - boxes.NEAR)
+
+
+def bind(chosen: Options, progress: float) -> dict[str, Reward]:
+    """The IoU that the recipe's threshold allows at this share of the run."""
+    assert isinstance(chosen, GroundingOptions)
+    least = options.at(chosen.threshold, progress) - boxes.NEAR
+    return {"iou": lambda attempt: score if (score := iou(attempt)) >= least else 0.0}
+
+
 def paper_iou(attempt: Attempt) -> float:
     """Visual-RFT's LISA reward without its maths verifier: GIoU + 1 of the first four corners.
 
@@ -98,7 +117,7 @@ TASK = Task(
     headline="iou",
     read=read,
     prompt=prompt,
-    rewards={"iou": iou, "format": rewards.format_reward},
+    rewards={"iou": iou, "hit": hit, "format": rewards.format_reward},
     paper={"iou": paper_iou, "format": rewards.paper_format},
     parsed=parsed,
     sample=Example(
@@ -108,4 +127,9 @@ TASK = Task(
         boxes.dump([Box(0.1, 0.2, 0.3, 0.4)]),
     ),
     written=written,
+    metric="IoU",
+    weights={"iou": 1.0, "format": 1.0},
+    options=GroundingOptions,
+    bind=bind,
+    least=0.5,
 )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from rftkit import replies
 from rftkit.core import Attempt, Completion, Example, Reply, Reward, Row, Rules, Style
 from rftkit.errors import DataError
+from rftkit.hints import missing_column
+from rftkit.options import Options
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,6 +27,53 @@ class Unseen:
         raise DataError(f"{self.name}: there is no picture here")
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a row is read. columns: role -> column name; test: whether it is to be tested on."""
+
+    options: Options
+    columns: Mapping[str, str] = field(default_factory=dict)
+    test: bool = False
+    seed: int = 0
+
+    def value(self, row: Row, role: str, default: object = None) -> object:
+        """What the row has in the column of that role."""
+        return row.values.get(self.columns.get(role, role), default)
+
+    def text(self, row: Row, role: str) -> str:
+        """The same as a text of one line. Raises DataError if there is none."""
+        wanted = self.columns.get(role, role)
+        if wanted not in row.values:
+            raise DataError(f"{row.place}: {missing_column(role, wanted, row.values)}")
+        value = row.values[wanted]
+        if value is None or not str(value).strip():
+            raise DataError(f"{row.place}: no {role} in column {wanted!r}; every row needs one")
+        text = " ".join(str(value).split())
+        if replies.TAG.search(text) or "<|" in text or not text.isprintable():
+            raise DataError(
+                f"{row.place}: {role} {text[:60]!r} holds a tag or control character; reword it"
+            )
+        return text
+
+    def question_id(self, row: Row) -> str:
+        """The picture's name, and what tells its questions apart if the row asks its own."""
+        question = self.value(row, "question")
+        if not question:
+            return row.picture.name
+        asked = f"{question}{row.values.get(self.columns.get('options', 'options'), '')}"
+        return f"{row.picture.name}#{sha256(asked.encode()).hexdigest()[:6]}"
+
+    def rationale(self, row: Row) -> str | None:
+        """The row's written reasoning, if it has one."""
+        value = self.value(row, "rationale")
+        return str(value).strip() or None if value is not None else None
+
+
+def as_is(example: Example, label: str) -> str:
+    """An offered label where the model is to write the label itself."""
+    return label
+
+
 def gold_as_is(example: Example) -> str:
     """The gold answer where the text a model writes is the canonical text itself."""
     return example.gold
@@ -33,22 +83,35 @@ def gold_as_is(example: Example) -> str:
 class Task:
     """The functions that training, evaluation, the app and `rftkit score` share.
 
-    read(row, columns) -> Example, without choices; prompt(example, style) -> the text beside the
-    picture; rewards and paper: name -> reward in [0, 1] (the paper's own rules may leave that
-    range); headline: the reward that evaluation reports; parsed(attempt) -> the answer as JSON,
-    None if there is none; sample: one example for the tests that every task passes;
-    written(example) -> the gold answer as the model is to write it.
+    read(row, reading) -> the examples that a row makes, without choices; prompt(example, style) ->
+    the text beside the picture; rewards and paper: name -> reward in [0, 1] (the paper's own rules
+    may leave that range); headline: the reward that evaluation reports, by the name `metric`;
+    parsed(attempt) -> the answer as JSON, None if there is none; sample: one example for the tests
+    that every task passes; written(example) -> the gold answer as the model is to write it;
+    spelled(example, label) -> an offered label as the model is to write it;
+    weights: of the rewards, unless a recipe gives its own; options: what a recipe may set; bind
+    (options, progress in [0, 1]) -> the rewards that these change, for training; labels: whether
+    the answers are labels, so that classes can be confused; least: what a gold answer earns at
+    least on its way through text, which rounds boxes; room: tokens that an answer may take.
     """
 
     name: str
     headline: str
-    read: Callable[[Row, Mapping[str, str]], Example]
+    read: Callable[[Row, Reading], tuple[Example, ...]]
     prompt: Callable[[Example, Style], str]
     rewards: Mapping[str, Reward]
     paper: Mapping[str, Reward]
     parsed: Callable[[Attempt], object]
     sample: Example
     written: Callable[[Example], str] = gold_as_is
+    spelled: Callable[[Example, str], str] = as_is
+    metric: str = "accuracy"
+    weights: Mapping[str, float] = field(default_factory=lambda: {"accuracy": 1.0, "format": 1.0})
+    options: type[Options] = Options
+    bind: Callable[[Options, float], Mapping[str, Reward]] | None = None
+    labels: bool = False
+    least: float = 1.0
+    room: int = 32
 
     def target(self, example: Example, style: Style) -> str:
         """The reply that SFT trains on: the answer alone where the data has no reasoning."""
@@ -69,3 +132,11 @@ class Task:
         chosen = self.rewards if rules == "strict" else self.paper
         skip = {"format"} if attempt.style == "direct" else set[str]()
         return {name: reward(attempt) for name, reward in chosen.items() if name not in skip}
+
+    def training_rewards(
+        self, rules: Rules, options: Options, progress: float
+    ) -> Mapping[str, Reward]:
+        """The rewards as a run pays them at this share of its steps."""
+        if rules == "paper":
+            return self.paper
+        return {**self.rewards, **(self.bind(options, progress) if self.bind else {})}

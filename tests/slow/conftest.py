@@ -32,8 +32,6 @@ max_new_tokens = 32
 [eval]
 limit = 20
 batch_size = 20
-[run]
-save_every = 2
 """
 
 
@@ -49,8 +47,8 @@ def short_run(tiny: Path, tmp_path: Path) -> Callable[..., Run]:
     recipe = tmp_path / "short.toml"
     recipe.write_text(RECIPE, "utf-8")
 
-    def run(*overrides: str, out: str = "run", resume: bool = False) -> Run:
-        request = Request(recipe, tmp_path / out, overrides, resume)
+    def run(*overrides: str, out: str = "run", resume: bool = False, save_every: int = 2) -> Run:
+        request = Request(recipe, tmp_path / out, overrides, resume, save_every=save_every)
         return train(request, Console(file=io.StringIO()))
 
     return run

@@ -12,11 +12,17 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText
 
 from rftkit.core import Completion, Style
-from rftkit.data import drawn
-from rftkit.models import tiny
+from rftkit.data import drawn, layout
+from rftkit.data.scene_questions import KINDS
+from rftkit.models import families, tiny
 from rftkit.models.processor import load_processor
+from rftkit.models.tiny_course import Plan
+from rftkit.models.tiny_courses import COURSES
 from rftkit.models.tiny_lessons import prompt_text
-from rftkit.models.tiny_pretrain import Plan, encode
+from rftkit.models.tiny_pretrain import encode
+from rftkit.models.tiny_scene_lessons import draw_things, lesson
+from rftkit.models.tiny_scenes import draw_scenes
+from rftkit.recipe import Model
 from rftkit.replies import read, well_formed
 
 pytestmark = pytest.mark.slow
@@ -144,5 +150,51 @@ def test_it_was_trained_on_the_very_tokens_that_its_chat_template_makes(
         return_dict=True,
         add_generation_prompt=True,
     )["input_ids"][0]
-    lesson_ids = encode([text], [""], processor.tokenizer)["input_ids"][0].tolist()
+    lesson_ids = encode([text], [""], processor.tokenizer, COURSES["tiny"])["input_ids"][0].tolist()
     assert lesson_ids == [*asked, processor.tokenizer.eos_token_id]
+
+
+@pytest.fixture(scope="module")
+def scenes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hardly trained `tiny-scenes`, whole in every file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RFTKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return tiny.ensure_tiny("tiny-scenes", plan=BRIEF)
+
+
+def test_tiny_scenes_sees_a_larger_picture_and_counts_in_units_of_its_own(
+    scenes_folder: Path,
+) -> None:
+    processor = load_processor(str(scenes_folder), 401408)
+    images = processor.image_processor([Image.new("RGB", (640, 640))], return_tensors="pt")
+    assert images["image_grid_thw"].tolist() == [[1, 8, 8]]
+    for found in (Model(name="tiny-scenes"), Model(name=str(scenes_folder))):
+        family = families.family_of(found)
+        assert family.units == (layout.UNITS, layout.UNITS)
+        assert family.max_pixels == family.min_pixels == layout.SIDE**2
+
+
+def test_its_prompts_are_those_that_its_chat_template_makes(scenes_folder: Path) -> None:
+    processor, course = load_processor(str(scenes_folder), 401408), COURSES["tiny-scenes"]
+    rng = np.random.default_rng(0)
+    picture = Image.new("RGB", (layout.SIDE, layout.SIDE))
+    for kind in KINDS:
+        text = lesson(kind, draw_things(rng), rng).prompt
+        content = [{"type": "image", "image": picture}, {"type": "text", "text": text}]
+        asked = processor.apply_chat_template(
+            [{"role": "user", "content": content}],
+            tokenize=True,
+            return_dict=True,
+            add_generation_prompt=True,
+        )["input_ids"][0]
+        taught = encode([text], [""], processor.tokenizer, course)["input_ids"][0].tolist()
+        assert taught == [*asked, processor.tokenizer.eos_token_id]
+        assert len(processor.tokenizer(text)["input_ids"]) < 25
+
+
+def test_its_gallery_shows_what_the_image_processor_makes(scenes_folder: Path) -> None:
+    processor = load_processor(str(scenes_folder), 401408)
+    gallery = draw_scenes(processor, BRIEF)
+    pictures = [Image.fromarray(gallery.grey[n].numpy()).convert("RGB") for n in range(3)]
+    seen = processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
+    assert torch.allclose(gallery.patches(torch.arange(3)), seen, atol=1e-5)

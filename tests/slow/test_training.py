@@ -51,7 +51,7 @@ def summary_of(run: Run, name: str = "test") -> Summary:
 def command(run: Path, *more: str) -> list[str]:
     return [
         *(sys.executable, "-m", "rftkit.cli", "train", str(run.parent / "short.toml")),
-        *("--out", str(run), "--quiet", *more),
+        *("--out", str(run), "--save-every", "2", "--quiet", *more),
     ]
 
 
@@ -67,7 +67,8 @@ def test_grpo_makes_the_tiny_model_better_at_real_digits(short_run: ShortRun) ->
     run = short_run(
         *("method.steps=60", "method.batch_size=8", "method.group_size=8", "data.shots=16"),
         *("method.loss=dr_grpo", "method.update.scale_rewards=none", "eval.limit=300"),
-        *("eval.batch_size=100", "run.save_every=30"),
+        "eval.batch_size=100",
+        save_every=30,
     )
     found = summary_of(run).difference
     assert found is not None
@@ -78,7 +79,8 @@ def test_grpo_makes_the_tiny_model_better_at_real_digits(short_run: ShortRun) ->
 def test_sft_makes_the_tiny_model_better_at_real_digits(short_run: ShortRun) -> None:
     run = short_run(
         *("method.kind=sft", "method.steps=60", "method.batch_size=32", "data.shots=16"),
-        *("style=direct", "eval.limit=300", "eval.batch_size=100", "run.save_every=30"),
+        *("style=direct", "eval.limit=300", "eval.batch_size=100"),
+        save_every=30,
     )
     found = summary_of(run).difference
     assert found is not None

@@ -1,0 +1,428 @@
+"""Time and memory of a GRPO step: stock TRL and rftkit's shared prefixes, side by side.
+
+    python benchmarks/grpo_step.py                    # every case: an hour or two on two cores
+    python benchmarks/grpo_step.py --quick            # one case of each kind
+    python benchmarks/grpo_step.py --cases direct-300-8 think-300-8 --steps 5 --out out/step.json
+
+Both arms hold the same random Qwen2.5-VL, adapter, data, seeds and settings, and take their steps
+in turn, so that whatever else the machine does falls on both. Peak memory is measured in a process
+of its own for each arm: what a step adds to the model, its adapter and the optimizer. A case is
+named style-prompt tokens-group size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig
+from PIL import Image
+from transformers import Qwen2_5_VLConfig, set_seed
+from transformers import Qwen2_5_VLForConditionalGeneration as Qwen
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.utils import logging
+
+from rftkit.models.processor import StillQwen25VLProcessor
+from rftkit.models.tiny_tokenizer import SPECIALS, token_ids, train_tokenizer
+from rftkit.shared_prefix.trainer import trainer_class
+
+NEW_TOKENS = {"direct": 16, "think": 128}
+PROMPTS, GROUPS = (100, 300, 1000), (4, 8, 16)
+QUICK = ("direct-300-8", "think-300-8")
+ARMS = ("stock", "shared")
+PATCH, MERGE = 14, 2
+PARTS = ("generation", "log-probs", "loss and backward", "rest")  # rest: text, pictures, rewards
+HEAD = (
+    "| case | stock, s | shared, s | ratio (least to most) | generation | log-probs | "
+    "loss, backward | rest | tokens | peak memory of a step, MB | of stock |"
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one measurement is of."""
+
+    style: str
+    prompt: int  # tokens
+    group: int
+    prompts: int = 2  # a step
+    picture: int = 64  # tokens, of the prompt's
+    kl: float = 0.0
+    width: int = 512
+    layers: int = 8
+
+    @property
+    def name(self) -> str:
+        """Style, prompt tokens and group size."""
+        return f"{self.style}-{self.prompt}-{self.group}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """Seconds of a step and of its parts, tokens that entered the language model, and the norm of
+    the gradient."""
+
+    seconds: float
+    parts: dict[str, float]
+    tokens: int
+    gradient: float
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    given = _arguments()
+    logging.set_verbosity_error()
+    torch.set_num_threads(given.threads)
+    if given.memory_of:
+        case = Case(**json.loads(given.cases[0]))
+        print(json.dumps({"bytes": _peak_of_a_step(case, given.memory_of)}))
+        return
+    print(HEAD + "\n" + "|---" * 11 + "|", flush=True)
+    found = []
+    for name in given.cases or (QUICK if given.quick else _every_case()):
+        style, prompt, group = name.split("-")
+        case = Case(
+            *(style, int(prompt), int(group), given.prompts, given.picture, given.kl),
+            *(given.width, given.layers),
+        )
+        steps = measure(case, given.steps)
+        peaks = None if given.no_memory else {arm: _in_a_process(case, arm) for arm in ARMS}
+        print(line(case, steps, peaks), flush=True)
+        found.append({"case": asdict(case), "steps": _plain(steps), "peak_bytes": peaks})
+        if given.out:
+            given.out.parent.mkdir(parents=True, exist_ok=True)
+            given.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    if given.plot:
+        plot(found, given.plot)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--cases", nargs="+", default=[], help="for example direct-300-8")
+    parser.add_argument("--quick", action="store_true", help=f"only {' and '.join(QUICK)}")
+    parser.add_argument("--steps", type=int, default=5, help="measured, after one that is not")
+    parser.add_argument("--prompts", type=int, default=2, help="different prompts in a step")
+    parser.add_argument("--picture", type=int, default=64, help="picture tokens, a square number")
+    parser.add_argument("--kl", type=float, default=0.0, help="above 0 the reference is scored too")
+    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--no-memory", action="store_true")
+    parser.add_argument("--out", type=Path, help="JSON of every step")
+    parser.add_argument("--plot", type=Path, help="ratio against prompt length and group size")
+    parser.add_argument("--memory-of", choices=ARMS, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _every_case() -> list[str]:
+    return [f"{style}-{p}-{g}" for style in NEW_TOKENS for p in PROMPTS for g in GROUPS]
+
+
+def measure(case: Case, steps: int) -> dict[str, list[Step]]:
+    """Steps of both arms, taken in turn; the arm that goes first alternates. The first is dropped.
+
+    Raises SystemExit if their first gradients differ: then they do not compute the same.
+    """
+    runners = {arm: runner(case, arm) for arm in ARMS}
+    found: dict[str, list[Step]] = {arm: [] for arm in ARMS}
+    for number in range(steps + 1):
+        for arm in ARMS if number % 2 else ARMS[::-1]:
+            found[arm].append(runners[arm](number))
+    first = {arm: found[arm][0].gradient for arm in ARMS}
+    if not 0.999 < first["stock"] / first["shared"] < 1.001:
+        sys.exit(f"{case.name}: the gradients of the first step differ: {first}")
+    return {arm: taken[1:] for arm, taken in found.items()}
+
+
+def runner(case: Case, arm: str) -> Callable[[int], Step]:
+    """A function that takes one training step with the seed it is given."""
+    trainer = _trainer(case, arm)
+    device = trainer.accelerator.device
+    parts, tokens = Counter[str](), Counter[str]()
+    _time(trainer, "_generate_single_turn", "generation", parts)
+    _time(trainer, "_get_per_token_logps_and_entropies", "log-probs", parts)
+    _time(trainer, "_generate_and_score_completions", "prepared", parts)
+    _bare(trainer.model).model.language_model.register_forward_pre_hook(
+        lambda _, __, given: tokens.update(all=given["inputs_embeds"].shape[:2].numel()),
+        with_kwargs=True,
+    )
+    weights = [weight for weight in trainer.model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=1e-4)
+    batches = [_rows(case, trainer.train_dataset, number) for number in range(8)]
+    trainer.current_gradient_accumulation_steps = 1
+
+    def step(number: int) -> Step:
+        set_seed(number)
+        parts.clear()
+        tokens.clear()
+        started = _now(device)
+        trainer.training_step(trainer.model, batches[number % len(batches)], None)
+        norm = torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds = _now(device) - started
+        scored_ahead = parts["ahead"]
+        split = {"generation": parts["generation"], "log-probs": parts["log-probs"]}
+        split["rest"] = parts["prepared"] - parts["generation"] - scored_ahead
+        split["loss and backward"] = seconds - sum(split.values())
+        return Step(seconds, split, tokens["all"], float(norm))
+
+    return step
+
+
+def _time(trainer: Any, method: str, part: str, parts: Counter[str]) -> None:
+    """Adds what the method takes to `part`; log-probabilities of the preparation are `ahead`."""
+    own, device = getattr(trainer, method), trainer.accelerator.device
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        started = _now(device)
+        result = own(*args, **kwargs)
+        taken = _now(device) - started
+        parts[part] += taken  # type: ignore[assignment]
+        if part == "log-probs" and not torch.is_grad_enabled():
+            parts["ahead"] += taken  # type: ignore[assignment]
+        return result
+
+    setattr(trainer, method, timed)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _trainer(case: Case, arm: str) -> Any:
+    """TRL's trainer, or ours, on a model of its own with the same weights."""
+    from trl import GRPOConfig, GRPOTrainer
+
+    set_seed(0)
+    model, processor = _model(case)
+    kind = GRPOTrainer if arm == "stock" else trainer_class(model, sys.exit)
+    config = GRPOConfig(
+        output_dir=tempfile.gettempdir(),
+        per_device_train_batch_size=case.prompts * case.group,
+        gradient_accumulation_steps=1,
+        num_generations=case.group,
+        max_completion_length=NEW_TOKENS[case.style],
+        beta=case.kl,
+        loss_type="dapo",
+        learning_rate=1e-4,
+        max_steps=1,
+        temperature=1.0,
+        top_p=1.0,
+        top_k=0,
+        generation_kwargs={"suppress_tokens": token_ids(processor.tokenizer, SPECIALS)},
+        gradient_checkpointing=False,
+        bf16=False,
+        report_to=[],
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        remove_unused_columns=False,
+    )
+    return kind(
+        model=model,
+        reward_funcs=_reward,
+        args=config,
+        train_dataset=_dataset(case, processor),
+        processing_class=processor,
+        peft_config=LoraConfig(r=16, lora_alpha=32, target_modules=_lora_on()),
+    )
+
+
+def _reward(completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
+    return [float(sum(ids) % 7) for ids in completion_ids]
+
+
+def _lora_on() -> str:
+    return r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
+
+
+def _bare(model: Any) -> Any:
+    return model.get_base_model()
+
+
+def _model(case: Case) -> tuple[Any, Any]:
+    """A random Qwen2.5-VL and its processor; nothing is downloaded."""
+    tokenizer = train_tokenizer(["how many wheels has it"], 300)
+    side = round(case.picture**0.5) * PATCH * MERGE
+    area = {"shortest_edge": side**2, "longest_edge": side**2}
+    images = Qwen2VLImageProcessorPil(size=area, patch_size=PATCH, merge_size=MERGE)
+    processor = StillQwen25VLProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": case.width,
+        "intermediate_size": 3 * case.width,
+        "num_hidden_layers": case.layers,
+        "num_attention_heads": case.width // 64,
+        "num_key_value_heads": max(1, case.width // 256),
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 1e6,
+            "mrope_section": [12, 10, 10],
+        },
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {
+        "depth": 4,
+        "hidden_size": case.width // 2,
+        "out_hidden_size": case.width,
+        "intermediate_size": case.width,
+        "num_heads": 4,
+        "patch_size": PATCH,
+        "spatial_merge_size": MERGE,
+        "fullatt_block_indexes": [3],
+    }
+    names = ("image_pad", "video_pad", "vision_start", "vision_end")
+    ids = token_ids(tokenizer, (f"<|{name}|>" for name in names))
+    kinds = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    config = Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        tie_word_embeddings=True,
+        **dict(zip(kinds, ids, strict=True)),
+    )
+    return Qwen(config).to("cuda" if torch.cuda.is_available() else "cpu"), processor
+
+
+def _dataset(case: Case, processor: Any) -> Any:
+    """Prompts of exactly so many tokens, each with a picture of its own."""
+    from datasets import Dataset
+
+    side = round(case.picture**0.5) * PATCH * MERGE
+    made = np.random.default_rng(0)
+    frame = _length(processor, "", Image.new("RGB", (side, side)))
+    text = "7" * (case.prompt - frame)  # every digit is a token
+    pictures = [
+        Image.fromarray(made.integers(0, 255, (side, side, 3), dtype=np.uint8))
+        for _ in range(4 * case.prompts)
+    ]
+    assert _length(processor, text, pictures[0]) == case.prompt
+    rows = [{"prompt": [{"role": "user", "content": text}], "images": [p]} for p in pictures]
+    return Dataset.from_list([{"number": n} for n in range(len(rows))]).with_transform(
+        lambda batch: {name: [rows[number][name] for number in batch["number"]] for name in rows[0]}
+    )
+
+
+def _length(processor: Any, text: str, picture: Image.Image) -> int:
+    """Tokens of a prompt."""
+    content = [{"type": "image", "image": picture}, {"type": "text", "text": text}]
+    shown = processor.apply_chat_template(
+        [[{"role": "user", "content": content}]],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+    )
+    return len(shown["input_ids"][0])
+
+
+def _rows(case: Case, dataset: Any, number: int) -> list[dict[str, Any]]:
+    """A step's batch as TRL's sampler gives it: every prompt once per completion."""
+    chosen = [(number * case.prompts + i) % len(dataset) for i in range(case.prompts)]
+    rows = dataset[chosen]
+    every = [{name: values[i] for name, values in rows.items()} for i in range(case.prompts)]
+    return [row for row in every for _ in range(case.group)]
+
+
+def _in_a_process(case: Case, arm: str) -> int:
+    command = [sys.executable, __file__, "--memory-of", arm, "--cases", json.dumps(asdict(case))]
+    command += ["--threads", str(torch.get_num_threads())]
+    # what is freed goes back at once, else the first step's peak hides the second's
+    allocator = {"MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}
+    environment = {**os.environ, **allocator}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{case.name}, {arm}: {done.stderr[-2000:]}")
+    return int(json.loads(done.stdout.splitlines()[-1])["bytes"])
+
+
+def _peak_of_a_step(case: Case, arm: str) -> int:
+    """Bytes a second step adds at its height to what the first has left."""
+    step = runner(case, arm)
+    step(0)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step(1)
+        return torch.cuda.max_memory_allocated() - before
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is held now
+    before = _resident("VmRSS")
+    step(1)
+    return _resident("VmHWM") - before
+
+
+def _resident(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
+def line(case: Case, steps: dict[str, list[Step]], peaks: dict[str, int] | None) -> str:
+    """A case as a line of the table: medians, stock → shared."""
+    seconds = {arm: statistics.median(s.seconds for s in steps[arm]) for arm in ARMS}
+    ratios = ratios_of(steps)
+    cells = [case.name, f"{seconds['stock']:.2f}", f"{seconds['shared']:.2f}"]
+    cells.append(f"**{statistics.median(ratios):.1f}** ({min(ratios):.1f} to {max(ratios):.1f})")
+    for part in PARTS:
+        took = [statistics.median(s.parts[part] for s in steps[arm]) for arm in ARMS]
+        cells.append(f"{took[0]:.2f} → {took[1]:.2f}")
+    tokens = [statistics.median(s.tokens for s in steps[arm]) for arm in ARMS]
+    cells.append(f"{tokens[0]:.0f} → {tokens[1]:.0f}")
+    if peaks:
+        cells.append(f"{peaks['stock'] / 1e6:.0f} → {peaks['shared'] / 1e6:.0f}")
+        cells.append(f"{100 * peaks['shared'] / peaks['stock']:.0f} %")
+    return "| " + " | ".join(cells) + " |"
+
+
+def ratios_of(steps: dict[str, list[Step]]) -> list[float]:
+    """Stock over shared, of the steps that were taken next to each other."""
+    pairs = zip(steps["stock"], steps["shared"], strict=True)
+    return [stock.seconds / shared.seconds for stock, shared in pairs]
+
+
+def _plain(steps: dict[str, list[Step]]) -> dict[str, list[dict[str, Any]]]:
+    return {arm: [asdict(step) for step in taken] for arm, taken in steps.items()}
+
+
+def plot(found: Sequence[dict[str, Any]], path: Path) -> None:
+    """Ratio against prompt length, a line per group size, a panel per style."""
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+    for panel, style in zip(panels, NEW_TOKENS, strict=True):
+        for group in GROUPS:
+            points = sorted(
+                (one["case"]["prompt"], _median_ratio(one["steps"]))
+                for one in found
+                if (one["case"]["style"], one["case"]["group"]) == (style, group)
+            )
+            if points:
+                panel.plot(*zip(*points, strict=True), marker="o", label=f"group of {group}")
+        panel.axhline(1, color="grey", linewidth=0.8)
+        panel.set(xscale="log", xlabel="prompt, tokens", ylabel="stock / shared, step time")
+        panel.set_title(f"{style}: {NEW_TOKENS[style]} new tokens")
+    panels[0].legend()
+    figure.savefig(path)
+
+
+def _median_ratio(steps: dict[str, list[dict[str, Any]]]) -> float:
+    pairs = zip(steps["stock"], steps["shared"], strict=True)
+    return statistics.median(one["seconds"] / other["seconds"] for one, other in pairs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""What `rftkit predict` asks about a picture that nobody has labelled: an example a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from rftkit.core import Example, Picture, Row
+from rftkit.errors import UserError
+from rftkit.options import ChoiceOptions, DetectionOptions
+from rftkit.recipe import Recipe
+from rftkit.tasks import by_name, choice, detection, grounding, number
+from rftkit.tasks.task import Reading, Unseen
+
+ExampleOf = Callable[[Picture], Example]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person asks: `text` is a question or a phrase, `kinds` the objects to find."""
+
+    text: str = ""
+    options: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+
+def prompts(recipe: Recipe, labels: Sequence[str], question: Question) -> list[ExampleOf]:
+    """One function from a picture to an example for every prompt that a picture gets.
+
+    labels: those that the model was trained with. Raises UserError for a question, options or
+    kinds that the task needs and has not, or has and cannot use.
+    """
+    task = recipe.task
+    _refuse(question, task)
+    if task == "detection":
+        return _detection(recipe, tuple(filter(None, labels)), question)
+    if task == "grounding":
+        return [_grounding(recipe, question)]
+    if task == "choice":
+        return [_choice(recipe, question)]
+    if task == "number":
+        meta = {"asked": question.text} if question.text else {}
+        return [_example(_filled(recipe, question.text or number.QUESTION), meta=meta)]
+    choices = () if recipe.data.choices == "none" else tuple(labels)
+    text = recipe.data.question or by_name(task).sample.question
+    return [_example(text, choices=choices, labels=tuple(labels))]
+
+
+def _refuse(question: Question, task: str) -> None:
+    if question.options and task != "choice":
+        raise UserError(f"--option: this model's task is {task!r}, which offers none; leave it out")
+    if question.kinds and task != "detection":
+        raise UserError(f"--ask: this model's task is {task!r}, not 'detection'; leave it out")
+    if question.text and task in ("classification", "detection"):
+        instead = "; name what to look for with --ask" if task == "detection" else ""
+        raise UserError(f"--question: the task {task!r} asks its own{instead or '; leave it out'}")
+
+
+def _detection(recipe: Recipe, known: tuple[str, ...], question: Question) -> list[ExampleOf]:
+    kinds = question.kinds or known
+    if not kinds:
+        raise UserError("the task 'detection' needs what to look for; give --ask NAME")
+    assert isinstance(recipe.options, DetectionOptions)
+    if recipe.options.ask == "picture":
+        text = _filled(recipe, detection.QUESTION_ALL)
+        return [_example(text, choices=kinds, meta=_boxed(", ".join(kinds)))]
+    return [
+        _example(
+            _filled(recipe, detection.QUESTION.format(kind), label=kind),
+            meta=_boxed(kind),
+            category=kind,
+        )
+        for kind in kinds
+    ]
+
+
+def _grounding(recipe: Recipe, question: Question) -> ExampleOf:
+    phrase = question.text
+    if not phrase:
+        raise UserError(
+            "the task 'grounding' needs what to find; give --question \"the dog on the left\""
+        )
+    text = _filled(recipe, grounding.QUESTION.format(phrase), phrase=phrase)
+    return _example(text, meta={**_boxed(phrase), "phrase": phrase})
+
+
+def _choice(recipe: Recipe, question: Question) -> ExampleOf:
+    if not question.text or len(question.options) < 2:
+        raise UserError(
+            "the task 'choice' needs a question and its options; give --question \"Where is it?\" "
+            "--option left --option right"
+        )
+    values = {"question": question.text, "options": question.options, "answer": "A"}
+    unshuffled = Reading(ChoiceOptions(shuffle=False))
+    (read,) = choice.read(Row("--question", Unseen(), values), unshuffled)
+    text = _filled(recipe, read.question)
+    return _example(text, choices=read.choices, meta={"asked": question.text})
+
+
+def _filled(recipe: Recipe, question: str, label: str = "", phrase: str = "") -> str:
+    """The recipe's own wording, if it has one, with what was asked in it."""
+    text = recipe.data.question or "{question}"
+    for name, value in (("label", label), ("phrase", phrase), ("question", question)):
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def _boxed(asked: str) -> dict[str, str]:
+    """`meta` of an example with boxes; the grid is put right for the model and the picture."""
+    return {"grid": "1000x1000", "asked": asked}
+
+
+def _example(text: str, **more: object) -> ExampleOf:
+    def example_of(picture: Picture) -> Example:
+        return replace(Example(picture.name, picture, text, ""), **more)  # type: ignore[arg-type]
+
+    return example_of

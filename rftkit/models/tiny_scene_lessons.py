@@ -1,0 +1,83 @@
+"""What `tiny-scenes` is taught: real prompts of four tasks about drawn scenes, and the replies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from rftkit import replies
+from rftkit.boxes import Grid
+from rftkit.core import Example, Row, Style
+from rftkit.data import drawn, layout, scene_questions
+from rftkit.data.layout import UNITS, Thing
+from rftkit.data.scene_questions import KINDS, Kind
+from rftkit.models.tiny_course import Lesson
+from rftkit.options import DetectionOptions
+from rftkit.tasks import by_name, choice, detection, grounding, number
+from rftkit.tasks.task import Reading, Unseen
+
+SHARES = {"detection": 0.3, "grounding": 0.2, "choice": 0.3, "number": 0.2}
+STYLES: tuple[Style, ...] = ("direct", "think", "answer-first", "adaptive")
+STYLE_SHARES = (0.4, 0.2, 0.2, 0.2)
+ABSENT = 0.25  # share of the lessons in detection that ask for what is not there
+GRID = Grid(UNITS, UNITS)
+CORPUS = 1500  # lessons that the tokenizer sees
+# One token each: short prompts and replies are what makes a step on a CPU quick.
+PHRASES = (
+    *(detection.SHAPE.format("", *GRID), grounding.SHAPE.format(*GRID), number.SHAPE),
+    *("Find every ", " in this picture.", "Where in this picture is this: "),
+    *("How many times is the digit ", "Which digit is ", scene_questions.COUNT_ALL),
+    *(scene_questions.SEEN, "Answer with one letter, A to D.", "from the left: ", ", "),
+    *(f"{letter}. " for letter in choice.LETTERS[:4]),
+    *('[{"Position": [', '], "Confidence": ', '}, {"Position": [', "}]", "),("),
+    *(str(unit) for unit in range(10, UNITS + 1)),
+)
+
+
+def lesson(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> Lesson:
+    """A question of that kind about a scene, in any style, exactly as its task writes it."""
+    task, example = by_name(kind), _example(kind, things, rng)
+    style = STYLES[int(rng.choice(len(STYLES), p=STYLE_SHARES))]
+    brief = style == "adaptive" and rng.random() < 0.5
+    reasons = None if brief else example.rationale
+    reply = replies.render(task.written(example), reasons, style)
+    return Lesson(task.prompt(example, style), reply)
+
+
+def any_kind(rng: np.random.Generator) -> Kind:
+    """A kind of task, drawn by its share of the lessons."""
+    return KINDS[int(rng.choice(len(KINDS), p=[SHARES[kind] for kind in KINDS]))]
+
+
+def draw_things(rng: np.random.Generator) -> list[Thing]:
+    """Digits and places, without a picture."""
+    labels = layout.draw_labels(drawn.DIGITS, rng)
+    inks = [np.ones((3, 2), dtype=np.float32) for _ in labels]
+    places = layout.place_all(inks, rng)
+    return [Thing(label, place) for label, place in zip(labels, places, strict=True)]
+
+
+def corpus(rng: np.random.Generator) -> list[str]:
+    """Texts for the tokenizer: lessons of every kind."""
+    texts = []
+    for turn in range(CORPUS):
+        taught = lesson(KINDS[turn % len(KINDS)], draw_things(rng), rng)
+        texts += [taught.prompt, taught.reply]
+    return texts
+
+
+def _example(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> Example:
+    """What the task makes of a scene's row, its boxes in the model's own units."""
+    place = f"lesson {rng.integers(2**31)}"  # the order of options depends on it
+    row = Row(place, Unseen(), scene_questions.values(kind, things, rng))
+    task = by_name(kind)
+    options = DetectionOptions(absent="always") if kind == "detection" else task.options()
+    examples = task.read(row, Reading(options))
+    if kind == "detection":
+        there = {thing.label for thing in things}
+        asked = {*drawn.DIGITS} - there if rng.random() < ABSENT else there
+        examples = tuple(example for example in examples if example.category in asked)
+    chosen = examples[int(rng.integers(len(examples)))]
+    return replace(chosen, meta={**chosen.meta, "grid": str(GRID)})

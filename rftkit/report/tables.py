@@ -1,0 +1,144 @@
+"""Tables of what a task measures beside its headline: its figures, and every category."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rftkit.report.words import words_of
+from rftkit.summary import Summary
+from rftkit.summary.schema import Measure, Rate, SideSummary
+from rftkit.summary.verdict import points
+
+AP_OF = "AP of "  # begins the name of a figure that is one category's
+NONE = "–"
+# as they are read; a stored summary has them by name. Others follow.
+ORDER = (
+    *("mAP", "AP50", "AP75", "mAP of rare ones", "mAP of common ones", "mAP of frequent ones"),
+    *("F1 at 0.5", "precision at 0.5", "recall at 0.5", "IoU of matches", "right count"),
+    *("count error", "mIoU", "accuracy at 0.5", "circular accuracy", "CV-Bench official"),
+    *("CV-Bench micro", "within one", "mean absolute error", "root mean squared error", "bias"),
+)
+
+Sides = Sequence[tuple[str, SideSummary]]
+
+
+class Cell(NamedTuple):
+    """A figure in words; `interval` is empty where there is none."""
+
+    text: str
+    interval: str = ""
+
+
+class FigureRow(NamedTuple):
+    """One figure, a cell for each side. note: how it was measured, of the last side."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    note: str
+
+
+class Bar(NamedTuple):
+    """A share of one side; value is None where it is not defined."""
+
+    side: str
+    value: float | None
+    title: str
+
+
+class KindRow(NamedTuple):
+    """One category. bars: of `Kinds.metric`; others: of `Kinds.other`, empty without one."""
+
+    name: str
+    n: int | None
+    bars: tuple[Bar, ...]
+    others: tuple[str, ...]
+
+
+class Kinds(NamedTuple):
+    """Figures by category. metric: of the bars; other: of a second column, "" without one."""
+
+    metric: str
+    other: str
+    rows: tuple[KindRow, ...]
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is known how many prompts a category has."""
+        return any(row.n is not None for row in self.rows)
+
+
+def figure_rows(sides: Sides) -> tuple[FigureRow, ...]:
+    """The task's figures in ORDER, without those of single categories."""
+    known = dict.fromkeys(name for _, side in sides for name in side.figures)
+    names = sorted(known, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+    return tuple(
+        FigureRow(
+            name, tuple(_cell(side.figures.get(name)) for _, side in sides), _note(name, sides)
+        )
+        for name in names
+        if not name.startswith(AP_OF)
+    )
+
+
+def kinds(summary: Summary, sides: Sides) -> Kinds | None:
+    """By category: AP where boxes are listed, else the headline; None where there is but one."""
+    precise = [name for _, side in sides for name in side.figures if name.startswith(AP_OF)]
+    own = [name for _, side in sides for name in side.groups]
+    names = sorted({*(name.removeprefix(AP_OF) for name in precise), *own})
+    if len(names) < 2:
+        return None
+    other = summary.metric if precise and own else ""
+    return Kinds(
+        metric="AP" if precise else summary.metric,
+        other=other,
+        rows=tuple(_kind(name, summary, sides, bool(precise), bool(other)) for name in names),
+    )
+
+
+def in_words(figure: Measure | Rate) -> str:
+    """A share in per cent, a number with two decimals, "–" where it is not defined.
+
+    >>> in_words(Measure(value=0.5)), in_words(Measure(value=1.25, unit="number"))
+    ('50.0 %', '1.25')
+    """
+    if figure.value is None:
+        return NONE
+    if isinstance(figure, Measure) and figure.unit == "number":
+        return f"{figure.value:.2f}".replace("-", "−")
+    return f"{points(figure.value)} %"
+
+
+def interval(figure: Measure | Rate) -> str:
+    """Both ends in per cent; empty where there are none."""
+    if figure.low is None or figure.high is None:
+        return ""
+    return f"{points(figure.low)}–{points(figure.high)}"
+
+
+def _kind(name: str, summary: Summary, sides: Sides, precise: bool, other: bool) -> KindRow:
+    groups = [side.groups.get(name) for _, side in sides]
+    last = groups[-1]
+    bars = [
+        _bar(side, here.figures.get(AP_OF + name) if precise else group, words_of(summary).unit)
+        for (side, here), group in zip(sides, groups, strict=True)
+    ]
+    others = [in_words(group) if group else NONE for group in groups] if other else []
+    return KindRow(name, last.n if last else None, tuple(bars), tuple(others))
+
+
+def _bar(side: str, figure: Measure | Rate | None, unit: str) -> Bar:
+    if figure is None or figure.value is None:
+        return Bar(side, None, f"{side}: not defined")
+    ends = interval(figure)
+    of = f", {figure.n} {unit}" if figure.n else ""
+    return Bar(side, figure.value, f"{side}{of}" + (f", 95 % interval {ends} %" if ends else ""))
+
+
+def _cell(figure: Measure | None) -> Cell:
+    return Cell(in_words(figure), interval(figure)) if figure else Cell("")
+
+
+def _note(name: str, sides: Sides) -> str:
+    figure = sides[-1][1].figures.get(name)
+    return figure.note if figure else ""

@@ -1,0 +1,114 @@
+"""TRL's GRPOTrainer with each prompt computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from torch import Tensor
+
+from rftkit.shared_prefix.decoding import shared_prefill
+from rftkit.shared_prefix.forward import Rows, Scoring, shared_logps, unsupported
+from rftkit.shared_prefix.groups import find_groups, tokens_of
+from rftkit.shared_prefix.pictures import PictureMemory
+
+
+def trainer_class(model: Any, say: Callable[[str], None]) -> Any:
+    """The class that trains this model: ours, or TRL's own, having said why.
+
+    Import the backend before: Unsloth patches TRL as it is imported.
+    """
+    from trl import GRPOTrainer
+
+    why = unsupported(model)
+    if not GRPOTrainer.__module__.startswith("trl."):
+        why = "the backend brings a loss of its own"
+    if why is not None:
+        say(f"each prompt is computed once per completion: {why}")
+        return GRPOTrainer
+    return _shared_prefix_trainer()
+
+
+@cache
+def _shared_prefix_trainer() -> Any:
+    from trl import GRPOTrainer
+
+    class SharedPrefixTrainer(GRPOTrainer):  # type: ignore[misc, unused-ignore]
+        """Overrides how tokens are scored, how prompts are prefilled and how pictures are prepared.
+
+        Rewards, advantages, loss and logging are TRL's.
+        """
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._pictures = PictureMemory()
+
+        def _get_per_token_logps_and_entropies(
+            self,
+            model: Any,
+            input_ids: Tensor,
+            attention_mask: Tensor,
+            logits_to_keep: int,
+            batch_size: int | None = None,
+            compute_entropy: bool = False,
+            compute_aux_loss: bool = False,
+            **inputs: Any,
+        ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+            assert not compute_aux_loss, "none of the architectures has experts"
+            rows = Rows(input_ids, attention_mask, logits_to_keep, inputs)
+            scoring = Scoring(
+                self.temperature, compute_entropy, self._entropy_bonus_enabled, batch_size
+            )
+            with self.accelerator.autocast():
+                found = shared_logps(self.accelerator.unwrap_model(model), rows, scoring)
+            return *found, None
+
+        def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+            with shared_prefill(self.accelerator.unwrap_model(self.model_wrapped)):
+                return super()._generate_single_turn(*args, **kwargs)
+
+        def _generate_and_score_completions(self, inputs: Any) -> Any:
+            with self._pictures.used_by(self.processing_class.image_processor):
+                return super()._generate_and_score_completions(inputs)
+
+        def _prepare_inputs(self, generation_batch: Any) -> Any:
+            with _groups_kept_together():
+                return super()._prepare_inputs(generation_batch)
+
+    return SharedPrefixTrainer
+
+
+@contextmanager
+def _groups_kept_together() -> Iterator[None]:
+    """Within it TRL's shuffle moves whole groups, so that a micro-batch holds few prompts.
+
+    TRL looks the function up in its module, and nothing of the trainer stands between the shuffle
+    and the split that follows it.
+    """
+    from trl.trainer import grpo_trainer
+
+    own = grpo_trainer.shuffle_sequence_dict
+    grpo_trainer.shuffle_sequence_dict = lambda rows: together(own(rows))
+    try:
+        yield
+    finally:
+        grpo_trainer.shuffle_sequence_dict = own
+
+
+def together(batch: dict[str, Any]) -> dict[str, Any]:
+    """The rows with each group's next to each other, groups in order of first appearance.
+
+    batch: one entry a row under every name, `pixel_values` too; numbers are passed through.
+    """
+    prompts = tokens_of(batch["prompt_ids"], batch["prompt_mask"])
+    groups = find_groups(prompts, list(batch.get("pixel_values", ())))
+    order = [row for group in groups for row in group]
+    return {name: _reordered(values, order) for name, values in batch.items()}
+
+
+def _reordered(values: Any, order: Sequence[int]) -> Any:
+    if values is None or (isinstance(values, Tensor) and values.ndim == 0):
+        return values
+    return values[order] if isinstance(values, Tensor) else [values[row] for row in order]

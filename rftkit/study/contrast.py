@@ -1,0 +1,224 @@
+"""Means over seeds and differences of two sides, with intervals that draw whole pictures.
+
+The same test picture comes once per seed, and may have several questions: what is independent is
+the picture. So an interval says how far other pictures would move a figure. How far other seeds
+would, the values of the single seeds show.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import NamedTuple
+
+from pydantic import Field
+
+from rftkit import statistics
+from rftkit.samples import Record, Sample
+from rftkit.statistics import Interval, Paired
+from rftkit.summary.rates import SEED, binary, rate
+from rftkit.summary.schema import Verdict
+
+FLIPS = 10_000
+NEAR = 1e-9
+
+Seeds = Mapping[int, Sequence[Sample]]  # seed -> what one side wrote
+
+
+class Seeded(Record):
+    """A figure of one seed."""
+
+    seed: int
+    value: float
+
+
+class Mean(Record):
+    """A mean score over all seeds, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+    pictures: int
+    seeds: tuple[Seeded, ...]
+
+
+class Contrast(Record):
+    """A mean paired difference over all seeds, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+    pictures: int
+    pairs: int = Field(description="examples × seeds")
+    lost: int = Field(description="pairs in which the first side scored higher")
+    won: int = Field(description="pairs in which the second side scored higher")
+    p: float = Field(description="two-sided: McNemar's exact test, or sign flips by picture")
+    p_holm: float | None = Field(default=None, description="adjusted over the data sets")
+    smallest_visible: float
+    verdict: Verdict
+    seeds: tuple[Seeded, ...]
+
+
+class Pair(NamedTuple):
+    """One example with one seed: the scores of both sides, in [0, 1]."""
+
+    seed: int
+    picture: str
+    before: float
+    after: float
+
+    @property
+    def gap(self) -> float:
+        """after - before."""
+        return self.after - self.before
+
+
+def mean(seeds: Seeds) -> Mean:
+    """The mean score; of one seed the interval is that of its run's own report."""
+    scores = [sample.correct for samples in seeds.values() for sample in samples]
+    names = [sample.picture for samples in seeds.values() for sample in samples]
+    interval, method = _mean_interval(scores, names, len(seeds))
+    return Mean(
+        value=fmean(scores) if scores else 0.0,
+        low=interval.low,
+        high=interval.high,
+        method=method,
+        pictures=len({*names}),
+        seeds=tuple(
+            Seeded(seed=seed, value=fmean(sample.correct for sample in samples))
+            for seed, samples in sorted(seeds.items())
+            if samples
+        ),
+    )
+
+
+def pairs(before: Seeds, after: Seeds) -> list[Pair]:
+    """The examples that both sides answered with the same seed."""
+    found = []
+    for seed in sorted(set(before) & set(after)):
+        other = {sample.id: sample for sample in after[seed]}
+        found += [
+            Pair(seed, sample.picture, sample.correct, other[sample.id].correct)
+            for sample in before[seed]
+            if sample.id in other
+        ]
+    return found
+
+
+def contrast(found: Sequence[Pair]) -> Contrast | None:
+    """The difference of the two sides; None without pairs."""
+    if not found:
+        return None
+    shares = _by_picture(found)
+    paired = _paired(found, shares)
+    low, high = paired.interval
+    by_seed = {seed: [p.gap for p in found if p.seed == seed] for seed in {p.seed for p in found}}
+    return Contrast(
+        value=paired.difference,
+        low=low,
+        high=high,
+        method=paired.method,
+        pictures=len(shares),
+        pairs=len(found),
+        lost=sum(pair.gap < 0 for pair in found),
+        won=sum(pair.gap > 0 for pair in found),
+        p=_p_value(found, shares),
+        smallest_visible=smallest_visible(shares),
+        verdict="better" if low > 0 else "worse" if high < 0 else "no difference detected",
+        seeds=tuple(Seeded(seed=s, value=fmean(gaps)) for s, gaps in sorted(by_seed.items())),
+    )
+
+
+def with_holm(contrasts: Sequence[Contrast]) -> list[Contrast]:
+    """The same, each p adjusted for there being so many."""
+    adjusted = statistics.holm([found.p for found in contrasts])
+    return [
+        found.model_copy(update={"p_holm": p}) for found, p in zip(contrasts, adjusted, strict=True)
+    ]
+
+
+def smallest_visible(shares: Sequence[float]) -> float:
+    """The difference that so many pictures show at 5 % with a power of 80 %.
+
+    shares: mean difference of each picture, in [-1, 1]. With one pair per picture this is
+    `statistics.smallest_visible`; with none that moved, one stands in.
+    """
+    squares = max(math.fsum(share**2 for share in shares), 1.0)
+    return statistics.VISIBLE * math.sqrt(squares) / len(shares)
+
+
+def adjusted(shares: Sequence[float]) -> Interval:
+    """Bonett and Price's interval of the mean, for shares other than -1, 0 and 1 too.
+
+    One picture that moved up and one that moved down are added, so it always has a width.
+    """
+    m, total = len(shares) + 2, math.fsum(shares)
+    squares = math.fsum(share**2 for share in shares) + 2
+    half = statistics.Z95 * math.sqrt(squares - total**2 / m) / m
+    return Interval(max(-1.0, total / m - half), min(1.0, total / m + half))
+
+
+def sign_flips(shares: Sequence[float]) -> float:
+    """Two-sided p of their mean being 0, if each could as well have the other sign.
+
+    FLIPS draws with a fixed seed; so the smallest value is 1 / (FLIPS + 1).
+    """
+    import numpy as np
+
+    moved = np.asarray([share for share in shares if abs(share) > NEAR])
+    if not moved.size:
+        return 1.0
+    rng, seen, beyond = np.random.default_rng(SEED), abs(float(moved.sum())), 0
+    for _ in range(FLIPS // 100):
+        signs = rng.integers(0, 2, size=(100, moved.size)) * 2 - 1
+        beyond += int((np.abs(signs @ moved) >= seen - NEAR).sum())
+    return (1 + beyond) / (1 + FLIPS)
+
+
+def _mean_interval(
+    scores: Sequence[float], names: Sequence[str], seeds: int
+) -> tuple[Interval, str]:
+    if seeds < 2:
+        own = rate(scores)
+        return Interval(own.low, own.high), "Wilson" if binary(scores) else "bootstrap"
+    if len({*scores}) == 1 and binary(scores):  # a bootstrap would give it no width
+        pictures = len({*names})
+        return statistics.wilson(round(scores[0] * pictures), pictures), "Wilson by picture"
+    drawn = statistics.paired_bootstrap([0.0] * len(scores), scores, SEED, names)
+    return drawn.interval, "bootstrap by picture"
+
+
+def _by_picture(found: Sequence[Pair]) -> list[float]:
+    """Each picture's sum of differences, in units that make their mean that of all pairs."""
+    totals: dict[str, float] = {}
+    for pair in found:
+        totals[pair.picture] = totals.get(pair.picture, 0.0) + pair.gap
+    each = 1.0
+    return [total / each for total in totals.values()]
+
+
+def _paired(found: Sequence[Pair], shares: Sequence[float]) -> Paired:
+    before, after = [pair.before for pair in found], [pair.after for pair in found]
+    if sum(abs(share) > NEAR for share in shares) < statistics.FEW_PAIRS:
+        difference = fmean(pair.gap for pair in found)
+        return Paired(difference, adjusted(shares), "paired Wald by picture, Bonett-Price")
+    if _one_each(found, shares):
+        lost, won = (sum(pair.gap * sign > 0 for pair in found) for sign in (-1, 1))
+        return statistics.paired_wald(lost, won, len(found))
+    names = [pair.picture for pair in found]
+    return statistics.paired_bootstrap(before, after, SEED, names)
+
+
+def _p_value(found: Sequence[Pair], shares: Sequence[float]) -> float:
+    if not _one_each(found, shares):
+        return sign_flips(shares)
+    lost, won = (sum(pair.gap * sign > 0 for pair in found) for sign in (-1, 1))
+    return statistics.mcnemar(lost, won).exact
+
+
+def _one_each(found: Sequence[Pair], shares: Sequence[float]) -> bool:
+    """Whether there is one pair per picture, right or wrong on each side."""
+    return len(found) == len(shares) and binary([x for p in found for x in (p.before, p.after)])

@@ -1,0 +1,38 @@
+"""Test one run's adapter on another run's held-out pictures: `python -m rftkit.study.elsewhere`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from rftkit import exits
+from rftkit.ckpt import Checkpoint, recipe_of
+from rftkit.data.examples import load_examples
+from rftkit.evaluation import Wish, run_evaluation
+from rftkit.models import open_policy
+from rftkit.runs import Run
+
+
+def evaluate_elsewhere(trained: Run, other: Run, home: Path, console: Console) -> None:
+    """Evaluate the adapter alone: the base model's replies are in the other run already."""
+    recipe, own = recipe_of(other), recipe_of(trained)
+    held_out = load_examples(recipe, recipe.data.splits[1], limit=recipe.eval.limit)
+    shots = load_examples(own, own.data.splits[0]).examples
+    policy = open_policy(recipe.model, trained.adapter)
+    wish = Wish(base=False, command=shlex.join(sys.argv))
+    ckpt = Checkpoint(trained.adapter, recipe, home)
+    run_evaluation(ckpt, recipe, held_out, policy, wish, console, shots)
+
+
+def main(words: Sequence[str]) -> None:
+    """The three folders: the run that was trained, the one whose pictures are used, the result."""
+    trained, other, home = (Path(word) for word in words)
+    evaluate_elsewhere(Run(trained), Run(other), home, Console(stderr=True, emoji=False))
+
+
+if __name__ == "__main__":
+    exits.run(lambda: main(sys.argv[1:]))

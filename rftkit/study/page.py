@@ -1,0 +1,129 @@
+"""The page of a study, self-contained and without script; and its summary as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from rftkit.report import page as report
+from rftkit.study import words
+from rftkit.study.contrast import Mean
+from rftkit.study.plot import tokens_and_score
+from rftkit.study.schema import Crossed, Row, Setting, StudySummary
+from rftkit.summary.schema import Rate
+from rftkit.summary.verdict import points
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATE = "study.html.j2"
+
+
+class Matrix(NamedTuple):
+    """One free-lunch matrix. rows: trained on -> a cell per data set tested on, or None."""
+
+    title: str
+    datasets: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Crossed | None, ...]], ...]
+
+
+def render(summary: StudySummary, study_toml: str) -> str:
+    """The page as text."""
+    return (
+        _environment()
+        .get_template(TEMPLATE)
+        .render(
+            study=summary,
+            study_toml=study_toml,
+            tables=tables(summary.rows),
+            matrices=matrices(summary.crossed),
+            chart=tokens_and_score(summary.rows) if summary.rows else "",
+        )
+    )
+
+
+def tables(rows: Sequence[Row]) -> list[tuple[str, list[tuple[Setting, list[Row]]]]]:
+    """Data set -> its settings -> the rows of each, a style each."""
+    found: dict[str, dict[tuple[str, int], list[Row]]] = {}
+    for row in rows:
+        setting = (row.setting.method, row.setting.shots)
+        found.setdefault(row.setting.dataset, {}).setdefault(setting, []).append(row)
+    return [
+        (dataset, [(group[0].setting, group) for group in settings.values()])
+        for dataset, settings in found.items()
+    ]
+
+
+def matrices(crossed: Sequence[Crossed]) -> list[Matrix]:
+    """A matrix per style, method and shots; data sets in the order of the study."""
+    keys = dict.fromkeys((c.style, c.method, c.shots) for c in crossed)
+    return [
+        _matrix(key, [c for c in crossed if (c.style, c.method, c.shots) == key]) for key in keys
+    ]
+
+
+def to_markdown(summary: StudySummary) -> str:
+    """The answer and a table per data set, as Markdown."""
+    parts = [f"# {summary.name}", _state(summary), *(f"- {line}" for line in summary.answer)]
+    for dataset, settings in tables(summary.rows):
+        parts.append(f"\n## {dataset}\n")
+        parts.append("| style | method | shots | base | tuned | gain | tokens | minutes |")
+        parts.append("|---|---|---|--:|--:|--:|--:|--:|")
+        parts += [_line(row) for _, rows in settings for row in rows]
+    parts += [f"- failed: {failure.cell}: {failure.error}" for failure in summary.failures]
+    return "\n".join(parts) + "\n"
+
+
+def _matrix(key: tuple[str, str | None, int | None], crossed: Sequence[Crossed]) -> Matrix:
+    style, method, shots = key
+    found = {(c.trained_on, c.tested_on): c for c in crossed}
+    names = tuple(dict.fromkeys(c.trained_on for c in crossed))
+    parts = [style, method or "", "" if shots is None else words.shots(shots)]
+    rows = tuple((one, tuple(found.get((one, other)) for other in names)) for one in names)
+    return Matrix(", ".join(part for part in parts if part), names, rows)
+
+
+def _line(row: Row) -> str:
+    mean, low, high = (points(x) for x in (row.after.value, row.after.low, row.after.high))
+    gain = points(row.gain.value, signed=True)
+    cells = (
+        row.style,
+        row.setting.method,
+        words.shots(row.setting.shots),
+        f"{points(row.before.value)} %",
+        f"{mean} % ({low}–{high})",
+        gain,
+        f"{row.tokens_after:.1f}",
+        f"{row.train_minutes:.1f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _state(summary: StudySummary) -> str:
+    seeds = ", ".join(str(seed) for seed in summary.seeds)
+    return f"\n{summary.finished} of {summary.cells} runs finished; seeds {seeds}.\n"
+
+
+def _spread(mean: Mean) -> str:
+    """The value of each seed, in per cent."""
+    return " · ".join(points(one.value) for one in mean.seeds)
+
+
+def _between(found: Mean | Rate) -> str:
+    """Both ends in per cent."""
+    return f"{points(found.low)}–{points(found.high)}"
+
+
+def _environment() -> Environment:
+    from jinja2 import ChoiceLoader, PackageLoader
+
+    places = [PackageLoader("rftkit.study", "."), PackageLoader("rftkit.report", ".")]
+    environment = report._environment().overlay(loader=ChoiceLoader(places))
+    environment.filters |= {
+        "spread": _spread,
+        "shots": words.shots,
+        "words": words.figures,
+        "between": _between,
+        "capital": lambda text: text[:1].upper() + text[1:],
+    }
+    return environment

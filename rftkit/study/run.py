@@ -1,0 +1,122 @@
+"""A study from top to bottom: its file, its runs, its page."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from rftkit import runs
+from rftkit.errors import Interrupted, RecipeError, UserError
+from rftkit.recipe_file import read_text
+from rftkit.runs import Run
+from rftkit.study import runner
+from rftkit.study.launch import Launch, launch
+from rftkit.study.plan import Cell, cells, load_study
+from rftkit.study.schema import StudySummary
+
+PAGE, SUMMARY = "study.html", "study.json"
+EVERY = 60  # seconds; a page takes a second or a few
+
+
+@dataclass(frozen=True)
+class Job:
+    """A study that is being run. crossed: adapters are tested on other recipes' pictures too."""
+
+    path: Path
+    grid: Sequence[Cell]
+    crossed: bool
+    out: Path
+    command: str
+
+
+def run_study(
+    path: Path, out: Path, console: Console, command: str, launch: Launch = launch
+) -> Path:
+    """Run what is not done yet, then write the page; returns its path, `study.json` is beside it.
+
+    The page is written once in a while too, and at a stop: it shows how far the study is. A run
+    that fails is on it and in `broken`; the others go on. Raises UserError before anything starts
+    if the study cannot work, and Interrupted, with the command that goes on, if a signal came.
+    """
+    again = command or shlex.join(["rftkit", "study", str(path), "--out", str(out)])
+    job = _job(path, out, again)
+    _make(out)
+    page, failed = _Page(job), dict[str, str]()
+    with runs.locked(Run(out)):
+        try:
+            runner.run_cells(job.grid, out, console, launch, failed, page.now_and_then)
+            if job.crossed:
+                runner.run_crossings(runner.crossings(job.grid), out, console, launch, failed)
+        except (Interrupted, KeyboardInterrupt) as stop:
+            page.write(failed)
+            number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
+            raise Interrupted(number, f"stopped; go on with: {again}") from None
+        page.write(failed)
+    return out / PAGE
+
+
+def plan_study(path: Path, out: Path) -> list[tuple[str, runner.Progress]]:
+    """Every run of a study and how far it is; nothing is touched."""
+    return [(cell.name, runner.progress(cell, out)) for cell in _job(path, out, "").grid]
+
+
+def read_study(page: Path) -> StudySummary:
+    """The figures of a page, from the file beside it."""
+    return StudySummary.model_validate_json(page.with_name(SUMMARY).read_text("utf-8"))
+
+
+def broken(summary: StudySummary) -> str:
+    """Which runs failed, in the one line of a UserError; empty if none did."""
+    if not summary.failures:
+        return ""
+    first = summary.failures[0]
+    count = f"{len(summary.failures)} of the runs and tests failed"
+    return f"{count}, first {first.cell}: {first.error}; to try again: {summary.command}"
+
+
+def _job(path: Path, out: Path, command: str) -> Job:
+    study = load_study(path)
+    grid, crossed = cells(study, path), study.tested_on == "all"
+    if crossed and not runner.crossings(grid):
+        raise RecipeError(
+            f"{path}: tested_on: no two recipes share task and model, so none can be tested on "
+            'another\'s pictures; write tested_on = "own"'
+        )
+    return Job(path, grid, crossed, out, command)
+
+
+def _make(out: Path) -> None:
+    if runs.is_run(out):
+        raise RecipeError(f"--out {out}: holds a run; name another folder for the study")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be made ({error.strerror})") from None
+
+
+class _Page:
+    """The page and its figures, written anew at most every EVERY seconds while runs go on."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.written = time.monotonic()
+
+    def now_and_then(self, failed: Mapping[str, str]) -> None:
+        if time.monotonic() - self.written > EVERY:
+            self.write(failed)
+
+    def write(self, failed: Mapping[str, str]) -> None:
+        from rftkit.study.figures import collect
+        from rftkit.study.page import render
+
+        job = self.job
+        summary = collect(job.path.stem, job.grid, job.out, failed, job.crossed, job.command)
+        runs.write_atomically(job.out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
+        runs.write_atomically(job.out / PAGE, render(summary, read_text(job.path)))
+        self.written = time.monotonic()

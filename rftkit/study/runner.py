@@ -1,0 +1,145 @@
+"""Running the cells of a study one after another: what is done is skipped, what began goes on."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from rich.console import Console
+
+from rftkit import runs
+from rftkit.ckpt import recipe_of
+from rftkit.errors import RecipeError
+from rftkit.evaluation_files import SUMMARY
+from rftkit.runs import Run
+from rftkit.study.launch import Launch, complaint
+from rftkit.study.plan import Cell
+from rftkit.train import flat
+
+CROSSED = "crossed"  # folder of the evaluations on other recipes' pictures
+
+Progress = Literal["done", "begun", "to do"]
+
+
+class Crossing(NamedTuple):
+    """An adapter to be tested on another recipe's pictures; both runs are in the same setting."""
+
+    trained: Cell
+    other: Cell
+
+    def folder(self, out: Path) -> Path:
+        """Where its evaluation goes."""
+        return out / CROSSED / self.trained.name / self.other.dataset
+
+    def samples(self, out: Path) -> Path:
+        """The folder of its samples and its summary."""
+        return self.folder(out) / self.other.wanted.data.splits[1]
+
+
+def run_of(cell: Cell, out: Path) -> Run:
+    """The run of a cell."""
+    return Run(out / cell.name)
+
+
+def progress(cell: Cell, out: Path) -> Progress:
+    """How far a cell is. Raises RecipeError, naming each difference, if its run is another's."""
+    run = run_of(cell, out)
+    if not runs.is_run(run.folder):
+        return "to do"
+    ours, theirs = flat(cell.wanted), flat(recipe_of(run))
+    differ = [
+        f"{key} is {ours.get(key)!r}, was {theirs.get(key)!r}"
+        for key in sorted({*ours, *theirs})
+        if ours.get(key) != theirs.get(key)
+    ]
+    if differ:
+        raise RecipeError(
+            f"{run.folder}: made by another recipe: {'; '.join(differ)}; "
+            "name another --out, or delete that folder"
+        )
+    return "done" if run.status()["state"] == "finished" else "begun"
+
+
+def run_cells(
+    grid: Sequence[Cell],
+    out: Path,
+    console: Console,
+    launch: Launch,
+    failed: dict[str, str],
+    after_each: Callable[[dict[str, str]], None],
+) -> None:
+    """Train whatever is not done.
+
+    A cell that fails does not stop the others: its name and complaint are added to `failed`,
+    which `after_each` is given after every cell.
+    Raises RecipeError before the first cell starts if a folder holds another recipe's run.
+    """
+    left = [cell for cell in grid if progress(cell, out) != "done"]
+    if skipped := len(grid) - len(left):
+        _say(f"{skipped} of {len(grid)} runs are done already", console)
+    for cell in left:
+        _say(f"run {grid.index(cell) + 1} of {len(grid)}: {cell.name}", console)
+        started = time.perf_counter()
+        ended = launch(command_of(cell, out), console)
+        if ended.code:
+            failed[cell.name] = complaint(ended)
+            _say(f"failed: {cell.name}; the others go on", console)
+        else:
+            _say(f"finished in {(time.perf_counter() - started) / 60:.1f} min", console)
+        after_each(failed)
+
+
+def command_of(cell: Cell, out: Path) -> list[str]:
+    """What runs a cell: `rftkit train`, as a user would type it."""
+    changes = [word for override in cell.overrides for word in ("--set", override)]
+    resume = ["--resume"] if progress(cell, out) == "begun" else []
+    folder = str(run_of(cell, out).folder)
+    return [*_python("rftkit.cli"), "train", str(cell.path), "--out", folder, *changes, *resume]
+
+
+def crossings(grid: Sequence[Cell]) -> list[Crossing]:
+    """Every pair of different recipes, same style, method, shots, seed, task and base model."""
+    return [
+        Crossing(one, other)
+        for one in grid
+        for other in grid
+        if one.dataset != other.dataset and _comparable(one, other)
+    ]
+
+
+def run_crossings(
+    found: Sequence[Crossing],
+    out: Path,
+    console: Console,
+    launch: Launch,
+    failed: dict[str, str],
+) -> None:
+    """Test adapters on other recipes' pictures, where both runs are done and it is not yet."""
+    for crossing in found:
+        ready = all(progress(cell, out) == "done" for cell in crossing)
+        if not ready or (crossing.samples(out) / SUMMARY).is_file():
+            continue
+        name = f"{crossing.trained.name} on {crossing.other.dataset}"
+        _say(f"test of {name}", console)
+        folders = [str(run_of(cell, out).folder) for cell in crossing]
+        home = str(crossing.folder(out))
+        ended = launch([*_python("rftkit.study.elsewhere"), *folders, home], console)
+        if ended.code:
+            failed[name] = complaint(ended)
+
+
+def _comparable(one: Cell, other: Cell) -> bool:
+    mine, theirs = one.wanted, other.wanted
+    same_point = (one.point, mine.style, mine.seed) == (other.point, theirs.style, theirs.seed)
+    return same_point and (mine.task, mine.model) == (theirs.task, theirs.model)
+
+
+def _python(module: str) -> list[str]:
+    return [sys.executable, "-m", module]
+
+
+def _say(line: str, console: Console) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,98 @@
+"""What `study.json` holds. Shares and differences are fractions; None where nothing is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from rftkit.samples import Record
+from rftkit.study.contrast import Contrast, Mean
+from rftkit.summary.schema import Measure, Rate
+
+
+class Setting(Record):
+    """What two styles are compared within."""
+
+    dataset: str
+    method: str
+    shots: int = Field(description="0: all pictures")
+
+
+class HalvesRow(Record):
+    """Base classes, new classes and H over all seeds, pictures drawn within each half."""
+
+    base: Rate
+    new: Rate
+    harmonic: Rate
+
+
+class Row(Record):
+    """One setting and style over its seeds."""
+
+    setting: Setting
+    style: str
+    metric: str
+    before: Mean = Field(description="of the base model")
+    after: Mean = Field(description="of the tuned model")
+    gain: Contrast
+    halves_before: HalvesRow | None
+    halves_after: HalvesRow | None
+    figures: Mapping[str, Measure] = Field(
+        default={}, description="of the task, tuned, mean over the seeds"
+    )
+    tokens_before: float = Field(description="tokens per reply, mean")
+    tokens_after: float
+    train_minutes: float = Field(description="of a run, mean over the seeds")
+    test_minutes: float = Field(description="of the tuned model's replies")
+    train_tokens: float = Field(description="written while training; 0 for SFT")
+    signal: float | None = Field(description="share of groups that taught something")
+
+
+class Versus(Record):
+    """A style minus `direct`, on the same pictures with the same seeds."""
+
+    setting: Setting
+    style: str
+    contrast: Contrast
+    times_tokens: float | None = Field(description="tokens per reply, ratio")
+    times_minutes: float | None = Field(description="minutes of training, ratio")
+    words: str
+
+
+class Crossed(Record):
+    """Accuracy of an adapter on a data set, minus that of the base model."""
+
+    style: str
+    method: str | None
+    shots: int | None
+    trained_on: str
+    tested_on: str
+    gain: Contrast
+
+
+class Failure(Record):
+    """A cell that ended with an error."""
+
+    cell: str
+    error: str
+
+
+class StudySummary(Record):
+    """One study, as far as it has got."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    command: str
+    cells: int
+    finished: int
+    failures: tuple[Failure, ...]
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+    versus: tuple[Versus, ...]
+    crossed: tuple[Crossed, ...]
+    answer: tuple[str, ...] = Field(description="in words; empty where nothing was compared")
+    minutes: float = Field(description="of all finished cells, training and tests")
+    written_tokens: float = Field(description="by all finished cells, training and tests")
+    notes: tuple[str, ...]

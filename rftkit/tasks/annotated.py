@@ -1,0 +1,89 @@
+"""What detection and grounding share: the annotated objects of a row, and where its picture is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rftkit import boxes, categories
+from rftkit.boxes import Grid, Labelled
+from rftkit.core import Row
+from rftkit.errors import DataError
+from rftkit.options import Names
+from rftkit.tasks.task import Reading
+
+Things = tuple[Labelled, ...]
+
+
+def read_objects(row: Row, reading: Reading, one: bool = False) -> Things:
+    """The objects of a row: those of an annotation file, or those that a table's columns give.
+
+    A table has `boxes`, lists of four numbers in units of `grid` ("640x480"; thousandths without
+    one), all of the one `label`. one: exactly one box, which need not be in a list.
+    """
+    given = reading.value(row, "objects")
+    if given is not None:
+        assert isinstance(given, tuple)
+        if one and len(given) != 1:
+            raise DataError(f"{row.place}: {len(given)} boxes; a phrase needs exactly one")
+        return given
+    value = reading.value(row, "boxes")
+    flat = isinstance(value, list | tuple) and not (value and isinstance(value[0], list | tuple))
+    if one and flat:
+        value = [value]
+    if not isinstance(value, list | tuple) or (one and len(value) != 1):
+        what, written = ("a list of boxes", "[[x1, y1, x2, y2], ...]")
+        if one:
+            what, written = "one box", "[x1, y1, x2, y2]"
+        shown = repr(value)[:60]
+        raise DataError(f"{row.place}: gold {shown} is not {what}; write {written}")
+    if len(value) > boxes.MAX_BOXES:
+        raise DataError(f"{row.place}: {len(value)} gold boxes; at most {boxes.MAX_BOXES} are read")
+    grid = Grid.named(reading.value(row, "grid"))
+    label = str(reading.value(row, "label", "object"))
+    return tuple(Labelled(label, boxes.gold_box(box, grid, row.place)) for box in value)
+
+
+def placed(row: Row, reading: Reading) -> dict[str, str]:
+    """What an example must know of its boxes: the grid of its texts, the size of its picture."""
+    grid, size = reading.value(row, "grid"), row.values.get("size")
+    known = {"grid": str(Grid.named(grid))}
+    return {**known, "size": str(size)} if size else known
+
+
+def categories_of(row: Row, reading: Reading, objects: Sequence[Labelled]) -> tuple[str, ...]:
+    """The categories that a row's annotation vouches for, there or not."""
+    vouched = row.values.get("categories")
+    if isinstance(vouched, tuple):
+        return vouched
+    return tuple(dict.fromkeys([thing.label for thing in objects])) or (
+        str(reading.value(row, "label", "object")),
+    )
+
+
+def chosen_categories(given: Names) -> tuple[str, ...]:
+    """The categories that a recipe names, one by one or by the name of a list; () for all.
+
+    Raises DataError for a name that is not the name of a list.
+    """
+    if not isinstance(given, str):
+        return given
+    if not given:
+        return ()
+    found = categories.named(given)
+    if found is None:
+        raise DataError(
+            f"options.categories: no list {given!r}; known: {', '.join(categories.LISTS)}; or give "
+            'the names themselves: ["cat", "dog"]'
+        )
+    return found
+
+
+def facts(row: Row, category: str) -> dict[str, str]:
+    """What LVIS says of a category on this picture: its frequency, and whether all are boxed."""
+    frequency, partly = row.values.get("frequency"), row.values.get("not_exhaustive", ())
+    known = {}
+    if isinstance(frequency, dict) and category in frequency:
+        known["frequency"] = str(frequency[category])
+    if isinstance(partly, tuple) and category in partly:
+        known["not_exhaustive"] = "yes"
+    return known

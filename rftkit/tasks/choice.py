@@ -1,0 +1,215 @@
+"""Multiple choice: one question about one picture or several, one right option of a few."""
+
+from __future__ import annotations
+
+import ast
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rftkit import labels, replies, rewards
+from rftkit.core import Attempt, Example, Row, Style
+from rftkit.errors import DataError
+from rftkit.options import ChoiceOptions
+from rftkit.tasks.classification import paper_accuracy
+from rftkit.tasks.task import Reading, Task, Unseen
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LETTER = re.compile(r"\(?\s*([A-Za-z])\s*[).:]?")
+LISTED = re.compile(r"^\s*\(?([A-Z])[).:]\s+(\S.*?)\s*$", re.MULTILINE)  # options in the question
+ASKS = "Which option is right?"
+
+
+def read(row: Row, reading: Reading) -> tuple[Example, ...]:
+    """The question of a row; to be tested on with `circular`, once for each rotation of options.
+
+    Columns: `question`; `options`, a list (or columns A, B, C, …, or lines "A. …" in the question);
+    `answer`, the letter or the text of the right one; `category`, the kind of question, and
+    `source`, if there are any. The gold answer is the text of the right option.
+    """
+    assert isinstance(reading.options, ChoiceOptions)
+    question, shown = _question(row, reading)
+    gold = _gold(str(reading.value(row, "answer", "")), shown, row.place)
+    order = _ordered(shown, row, reading)
+    example = Example(
+        id=reading.question_id(row),
+        picture=row.picture,
+        question=question,
+        gold=gold,
+        choices=order,
+        rationale=reading.rationale(row),
+        place=row.place,
+        category=str(reading.value(row, "category") or ""),
+        others=row.others,
+        meta={"source": str(source)} if (source := reading.value(row, "source")) else {},
+    )
+    if not (reading.test and reading.options.circular):
+        return (example,)
+    return tuple(
+        replace(
+            example,
+            id=f"{example.id} ({turn + 1})",
+            choices=order[turn:] + order[:turn],
+            meta={**example.meta, "question": example.id},
+        )
+        for turn in range(len(order))
+    )
+
+
+def prompt(example: Example, style: Style) -> str:
+    """The text beside the picture: the question, the lettered options, the style."""
+    pairs = zip(LETTERS, example.choices, strict=False)
+    listed = [f"{letter}. {option}" for letter, option in pairs]
+    how = f"Answer with one letter, {LETTERS[0]} to {LETTERS[len(listed) - 1]}."
+    return "\n".join([example.question, *listed, how, replies.INSTRUCTIONS[style]])
+
+
+def written(example: Example) -> str:
+    """The letter of the right option."""
+    return lettered(example, example.gold)
+
+
+def lettered(example: Example, option: str) -> str:
+    """The letter of an option."""
+    return LETTERS[example.choices.index(option)]
+
+
+def answered(attempt: Attempt) -> str | None:
+    """The option that the reply names; None if it names none.
+
+    Named by its letter ("B", "(b)", "B."), by letter and text ("B. left"), or by its exact text.
+    """
+    reply, options = attempt.reply, attempt.example.choices
+    if reply.answer is None:
+        return None
+    return _named(reply.answer, options)
+
+
+def accuracy(attempt: Attempt) -> float:
+    """1 if the answer names the right option and nothing else, else 0."""
+    return float(answered(attempt) == attempt.example.gold)
+
+
+def parsed(attempt: Attempt) -> str | None:
+    """The option that was named, as it is spelled; as written where it is none of them."""
+    return answered(attempt) or attempt.reply.answer
+
+
+def paper_choice(attempt: Attempt) -> float:
+    """The rule of CLS-RL's training code, with the letter as the gold answer."""
+    asked = replace(attempt.example, gold=written(attempt.example))
+    return paper_accuracy(replace(attempt, example=asked))
+
+
+def _named(answer: str, options: Sequence[str]) -> str | None:
+    answer = answer.strip()
+    found = LETTER.fullmatch(answer)
+    if found is None and (both := LISTED.fullmatch(answer)):
+        option = _by_letter(both[1], options)
+        return option if option and labels.match(both[2], [option]) else None
+    exact = labels.match(answer, options)
+    if found is None:
+        return exact
+    return _by_letter(found[1], options)
+
+
+def _by_letter(letter: str, options: Sequence[str]) -> str | None:
+    place = LETTERS.index(letter.upper())
+    return options[place] if place < len(options) else None
+
+
+def _question(row: Row, reading: Reading) -> tuple[str, tuple[str, ...]]:
+    """The question without its options, and the options in the order of the data."""
+    value = reading.value(row, "question")
+    text = str(value).strip() if value else ASKS
+    given = reading.value(row, "options")
+    if given is None:
+        given = [row.values[letter] for letter in LETTERS if row.values.get(letter)]
+    if isinstance(given, str):
+        given = _listed(given, row.place)
+    if not given and (lines := [*LISTED.finditer(text)]):
+        _check_letters([line[1] for line in lines], row.place)
+        given, text = [line[2] for line in lines], text[: lines[0].start()].strip() or ASKS
+    if not isinstance(given, list | tuple) or not 2 <= len(given) <= len(LETTERS):
+        raise DataError(
+            f"{row.place}: options {repr(given)[:60]} are not a list of 2 to {len(LETTERS)}; "
+            "give them in a column 'options', or in columns A, B, C, …"
+        )
+    options = tuple(" ".join(str(option).split()) for option in given)
+    _check(text, options, row.place)
+    return text, options
+
+
+def _listed(text: str, place: str) -> object:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise DataError(
+            f'{place}: options {text[:60]!r} are not a list; write ["left", "right"]'
+        ) from None
+
+
+def _check_letters(letters: Sequence[str], place: str) -> None:
+    if "".join(letters) != LETTERS[: len(letters)]:
+        raise DataError(f"{place}: the options are lettered {', '.join(letters)}; use A, B, C, …")
+
+
+def _check(question: str, options: Sequence[str], place: str) -> None:
+    for text in (question, *options):
+        if replies.TAG.search(text) or "<|" in text:
+            raise DataError(f"{place}: {text[:60]!r} holds a tag of replies; reword it")
+    for first, second in labels.collisions(options):
+        raise DataError(f"{place}: options {first!r} and {second!r} read the same; reword one")
+    if len({*options}) < len(options) or not all(map(labels.normalise, options)):
+        raise DataError(f"{place}: two options are the same, or one is empty; mend the list")
+
+
+def _gold(answer: str, options: Sequence[str], place: str) -> str:
+    gold = labels.match(answer, options) or _named(answer, options)
+    if gold is None:
+        raise DataError(
+            f"{place}: answer {answer[:60]!r} does not name one of the {len(options)} options; "
+            "give its letter or its text"
+        )
+    return gold
+
+
+def _ordered(options: tuple[str, ...], row: Row, reading: Reading) -> tuple[str, ...]:
+    """The options as they are shown. Options that are letters themselves stay where they are."""
+    assert isinstance(reading.options, ChoiceOptions)
+    bare = [place for place, option in enumerate(options) if LETTER.fullmatch(option)]
+    if bare:
+        for place in bare:
+            if options[place].strip("().: ").upper() != LETTERS[place]:
+                raise DataError(
+                    f"{row.place}: option {options[place]!r} is a letter, but not its own; "
+                    "reword it"
+                )
+        return options
+    if not reading.options.shuffle:
+        return options
+    mixed = list(options)
+    random.Random(f"{reading.seed}:{row.picture.name}:{row.place}").shuffle(mixed)
+    return tuple(mixed)
+
+
+TASK = Task(
+    name="choice",
+    headline="accuracy",
+    read=read,
+    prompt=prompt,
+    rewards={"accuracy": accuracy, "format": rewards.format_reward},
+    paper={"accuracy": paper_choice, "format": rewards.paper_format},
+    parsed=parsed,
+    sample=Example(
+        "sample",
+        Unseen(),
+        "Where is the dog?",
+        "left of the tree",
+        ("behind the car", "left of the tree", "on the roof"),
+    ),
+    written=written,
+    spelled=lettered,
+    options=ChoiceOptions,
+)

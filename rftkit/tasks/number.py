@@ -1,0 +1,125 @@
+"""Counting: one picture, one question, one number."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from rftkit import replies, rewards
+from rftkit.core import Attempt, Example, Reward, Row, Style
+from rftkit.errors import DataError
+from rftkit.options import NumberOptions, Options
+from rftkit.tasks.classification import paper_accuracy
+from rftkit.tasks.task import Reading, Task, Unseen
+
+QUESTION = "How many objects are in this picture?"
+SHAPE = "Answer with a number."
+NUMBER = re.compile(r"[+-]?\d{1,15}+(?:\.\d{1,12}+)?+|[+-]?\d{1,3}(?:,\d{3}){1,4}(?:\.\d{1,12}+)?+")
+WORDS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
+    *("eighteen", "nineteen", "twenty"),
+)
+
+
+def read(row: Row, reading: Reading) -> tuple[Example, ...]:
+    """The one example of a row. Columns: `question`, `answer` (a number; or `label`), `category`.
+
+    The gold answer is the number in digits, without a fraction that is zero.
+    """
+    value = reading.value(row, "answer")
+    value = reading.value(row, "label") if value is None else value
+    gold = number_in(str(value)) if value is not None and not isinstance(value, bool) else None
+    if gold is None:
+        raise DataError(f"{row.place}: answer {repr(value)[:60]} is not a number; write digits")
+    question = reading.value(row, "question")
+    return (
+        Example(
+            id=reading.question_id(row),
+            picture=row.picture,
+            question=reading.text(row, "question") if question else QUESTION,
+            gold=_spelled(gold),
+            rationale=reading.rationale(row),
+            place=row.place,
+            category=str(reading.value(row, "category") or ""),
+            others=row.others,
+        ),
+    )
+
+
+def prompt(example: Example, style: Style) -> str:
+    """The text beside the picture: the question, what to answer with, the style."""
+    return "\n".join([example.question, SHAPE, replies.INSTRUCTIONS[style]])
+
+
+def number_in(text: str) -> Decimal | None:
+    """The number that a text is, in digits or as a word up to twenty; None if it is another text.
+
+    >>> number_in(" 1,200 "), number_in("Seven."), number_in("7 or 8")
+    (Decimal('1200'), Decimal('7'), None)
+    """
+    text = text.strip().rstrip(".").casefold() if len(text) <= 100 else ""
+    if text in WORDS:
+        return Decimal(WORDS.index(text))
+    return Decimal(text.replace(",", "")) if NUMBER.fullmatch(text) else None
+
+
+def found(attempt: Attempt) -> Decimal | None:
+    """The number in the reply; None if its answer is no number."""
+    answer = attempt.reply.answer
+    return None if answer is None else number_in(answer)
+
+
+def parsed(attempt: Attempt) -> str | None:
+    """The number in digits; None if there is none."""
+    value = found(attempt)
+    return None if value is None else _spelled(value)
+
+
+def within(attempt: Attempt, tolerance: float) -> float:
+    """1 if the answer is a number at most `tolerance` from the gold one, else 0."""
+    value = found(attempt)
+    if value is None:
+        return 0.0
+    return float(abs(value - Decimal(attempt.example.gold)) <= Decimal(str(tolerance)))
+
+
+def exact(attempt: Attempt) -> float:
+    """1 if the answer is the gold number, else 0."""
+    return within(attempt, 0.0)
+
+
+def close(attempt: Attempt) -> float:
+    """1 less the difference as a share of the gold number (of 1 if that is smaller), in [0, 1]."""
+    value = found(attempt)
+    if value is None:
+        return 0.0
+    gold = Decimal(attempt.example.gold)
+    return max(0.0, 1.0 - float(abs(value - gold) / max(abs(gold), Decimal(1))))
+
+
+def bind(options: Options, progress: float) -> dict[str, Reward]:
+    """The rewards that the recipe's tolerance changes."""
+    assert isinstance(options, NumberOptions)
+    return {"accuracy": lambda attempt: within(attempt, options.tolerance)}
+
+
+def _spelled(value: Decimal) -> str:
+    """Digits without an exponent or a zero fraction."""
+    text = f"{value:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text if value else "0"
+
+
+TASK = Task(
+    name="number",
+    headline="accuracy",
+    read=read,
+    prompt=prompt,
+    rewards={"accuracy": exact, "close": close, "format": rewards.format_reward},
+    paper={"accuracy": paper_accuracy, "format": rewards.paper_format},
+    parsed=parsed,
+    sample=Example("sample", Unseen(), "How many dogs are in this picture?", "12"),
+    options=NumberOptions,
+    bind=bind,
+)

@@ -1,0 +1,63 @@
+"""A real study of two runs: stopped in the middle, it goes on and finishes."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from rftkit.runs import Run, read_lines
+from rftkit.study import plan_study, read_study, run_study
+
+pytestmark = pytest.mark.slow
+
+STUDY = """
+recipes = ["quickstart"]
+seeds = [0]
+[set]
+"method.steps" = 3
+"method.batch_size" = 2
+"method.group_size" = 4
+"eval.limit" = 20
+"""
+FIRST, SECOND = "quickstart-think-grpo-16shot-seed0", "quickstart-direct-grpo-16shot-seed0"
+
+
+def start(study: Path, out: Path) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "rftkit.cli", "study", str(study), "--out", str(out)]
+    return subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+def test_a_study_that_is_stopped_goes_on_where_it_was(tiny: Path, tmp_path: Path) -> None:
+    study, out = tmp_path / "s.toml", tmp_path / "out"
+    study.write_text(STUDY)
+    process = start(study, out)
+    metrics, until = Run(out / FIRST).metrics, time.monotonic() + 240
+    while not (metrics.exists() and read_lines(metrics)):
+        assert process.poll() is None, "the study ended before it could be stopped"
+        assert time.monotonic() < until, "no step in four minutes"
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == (
+        f"rftkit: stopped; go on with: rftkit study {study} --out {out}"
+    )
+    assert not (out / "lock").exists()
+    assert not (out / FIRST / "lock").exists()
+    assert plan_study(study, out) == [(FIRST, "begun"), (SECOND, "to do")]
+    progress = Console(file=io.StringIO(), width=200)
+    found = read_study(run_study(study, out, progress, ""))
+    assert "continuing from step" in progress.file.getvalue()  # type: ignore[attr-defined]
+    assert (found.finished, found.failures) == (2, ())
+    assert [line["step"] for line in read_lines(metrics)] == [1, 2, 3]
+    assert [row.style for row in found.rows] == ["think", "direct"]
+    assert found.versus[0].contrast.pairs == 20
+    assert found.rows[0].tokens_after > found.rows[1].tokens_after
