@@ -221,7 +221,7 @@ def sample_of(example: Example, made: Completion, header: Header, side: Side) ->
         gold=example.gold,
         choices=None if example.choices == header.labels else example.choices,
         half="base" if half == "base" else "new" if half == "new" else "",
-        category="" if example.category == example.gold else example.category,
+        category="" if by_name(header.task).labels else example.category,
         meta={name: value for name, value in example.meta.items() if name != "half"},
         tokens=made.tokens,
         finished=made.finished,

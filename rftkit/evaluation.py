@@ -175,7 +175,7 @@ def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish) -> Examples:
         return load_examples(recipe, split, limit=limit)
     known = labels_of(ckpt)
     found = load_examples(recipe, split, labels=known)
-    if wish.split is None and any(splits.NOTE in note for note in found.notes):
+    if wish.split is None and any(splits.UNDIVIDED in note for note in found.notes):
         # pictures that nobody divided: all of them are tested on
         whole = recipe.model_copy(update={"data": recipe.data.model_copy(update={"shots": 0})})
         other = load_examples(whole, recipe.data.splits[0], labels=known)

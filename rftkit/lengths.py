@@ -78,9 +78,13 @@ class Length(BaseModel):
     @model_validator(mode="after")
     def _possible(self) -> Length:
         if (self.kind == "window") != (self.window is not None):
-            raise ValueError("window: give [fewest, most] tokens with kind 'window', and only then")
+            raise ValueError(
+                "method.length.window: give [fewest, most] tokens with kind 'window', and only then"
+            )
         if self.window is not None and self.window[0] > self.window[1]:
-            raise ValueError(f"window: {list(self.window)} is empty; give the smaller number first")
+            raise ValueError(
+                f"method.length.window: {list(self.window)} is empty; give the smaller number first"
+            )
         return self
 
 

@@ -19,7 +19,7 @@ from pydantic import (
 from rftkit import rewards
 from rftkit.core import Rules
 from rftkit.lengths import Length
-from rftkit.options import LabelOptions, Options
+from rftkit.options import DetectionOptions, LabelOptions, Options
 from rftkit.tasks import TASKS, by_name
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -249,6 +249,15 @@ class Recipe(Section):
                     f"rewards.{name}: unknown reward; task {self.task!r} has "
                     f'{", ".join(known)}, by {self.rules} rules; your own is "file.py:name"'
                 )
+        names = [name.rpartition(":")[2] for name in self.rewards]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        taken = next((n for n in self.rewards if OWN_REWARD.fullmatch(n)
+                      and n.rpartition(":")[2] in (*known, "length")), None)  # fmt: skip
+        if twice or taken:
+            raise ValueError(
+                f"rewards: two are called {twice or names[[*self.rewards].index(str(taken))]!r}; "
+                "rename the function of yours"
+            )
         counted = {n: w for n, w in self.rewards.items() if (self.style, n) != ("direct", "format")}
         if not any(counted.values()):
             raise ValueError("rewards: every weight is 0; give at least one reward a weight")
@@ -272,6 +281,12 @@ class Recipe(Section):
         if self.data.splits[0] == self.data.splits[1]:
             raise ValueError(
                 f"data.splits: both are {self.data.splits[0]!r}; test on pictures not trained on"
+            )
+        together = isinstance(self.options, DetectionOptions) and self.options.ask == "picture"
+        if together and data.classes != "all":
+            raise ValueError(
+                'data.classes: with options.ask = "picture" all categories are asked for at once; '
+                'set it to "all", or ask by category'
             )
         if self.method.length and self.style == "direct":
             raise ValueError("method.length: style 'direct' has no reasoning to measure")

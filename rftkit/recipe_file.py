@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from rftkit.errors import RecipeError
+from rftkit.lengths import Length
 from rftkit.recipe import Recipe
 
 LARGEST_BYTES = 256 * 1024
@@ -123,6 +124,8 @@ def _explain(error: ValidationError) -> str:
         first = cause.errors(include_url=False)[0]
         parts += [str(part) for part in first["loc"]][:1]
         cause = first.get("ctx", {}).get("error")
+    unions = ("literal[", "constrained-", "tuple[")
+    parts = [part for part in parts if not part.startswith(unions)]
     where = ".".join(parts)
     if first["type"] == "extra_forbidden":
         return f"{where}: unknown key{_did_you_mean(parts)}"
@@ -146,7 +149,8 @@ def _shown(value: object) -> str:
 
 
 def _did_you_mean(parts: Sequence[str]) -> str:
-    depth, known = len(parts), [key.split(".") for key in leaf_keys()]
+    keys = [*leaf_keys(), *(f"method.length.{name}" for name in Length.model_fields)]
+    depth, known = len(parts), [key.split(".") for key in keys]
     elsewhere = [".".join(key) for key in known if key[-1] == parts[-1]]
     if elsewhere:
         return f"; did you mean {elsewhere[0]!r}?"

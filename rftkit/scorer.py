@@ -95,7 +95,8 @@ class Scorer:
         ) -> list[float]:
             assert self.meter is not None
             attempts = self.attempts(completions, completion_ids, index)
-            right = [self._value(self.task.headline, attempt) == 1 for attempt in attempts]
+            least = self.task.least  # an IoU is hardly ever 1: boxes are rounded in text
+            right = [self._value(self.task.headline, a) >= least for a in attempts]
             shaped = [rewards.format_reward(attempt) == 1 for attempt in attempts]
             size = self.recipe.method.group_size
             paid: list[float] = []

@@ -62,13 +62,18 @@ def load_examples(
     if task.labels:
         known = _known_labels(recipe, found, learnt, labels)
     else:
-        known = tuple(sorted({example.category for example in found.examples}))
+        known = _known_categories(recipe, found)
     ids = {**(learnt.ids if learnt else {}), **found.ids}
     groups = _groups(recipe, known, ids)
     half_of = {label: half for half, own in groups.items() for label in own}
     chosen = found.examples
     if split == train:
         wanted = [e for e in chosen if half_of[e.category] == recipe.data.classes]
+        if not wanted:
+            raise DataError(
+                f"data.classes: {recipe.data.classes!r} has nothing to train on in {split!r}; "
+                'set it to "all", or add pictures'
+            )
         chosen = shots.draw_shots(wanted, recipe.data.shots, recipe.seed)
     picked = shots.spread if task.labels else shots.spread_pictures
     hierarchy = _hierarchy(recipe, known)
@@ -161,6 +166,14 @@ def _known_labels(
     if len(known) < 2:
         raise DataError(f"one class only: {min(known)!r}; there is nothing to tell apart, add one")
     return tuple(sorted(known))
+
+
+def _known_categories(recipe: Recipe, found: _Split) -> tuple[str, ...]:
+    """The categories, sorted; in halves those of both splits, so that the halves are the same."""
+    splits = [found]
+    if recipe.data.classes != "all":
+        splits = [_read(recipe, split) for split in recipe.data.splits]
+    return tuple(sorted({example.category for split in splits for example in split.examples}))
 
 
 def _groups(

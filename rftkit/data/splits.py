@@ -10,8 +10,9 @@ from rftkit.recipe import Data
 
 HELD_OUT = 5  # one picture in five is tested on
 SEED = 0  # not the recipe's: runs with different seeds are measured on the same pictures
-NOTE = f"no split is given: one picture in {HELD_OUT} of each class is held out (fixed seed {SEED})"
-PICTURES_NOTE = f"no split is given: one picture in {HELD_OUT} is held out (fixed seed {SEED})"
+UNDIVIDED = "no split is given: "
+NOTE = f"{UNDIVIDED}one picture in {HELD_OUT} of each class is held out (fixed seed {SEED})"
+PICTURES_NOTE = f"{UNDIVIDED}one picture in {HELD_OUT} is held out (fixed seed {SEED})"
 
 
 def held_out(names: Mapping[str, Sequence[str]], place: str) -> frozenset[str]:

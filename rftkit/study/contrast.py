@@ -196,7 +196,7 @@ def _by_picture(found: Sequence[Pair]) -> list[float]:
     totals: dict[str, float] = {}
     for pair in found:
         totals[pair.picture] = totals.get(pair.picture, 0.0) + pair.gap
-    each = 1.0
+    each = len(found) / len(totals)
     return [total / each for total in totals.values()]
 
 

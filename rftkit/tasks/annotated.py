@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rftkit import boxes, categories
@@ -38,16 +39,24 @@ def read_objects(row: Row, reading: Reading, one: bool = False) -> Things:
         raise DataError(f"{row.place}: gold {shown} is not {what}; write {written}")
     if len(value) > boxes.MAX_BOXES:
         raise DataError(f"{row.place}: {len(value)} gold boxes; at most {boxes.MAX_BOXES} are read")
-    grid = Grid.named(reading.value(row, "grid"))
-    label = str(reading.value(row, "label", "object"))
+    grid = _grid(row, reading)
+    label = "object" if reading.value(row, "label") is None else reading.text(row, "label")
     return tuple(Labelled(label, boxes.gold_box(box, grid, row.place)) for box in value)
 
 
 def placed(row: Row, reading: Reading) -> dict[str, str]:
     """What an example must know of its boxes: the grid of its texts, the size of its picture."""
-    grid, size = reading.value(row, "grid"), row.values.get("size")
-    known = {"grid": str(Grid.named(grid))}
+    size = row.values.get("size")
+    known = {"grid": str(_grid(row, reading))}
     return {**known, "size": str(size)} if size else known
+
+
+def _grid(row: Row, reading: Reading) -> Grid:
+    """The units of the row's boxes. Raises DataError for what is no "640x480"."""
+    given = reading.value(row, "grid")
+    if given is not None and not re.fullmatch(r"[1-9]\d{0,6}x[1-9]\d{0,6}", str(given)):
+        raise DataError(f'{row.place}: grid {repr(given)[:60]}; write width and height: "640x480"')
+    return Grid.named(given)
 
 
 def categories_of(row: Row, reading: Reading, objects: Sequence[Labelled]) -> tuple[str, ...]:

@@ -44,7 +44,8 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
         others=row.others,
         meta={"source": str(source)} if (source := reading.value(row, "source")) else {},
     )
-    if not (reading.test and reading.options.circular):
+    fixed = any(map(LETTER.fullmatch, order))  # an option that is a letter stays in its place
+    if not (reading.test and reading.options.circular) or fixed:
         return (example,)
     return tuple(
         replace(
@@ -125,7 +126,9 @@ def _question(row: Row, reading: Reading) -> tuple[str, tuple[str, ...]]:
     text = str(value).strip() if value else ASKS
     given = reading.value(row, "options")
     if given is None:
-        given = [row.values[letter] for letter in LETTERS if row.values.get(letter)]
+        there = [letter for letter in LETTERS if _filled(row.values.get(letter))]
+        _check_letters(there, row.place)
+        given = [row.values[letter] for letter in there]
     if isinstance(given, str):
         given = _listed(given, row.place)
     if not given and (lines := [*LISTED.finditer(text)]):
@@ -139,6 +142,10 @@ def _question(row: Row, reading: Reading) -> tuple[str, tuple[str, ...]]:
     options = tuple(" ".join(str(option).split()) for option in given)
     _check(text, options, row.place)
     return text, options
+
+
+def _filled(value: object) -> bool:
+    return value is not None and bool(str(value).strip())
 
 
 def _listed(text: str, place: str) -> object:
@@ -190,7 +197,7 @@ def _ordered(options: tuple[str, ...], row: Row, reading: Reading) -> tuple[str,
     if not reading.options.shuffle:
         return options
     mixed = list(options)
-    random.Random(f"{reading.seed}:{row.picture.name}:{row.place}").shuffle(mixed)
+    random.Random(f"{reading.seed}:{reading.question_id(row)}").shuffle(mixed)
     return tuple(mixed)
 
 

@@ -66,7 +66,7 @@ def _for_one(row: Row, reading: Reading, objects: Things, category: str) -> Exam
     own = [thing for thing in objects if thing.label == category]
     crowd = [thing.box for thing in own if thing.crowd]
     meta = {**placed(row, reading), "label": category, **facts(row, category)}
-    several = "objects" in row.values
+    several = "objects" in row.values or reading.value(row, "label") is not None
     return Example(
         id=f"{row.picture.name}: {category}" if several else row.picture.name,
         picture=row.picture,

@@ -31,23 +31,20 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     given = reading.value(row, "objects") is not None
     single = {**reading.columns, "boxes": reading.columns.get("box", "box")}
     objects = read_objects(row, reading if given else replace(reading, columns=single), one=True)
-    phrase = reading.value(row, "phrase") or reading.value(row, "label") or "the main object"
+    role = next((role for role in ("phrase", "label") if reading.value(row, role)), None)
+    phrase = reading.text(row, role) if role else "the main object"
     return (
         Example(
-            id=_id(row, str(phrase)),
+            id=f"{row.picture.name}: {phrase}" if role else row.picture.name,
             picture=row.picture,
             question=QUESTION.format(phrase),
             gold=boxes.dump([objects[0].box]),
             rationale=reading.rationale(row),
             place=row.place,
-            meta=placed(row, reading),
+            meta={**placed(row, reading), "phrase": phrase},
             category=str(reading.value(row, "category") or ""),
         ),
     )
-
-
-def _id(row: Row, phrase: str) -> str:
-    return f"{row.picture.name}: {phrase}" if "phrase" in row.values else row.picture.name
 
 
 def prompt(example: Example, style: Style) -> str:

@@ -58,9 +58,10 @@ class Reading:
     def question_id(self, row: Row) -> str:
         """The picture's name, and what tells its questions apart if the row asks its own."""
         question = self.value(row, "question")
-        if not question:
+        if not question and not row.others:
             return row.picture.name
-        asked = f"{question}{row.values.get(self.columns.get('options', 'options'), '')}"
+        others = [other.name for other in row.others]
+        asked = f"{question}{self.value(row, 'options', '')}{others or ''}"
         return f"{row.picture.name}#{sha256(asked.encode()).hexdigest()[:6]}"
 
     def rationale(self, row: Row) -> str | None:
