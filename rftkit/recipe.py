@@ -25,7 +25,7 @@ from rftkit.tasks import TASKS, by_name
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
-TINY = ("tiny", "tiny-hangar", "tiny-scenes")  # models that rftkit builds itself
+TINY = ("tiny", "tiny-hangar", "tiny-scenes", "tiny-quiz")  # models that rftkit builds itself
 BUILT_IN = ("digits", "hangar", "scenes")  # data that are no files
 OWN_REWARD = re.compile(r".+\.py:[A-Za-z_]\w*")  # a function in a file of the user's
 REASONING = 224  # new tokens that a style with reasoning has beside its answer

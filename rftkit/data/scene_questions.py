@@ -44,8 +44,8 @@ SUPERLATIVES = (
 
 def values(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> Values:
     """The columns of a scene's row, the picture aside: boxes, or a question and its answer."""
-    asked = ASK[kind](things, rng)
-    return {"size": f"{SIDE}x{SIDE}", "rationale": rationale(things), **asked}
+    known = {"size": f"{SIDE}x{SIDE}", "rationale": rationale(things)}
+    return {**known, **ASK[kind](things, rng)}
 
 
 def rationale(things: Sequence[Thing]) -> str:
@@ -91,21 +91,20 @@ def _choice(things: Sequence[Thing], rng: np.random.Generator) -> Values:
         seen = things[int(rng.integers(len(things)))].label
         there = {thing.label for thing in things}
         wrong = [digit for digit in DIGITS if digit not in there]
-        return _options(SEEN, "presence", seen, _some(wrong, OFFERED - 1, rng))
+        options = _options(seen, _some(wrong, OFFERED - 1, rng))
+        reason = f"{rationale(things)}; offered: {seen}"
+        return {"question": SEEN, "category": "presence", "rationale": reason, **options}
     word, thing = _one_of(list(places.items()), rng)
     near = list(dict.fromkeys(t.label for t in things if t.label != thing.label))
     far = [digit for digit in DIGITS if digit not in near and digit != thing.label]
     wrong = [*near, *_some(far, OFFERED - 1 - len(near), rng)]
-    return _options(WHICH.format(word), "place", thing.label, wrong)
+    reason = f"{rationale(things)}; {word}: {thing.label}"
+    asked = {"question": WHICH.format(word), "category": "place", "rationale": reason}
+    return {**asked, **_options(thing.label, wrong)}
 
 
-def _options(question: str, category: str, right: str, wrong: Sequence[str]) -> Values:
-    return {
-        "question": question,
-        "options": tuple(sorted([right, *wrong])),
-        "answer": right,
-        "category": category,
-    }
+def _options(right: str, wrong: Sequence[str]) -> Values:
+    return {"options": tuple(sorted([right, *wrong])), "answer": right}
 
 
 def _number(things: Sequence[Thing], rng: np.random.Generator) -> Values:

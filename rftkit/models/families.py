@@ -20,7 +20,7 @@ from rftkit.recipe import TINY, Model
 
 WIDEST = 200  # a picture whose one side is more than 200 times the other is refused by Qwen's code
 TINY_SIDE = 56  # pixels: the side of the square that the built-in models see
-SCENES = "tiny-scenes"  # the built-in model that has a larger square, and units of its own
+SCENES = ("tiny-scenes", "tiny-quiz")  # these have a larger square, and units of their own
 SCENES_SIDE = 112
 CARD = "rftkit.json"  # lies beside the weights of a built-in model
 
@@ -90,7 +90,7 @@ def family_of(model: Model) -> Family:
     Raises ModelError if a file of the folder cannot be read.
     """
     if model.name in TINY:
-        return SCENES_FAMILY if model.name == SCENES else TINY_FAMILY
+        return SCENES_FAMILY if model.name in SCENES else TINY_FAMILY
     folder = Path(model.name).expanduser()
     if (folder / "config.json").is_file():
         return _family_in(folder)
@@ -177,7 +177,7 @@ def _family_in(folder: Path) -> Family:
     family = next((f for f in FAMILIES if kind in f.model_types), UNKNOWN)
     if (folder / CARD).is_file():
         # its architecture is Qwen's, its grid is not
-        scenes = _object_in(folder / CARD).get("name") == SCENES
+        scenes = _object_in(folder / CARD).get("name") in SCENES
         family = SCENES_FAMILY if scenes else TINY_FAMILY
     return _with_own_limits(family, folder) if family.factor else family
 

@@ -44,14 +44,17 @@ class Gallery(Protocol):
     def patches(self, chosen: Tensor) -> Tensor:
         """The `pixel_values` of these pictures: (pictures x patches, VALUES) float32."""
 
-    def head(self, width: int) -> nn.Module:
-        """A new layer on top of the eyes, whose tokens have that width, for their first task."""
+    def head(self, model: Any, tokenizer: Any) -> nn.Module:
+        """A new layer on top of the model's eyes, for their first task."""
 
     def eye_loss(self, head: nn.Module, seen: Tensor, chosen: Tensor) -> Tensor:
         """The loss of that task. seen: (pictures, tokens, width) of the chosen pictures."""
 
+    def choose(self, count: int, rng: np.random.Generator, progress: float) -> Tensor:
+        """The pictures of one step's lessons, at that share of the steps, in [0, 1)."""
+
     def lessons(self, chosen: Tensor, rng: np.random.Generator, progress: float) -> list[Lesson]:
-        """A lesson about each of these pictures, at that share of the steps, in [0, 1)."""
+        """A lesson about each of these pictures."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ class Course:
     """What one tiny model is taught. side: of its square pictures, in pixels.
 
     gallery(processor, plan): draws the pictures. corpus: texts for the tokenizer, of at most
-    `vocabulary` tokens, beside `phrases`, which are one token each.
+    `vocabulary` tokens, beside `phrases`, which are one token each. eyes_rest: share of the lessons
+    during which the eyes learn no more, which makes a step several times faster.
     """
 
     side: int
@@ -68,6 +72,7 @@ class Course:
     vocabulary: int
     phrases: tuple[str, ...] = ()
     plan: Plan = Plan()
+    eyes_rest: float = 0.0
 
     @property
     def patches(self) -> int:

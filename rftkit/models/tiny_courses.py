@@ -6,5 +6,6 @@ from rftkit.models.tiny_course import Course
 COURSES: dict[str, Course] = {
     "tiny": tiny_drawings.course_of("digits"),
     "tiny-hangar": tiny_drawings.course_of("hangar"),
-    "tiny-scenes": tiny_scenes.COURSE,
+    "tiny-scenes": tiny_scenes.course_of({"detection": 0.55, "grounding": 0.45}),
+    "tiny-quiz": tiny_scenes.course_of({"choice": 0.6, "number": 0.4}),
 }

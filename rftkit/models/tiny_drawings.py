@@ -37,14 +37,18 @@ class LabelGallery:
         """The `pixel_values` of these pictures: (pictures x patches, values) float32."""
         return self.pixels[chosen].flatten(0, 1).float()
 
-    def head(self, width: int) -> nn.Module:
+    def head(self, model: Any, tokenizer: Any) -> nn.Module:
         """Names the label from all tokens of a picture at once."""
-        width *= TOKENS
+        width = model.model.visual.config.out_hidden_size * TOKENS
         return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(self.skill.labels)))
 
     def eye_loss(self, head: nn.Module, seen: Tensor, chosen: Tensor) -> Tensor:
         """Of naming the label. seen: (pictures, tokens, width)."""
         return cross_entropy(head(seen.flatten(1)), self.labels[chosen])
+
+    def choose(self, count: int, rng: np.random.Generator, progress: float) -> Tensor:
+        """Any of them."""
+        return torch.from_numpy(rng.integers(len(self), size=count))
 
     def lessons(self, chosen: Tensor, rng: np.random.Generator, progress: float) -> list[Lesson]:
         """A question about each of these pictures."""

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from rftkit.models.tiny_course import Course, Gallery, Plan
 
 Progress = Callable[[int, int], None]
+SEEN_AT_ONCE = 64  # pictures
 
 
 def pretrain(model: Any, processor: Any, course: Course, plan: Plan, progress: Progress) -> None:
@@ -25,23 +27,24 @@ def pretrain(model: Any, processor: Any, course: Course, plan: Plan, progress: P
     gallery = course.gallery(processor, plan)
     model.train()
     done = 0
-    for _ in _learn_to_see(model, gallery, course, plan):
+    for _ in _learn_to_see(model, processor.tokenizer, gallery, course, plan):
         progress(done := done + 1, total)
     for _ in _learn_to_speak(model, processor.tokenizer, gallery, course, plan):
         progress(done := done + 1, total)
     model.eval()
 
 
-def _learn_to_see(model: Any, gallery: Gallery, course: Course, plan: Plan) -> Iterator[float]:
+def _learn_to_see(
+    model: Any, tokenizer: Any, gallery: Gallery, course: Course, plan: Plan
+) -> Iterator[float]:
     """Yields the loss of each step."""
     eyes = model.model.visual
-    head = gallery.head(eyes.config.out_hidden_size)
+    head = gallery.head(model, tokenizer)
     weights = [*eyes.parameters(), *head.parameters()]
     rng = torch.Generator().manual_seed(plan.seed)
     for optimizer in _steps(weights, plan.eye_rate, plan.eye_steps):
         chosen = torch.randint(len(gallery), (plan.eye_batch,), generator=rng)
-        seen = eyes(gallery.patches(chosen), grid(len(chosen), course)).pooler_output
-        tokens = torch.cat(list(seen)).view(len(chosen), course.tokens, -1)
+        tokens = _look(eyes, gallery, course, chosen)
         yield _descend(gallery.eye_loss(head, tokens, chosen), optimizer, weights)
 
 
@@ -49,15 +52,48 @@ def _learn_to_speak(
     model: Any, tokenizer: Any, gallery: Gallery, course: Course, plan: Plan
 ) -> Iterator[float]:
     """Yields the loss of each step."""
-    weights = list(model.parameters())
+    weights, eyes = list(model.parameters()), model.model.visual
     rng = np.random.default_rng(plan.seed + 1)
+    seen = _look_at_all(eyes, gallery, course) if course.eyes_rest else None
     for step, optimizer in enumerate(_steps(weights, plan.word_rate, plan.word_steps)):
-        chosen = torch.from_numpy(rng.integers(len(gallery), size=plan.word_batch))
-        taught = gallery.lessons(chosen, rng, step / plan.word_steps)
+        progress = step / plan.word_steps
+        chosen = gallery.choose(plan.word_batch, rng, progress)
+        taught = gallery.lessons(chosen, rng, progress)
         texts = encode([t.prompt for t in taught], [t.reply for t in taught], tokenizer, course)
-        pixels = gallery.patches(chosen)
+        if seen is not None and progress < course.eyes_rest:
+            model.model.visual = Recalled(eyes)
+            pixels = seen[chosen].flatten(0, 1)
+        else:
+            model.model.visual = eyes
+            pixels = gallery.patches(chosen)
         out = model(**texts, pixel_values=pixels, image_grid_thw=grid(len(chosen), course))
         yield _descend(out.loss, optimizer, weights)
+    model.model.visual = eyes
+
+
+class Recalled(nn.Module):
+    """Stands in for eyes that rest: is given what they saw instead of patches, and returns it."""
+
+    def __init__(self, eyes: Any) -> None:
+        super().__init__()
+        self.spatial_merge_size, self.dtype = eyes.spatial_merge_size, eyes.dtype
+
+    def forward(self, seen: Tensor, grid_thw: Tensor, **_: Any) -> BaseModelOutputWithPooling:
+        """seen: (pictures x tokens, width)."""
+        return BaseModelOutputWithPooling(pooler_output=seen)
+
+
+def _look(eyes: Any, gallery: Gallery, course: Course, chosen: Tensor) -> Tensor:
+    """What the eyes make of these pictures: (pictures, tokens, width)."""
+    seen = eyes(gallery.patches(chosen), grid(len(chosen), course)).pooler_output
+    return torch.cat(list(seen)).view(len(chosen), course.tokens, -1)
+
+
+@torch.no_grad()
+def _look_at_all(eyes: Any, gallery: Gallery, course: Course) -> Tensor:
+    """The same for all pictures."""
+    parts = torch.arange(len(gallery)).split(SEEN_AT_ONCE)  # type: ignore[no-untyped-call]
+    return torch.cat([_look(eyes, gallery, course, part) for part in parts])
 
 
 def _steps(weights: list[Any], rate: float, steps: int) -> Iterator[torch.optim.Optimizer]:

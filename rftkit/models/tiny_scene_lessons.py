@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,9 +18,8 @@ from rftkit.options import DetectionOptions
 from rftkit.tasks import by_name, choice, detection, grounding, number
 from rftkit.tasks.task import Reading, Unseen
 
-SHARES = {"detection": 0.3, "grounding": 0.2, "choice": 0.3, "number": 0.2}
 STYLES: tuple[Style, ...] = ("direct", "think", "answer-first", "adaptive")
-STYLE_SHARES = (0.4, 0.2, 0.2, 0.2)
+STYLE_SHARES = (0.5, 0.2, 0.15, 0.15)
 ABSENT = 0.25  # share of the lessons in detection that ask for what is not there
 GRID = Grid(UNITS, UNITS)
 CORPUS = 1500  # lessons that the tokenizer sees
@@ -46,9 +45,10 @@ def lesson(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> Les
     return Lesson(task.prompt(example, style), reply)
 
 
-def any_kind(rng: np.random.Generator) -> Kind:
+def any_kind(shares: Mapping[Kind, float], rng: np.random.Generator) -> Kind:
     """A kind of task, drawn by its share of the lessons."""
-    return KINDS[int(rng.choice(len(KINDS), p=[SHARES[kind] for kind in KINDS]))]
+    kinds = tuple(shares)
+    return kinds[int(rng.choice(len(kinds), p=[shares[kind] for kind in kinds]))]
 
 
 def draw_things(rng: np.random.Generator) -> list[Thing]:
@@ -60,7 +60,7 @@ def draw_things(rng: np.random.Generator) -> list[Thing]:
 
 
 def corpus(rng: np.random.Generator) -> list[str]:
-    """Texts for the tokenizer: lessons of every kind."""
+    """Texts for the tokenizer: lessons of every kind, whatever a model is taught."""
     texts = []
     for turn in range(CORPUS):
         taught = lesson(KINDS[turn % len(KINDS)], draw_things(rng), rng)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from torch.nn.functional import cross_entropy
 
 from rftkit.data import drawn, layout
 from rftkit.data.layout import SIDE, UNITS, Thing
+from rftkit.data.scene_questions import Kind
 from rftkit.models.tiny_course import MERGE, PATCH, Course, Lesson, Plan
 from rftkit.models.tiny_scene_lessons import PHRASES, any_kind, corpus, lesson
+from rftkit.models.tiny_tokenizer import token_ids
 
 GLYPHS = 600  # drawings of each digit, from which the scenes are put together
 ACROSS = SIDE // PATCH  # patches along a side
@@ -22,19 +25,21 @@ CELLS = ACROSS // MERGE  # tokens along a side
 EMPTY = len(drawn.DIGITS)  # the class of a cell in which no digit has its middle
 EDGES = 4
 VOCABULARY = 600
-PLAN = Plan(
-    drawings=12000, eye_steps=600, eye_batch=64, word_steps=600, word_batch=64, word_rate=1.5e-3
-)
+EYES_REST = 0.85
+STAGES = ((0.15, 1), (0.3, 2))  # until that share of the lessons, at most so many digits
+PLAN = Plan(drawings=12000, eye_steps=600, eye_batch=64, word_steps=2600, word_batch=32)
 
 
 @dataclass(frozen=True)
 class SceneGallery:
-    """Scenes and what is in them. grey: (pictures, SIDE, SIDE) uint8; mean, std: of three colours.
+    """Scenes and what is in them. shares: of the kinds of lessons; mean, std: of three colours.
 
+    grey: (pictures, SIDE, SIDE) uint8, sorted by the number of digits.
     For each cell, row by row, `classes` (pictures, cells) holds the digit whose middle it has or
     EMPTY, and `edges` (pictures, cells, 4) that digit's box in units.
     """
 
+    shares: Mapping[Kind, float]
     grey: Tensor
     things: Sequence[Sequence[Thing]]
     classes: Tensor
@@ -58,26 +63,53 @@ class SceneGallery:
         twice = ordered.unsqueeze(6).expand(*ordered.shape[:6], 2, PATCH, PATCH)
         return twice.reshape(len(chosen) * ACROSS**2, -1)
 
-    def head(self, width: int) -> nn.Module:
+    def head(self, model: Any, tokenizer: Any) -> SceneHead:
         """Tells from each token its cell's class and the edges of its digit."""
-        outputs = EMPTY + 1 + EDGES * (UNITS + 1)
-        return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, outputs))
+        words = [str(unit) for unit in range(UNITS + 1)]
+        return SceneHead(model.get_input_embeddings().weight, token_ids(tokenizer, words))
 
     def eye_loss(self, head: nn.Module, seen: Tensor, chosen: Tensor) -> Tensor:
         """Of telling what has its middle where, and its box. seen: (pictures, tokens, width)."""
-        guessed, classes = head(seen), self.classes[chosen]
+        named, boxed = head(seen)
+        classes, edges = self.classes[chosen], self.edges[chosen]
         there = classes != EMPTY
-        named, edges = guessed[..., : EMPTY + 1], guessed[there][:, EMPTY + 1 :]
-        boxed = cross_entropy(edges.reshape(-1, UNITS + 1), self.edges[chosen][there].flatten())
-        return cross_entropy(named.flatten(0, 1), classes.flatten()) + boxed / 2
+        named_loss = cross_entropy(named.flatten(0, 1), classes.flatten())
+        return named_loss + cross_entropy(boxed[there].flatten(0, 1), edges[there].flatten()) / 2
+
+    def choose(self, count: int, rng: np.random.Generator, progress: float) -> Tensor:
+        """Scenes of one digit at first, then of two, then any: they lie in this order."""
+        most = next((most for until, most in STAGES if progress < until), layout.MOST)
+        known = sum(len(things) <= most for things in self.things)
+        return torch.from_numpy(rng.integers(known, size=count))
 
     def lessons(self, chosen: Tensor, rng: np.random.Generator, progress: float) -> list[Lesson]:
-        """A question of any kind about each of these pictures."""
-        return [lesson(any_kind(rng), self.things[int(n)], rng) for n in chosen]
+        """A question about each of these pictures."""
+        return [lesson(any_kind(self.shares, rng), self.things[int(n)], rng) for n in chosen]
 
 
-def draw_scenes(processor: Any, plan: Plan) -> SceneGallery:
-    """The plan's scenes, printed digits only."""
+class SceneHead(nn.Module):
+    """Names what a token shows by the very embeddings of the words for it.
+
+    What the eyes see is so spoken of in the model's own vectors before it has heard a sentence.
+    """
+
+    def __init__(self, words: nn.Parameter, units: list[int]) -> None:
+        super().__init__()
+        width = words.shape[1]
+        self.words, self.units = words, torch.tensor(units)
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.edges = nn.Linear(width, EDGES * width)
+        self.empty = nn.Parameter(torch.randn(1, width) / 50)
+
+    def forward(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores of classes (…, EMPTY + 1) and of edges (…, 4, UNITS + 1), for seen (…, width)."""
+        seen, numbers = self.norm(seen), self.words[self.units]
+        named = seen @ torch.cat([numbers[:EMPTY], self.empty]).T
+        return named, self.edges(seen).unflatten(-1, (EDGES, -1)) @ numbers.T
+
+
+def draw_scenes(shares: Mapping[Kind, float], processor: Any, plan: Plan) -> SceneGallery:
+    """The plan's scenes, printed digits only, those with few digits first."""
     rng, images = np.random.default_rng(plan.seed), processor.image_processor
     glyphs = {
         label: [layout.cropped(drawn.digit_ink(label, rng)) for _ in range(GLYPHS)]
@@ -85,14 +117,14 @@ def draw_scenes(processor: Any, plan: Plan) -> SceneGallery:
     }
     grey = torch.empty(plan.drawings, SIDE, SIDE, dtype=torch.uint8)
     things = []
-    for n in range(plan.drawings):
-        labels = layout.draw_labels(drawn.DIGITS, rng)
+    drawn_labels = [layout.draw_labels(drawn.DIGITS, rng) for _ in range(plan.drawings)]
+    for n, labels in enumerate(sorted(drawn_labels, key=len)):
         inks = [glyphs[label][int(rng.integers(GLYPHS))] for label in labels]
         places = layout.place_all(inks, rng)
         grey[n] = torch.from_numpy(np.array(layout.compose(places, inks, rng).convert("L")))
         things.append([Thing(*pair) for pair in zip(labels, places, strict=True)])
     mean, std = torch.tensor(images.image_mean), torch.tensor(images.image_std)
-    return SceneGallery(grey, things, *_cells(things), mean, std)
+    return SceneGallery(shares, grey, things, *_cells(things), mean, std)
 
 
 def _cells(scenes: Sequence[Sequence[Thing]]) -> tuple[Tensor, Tensor]:
@@ -108,4 +140,14 @@ def _cells(scenes: Sequence[Sequence[Thing]]) -> tuple[Tensor, Tensor]:
     return classes, edges
 
 
-COURSE = Course(SIDE, draw_scenes, corpus, VOCABULARY, PHRASES, PLAN)
+def course_of(shares: Mapping[Kind, float]) -> Course:
+    """The course that teaches these kinds of tasks, each by its share of the lessons."""
+    return Course(
+        SIDE,
+        partial(draw_scenes, shares),
+        corpus,
+        VOCABULARY,
+        PHRASES,
+        PLAN,
+        eyes_rest=EYES_REST,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -25,6 +26,8 @@ def trainer_class(model: Any, say: Callable[[str], None]) -> Any:
     why = unsupported(model)
     if not GRPOTrainer.__module__.startswith("trl."):
         why = "the backend brings a loss of its own"
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        why = "several processes share the work"
     if why is not None:
         say(f"each prompt is computed once per completion: {why}")
         return GRPOTrainer

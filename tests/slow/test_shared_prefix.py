@@ -232,7 +232,7 @@ def generation(kind: str, **how: Any) -> dict[str, Any]:
         inputs["mm_token_type_ids"] = inputs["mm_token_type_ids"][:, :width]
     ids, mask = batch.ids[:, :width], batch.mask[:, :width]
     wanted = GenerationConfig(
-        max_new_tokens=24, pad_token_id=PAD, eos_token_id=[1, 5], suppress_tokens=SILENT, **how
+        max_new_tokens=12, pad_token_id=PAD, eos_token_id=[1, 5], suppress_tokens=SILENT, **how
     )
     return {"input_ids": ids, "attention_mask": mask, "generation_config": wanted, **inputs}
 
@@ -241,7 +241,7 @@ def generation(kind: str, **how: Any) -> dict[str, Any]:
 def test_the_same_tokens_are_generated(kind: str, model: Any, sampled: bool) -> None:
     how = {"do_sample": True, "temperature": 1.2, "top_k": 0} if sampled else {"do_sample": False}
     inputs, read = generation(kind, **how), list[int]()
-    for seed in range(3):
+    for seed in range(2 if sampled else 1):
         torch.manual_seed(seed)
         expected = model.generate(**inputs)
         hook = text_model(model).register_forward_pre_hook(
@@ -255,7 +255,7 @@ def test_the_same_tokens_are_generated(kind: str, model: Any, sampled: bool) -> 
         assert torch.equal(found, expected)
     width = inputs["input_ids"].shape[1]
     assert read[:2] == [3 * width, 8]  # three prompts, then eight rows
-    assert len(expected[:, width:].unique()) > 20 or not sampled
+    assert len(expected[:, width:].unique()) > 10 or not sampled
     assert "_prefill" not in vars(model)
 
 
@@ -286,6 +286,7 @@ def test_training_ends_where_trls_training_ends(tmp_path: Path) -> None:
     assert ended[True][2] == [1, 1, 1, 1]  # a micro-batch is one group
     assert max(ended[False][2]) > 1
     assert_same_gradients(ended[True][0], ended[False][0])
+    assert max(float(w.abs().max()) for w in ended[True][0] if w.shape[1] == 4) > 0.01  # was 0
 
 
 def grpo_trainer(folder: Path, shared: bool) -> Any:
