@@ -80,7 +80,7 @@ def evaluate(
     style: Annotated[StyleName | None, typer.Option(help="ask for another reply style")] = None,
     as_json: AsJson = False,
     fail_if_worse: Annotated[
-        float | None, typer.Option(min=0, help="exit 1 if accuracy falls by more, e.g. 0.02")
+        float | None, typer.Option(min=0, help="exit 1 if the score falls by more, e.g. 0.02")
     ] = None,
     max_invalid: Annotated[
         float | None, typer.Option(min=0, max=1, help="exit 1 if more replies are invalid")

@@ -130,12 +130,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def smallest_visible(discordant: float, n: int) -> float:
-    """The difference that n pairs show at 5 % with a power of 80 %.
+def smallest_visible(gaps: Sequence[float]) -> float:
+    """The mean difference that so many pictures show at 5 % with a power of 80 %.
 
-    discordant: share of the pairs on which the two sides disagree, in [0, 1].
+    gaps: mean difference of each picture, in [-1, 1]. For one pair of 0 or 1 per picture this is
+    2.80 times the root of (share of pairs that differ / pairs); with no gap at all, the spread
+    is not known to be 0 and one picture that differs stands in.
     """
-    return VISIBLE * math.sqrt(discordant / n)
+    squares = math.fsum(gap**2 for gap in gaps) or 1.0
+    return VISIBLE * math.sqrt(squares) / len(gaps)
 
 
 def harmonic(base: float, new: float) -> float:

@@ -46,7 +46,7 @@ def train(request: Request, console: Console) -> Run:
     Raises UserError for what the user can fix, before anything is written where possible, and
     Interrupted if a signal stopped it; the run can then be resumed.
     """
-    recipe = _located(load_recipe(request.recipe, request.overrides))
+    recipe = located(load_recipe(request.recipe, request.overrides))
     _check_logger(request.log)
     for name in filter(OWN_REWARD.fullmatch, recipe.rewards):
         load_reward(name)
@@ -70,7 +70,7 @@ def train(request: Request, console: Console) -> Run:
     return run
 
 
-def _located(recipe: Recipe) -> Recipe:
+def located(recipe: Recipe) -> Recipe:
     """The recipe with absolute paths, so that its run can be evaluated from any folder."""
     data = recipe.data
     paths = {"path": data.path, "images": data.images}

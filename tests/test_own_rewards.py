@@ -11,7 +11,7 @@ from rftkit.errors import RecipeError, TrainingError
 from rftkit.own_rewards import load_reward
 from rftkit.recipe_file import parse_recipe
 from rftkit.tasks import classification
-from rftkit.train import _located
+from rftkit.train import located
 
 MINE = """
 from __future__ import annotations
@@ -112,4 +112,4 @@ def test_the_run_keeps_the_place_of_the_file(
     text = '[data]\nsource = "digits"\n[rewards]\naccuracy = 1.0\n"mine.py:brief" = 0.5\n'
     recipe = parse_recipe(text, "mine.toml")
     assert [*recipe.rewards] == ["accuracy", "mine.py:brief"]
-    assert _located(recipe).rewards == {"accuracy": 1.0, f"{tmp_path}/mine.py:brief": 0.5}
+    assert located(recipe).rewards == {"accuracy": 1.0, f"{tmp_path}/mine.py:brief": 0.5}

@@ -96,8 +96,9 @@ def upright_size(picture: Picture) -> tuple[int, int]:
     if not isinstance(picture, FilePicture):
         return picture.open().size
     with _header(picture.path, str(picture.path)) as image:
-        try:
-            turned = image.getexif().get(ORIENTATION, 1) >= 5
+        try:  # a PNG without EXIF in its header would be decoded to the end in search of it
+            looked_for = image.format != "PNG" or "exif" in image.info
+            turned = looked_for and image.getexif().get(ORIENTATION, 1) >= 5
         except BROKEN:
             turned = False  # as in _upright: broken EXIF says nothing
         width, height = image.size

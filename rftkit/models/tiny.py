@@ -1,17 +1,15 @@
 """The built-in models: built once in the user's cache, then an ordinary local model folder.
 
 `tiny` reads printed digits; `tiny-hangar` knows the drawn aircraft, but mixes up their tails;
-`tiny-scenes` finds, counts and compares printed digits, several in a picture.
+`tiny-scenes` finds printed digits, several in a picture; `tiny-quiz` counts and compares them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,6 +19,7 @@ from uuid import uuid4
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from rftkit.data.cache import cache_folder
 from rftkit.errors import ModelError
 from rftkit.models.tiny_build import build_tiny
 from rftkit.models.tiny_course import Plan
@@ -31,7 +30,6 @@ Say = Callable[[str], None]
 
 VERSION = "1"  # raise it when what a build makes has changed
 CARD = "rftkit.json"
-SECONDS = {"tiny": 90, "tiny-hangar": 90, "tiny-scenes": 400}  # of building, on two cores
 STALE = 3600.0  # seconds after which a half-built folder is one that a kill left behind
 
 
@@ -60,20 +58,6 @@ def ensure_tiny(name: str, say: Say = tell, plan: Plan | None = None) -> Path:
     except OSError as error:
         raise ModelError(f"{folder}: cannot be written ({error}); set RFTKIT_CACHE") from error
     return folder
-
-
-def cache_folder(say: Say = tell) -> Path:
-    """RFTKIT_CACHE, or rftkit in the user's cache directory; without a home, a temporary one."""
-    if chosen := os.environ.get("RFTKIT_CACHE"):
-        return Path(chosen)
-    if shared := os.environ.get("XDG_CACHE_HOME"):
-        return Path(shared) / "rftkit"
-    try:
-        return Path.home() / ".cache" / "rftkit"
-    except RuntimeError:
-        folder = Path(tempfile.gettempdir()) / "rftkit-cache"
-        say(f"no home directory: built-in models are kept in {folder}; set RFTKIT_CACHE to choose")
-        return folder
 
 
 def what_is_wrong(folder: Path, version: str) -> str | None:
@@ -132,7 +116,7 @@ def _sweep(cache: Path, name: str) -> None:
 
 
 def _build_with_bar(folder: Path, name: str, plan: Plan) -> None:
-    title = f"building the {name} model once (about {SECONDS[name]} s)…"
+    title = f"building the {name} model once (about {COURSES[name].seconds} s)…"
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=None)

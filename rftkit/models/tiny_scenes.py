@@ -150,4 +150,5 @@ def course_of(shares: Mapping[Kind, float]) -> Course:
         PHRASES,
         PLAN,
         eyes_rest=EYES_REST,
+        seconds=400,
     )

@@ -61,7 +61,7 @@ def render(page: ReportInput) -> str:
     sides = [(name, side) for name, side in terminal.sides_of(summary) if side] if summary else []
     last = sides[-1][1] if sides else None
     return (
-        _environment()
+        environment()
         .get_template(TEMPLATE)
         .render(
             page=page,
@@ -117,7 +117,7 @@ def _provenance(summary: Summary) -> list[tuple[str, str]]:
     return [(name, value) for name, value in named if value not in ("", "None")]
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 

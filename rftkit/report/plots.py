@@ -102,7 +102,7 @@ def headline(summary: Summary) -> str:
     axes.tick_params(length=0)
     axes.spines[["left", "bottom"]].set_visible(False)
     spoken = ", ".join(f"{name}: {points(rate.value)} %" for name, rate in shown)
-    return _svg(figure, f"{summary.metric} of {spoken}")
+    return svg(figure, f"{summary.metric} of {spoken}")
 
 
 @page_style()
@@ -188,7 +188,7 @@ def _chart(
         f"{line.name} from {line.series.values[0]:.3g} to {line.series.values[-1]:.3g}"
         for line in [*left, *right]
     ]
-    return Chart(title, caption, _svg(figure, "; ".join(ends)))
+    return Chart(title, caption, svg(figure, "; ".join(ends)))
 
 
 def _undrawn(names: Sequence[str]) -> str:
@@ -225,7 +225,7 @@ def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _svg(figure: Figure, spoken: str) -> str:
+def svg(figure: Figure, spoken: str) -> str:
     """The figure as an `<svg>` in the page's colours and font. spoken: for screen readers."""
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})

@@ -126,7 +126,7 @@ def contrast(found: Sequence[Pair]) -> Contrast | None:
         lost=sum(pair.gap < 0 for pair in found),
         won=sum(pair.gap > 0 for pair in found),
         p=_p_value(found, shares),
-        smallest_visible=smallest_visible(shares),
+        smallest_visible=statistics.smallest_visible(shares),
         verdict="better" if low > 0 else "worse" if high < 0 else "no difference detected",
         seeds=tuple(Seeded(seed=s, value=fmean(gaps)) for s, gaps in sorted(by_seed.items())),
     )
@@ -138,16 +138,6 @@ def with_holm(contrasts: Sequence[Contrast]) -> list[Contrast]:
     return [
         found.model_copy(update={"p_holm": p}) for found, p in zip(contrasts, adjusted, strict=True)
     ]
-
-
-def smallest_visible(shares: Sequence[float]) -> float:
-    """The difference that so many pictures show at 5 % with a power of 80 %.
-
-    shares: mean difference of each picture, in [-1, 1]. With one pair per picture this is
-    `statistics.smallest_visible`; with none that moved, one stands in.
-    """
-    squares = max(math.fsum(share**2 for share in shares), 1.0)
-    return statistics.VISIBLE * math.sqrt(squares) / len(shares)
 
 
 def adjusted(shares: Sequence[float]) -> Interval:

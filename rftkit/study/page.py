@@ -30,7 +30,7 @@ class Matrix(NamedTuple):
 def render(summary: StudySummary, study_toml: str) -> str:
     """The page as text."""
     return (
-        _environment()
+        environment()
         .get_template(TEMPLATE)
         .render(
             study=summary,
@@ -114,11 +114,11 @@ def _between(found: Mean | Rate) -> str:
     return f"{points(found.low)}–{points(found.high)}"
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     from jinja2 import ChoiceLoader, PackageLoader
 
     places = [PackageLoader("rftkit.study", "."), PackageLoader("rftkit.report", ".")]
-    environment = report._environment().overlay(loader=ChoiceLoader(places))
+    environment = report.environment().overlay(loader=ChoiceLoader(places))
     environment.filters |= {
         "spread": _spread,
         "shots": words.shots,

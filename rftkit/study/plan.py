@@ -17,7 +17,7 @@ from rftkit.errors import RecipeError
 from rftkit.recipe import Recipe, Section
 from rftkit.recipe_file import load_recipe, read_text
 from rftkit.recipes import find_recipe
-from rftkit.train import _located
+from rftkit.train import located
 
 T = TypeVar("T")
 Some = Annotated[Sequence[T], Field(min_length=1, max_length=100)]
@@ -161,7 +161,7 @@ def _cell(
     changes |= {key: value for key, value in axes.items() if value is not None}
     overrides = tuple(f"{key}={_spelled(value)}" for key, value in changes.items())
     try:
-        wanted = _located(load_recipe(path, overrides))
+        wanted = located(load_recipe(path, overrides))
     except RecipeError as error:
         raise RecipeError(f"{place}: style {style!r}, seed {seed}: {error}") from None
     return Cell(path.stem, path, overrides, wanted, (method, shots))

@@ -37,7 +37,7 @@ def tokens_and_score(rows: Sequence[Row]) -> str:
         for row in joined:
             _point(axes, row, MARKERS[datasets.index(row.setting.dataset) % len(MARKERS)])
     _frame(axes, rows, datasets)
-    return plots._svg(figure, "; ".join(_spoken(row) for row in rows))
+    return plots.svg(figure, "; ".join(_spoken(row) for row in rows))
 
 
 def _point(axes: Axes, row: Row, marker: str) -> None:

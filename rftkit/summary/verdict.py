@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from rftkit import statistics
 from rftkit.samples import Sample
@@ -28,8 +29,7 @@ def difference(base: Sequence[Sample], tuned: Sequence[Sample]) -> Difference | 
     zero_one = binary(before) and binary(after)
     chosen = statistics.paired_interval(lost, won, len(pairs)) if zero_one and single else drawn
     test = statistics.mcnemar(lost, won) if zero_one else None
-    # with no discordant pair the share is not known to be 0: one pair stands in
-    visible = statistics.smallest_visible(max(lost + won, 1) / len(pairs), len(pairs))
+    visible = statistics.smallest_visible(_gaps_by_picture(pairs))
     verdict = _verdict(chosen.interval)
     return Difference(
         value=chosen.difference,
@@ -81,6 +81,14 @@ def points(value: float, signed: bool = False) -> str:
     if text in ("0.0", "-0.0"):
         return "0.0"
     return ("+" if signed and value > 0 else "") + text.replace("-", "−")
+
+
+def _gaps_by_picture(pairs: Sequence[tuple[Sample, Sample]]) -> list[float]:
+    """Tuned minus base of each picture, the mean over its questions."""
+    gaps: dict[str, list[float]] = {}
+    for before, after in pairs:
+        gaps.setdefault(before.picture, []).append(after.correct - before.correct)
+    return [fmean(found) for found in gaps.values()]
 
 
 def _verdict(interval: statistics.Interval) -> Verdict:
