@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
 from rftkit import replies
-from rftkit.boxes import Grid
+from rftkit.boxes import Box, Grid, Labelled
 from rftkit.core import Example, Row, Style
 from rftkit.data import drawn, layout, scene_questions
 from rftkit.data.layout import UNITS, Thing
@@ -20,7 +21,8 @@ from rftkit.tasks.task import Reading, Unseen
 
 STYLES: tuple[Style, ...] = ("direct", "think", "answer-first", "adaptive")
 STYLE_SHARES = (0.5, 0.2, 0.15, 0.15)
-ABSENT = 0.25  # share of the lessons in detection that ask for what is not there
+ABSENT = 0.4  # share of the lessons in detection that ask for what is not there
+LOOSE = 0.6  # share of the lessons whose boxes are drawn with a margin, as some annotators do
 GRID = Grid(UNITS, UNITS)
 CORPUS = 1500  # lessons that the tokenizer sees
 # One token each: short prompts and replies are what makes a step on a CPU quick.
@@ -71,7 +73,11 @@ def corpus(rng: np.random.Generator) -> list[str]:
 def _example(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> Example:
     """What the task makes of a scene's row, its boxes in the model's own units."""
     place = f"lesson {rng.integers(2**31)}"  # the order of options depends on it
-    row = Row(place, Unseen(), scene_questions.values(kind, things, rng))
+    values = scene_questions.values(kind, things, rng)
+    if "objects" in values and rng.random() < LOOSE:
+        boxes = cast("tuple[Labelled, ...]", values["objects"])
+        values["objects"] = tuple(_with_margin(found) for found in boxes)
+    row = Row(place, Unseen(), values)
     task = by_name(kind)
     options = DetectionOptions(absent="always") if kind == "detection" else task.options()
     examples = task.read(row, Reading(options))
@@ -81,3 +87,11 @@ def _example(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> E
         examples = tuple(example for example in examples if example.category in asked)
     chosen = examples[int(rng.integers(len(examples)))]
     return replace(chosen, meta={**chosen.meta, "grid": str(GRID)})
+
+
+def _with_margin(found: Labelled) -> Labelled:
+    """Its box, a unit larger on every side that has room."""
+    x1, y1, x2, y2 = found.box
+    unit = 1 / UNITS
+    grown = Box(max(0.0, x1 - unit), max(0.0, y1 - unit), min(1.0, x2 + unit), min(1.0, y2 + unit))
+    return Labelled(found.label, grown)

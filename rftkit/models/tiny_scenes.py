@@ -27,7 +27,7 @@ EDGES = 4
 VOCABULARY = 600
 EYES_REST = 0.85
 STAGES = ((0.15, 1), (0.3, 2))  # until that share of the lessons, at most so many digits
-PLAN = Plan(drawings=12000, eye_steps=600, eye_batch=64, word_steps=2600, word_batch=32)
+PLAN = Plan(drawings=12000, eye_steps=700, eye_batch=64, word_steps=2800, word_batch=32)
 
 
 @dataclass(frozen=True)
