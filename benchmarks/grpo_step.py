@@ -1,11 +1,12 @@
 """Time and memory of a GRPO step: stock TRL and rftkit's shared prefixes, side by side.
 
-    python benchmarks/grpo_step.py                    # every case: an hour or two on two cores
+    python benchmarks/grpo_step.py                    # every case: some hours on two cores
     python benchmarks/grpo_step.py --quick            # one case of each kind
     python benchmarks/grpo_step.py --cases direct-300-8 think-300-8 --steps 5 --out out/step.json
 
 Both arms hold the same random Qwen2.5-VL, adapter, data, seeds and settings, and take their steps
-in turn, so that whatever else the machine does falls on both. Peak memory is measured in a process
+in turn, so that whatever else the machine does falls on both; on a CPU the seconds are those that
+this process got, on CUDA those of the clock. Peak memory is measured in a process
 of its own for each arm: what a step adds to the model, its adapter and the optimizer. A case is
 named style-prompt tokens-group size.
 """
@@ -58,11 +59,11 @@ class Case:
     style: str
     prompt: int  # tokens
     group: int
-    prompts: int = 2  # a step
+    prompts: int = 1  # a step
     picture: int = 64  # tokens, of the prompt's
     kl: float = 0.0
     width: int = 512
-    layers: int = 8
+    layers: int = 6
 
     @property
     def name(self) -> str:
@@ -114,11 +115,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", default=[], help="for example direct-300-8")
     parser.add_argument("--quick", action="store_true", help=f"only {' and '.join(QUICK)}")
     parser.add_argument("--steps", type=int, default=5, help="measured, after one that is not")
-    parser.add_argument("--prompts", type=int, default=2, help="different prompts in a step")
+    parser.add_argument("--prompts", type=int, default=1, help="different prompts in a step")
     parser.add_argument("--picture", type=int, default=64, help="picture tokens, a square number")
     parser.add_argument("--kl", type=float, default=0.0, help="above 0 the reference is scored too")
     parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--out", type=Path, help="JSON of every step")
@@ -200,9 +201,11 @@ def _time(trainer: Any, method: str, part: str, parts: Counter[str]) -> None:
 
 
 def _now(device: torch.device) -> float:
+    """Seconds. On a CPU those of this process, so that other work there does not count."""
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter()
+        return time.perf_counter()
+    return time.process_time() / torch.get_num_threads()
 
 
 def _trainer(case: Case, arm: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rftkit.core import Completion, Example
-from rftkit.data.examples import Examples, load_both
+from rftkit.data.examples import Examples, load_both, load_held_out
 from rftkit.data.overlap import Pair, Print, fingerprint, one_each, overlap, two_labels
 from rftkit.data.preflight import box_notes
 from rftkit.evaluate import sample_of
@@ -18,6 +18,10 @@ from rftkit.summary.schema import Measure
 from rftkit.tasks import by_name
 
 PICTURES_OPENED = 2000  # of each split; more are not looked at, and the check says so
+NO_TRAINING = (
+    "no training split is named, so only {!r} was checked; test with it: "
+    "rftkit eval --ckpt RUN --data RECIPE"
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Checked:
     copies: tuple[Pair, ...]
 
     @property
+    def shown(self) -> Example:
+        """The example whose prompt and ideal reply are shown: the first one."""
+        return _first(self.training, self.held_out)
+
+    @property
     def per_class(self) -> dict[str, tuple[int, int]]:
         """Training and held-out pictures of each class."""
         ours, theirs = (_counts(part.examples) for part in (self.training, self.held_out))
@@ -47,15 +56,19 @@ class Checked:
 def check(recipe: Recipe) -> Checked:
     """Load the rows, hold every gold answer against the rewards, look at the pictures.
 
+    Of a recipe without a training split the held-out one alone, and `notes` says so.
     Raises UserError at the first thing that would stop a run.
     """
-    training, held_out = load_both(recipe)
+    only_tests = not recipe.data.splits[0]
+    training, held_out = (
+        (Examples((), ()), load_held_out(recipe)) if only_tests else load_both(recipe)
+    )
     task = by_name(recipe.task)
     ours, theirs = (
         [fingerprint(e) for e in one_each(part.examples)[:PICTURES_OPENED]]
         for part in (training, held_out)
     )
-    shown = training.examples[0]
+    shown = _first(training, held_out)
     ideal = task.ideal(shown, recipe.style)
     attempt = task.attempt(shown, recipe.style, Completion(ideal))
     return Checked(
@@ -68,6 +81,7 @@ def check(recipe: Recipe) -> Checked:
         sizes=tuple(mark.size for mark in (*ours, *theirs)),
         opened=len(ours) + len(theirs),
         notes=(
+            *([NO_TRAINING.format(recipe.data.splits[1])] if only_tests else []),
             *_notes(recipe.task, training, held_out, [*ours, *theirs]),
             *recipe.notes(),
             *box_notes(recipe.model, (*training.examples, *held_out.examples)),
@@ -104,6 +118,10 @@ def _notes(
         ),
         *([f"{len(prints)} of {total} pictures were opened"] if len(prints) < total else []),
     )
+
+
+def _first(training: Examples, held_out: Examples) -> Example:
+    return (*training.examples, *held_out.examples)[0]
 
 
 def _counts(examples: Iterable[Example]) -> Counter[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from rftkit import __version__, exits
+from rftkit import __version__, cli_demo, cli_machine, exits
 from rftkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ def train(
     log: Annotated[
         Literal["none", "tensorboard", "trackio"], typer.Option(help="also log there")
     ] = "none",
+    base_from: Annotated[
+        Path | None, typer.Option(help="a run whose base replies to use where all is the same")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="print the resolved recipe, touch nothing")
     ] = False,
@@ -61,7 +64,8 @@ def train(
     from rftkit.train import Request, train
 
     folder = out or Path("out") / path.stem
-    request = Request(path, folder, tuple(overrides), resume, _command(), save_every, log)
+    changes, command = tuple(overrides), _command()
+    request = Request(path, folder, changes, resume, command, save_every, log, base_from)
     run = train(request, _progress(quiet))
     from rftkit.report.results import show_result
 
@@ -78,6 +82,9 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="at most so many pictures")] = None,
     base: Annotated[bool, typer.Option("--base/--no-base", help="evaluate the base too")] = True,
     style: Annotated[StyleName | None, typer.Option(help="ask for another reply style")] = None,
+    engine: Annotated[
+        Literal["transformers", "vllm"], typer.Option(help="what answers; vllm wants a newer GPU")
+    ] = "transformers",
     as_json: AsJson = False,
     fail_if_worse: Annotated[
         float | None, typer.Option(min=0, help="exit 1 if the score falls by more, e.g. 0.02")
@@ -103,7 +110,7 @@ def evaluate(
         from rftkit.evaluation import Wish, evaluate_checkpoint
 
         assert ckpt is not None
-        wish = Wish(split, data, limit, style, base, _command())
+        wish = Wish(split, data, limit, style, base, _command(), engine=engine)
         evaluation = evaluate_checkpoint(ckpt, wish, _progress(False))
     _show_evaluation(evaluation, as_json)
     from rftkit.summary import broken_gates
@@ -123,12 +130,14 @@ def check(
 ) -> None:
     """Check a recipe and its data without a model: rows, gold answers, pictures, copies."""
     from rftkit.errors import HubError
+    from rftkit.models import engines
     from rftkit.recipe_file import load_recipe
     from rftkit.recipes import find_recipe
     from rftkit.report.checked import show_checked
 
     path, console = find_recipe(recipe), _results()
     loaded = load_recipe(path, overrides)
+    engines.check_recipe(loaded)
     _say(f"{path}: the recipe is sound", console)
     if schema_only:
         return
@@ -270,6 +279,13 @@ def study(
     typer.echo(f"page: {page}", err=as_json)
     if line := broken(summary):
         raise UserError(line)
+
+
+app.command()(cli_machine.plan)
+app.command()(cli_machine.doctor)
+
+
+app.command()(cli_demo.demo)
 
 
 def main() -> NoReturn:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
@@ -25,6 +26,7 @@ from rftkit.models.policy import Decoding, Policy
 from rftkit.recipe import Recipe, budget
 from rftkit.recipe_file import load_recipe
 from rftkit.recipes import find_recipe
+from rftkit.reuse import reuse_base
 from rftkit.runs import Run
 from rftkit.samples import Header, Leaks, Provenance, Side
 from rftkit.summary import Summary
@@ -45,6 +47,8 @@ class Wish:
     style: Style | None = None
     base: bool = True
     command: str = ""
+    base_from: Path | None = None  # a run, or a folder of them: see `reuse_base`
+    engine: Literal["transformers", "vllm"] = "transformers"
 
 
 def evaluate_checkpoint(place: Path, wish: Wish, console: Console) -> Evaluation:
@@ -58,7 +62,7 @@ def evaluate_checkpoint(place: Path, wish: Wish, console: Console) -> Evaluation
         console.print(f"note: {note}", highlight=False, markup=False)
     for example in examples.examples:
         gold_check(by_name(recipe.task), example, wish.style or recipe.style)
-    policy = open_policy(recipe.model, ckpt.adapter)
+    policy = open_policy(recipe.model, ckpt.adapter, wish.engine)
     return run_evaluation(ckpt, recipe, examples, policy, wish, console, _shots(ckpt.recipe))
 
 
@@ -111,6 +115,8 @@ def run_evaluation(
     folder = _folder(ckpt, recipe, wish, header)
     sides: tuple[Side, ...] = ("base", "tuned") if wish.base else ("tuned",)
     plan = Plan(header, folder / "samples.jsonl", sides, recipe.eval.batch_size, decoding)
+    if wish.base_from and (used := reuse_base(plan, examples.examples, wish.base_from)):
+        console.print(f"base: the replies in {used}", highlight=False, markup=False)
     with memory.named("evaluating", memory.evaluating(recipe)):
         evaluate(policy, examples.examples, plan, console)
     summary = finish(folder)

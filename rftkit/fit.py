@@ -26,6 +26,8 @@ from rftkit.watch import Keeper, Metrics, Stopper
 SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
 STAGING = ".staging"  # inside the checkpoints folder: what is being written, never resumed from
 WHOLE_BATCH_BELOW = 50_000_000  # parameters; larger models take one group at a time
+# Unsloth changes these for some losses, to what papers advise; a trainer reads them at every step
+PUT_BACK = ("epsilon", "epsilon_high", "mask_truncated_completions", "scale_rewards")
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,13 @@ def verify(
     """Compare what the trainer will do with what was asked, and write it to the run.
 
     copies: setting -> the trainer's own attribute, where the loss reads that instead.
-    Raises ModelError if a library has silently changed a setting.
+    What a library has silently changed is put back where that still counts.
+    Raises ModelError where it does not.
     """
+    for name in PUT_BACK:
+        if name in wanted:
+            setattr(trainer.args, name, wanted[name])
+            setattr(trainer, (copies or {}).get(name, name), wanted[name])
     effective = {name: getattr(trainer.args, name) for name in wanted}
     effective |= {name: getattr(trainer, attribute) for name, attribute in (copies or {}).items()}
     shown = {name: str(value) for name, value in effective.items()}
@@ -119,6 +126,8 @@ def fit(trainer: Any, job: Job) -> None:
     for callback in (metrics, stopper, Keeper(job.run)):
         trainer.add_callback(callback)
     job.policy.model = trainer.model
+    if trainer.args.fp16:
+        widen(trainer.model)
     try:
         with (
             stopper.listening(job.console),
@@ -131,6 +140,16 @@ def fit(trainer: Any, job: Job) -> None:
     finally:
         metrics.close()
         shutil.rmtree(job.run.checkpoints / STAGING, ignore_errors=True)
+
+
+def widen(model: Any) -> None:
+    """Put what is trained in 32 bit.
+
+    TRL makes the adapter of a quantised model bf16; the loss scaling of fp16 has no kernel for it.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 def newest_checkpoint(run: Run, console: Console) -> Path | None:

@@ -15,6 +15,7 @@ from rftkit.lengths import Meter, auto_target
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.schedule import lazy_dataset, schedule
 from rftkit.scorer import Scorer
+from rftkit.shared_prefix.trainer import trainer_class
 from rftkit.tasks import by_name
 
 PROMPTS_MEASURED = 64  # for method.length.target = "auto"
@@ -33,10 +34,12 @@ USED_BY_THE_LOSS = {  # setting -> the trainer's own copy of it, which is what t
 }
 
 
-def train(job: Job, examples: Sequence[Example]) -> None:
-    """Train the policy's adapter by GRPO on the examples."""
-    from trl import GRPOTrainer  # after the backend: Unsloth patches TRL as it is imported
+def train(job: Job, examples: Sequence[Example], shared_prefix: bool = True) -> None:
+    """Train the policy's adapter by GRPO on the examples.
 
+    shared_prefix: compute each prompt once where that is possible; False compares with TRL's own
+    path, which gives the same and takes longer.
+    """
     recipe, policy = job.recipe, job.policy
     check_budget(job, examples)
     scorer = Scorer(
@@ -45,7 +48,7 @@ def train(job: Job, examples: Sequence[Example]) -> None:
     )
     wanted = settings(job, scorer.all_weights())
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
-    trainer = GRPOTrainer(
+    trainer = trainer_class(policy.model, job.console.print, shared_prefix)(
         model=policy.model,
         reward_funcs=scorer.functions(),
         args=_config(wanted),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -54,6 +54,14 @@ SOURCES_OF: dict[str, tuple[Source, ...]] = {
 }
 
 
+# what columns of another name may stand for; no source but these has columns
+COLUMNS_OF: dict[str, tuple[Column, ...]] = {
+    **dict.fromkeys(_TABLES, get_args(Column)),
+    "refs": ("image", "phrase", "box"),
+    "llava": ("label", "question", "answer"),
+}
+
+
 class Section(BaseModel):
     """A table of the recipe: unknown keys, other types and non-finite numbers are refused."""
 
@@ -71,6 +79,9 @@ class Model(Section):
     )
     backend: Literal["auto", "transformers", "unsloth"] = Field(
         default="auto", description="auto: unsloth on CUDA when installed, else transformers"
+    )
+    generation: Literal["auto", "transformers", "vllm"] = Field(
+        default="auto", description="what writes completions in GRPO; auto: vllm where it can"
     )
     load_in_4bit: bool = Field(
         default=True,
@@ -100,7 +111,8 @@ class Data(Section):
         default=0, ge=0, le=100_000, description="training pictures per class; 0 uses all"
     )
     splits: tuple[str, str] = Field(
-        default=("train", "test"), description="names of the training and the held-out split"
+        default=("train", "test"),
+        description="names of the training and the held-out split; the first empty: only to test",
     )
     columns: Mapping[Column, str] = Field(
         default={}, description="names of columns: `image`, `label`, `question`, `answer`, …"
@@ -131,9 +143,7 @@ class Update(Section):
     clip: tuple[Fraction, Fraction] = Field(
         default=(0.2, 0.2), description="ε below and above 1 for the ratio of probabilities"
     )
-    importance: Literal["token", "sequence"] = Field(
-        default="token", description="level of that ratio; sequence is GSPO"
-    )
+    importance: ClassVar[Literal["token", "sequence"]] = "token"
     mask_truncated: bool = Field(default=False, description="cut-off completions do not train")
     aggregation: Literal["sum_then_normalize", "normalize_then_sum"] = Field(
         default="sum_then_normalize", description="several rewards: normalise the sum or each"
@@ -271,6 +281,10 @@ class Recipe(Section):
                 f"data.source: {data.source!r} has nothing for task {self.task!r}; "
                 f"it takes {', '.join(takes)}"
             )
+        named = COLUMNS_OF.get(data.source, ())
+        if other := next((role for role in data.columns if role not in named), None):
+            takes_names = f"takes {', '.join(named)}" if named else "has no columns; leave it out"
+            raise ValueError(f"data.columns.{other}: source {data.source!r} {takes_names}")
         if data.source not in ("digits", "hangar") and not data.path:
             raise ValueError(f"data.path: missing; source {data.source!r} needs one")
         if self.eval.decode == "choices" and not self._offers_labels():
@@ -295,6 +309,8 @@ class Recipe(Section):
     def notes(self) -> tuple[str, ...]:
         """What works but is seldom wanted."""
         length, scale = self.method.length, self.method.update.scale_rewards
+        if length and self.method.kind == "sft":
+            return ('method.length: SFT pays no rewards and does not use it; "grpo" does',)
         if length and length.weight and scale == "group":
             return (
                 'method.length with update.scale_rewards = "group": where all of a group are '

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from rftkit import labels
+from rftkit import boxes, labels
 from rftkit.core import Completion, Example, Row, Rules, Style
 from rftkit.errors import DataError
-from rftkit.options import ChoiceOptions
+from rftkit.options import ChoiceOptions, DetectionOptions
 from rftkit.tasks import by_name
 from rftkit.tasks.task import Reading, Task, Unseen
 
@@ -22,9 +22,10 @@ def score_lines(lines: Iterable[str], task: str, style: Style, rules: Rules) -> 
 
     In: `completion`, `gold` (a label, an option or its letter, a number; for boxes a list of
     [x1, y1, x2, y2], for one box also the box itself), `choices` (labels; of multiple choice, the
-    options as they were shown), and where wanted `coords` ("thousandths", or "pixels" with
-    `size` [width, height]). Out: `answer` and `rewards`; boxes in the coordinates they came in.
-    `direct` has no format, so no such part. Blank lines are skipped.
+    options as they were shown; of detection the kinds that were asked for at once, and then each
+    gold box has its own as a fifth entry), and where wanted `coords` ("thousandths", or "pixels"
+    with `size` [width, height]). Out: `answer` and `rewards`; boxes in the coordinates they came
+    in. `direct` has no format, so no such part. Blank lines are skipped.
     Raises DataError, with the line's number, at the first line that cannot be scored.
     """
     chosen = by_name(task)
@@ -35,7 +36,7 @@ def score_lines(lines: Iterable[str], task: str, style: Style, rules: Rules) -> 
 
 def _scored(line: str, place: str, task: Task, style: Style, rules: Rules) -> str:
     values = _values(line, place)
-    example = _example(values, place, task)
+    example = example_of(values, place, task)
     completion = values.get("completion")
     if not isinstance(completion, str):
         raise DataError(f"{place}: completion is {_shown(completion)}; give the reply as a text")
@@ -58,9 +59,12 @@ def _values(line: str, place: str) -> Mapping[str, object]:
     return values
 
 
-def _example(values: Mapping[str, object], place: str, task: Task) -> Example:
+def example_of(values: Mapping[str, object], place: str, task: Task) -> Example:
+    """The example that a line's gold, choices and coordinates describe. Raises DataError."""
     if task.name == "classification":
         return _labelled(values, place, task)
+    if task.name == "detection" and values.get("choices"):
+        return _of_kinds(values, place, task)
     given = {name: values[name] for name in ("question", "choices") if name in values}
     row = Row(place, Unseen(), {"gold": values["gold"], "grid": _grid(values, place), **given})
     (example,) = task.read(row, _reading(task))
@@ -84,12 +88,40 @@ def _labelled(values: Mapping[str, object], place: str, task: Task) -> Example:
             f"{place}: gold {_shown(gold)} is not one of the {len(choices)} choices; "
             "add it, spelled the same way"
         )
-    if pairs := labels.collisions(choices):
-        first, second = pairs[0]
-        raise DataError(
-            f"{place}: choices {_shown(first)} and {_shown(second)} read the same; rename one"
-        )
     return replace(example, choices=choices)
+
+
+def _of_kinds(values: Mapping[str, object], place: str, task: Task) -> Example:
+    """Several kinds of object asked for at once."""
+    kinds, grid = _choices(values["choices"], place), _grid(values, place)
+    objects = tuple(_object(entry, kinds, grid, place) for entry in _entries(values["gold"], place))
+    row = Row(place, Unseen(), {"objects": objects, "categories": kinds, "grid": grid})
+    (example,) = task.read(row, Reading(DetectionOptions(ask="picture")))
+    return example
+
+
+def _entries(gold: object, place: str) -> list[list[object]]:
+    listed = gold if isinstance(gold, list) and len(gold) <= boxes.MAX_BOXES else [gold]
+    entries: list[list[object]] = []
+    for entry in listed:
+        if not isinstance(entry, list) or len(entry) != 5:
+            raise DataError(
+                f"{place}: gold {_shown(entry)} is no box with its kind; with choices write "
+                '[[x1, y1, x2, y2, "kind"], ...]'
+            )
+        entries.append(entry)
+    return entries
+
+
+def _object(
+    entry: list[object], kinds: tuple[str, ...], grid: str | None, place: str
+) -> boxes.Labelled:
+    *edges, kind = entry
+    if kind not in kinds:
+        raise DataError(
+            f"{place}: gold kind {_shown(kind)} is not one of the {len(kinds)} choices; add it"
+        )
+    return boxes.Labelled(str(kind), boxes.gold_box(edges, boxes.Grid.named(grid), place))
 
 
 def _choices(value: object, place: str) -> tuple[str, ...]:
@@ -97,7 +129,13 @@ def _choices(value: object, place: str) -> tuple[str, ...]:
         return ()
     if not isinstance(value, list) or not all(isinstance(choice, str) for choice in value):
         raise DataError(f"{place}: choices are {_shown(value)}; give a list of labels")
-    return tuple(" ".join(choice.split()) for choice in value)
+    choices = tuple(" ".join(choice.split()) for choice in value)
+    if pairs := labels.collisions(choices):
+        first, second = pairs[0]
+        raise DataError(
+            f"{place}: choices {_shown(first)} and {_shown(second)} read the same; rename one"
+        )
+    return choices
 
 
 def _grid(values: Mapping[str, object], place: str) -> str | None:

@@ -91,7 +91,7 @@ def derive(sample: Sample, header: Header) -> Sample:
             "correct": task.rewards[task.headline](attempt),
             "rewards": task.parts(attempt, "strict"),
             "paper": paper,
-            "flags": _flags(attempt, answer, listed=task.name in LISTED),
+            "flags": flags_of(attempt, answer, listed=task.name in LISTED),
         }
     )
 
@@ -106,7 +106,8 @@ def _completion(sample: Sample) -> Completion:
     return Completion(sample.text, sample.tokens, sample.finished)
 
 
-def _flags(attempt: Attempt, answer: str | None, listed: bool) -> tuple[Flag, ...]:
+def flags_of(attempt: Attempt, answer: str | None, listed: bool) -> tuple[Flag, ...]:
+    """What is odd about a reply, in the order of FLAGS. listed: answers are on a list, or wrong."""
     found: set[Flag] = set()
     if attempt.reply.problem:
         found.add(attempt.reply.problem)

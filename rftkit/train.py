@@ -38,6 +38,7 @@ class Request:
     command: str = ""
     save_every: int = 25
     log: Literal["none", "tensorboard", "trackio"] = "none"
+    base_from: Path | None = None
 
 
 def train(request: Request, console: Console) -> Run:
@@ -107,6 +108,7 @@ def _resume_command(request: Request, run: Run) -> str:
     changes = [part for override in request.overrides for part in ("--set", override)]
     kept = ["--save-every", str(request.save_every)] if request.save_every != 25 else []
     kept += ["--log", request.log] if request.log != "none" else []
+    kept += ["--base-from", str(request.base_from)] if request.base_from else []
     recipe, folder = str(request.recipe), str(run.folder)
     return shlex.join(["rftkit", "train", recipe, "--out", folder, *changes, *kept, "--resume"])
 
@@ -120,14 +122,14 @@ def _go(
     console: Console,
 ) -> None:
     from rftkit.evaluation import Wish, evaluate_run
-    from rftkit.models import open_policy
+    from rftkit.models import open_learner, open_policy
 
     if run.status()["state"] not in ("trained", "finished"):
-        policy = open_policy(recipe.model)
+        policy = open_learner(recipe)
         _learn(run, recipe, train_set, policy, request, console)
     else:
         policy = open_policy(recipe.model, run.adapter)
-    wish = Wish(command=request.command)
+    wish = Wish(command=request.command, base_from=request.base_from)
     evaluate_run(run, recipe, held_out, policy, wish, console, shots=train_set.examples)
     run.set_status("finished")
 

@@ -15,6 +15,7 @@ import pytest
 
 from rftkit.data import archives, members
 from rftkit.data.archives import unpacked
+from rftkit.data.places import place_of
 from rftkit.errors import DataError
 
 Files = dict[str, bytes]
@@ -86,6 +87,14 @@ def test_a_path_into_an_archive_leads_into_the_cache(
     assert len(found.parents[1].name) == 16
     assert unpacked(path) == found.parents[1]
     assert [entry.name for entry in (cache / "archives").iterdir()] == [found.parents[1].name]
+
+
+def test_an_archive_of_one_folder_stands_for_it_but_a_path_inside_is_taken_as_it_is(
+    tmp_path: Path, cache: Path
+) -> None:
+    path = zipped(tmp_path / "a.zip", {"top/train/cat/1.jpg": b"x", "top/test/cat/2.jpg": b"x"})
+    assert place_of(str(path), "train") == unpacked(path) / "top"
+    assert place_of(f"{path}/top/{{split}}", "train") == unpacked(path) / "top/train"
 
 
 def test_an_archive_is_unpacked_once_and_a_changed_one_again(tmp_path: Path) -> None:

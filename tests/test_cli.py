@@ -234,6 +234,24 @@ def test_check_names_what_is_wrong_with_the_data(rftkit: Command, tmp_path: Path
     refused(rftkit("check", "mine.toml", "--set", "data.shots=9"), "9")
 
 
+def test_a_recipe_to_test_with_is_checked_without_a_training_split(
+    rftkit: Command, tmp_path: Path
+) -> None:
+    table = ["image,question,answer", "pets/cat/1.png,How many?,1", "pets/dog/1.png,How many?,2"]
+    pictures(tmp_path / "pets")
+    (tmp_path / "test.csv").write_text("\n".join(table))
+    (tmp_path / "mine.toml").write_text(
+        'task = "number"\n[data]\nsource = "csv"\npath = "{split}.csv"\nsplits = ["", "test"]\n'
+    )
+    done = rftkit("check", "mine.toml")
+    assert (done.code, done.err) == (0, "")
+    assert "0 training + 2 held-out pictures" in done.out
+    assert "prompt of pets/cat/1.png" in done.out
+    assert "note: no training split is named, so only 'test' was checked; test with it" in done.out
+    assert "both trained and tested" not in done.out
+    refused(rftkit("train", "mine.toml"), "data.splits: the training split has no name", "--data")
+
+
 def test_the_schema_alone_is_checked_without_data(rftkit: Command, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('[data]\nsource = "folder"\npath = "not here yet"\n')
     done = rftkit("check", "mine.toml", "--schema-only")
@@ -321,12 +339,14 @@ def test_runs_are_listed_with_what_they_reached(rftkit: Command, tmp_path: Path)
         "model": "tiny",
         "method": "grpo think",
         "step": "200/200",
+        "metric": "accuracy",
         "base": "50.0 %",
         "tuned": "75.0 %",
     }
     assert rows["bad"]["state"].startswith("unreadable: ")  # and does not hide the other
     table = rftkit("runs")
     assert table.code == 0
+    assert "accuracy" in table.out
     assert "75.0 %" in table.out
 
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from rftkit import ckpt, compare
-from rftkit.compare import Prediction, predict
+from rftkit import ckpt
+from rftkit.compare import Prediction, predict, predictions
 from rftkit.core import Completion
 from rftkit.data.asked import Question
 from rftkit.errors import UserError
@@ -33,7 +33,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
         policy = policy or fakes.FakePolicy(
             lambda *_: Completion(f"<think>so</think><answer>{answer}</answer>", 9)
         )
-        monkeypatch.setattr(compare, "open_policy", lambda *_: policy)
+        monkeypatch.setattr(predictions, "open_policy", lambda *_: policy)
         labels = more.pop("labels", ("king", "queen"))
         source = SOURCES.get(more.get("task", ""), "jsonl")
         data = {"source": source, "path": "p", "shots": 1, **more.pop("data", {})}

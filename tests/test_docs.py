@@ -15,6 +15,7 @@ from typing import Any, get_args
 import pytest
 import typer
 from PIL import Image
+from test_layers import LAYERS
 
 from rftkit import boxes
 from rftkit.cli import app
@@ -175,8 +176,7 @@ def test_what_the_page_of_tasks_scores_is_scored_so(task: str, title: str) -> No
 def test_the_page_of_tasks_names_the_sources(task: str) -> None:
     lines = TASKS_PAGE.read_text("utf-8").splitlines()
     row = next(line for line in lines if line.startswith((f"| [{task}](", f"| [{task}s](")))
-    no_lists = {"csv"} if task in ("detection", "grounding") else set[str]()  # cells are texts
-    assert {*re.findall(r"`(\w+)`", row)} == {*SOURCES_OF[task]} - no_lists
+    assert {*re.findall(r"`(\w+)`", row)} == {*SOURCES_OF[task]}
 
 
 def test_every_source_has_its_place_on_the_page_of_data() -> None:
@@ -301,3 +301,11 @@ def test_the_annotations_of_the_page_of_data_are_read(tmp_path: Path) -> None:
     more = {"columns": {"label": "answer"}}
     (label,) = read(tmp_path, "classification", "llava", "talks-{split}.json", **more)
     assert label.gold == "2"
+
+
+def test_the_layers_of_the_docs_hold_every_module_that_the_test_of_layers_does() -> None:
+    page = (ROOT / "docs" / "contributing.md").read_text("utf-8")
+    rows = [line.split("|")[2] for line in page.splitlines() if line.count("|") == 4]
+    told = {name for row in rows for name in re.findall(r"`(\w+)/?`", row)}
+    layered = {name.partition(".")[0] for layer in LAYERS for name in layer.split()}
+    assert layered - told == set()

@@ -29,6 +29,7 @@ from rftkit.summary import Summary, to_json
 
 CLASSES = ("cat", "dog")
 HELD_OUT = 5  # pictures of each class
+WRITE_PAGE = evaluation._report
 
 
 def pictures(root: Path) -> Path:
@@ -70,8 +71,9 @@ def improved(name: str, tuned: bool) -> Completion:
 
 @pytest.fixture
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
-    """A trained run on drawn pictures, whose model is a policy that replays texts."""
+    """A trained run on drawn pictures, whose model is a policy that replays texts; no page."""
     monkeypatch.setattr(evaluate, "peak_memory", lambda: 1)  # the real one asks torch
+    monkeypatch.setattr(evaluation, "_report", lambda *_: None)  # the slowest part by far
 
     def start(policy: fakes.FakePolicy, **more: Any) -> Run:
         monkeypatch.setattr(evaluation, "open_policy", lambda *_: policy)
@@ -80,6 +82,12 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]
         return trained(tmp_path / "run", recipe)
 
     return start
+
+
+@pytest.fixture
+def with_page(begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluations write their page after all."""
+    monkeypatch.setattr(evaluation, "_report", WRITE_PAGE)
 
 
 def measured(run: Run | Path, **wish: Any) -> Evaluation:
@@ -97,6 +105,7 @@ def facts(summary: Summary) -> dict[str, Any]:
     return summary.model_dump(exclude=session)
 
 
+@pytest.mark.usefixtures("with_page")
 def test_base_and_tuned_are_measured_side_by_side(begin: Callable[..., Run]) -> None:
     run = begin(policy := fakes.FakePolicy(improved))
     found = measured(run)
@@ -119,6 +128,64 @@ def test_base_and_tuned_are_measured_side_by_side(begin: Callable[..., Run]) -> 
     assert list(csv.reader((found.folder / "confusion.csv").open(encoding="utf-8")))
     assert summary.leaks
     assert summary.leaks.exact == 0
+
+
+def another(run: Run, **changes: Any) -> Run:
+    """Another run on the same pictures, with weights of its own."""
+    folder = run.folder.with_name(f"run-{len(list(run.folder.parent.iterdir()))}")
+    recipe = Recipe.model_validate({**ckpt.recipe_of(run).model_dump(mode="json"), **changes})
+    made = trained(folder, recipe)
+    (made.adapter / ckpt.WEIGHTS).write_bytes(b"other weights")
+    return made
+
+
+def test_the_replies_of_the_same_base_are_used_again(begin: Callable[..., Run]) -> None:
+    run = begin(policy := fakes.FakePolicy(improved))
+    first = measured(run)
+    policy.asked.clear()
+    second = measured(another(run, seed=7), base_from=run.folder)
+    assert [tuned for _, tuned in policy.asked] == [True] * 10
+    assert second.summary.base == first.summary.base
+    assert second.summary.complete
+    assert second.summary.provenance.seed == 7
+    assert facts(rescore(second.folder / "samples.jsonl").summary) == facts(second.summary)
+
+
+def test_reused_replies_are_kept_when_an_evaluation_is_cut_off(begin: Callable[..., Run]) -> None:
+    run = begin(policy := fakes.FakePolicy(improved))
+    measured(run)
+    policy.asked.clear()
+    policy.limit = 4
+    with pytest.raises(KeyboardInterrupt):
+        measured(twin := another(run), base_from=run.folder)
+    policy.limit = 100
+    assert measured(twin, base_from=run.folder).summary.complete
+    assert [tuned for _, tuned in policy.asked] == [True] * 10
+
+
+@pytest.mark.parametrize("changes", [
+    {"style": "direct"}, {"rules": "paper"}, {"method": {"max_new_tokens": 9}},
+    {"eval": {"batch_size": 3}}, {"eval": {"batch_size": 2, "limit": 4}},
+    {"data": {"question": "Which?"}}, {"data": {"classes": "base"}}, {"model": {"max_pixels": 999}},
+])  # fmt: skip
+def test_replies_to_something_else_are_not_used(
+    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    run = begin(policy := fakes.FakePolicy(improved))
+    monkeypatch.setattr(
+        policy, "facts", lambda: {**fakes.FakePolicy.facts(policy), "max_pixels": pixels}
+    )
+    pixels = 784
+    measured(run)
+    policy.asked.clear()
+    known = ckpt.recipe_of(run).model_dump(mode="json")
+    pixels = changes.get("model", {}).get("max_pixels", pixels)
+    whole = {
+        key: {**known[key], **value} if isinstance(value, dict) else value
+        for key, value in changes.items()
+    }
+    measured(another(run, **whole), base_from=run.folder)
+    assert False in {tuned for _, tuned in policy.asked}
 
 
 def test_without_the_base_the_tuned_model_alone_is_asked(begin: Callable[..., Run]) -> None:

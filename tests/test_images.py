@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from rftkit.data.images import BytesPicture, FilePicture, open_safely, read_size
+from rftkit.data.images import BytesPicture, FilePicture, open_safely, read_size, upright_size
 from rftkit.errors import DataError
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -253,6 +253,19 @@ def test_a_damaged_file_is_a_picture_or_a_data_error(
 def test_the_size_is_read_from_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
     assert read_size(encoded(Image.new("RGB", (8, 6)), "PNG"), "a") == (8, 6)
+
+
+def test_a_png_without_exif_is_not_decoded_in_search_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(Image.new("RGB", (8, 6)), "PNG"))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (8, 6)).save(tmp_path / "b.png", exif=turned)
+    assert upright_size(FilePicture(tmp_path / "b.png", "b.png")) == (6, 8)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    assert upright_size(FilePicture(path, "a.png")) == (8, 6)
 
 
 def test_a_picture_keeps_no_file_open(tmp_path: Path) -> None:

@@ -22,15 +22,15 @@ LAYERS = (
     "literals replies labels boxes matching rewards lengths options categories own_rewards",
     "tasks",
     "recipe recipe_file published attacks",
-    "runs checkpoints data models",
+    "runs checkpoints data models shared_prefix plan machine doctor",
     "samples scoring statistics summary ckpt",
-    "schedule scorer watch fit evaluate starter starter_boxes score check report shared_prefix",
-    "evaluation_files sft grpo recipes report.checked",
+    "schedule scorer watch fit evaluate starter starter_boxes score check report",
+    "evaluation_files reuse sft grpo recipes report.checked",
     "report.run_page report.results",
     "evaluation compare",
-    "train exits",
-    "study",
-    "cli",
+    "train exits notebook",
+    "study cli_machine app",
+    "cli cli_demo",
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 ROOT = Path(__file__).parents[1] / "rftkit"

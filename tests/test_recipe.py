@@ -53,8 +53,15 @@ METHOD = {
     "max_new_tokens": st.integers(1, 32768),
     "update": st.fixed_dictionaries({}, optional=UPDATE),
 }
+
+
+def of_a_table(data: dict[str, object]) -> dict[str, object]:
+    """The same, as a table where columns are named: other sources have none."""
+    return {**data, "source": "csv"} if data.get("columns") else data
+
+
 TABLES = st.fixed_dictionaries(
-    {"data": st.fixed_dictionaries({"path": name}, optional=DATA)},
+    {"data": st.fixed_dictionaries({"path": name}, optional=DATA).map(of_a_table)},
     optional={
         "style": st.sampled_from(["think", "direct", "answer-first", "adaptive"]),
         "rules": st.sampled_from(["strict", "paper"]),
@@ -220,6 +227,12 @@ REFUSED = {  # text of the recipe -> what its one line holds
     "unknown task": ("task = 'poetry'", "task: should be 'classification'"),
     "unknown source": ("[data]\nsource = 'ftp'", "data.source: should be 'hub', 'folder'"),
     "unknown column": ("[data.columns]\npicture = 'x'", "data.columns.picture: should be 'image'"),
+    "columns of none": ("task='detection'\n[data]\nsource='coco'\npath='x'\n[data.columns]\n"
+                        "label='kind'", "data.columns.label: source 'coco' has no columns; leave"),
+    "columns of phrases": ("task='grounding'\n[data]\nsource='refs'\npath='x'\n[data.columns]\n"
+                           "label='a'", "data.columns.label: source 'refs' takes image, phrase, "),
+    "columns of talks": ("[data]\nsource='llava'\npath='x'\n[data.columns]\nimage='a'",
+                         "data.columns.image: source 'llava' takes label, question, answer"),
     "no model": ("[model]\nname = ''", "model.name: string should have at least 1 character"),
     "split of one": ("[data]\nsplits = ['train']", "data.splits"),
     "one split twice": ("[data]\npath='x'\nsplits = ['a', 'a']", "data.splits: both are 'a'; test"),

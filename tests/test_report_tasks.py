@@ -492,7 +492,7 @@ def checked(
     figures: Mapping[str, Measure] | None = None,
 ) -> list[str]:
     """What `rftkit check` prints of training and held-out examples, by line."""
-    labels = tuple(sorted({example.category for example in (*first, *second)}))
+    labels = tuple(sorted({name for e in (*first, *second) for name in e.choices or [e.category]}))
     training, held_out = Examples(tuple(first), labels), Examples(tuple(second), labels)
     source = {"source": "scenes", "path": task}
     return lines(
@@ -505,9 +505,9 @@ def checked(
     )  # fmt: skip
 
 
-def example(picture: str, category: str, gold: str) -> Example:
+def example(picture: str, category: str, gold: str, asked: tuple[str, ...] = ()) -> Example:
     return Example(
-        f"{picture}: {category}", fakes.BlankPicture(picture), "", gold, category=category
+        f"{picture}: {category}", fakes.BlankPicture(picture), "", gold, asked, category=category
     )
 
 
@@ -527,8 +527,9 @@ def test_check_counts_pictures_prompts_and_boxes() -> None:
 
 
 def test_check_counts_boxes_by_label_where_all_are_asked_for_at_once() -> None:
-    ours = [example("a", "", boxes.dump([LEFT, RIGHT], ["queen", "king"]))]
-    found = checked("detection", ours, [example("c", "", boxes.dump([LEFT], ["king"]))])
+    ours = [example("a", "", boxes.dump([LEFT, RIGHT], ["queen", "king"]), ("king", "queen"))]
+    theirs = [example("c", "", boxes.dump([LEFT], ["king"]), ("king", "queen"))]
+    found = checked("detection", ours, theirs)
     assert "1 training + 1 held-out pictures of 2 categories:" in found
     assert "  king: 1 + 1 boxes" in found
 

@@ -113,6 +113,92 @@ def test_both_splits_are_halved_alike(tmp_path: Path) -> None:
     assert halves == {"train": {"cat": "base"}, "test": {"cat": "base", "dog": "new"}}
 
 
+@pytest.mark.parametrize(("new", "says"), [
+    (["cta", "dog"], "options.new: no 'cta' in the data; did you mean 'cat'?"),
+    ("lvis-6", "options.new: no 'horse_buggy' in the data; there are: cat, dog"),
+])  # fmt: skip
+def test_a_new_category_that_the_data_have_not_is_refused(
+    tmp_path: Path, new: object, says: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, "detection", BOTH, data={"classes": "base"}, options={"new": new})
+    assert str(caught.value) == says
+
+
+def test_a_list_of_new_categories_may_hold_some_that_the_data_have_not(tmp_path: Path) -> None:
+    more = {"data": {"classes": "base"}, "options": {"new": "coco-15"}}  # cat, and no dog
+    found = load(tmp_path, "detection", BOTH, "test", **more)
+    assert {e.category: e.meta["half"] for e in found} == {"cat": "new", "dog": "base"}
+
+
+@pytest.mark.parametrize(("task", "options", "known"), [
+    ("detection", {}, ("cat", "dog")),
+    ("detection", {"ask": "picture"}, ("cat", "dog")),
+    ("number", {}, ()),
+])  # fmt: skip
+def test_the_labels_of_a_run_are_the_kinds_that_have_a_name(
+    tmp_path: Path, task: str, options: dict[str, object], known: tuple[str, ...]
+) -> None:
+    rows = [{**row, "image": f"{n}.png", "answer": n} for n, row in enumerate(BOTH)]
+    load(tmp_path, task, rows, options=options)
+    data = {"source": "jsonl", "path": str(tmp_path / "t.jsonl")}
+    recipe = Recipe.model_validate({"task": task, "data": data, "options": options})
+    assert load_examples(recipe, "train").labels == known
+
+
+def csv(folder: Path, task: str, *lines: str) -> tuple[list[Example], list[str]]:
+    """The examples of both splits of a CSV, and what is noted."""
+    for shade in range(20):
+        Image.new("L", (8, 8), shade).save(folder / f"{shade}.png")
+    (folder / "t.csv").write_text("\n".join(lines))
+    data = {"source": "csv", "path": str(folder / "t.csv")}
+    both = [
+        load_examples(Recipe.model_validate({"task": task, "data": data}), split)
+        for split in ("train", "test")
+    ]
+    return [e for part in both for e in part.examples], [n for part in both for n in part.notes]
+
+
+def test_boxes_stand_in_a_cell_of_a_csv_as_json(tmp_path: Path) -> None:
+    found, _ = csv(
+        tmp_path, "detection", "image,label,boxes,grid,split",
+        '0.png,cat,"[[2, 4, 6, 8], [0, 0, 1, 1]]",8x8,train', "1.png,cat,[],8x8,test",
+    )  # fmt: skip
+    assert [e.gold for e in found] == ["[[0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.125, 0.125]]", "[]"]
+    phrases, _ = csv(
+        tmp_path, "grounding", "image,phrase,box,split",
+        '0.png,the cat,"[100, 200, 300, 400]",train', '1.png,the dog,"[0, 0, 1, 1]",test',
+    )  # fmt: skip
+    assert phrases[0].gold == "[[0.1, 0.2, 0.3, 0.4]]"
+    with pytest.raises(DataError, match=r"t\.csv:2: gold '\[\[1, 2, 3' is not a list of boxes"):
+        csv(tmp_path, "detection", "image,label,boxes,split", '0.png,cat,"[[1, 2, 3",train')
+
+
+def test_counts_under_label_are_divided_as_questions_not_as_classes(tmp_path: Path) -> None:
+    lines = [f"{number}.png,{number}" for number in range(20)]
+    found, notes = csv(tmp_path, "number", "image,label", *lines)
+    assert len(found) == 20
+    assert len({e.id for e in found}) == 20
+    assert all("one picture in 5 is held out" in note for note in notes)
+
+
+def test_phrases_under_another_name_are_asked_for(tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "0.png")
+    line = {"image": "0.png", "said": "the dog", "box": [1, 2, 3, 4], "split": "train"}
+    (tmp_path / "t.jsonl").write_text(json.dumps(line))
+    data = {"source": "refs", "path": str(tmp_path / "t.jsonl"), "columns": {"phrase": "said"}}
+    recipe = Recipe.model_validate({"task": "grounding", "data": data})
+    (one,) = load_examples(recipe, "train").examples
+    assert one.question == "Where in this picture is this: the dog?"
+
+
+def test_sft_says_that_it_does_not_use_the_length_reward() -> None:
+    text = '[data]\nsource = "digits"\n[method]\nkind = "{}"\n[method.length]\nweight = 0.5'
+    (said,) = parse_recipe(text.format("sft"), "mine.toml").notes()
+    assert said == 'method.length: SFT pays no rewards and does not use it; "grpo" does'
+    assert "SFT" not in "".join(parse_recipe(text.format("grpo"), "mine.toml").notes())
+
+
 @pytest.mark.parametrize(("text", "says"), [
     ('task = "detection"\n[options]\nask = "picture"\n[data]\nsource = "coco"\npath = "x"\n'
      'classes = "base"', 'data.classes: with options.ask = "picture" all categories are asked'),

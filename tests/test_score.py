@@ -65,6 +65,24 @@ def test_grounding_takes_one_box_bare_or_in_a_list(gold: object) -> None:
     assert score("grounding", "the dog", gold=gold)["answer"] is None
 
 
+def test_several_kinds_at_once_are_scored_by_kind() -> None:
+    asked = {"gold": [[100, 200, 300, 400, "cat"], [500, 500, 900, 900, "red dog"]],
+             "choices": ["cat", "red dog", "bird"]}  # fmt: skip
+    right = (
+        '[{"Label": "Cat", "Position": [100,200,300,400], "Confidence": 1},'
+        ' {"Label": "red dog", "Position": [500,500,900,900], "Confidence": 1}]'
+    )
+    result = score("detection", right, **asked)
+    assert result["answer"] == [[100, 200, 300, 400], [500, 500, 900, 900]]
+    assert (result["iou"], result["f1"], result["map_length"]) == (1, 1, pytest.approx(1))
+    assert score("detection", right.replace("red dog", "bird"), **asked)["iou"] == 0.5
+    nothing = score("detection", "[]", gold=[], choices=["cat"])
+    assert (nothing["iou"], nothing["confidence"]) == (1, 1)
+    pixels = {"coords": "pixels", "size": [200, 100], "choices": ["cat"]}
+    here = '[{"Label": "cat", "Position": [20,10,60,40], "Confidence": 1}]'
+    assert score("detection", here, gold=[[20, 10, 60, 40, "cat"]], **pixels)["iou"] == 1
+
+
 @pytest.mark.parametrize("x", range(0, 1000, 7))
 def test_thousandths_come_back_unchanged(x: int) -> None:
     result = score("grounding", f"({x},0),({x + 1},1000)", gold=[0, 0, 1000, 1000])
@@ -136,6 +154,21 @@ BOX = [[100, 200, 300, 400]]
             "leaves the picture, 200 by 200",
         ),
         ("detection", {"completion": "[]", "gold": BOX, "coords": "feet"}, "coords 'feet'"),
+        (
+            "detection",
+            {"completion": "[]", "gold": BOX, "choices": ["cat"]},
+            "gold [100, 200, 300, 400] is no box with its kind; with choices write",
+        ),
+        (
+            "detection",
+            {"completion": "[]", "gold": [[*BOX[0], "dog"]], "choices": ["cat"]},
+            "gold kind 'dog' is not one of the 1 choices",
+        ),
+        (
+            "detection",
+            {"completion": "[]", "gold": [], "choices": ["cat", "Cat"]},
+            "choices 'cat' and 'Cat' read the same",
+        ),
         ("grounding", {"completion": "[]", "gold": BOX * 2}, "gold [[100"),
         ("grounding", {"completion": "[]", "gold": BOX * 2}, "is not one box; write [x1, y1, x2"),
         ("grounding", {"completion": "[]", "gold": []}, "gold box []"),

@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 from transformers import BatchFeature
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
-from rftkit.shared_prefix.forward import in_parts
 from rftkit.shared_prefix.groups import find_groups, of_rows, pictures_of, tokens_of
+from rftkit.shared_prefix.logps import in_parts
 from rftkit.shared_prefix.packing import Group, attention, pack
 from rftkit.shared_prefix.pictures import PictureMemory
 from rftkit.shared_prefix.trainer import together
@@ -66,6 +67,7 @@ def test_lots_are_filled_and_never_too_large() -> None:
     groups = [[0, 1, 2], [3], [4, 5, 6, 7, 8], [9, 10]]
     assert list(in_parts(groups, 4)) == [[[0, 1, 2], [3]], [[4, 5, 6, 7]], [[8], [9, 10]]]
     assert list(in_parts(groups, 99)) == [groups]
+    assert list(in_parts([], 4)) == []
 
 
 def group(prompt: list[int], *completions: list[int], rows: list[int], at: Any = None) -> Group:
@@ -165,10 +167,32 @@ def test_a_picture_is_prepared_once_and_comes_out_the_same(pads: bool) -> None:
     assert "preprocess" not in vars(processor)
 
 
-def test_rows_that_are_padded_to_one_another_are_prepared_together() -> None:
-    processor, rows = Processor(pads=True), [[picture(3, 1)], [picture(5, 2)]]
+def test_rows_are_padded_to_one_another_as_the_processor_does() -> None:
+    processor, rows = Processor(pads=True), [[picture(3, 1)], [picture(5, 2)], [picture(3, 1)]]
     found = asked(PictureMemory(), processor, *rows)
-    assert found["pixel_values"].shape == (2, 5)
+    expected = Processor(pads=True).preprocess(rows)
+    assert np.array_equal(found["pixel_values"], expected["pixel_values"])
+    assert found["sizes"] == expected["sizes"]
+    assert processor.given == 2
+
+
+@pytest.mark.parametrize("tensors", ["pt", None])
+def test_pictures_of_many_tiles_come_out_as_idefics_cuts_them(tensors: str | None) -> None:
+    sizes = [(16, 8), (8, 16), (16, 8), (20, 20)]
+    made = np.random.default_rng(0)
+    rows = [[Image.fromarray(made.integers(0, 255, (h, w, 3), dtype=np.uint8))] for w, h in sizes]
+    rows[0].append(rows[3][0])
+    processor = Idefics3ImageProcessorPil(
+        size={"longest_edge": 16}, max_image_size={"longest_edge": 8}
+    )
+    expected = processor.preprocess(rows, return_tensors=tensors, return_row_col_info=True)
+    with PictureMemory().used_by(processor):
+        found = processor.preprocess(rows, return_tensors=tensors, return_row_col_info=True)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        same = found[name] == value
+        assert same if isinstance(same, bool) else same.all(), name
+    assert expected["pixel_values"].shape[1] > 3
 
 
 def test_the_least_used_picture_is_forgotten_first() -> None:
@@ -176,7 +200,7 @@ def test_the_least_used_picture_is_forgotten_first() -> None:
     processor, memory = Processor(), PictureMemory(limit=2 * size)
     for value in (1, 2, 1, 3):
         asked(memory, processor, [picture(3, value)])
-    assert (processor.given, memory.bytes) == (3, 2 * size)
+    assert (processor.given, memory.memory.bytes) == (3, 2 * size)
     asked(memory, processor, [picture(3, 1)])
     assert processor.given == 3
     asked(memory, processor, [picture(3, 2)])

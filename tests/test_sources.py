@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import tracemalloc
 from io import BytesIO
 from pathlib import Path
@@ -101,6 +102,11 @@ def test_split_names_are_never_guessed(tmp_path: Path) -> None:
     assert "did you mean 'val'" in refusal("folder", tmp_path, "vall", splits=["train", "val"])
 
 
+def test_a_folder_may_have_a_test_split_alone(tmp_path: Path) -> None:
+    folder(tmp_path, "test/a/1.png", "test/b/2.png")
+    assert len(read("folder", tmp_path, "test", splits=["", "test"])) == 2
+
+
 def test_litter_is_ignored_and_other_files_are_noted(tmp_path: Path) -> None:
     folder(tmp_path, "train/a/1.png", "test/a/2.png", "train/.cache/x.png", "train/a/sub/3.png")
     for name in ("Thumbs.db", ".DS_Store", "notes.txt", "b.heic", "README"):
@@ -122,6 +128,19 @@ def test_links_that_leave_the_root_are_refused(tmp_path: Path) -> None:
     (root / "train/a/2.png").unlink()
     (root / "train/b").symlink_to(secret.parent)
     assert "train/b is a link that leaves" in refusal("folder", root)
+
+
+def test_the_folder_of_a_table_is_resolved_once_not_for_every_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(tmp_path, *(f"{number}.png" for number in range(9)))
+    lines = [f"{number}.png,cat,train" for number in range(9)]
+    (tmp_path / "t.csv").write_text("\n".join(["image,label,split", *lines]))
+    asked: list[str] = []
+    real = os.path.realpath
+    monkeypatch.setattr(os.path, "realpath", lambda path: asked.append(str(path)) or real(path))
+    assert len(read("csv", tmp_path / "t.csv")) == 9
+    assert asked.count(str(tmp_path)) == 1
 
 
 def test_folders_that_hold_no_data_set_are_refused(tmp_path: Path) -> None:

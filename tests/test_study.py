@@ -25,11 +25,13 @@ from rftkit.study.contrast import Contrast, Pair, Seeded
 from rftkit.study.launch import Ended, launch
 from rftkit.study.page import to_markdown
 from rftkit.study.plan import Study, cells, load_study
+from rftkit.study.plot import tokens_and_score
 from rftkit.study.schema import Setting, Versus
 from rftkit.study.words import answer, versus
 from rftkit.summary import summarise, to_json
 
 QUIET = Console(file=io.StringIO())
+CHART = "rftkit.study.page.tokens_and_score"
 DATA = '[model]\nname = "tiny"\n[data]\nsource = "digits"\n'
 Right = Callable[[str, str, int, int], bool]  # data set, style, seed, picture
 
@@ -37,6 +39,7 @@ Right = Callable[[str, str, int, int], bool]  # data set, style, seed, picture
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "RESAMPLES", 300)
+    monkeypatch.setattr(CHART, lambda rows: "")  # half of the time that a page takes
 
 
 @pytest.fixture
@@ -148,7 +151,7 @@ def test_the_grid_is_every_combination_one_seed_after_the_other(place: Path) -> 
 def test_changes_come_from_all_then_method_then_style(place: Path) -> None:
     path = study(
         ONE + 'methods = ["sft", "grpo"]\n'
-        '[set]\n"method.steps" = 7\nmethod.batch_size = 3\n"data.columns.label" = "x y"\n'
+        '[set]\n"method.steps" = 7\nmethod.batch_size = 3\n"data.question" = "x y"\n'
         "[only.sft]\nmethod.batch_size = 9\n[only.direct]\nmethod.batch_size = 5\n"
     )
     found = {
@@ -161,7 +164,7 @@ def test_changes_come_from_all_then_method_then_style(place: Path) -> None:
         ("grpo", "direct"): 5,
     }
     assert {recipe.method.steps for recipe in found.values()} == {7}
-    assert {recipe.data.columns["label"] for recipe in found.values()} == {"x y"}
+    assert {recipe.data.question for recipe in found.values()} == {"x y"}
 
 
 @pytest.mark.parametrize(
@@ -234,6 +237,16 @@ def test_what_is_done_is_skipped_and_what_began_goes_on(place: Path) -> None:
     third = Fake()
     run_study(path, out, QUIET, "", third)
     assert third.seen == []
+
+
+def test_the_base_of_a_finished_cell_is_offered_to_the_next_of_its_kind(place: Path) -> None:
+    running = Fake()
+    text = 'recipes = ["one.toml"]\nstyles = ["direct"]\nshots = [1, 2]\nseeds = [0, 1]\n'
+    run_study(study(text), place / "out", QUIET, "", running)
+    given = [words[words.index("--base-from") + 1] if "--base-from" in words else ""
+             for words in running.seen]  # fmt: skip
+    cell = str(place / "out/one-direct-grpo-{}shot-seed{}")
+    assert given == ["", cell.format(1, 0), cell.format(1, 0), cell.format(1, 1)]
 
 
 def test_a_run_of_another_recipe_is_refused_with_what_differs(place: Path) -> None:
@@ -315,7 +328,8 @@ def test_thinking_minus_direct_is_paired_and_corrected(place: Path) -> None:
     assert found.answer[2].startswith("No difference between think and direct detected on two")
 
 
-def test_the_page_holds_what_the_json_says(place: Path) -> None:
+def test_the_page_holds_what_the_json_says(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CHART, tokens_and_score)
     path = study(TWO + 'tested_on = "all"\n')
     page = run_study(path, place / "out", QUIET, "rftkit study s.toml", Fake(thinking, 100))
     text, found = page.read_text(), read_study(page)

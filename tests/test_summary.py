@@ -279,6 +279,9 @@ def test_chance_is_the_mean_over_lists() -> None:
 def test_a_leak_is_noted() -> None:
     found = both(HEADER.model_copy(update={"leaks": Leaks(exact=2, near=1)}))
     assert "2 the same, 1 that look alike" in found.notes[0]
+    assert found.notes[0].endswith("the accuracy may be too high")
+    boxed = HEADER.model_copy(update={"task": "grounding", "leaks": Leaks(near=1)})
+    assert summarise(SamplesFile(boxed, ())).notes[0].endswith("the IoU may be too high")
     assert both(HEADER.model_copy(update={"leaks": Leaks()})).notes == ()
 
 

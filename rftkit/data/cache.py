@@ -21,5 +21,5 @@ def cache_folder(say: Callable[[str], None]) -> Path:
         return Path.home() / ".cache" / "rftkit"
     except RuntimeError:
         folder = Path(tempfile.gettempdir()) / "rftkit-cache"
-        say(f"no home directory: what is built or fetched once is kept in {folder}; set RFTKIT_CACHE")
+        say(f"no home directory: what is made once is kept in {folder}; set RFTKIT_CACHE")
         return folder

@@ -13,8 +13,9 @@ from rftkit.data import shots
 from rftkit.data.hierarchies import Hierarchy, read_hierarchy
 from rftkit.data.placing import boxed_placer
 from rftkit.errors import DataError
-from rftkit.options import DetectionOptions, LabelOptions
-from rftkit.recipe import Recipe
+from rftkit.hints import did_you_mean
+from rftkit.options import DetectionOptions, LabelOptions, Names
+from rftkit.recipe import Data, Recipe
 from rftkit.tasks.annotated import chosen_categories
 from rftkit.tasks.task import Reading, Task
 
@@ -57,7 +58,7 @@ def load_examples(
     found = _read(recipe, split)
     learnt = found if split == train else None
     if learnt is None and task.labels and not labels:
-        learnt = _read(recipe, train)
+        learnt = _read(recipe, train) if train else found
     others = () if learnt is None or learnt is found else learnt.notes
     if task.labels:
         known = _known_labels(recipe, found, learnt, labels)
@@ -86,17 +87,28 @@ def load_examples(
         meant = {other: label for label, names in hierarchy.aliases.items() for other in names}
         placed = tuple(replace(example, aliases=meant) for example in placed)
     notes = tuple(dict.fromkeys([*found.notes, *others]))
-    return Examples(placed, known, notes, hierarchy.levels)
+    return Examples(placed, _named(recipe, known, found), notes, hierarchy.levels)
 
 
 def load_both(recipe: Recipe) -> tuple[Examples, Examples]:
     """The training and the held-out examples; every gold answer has earned full marks."""
-    first, second = recipe.data.splits
-    training = load_examples(recipe, first)
-    held_out = load_examples(recipe, second, limit=recipe.eval.limit)
-    for example in (*training.examples, *held_out.examples):
+    if not recipe.data.splits[0]:
+        raise DataError(
+            "data.splits: the training split has no name, so there is nothing to train on; test "
+            "with it: rftkit eval --ckpt RUN --data RECIPE"
+        )
+    training = load_examples(recipe, recipe.data.splits[0])
+    for example in training.examples:
         gold_check(tasks.by_name(recipe.task), example, recipe.style)
-    return training, held_out
+    return training, load_held_out(recipe)
+
+
+def load_held_out(recipe: Recipe) -> Examples:
+    """The held-out examples; every gold answer has earned full marks."""
+    held_out = load_examples(recipe, recipe.data.splits[1], limit=recipe.eval.limit)
+    for example in held_out.examples:
+        gold_check(tasks.by_name(recipe.task), example, recipe.style)
+    return held_out
 
 
 def gold_check(task: Task, example: Example, style: Style) -> None:
@@ -115,12 +127,14 @@ def gold_check(task: Task, example: Example, style: Style) -> None:
 def _read(recipe: Recipe, split: str) -> _Split:
     task, notes = tasks.by_name(recipe.task), list[str]()
     columns = {str(role): name for role, name in recipe.data.columns.items()}
+    if recipe.data.source == "refs":
+        columns = {}  # it reads by them itself, and its rows have the usual names
     test = split != recipe.data.splits[0]
     reading = Reading(recipe.options, columns, test, recipe.seed)
     found: dict[str, Example] = {}
     ids: dict[str, int] = {}
     repeats = 0
-    for row in sources.rows(recipe.data, split, notes.append):
+    for row in sources.rows(_divided(recipe), split, notes.append):
         for example in task.read(row, reading):
             if (before := found.setdefault(example.id, example)) is not example:
                 _check_repeat(before, example)
@@ -132,6 +146,15 @@ def _read(recipe: Recipe, split: str) -> _Split:
     if repeats:
         notes.append(f"split {split!r}: {repeats} rows repeat a picture and its label; kept once")
     return _Split(tuple(found.values()), ids, tuple(notes))
+
+
+def _divided(recipe: Recipe) -> Data:
+    """The data, divided as its task needs: a count that stands in `label` is no class."""
+    if recipe.task != "number":
+        return recipe.data
+    columns = recipe.data.columns
+    counts = {"answer": columns.get("label", "label"), **columns}
+    return recipe.data.model_copy(update={"columns": counts})
 
 
 def _check_repeat(before: Example, example: Example) -> None:
@@ -172,8 +195,15 @@ def _known_categories(recipe: Recipe, found: _Split) -> tuple[str, ...]:
     """The categories, sorted; in halves those of both splits, so that the halves are the same."""
     splits = [found]
     if recipe.data.classes != "all":
-        splits = [_read(recipe, split) for split in recipe.data.splits]
+        splits = [_read(recipe, split) for split in recipe.data.splits if split]
     return tuple(sorted({example.category for split in splits for example in split.examples}))
+
+
+def _named(recipe: Recipe, known: tuple[str, ...], found: _Split) -> tuple[str, ...]:
+    """The labels or categories that have a name, those that are asked for all at once too."""
+    if isinstance(recipe.options, DetectionOptions) and recipe.options.ask == "picture":
+        return tuple(sorted({name for example in found.examples for name in example.choices}))
+    return tuple(name for name in known if name)
 
 
 def _groups(
@@ -183,11 +213,25 @@ def _groups(
     if recipe.data.classes == "all":
         return {"all": known}
     if isinstance(recipe.options, DetectionOptions) and recipe.options.new:
-        unseen = {*chosen_categories(recipe.options.new)}
+        unseen = _unseen(recipe.options.new, known)
         new = tuple(name for name in known if name in unseen)
         return {"base": tuple(name for name in known if name not in unseen), "new": new}
     halves = shots.base_new(known, ids if set(known) <= set(ids) else None)
     return {"base": tuple(sorted(halves.base)), "new": tuple(sorted(halves.new))}
+
+
+def _unseen(given: Names, known: tuple[str, ...]) -> tuple[str, ...]:
+    """The categories of the new half; a list by name may hold some that the data has not.
+
+    Raises DataError for one that was spelled out and is not there, and for a list of none that is.
+    """
+    wanted = chosen_categories(given)
+    lacking = [name for name in wanted if name not in known]
+    if lacking and (not isinstance(given, str) or len(lacking) == len(wanted)):
+        raise DataError(
+            f"options.new: no {lacking[0]!r} in the data; {did_you_mean(lacking[0], known)}"
+        )
+    return wanted
 
 
 def _placed(example: Example, recipe: Recipe, half: str, own: tuple[str, ...]) -> Example:

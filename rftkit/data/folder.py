@@ -64,10 +64,10 @@ def subfolders(folder: Path) -> list[str]:
 def has_splits(root: Path, wanted: tuple[str, str]) -> bool:
     """Whether the first level is splits rather than classes. Never guessed: raises if unclear."""
     names = subfolders(root)
-    if all(split in names for split in wanted):
+    if all(split in names for split in wanted if split):
         return True
     if looks := [name for name in names if name.casefold() in SPLIT_NAMES]:
-        missing = next(split for split in wanted if split not in names)
+        missing = next(split for split in wanted if split and split not in names)
         raise DataError(
             f"{root}/: no split {missing!r}, but {', '.join(looks)}; set data.splits to the "
             "names of the training and the test folder"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from rftkit.data.images import FilePicture
@@ -42,9 +43,14 @@ def picture_in(root: Path, value: object, place: str) -> FilePicture:
 
 def stay_inside(path: Path, root: Path, place: str) -> None:
     """Raises DataError if `path` is, or goes through, a link that leaves `root`."""
-    inside = os.path.realpath(root)
+    inside = _real(root.absolute())
     if os.path.commonpath([inside, os.path.realpath(path)]) != inside:
         raise DataError(f"{place}: {path} is a link that leaves {root}/; copy the files instead")
+
+
+@lru_cache(maxsize=64)  # asked for once per picture; each answer takes a look at every parent
+def _real(root: Path) -> str:
+    return os.path.realpath(root)
 
 
 def check_name(name: str, place: str) -> None:

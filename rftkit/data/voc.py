@@ -136,7 +136,9 @@ def _layout(root: Path, data: Data, split: str, note: Note) -> Layout:
     if not root.is_dir():
         raise DataError(f"{root}: a file, not a folder; set data.path to the folder of VOC's XML")
     if SPLIT in data.path:
-        others = (located(data, name, note).annotations for name in data.splits if name != split)
+        others = (
+            located(data, name, note).annotations for name in data.splits if name not in ("", split)
+        )
         own = _xml_in(root)
         return Layout(own, [*own, *(path for other in others for path in _xml_in(other))], True)
     if (folder := root / "Annotations").is_dir():
@@ -145,7 +147,7 @@ def _layout(root: Path, data: Data, split: str, note: Note) -> Layout:
         if lists.is_dir():
             return Layout(_listed(lists, split, folder), found, True)
         return Layout(found, found, False)
-    if any((root / name).is_dir() for name in data.splits):
+    if any((root / name).is_dir() for name in data.splits if name):
         there = sorted(p.name for p in root.iterdir() if p.is_dir())
         if split not in there:
             raise DataError(f"{root}/: no split {split!r}; {did_you_mean(split, there)}")

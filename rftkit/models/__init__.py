@@ -3,45 +3,63 @@
 from __future__ import annotations
 
 import logging
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from rftkit.errors import ModelError
-from rftkit.recipe import Model
+from rftkit.recipe import Model, Recipe
 
 if TYPE_CHECKING:
     from rftkit.models.policy import Policy
 
 
-def open_policy(settings: Model, adapter: Path | None = None) -> Policy:
+def open_policy(
+    settings: Model,
+    adapter: Path | None = None,
+    engine: Literal["transformers", "vllm"] = "transformers",
+) -> Policy:
     """The recipe's model, with an adapter on it if one is given.
 
+    engine: what answers; vLLM only answers, and cannot be trained.
     Raises ModelError if the backend is missing or the model cannot be loaded.
     """
-    # as it loads it recommends a kernel to CPU users that changes nothing for them
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    from rftkit.models import memory
+    from rftkit.models import engines, memory
 
+    _quiet()
     with memory.named("loading the model", memory.LOADING):
-        if backend(settings) == "unsloth":
-            from rftkit.models.unsloth import open_unsloth
+        if engine == "vllm":
+            from rftkit.models.vllm import open_vllm
 
-            return open_unsloth(settings, adapter)
+            return open_vllm(settings, adapter)
+        if engines.backend_of(settings, engines.here()) == "unsloth":
+            from rftkit.models.unsloth import Training, open_unsloth
+
+            return open_unsloth(settings, adapter, None if adapter else Training())
         from rftkit.models.transformers import open_transformers
 
         return open_transformers(settings, adapter)
 
 
-def backend(settings: Model) -> str:
-    """The backend that `settings.backend` means on this machine."""
-    import torch
+def open_learner(recipe: Recipe) -> Policy:
+    """The recipe's model, to be trained, with the engine beside it that writes completions.
 
-    installed, cuda = find_spec("unsloth") is not None, torch.cuda.is_available()
-    if settings.backend == "unsloth" and not installed:
-        raise ModelError("model.backend: 'unsloth' needs unsloth: pip install 'rftkit[unsloth]'")
-    if settings.backend == "unsloth" and not cuda:
-        raise ModelError("model.backend: 'unsloth' needs a CUDA GPU; use backend = \"auto\"")
-    if settings.backend == "auto":
-        return "unsloth" if installed and cuda else "transformers"
-    return settings.backend
+    Raises RecipeError, before anything loads, for a model and an engine that do not go together.
+    """
+    from rftkit.models import engines, memory
+
+    machine = engines.here()
+    generation = engines.generation_of(recipe, machine)
+    if engines.backend_of(recipe.model, machine) != "unsloth":
+        return open_policy(recipe.model)
+    _quiet()
+    with memory.named("loading the model", memory.LOADING):
+        from rftkit.models.unsloth import Training, open_unsloth
+
+        fast = generation == "vllm"
+        share = engines.share(recipe, machine) if fast else 0.0
+        longest = engines.longest(recipe) if fast else 0
+        return open_unsloth(recipe.model, None, Training(recipe.seed, True, share, longest))
+
+
+def _quiet() -> None:
+    """bitsandbytes recommends a kernel to CPU users as it loads that changes nothing for them."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

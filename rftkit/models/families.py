@@ -98,6 +98,21 @@ def family_of(model: Model) -> Family:
     return next((f for f in FAMILIES if f.pattern and re.search(f.pattern, identity)), UNKNOWN)
 
 
+def architecture_of(model: Model) -> str:
+    """transformers' name of the architecture (`qwen2_5_vl`), "" where it is not known.
+
+    Of a hub id it is guessed from the name. Raises ModelError if a file cannot be read.
+    """
+    folder = Path(model.name).expanduser()
+    if (folder / "config.json").is_file():
+        return str(_object_in(folder / "config.json").get("model_type", ""))
+    if model.name in TINY:
+        return "qwen2_5_vl"
+    kinds = family_of(model).model_types
+    newer = "smolvlm2" in model.name.casefold()
+    return kinds[-1] if newer and kinds else kinds[0] if kinds else ""
+
+
 def grid_for(model: Model, size: tuple[int, int] | None) -> Grid:
     """What `grid_of` says, for one picture of a recipe's model."""
     return grid_of(family_of(model), model.max_pixels, size)

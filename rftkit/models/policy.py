@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,19 +26,28 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How completions are drawn: temperature 0 is greedy."""
+    """How completions are drawn: temperature 0 is greedy, and then top_p says nothing."""
 
     max_new_tokens: int
     temperature: float = 0.0
     seed: int = 0
+    top_p: float = 1.0
 
 
 class Generation(NamedTuple):
-    """The completions of a batch, and how long the whole batch and its first token took."""
+    """The completions of a batch, and how long the whole batch and its first token took.
+
+    prompt_tokens: of the longest prompt, with its image_tokens.
+    """
 
     completions: list[Completion]
     seconds: float
     first_token_seconds: float
+    prompt_tokens: int = 0
+    image_tokens: int = 0
+
+
+Watch = Callable[[Completion], bool]  # sees a completion grow, token by token; True ends it
 
 
 class Policy(Protocol):
@@ -47,8 +56,10 @@ class Policy(Protocol):
     model: Any  # a PeftModel, or before training the bare model
     processor: Any
 
-    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> Generation:
-        """One completion per prompt, all in one batch."""
+    def generate(
+        self, prompts: Sequence[Prompt], decoding: Decoding, watch: Watch | None = None
+    ) -> Generation:
+        """One completion per prompt, all in one batch. watch: of the first one."""
 
     def score(
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]

@@ -36,7 +36,7 @@ def build_tiny(folder: Path, course: Course, progress: Progress, plan: Plan) -> 
 def _build(folder: Path, course: Course, progress: Progress, plan: Plan) -> None:
     texts = course.corpus(np.random.default_rng(plan.seed))
     tokenizer = train_tokenizer(texts, course.vocabulary, course.phrases)
-    model = Qwen(_config(tokenizer))
+    model = Qwen(_config(tokenizer, course.spread))
     images = _images(course.side)
     processor = StillQwen25VLProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
     pretrain(model, processor, course, plan, progress)
@@ -77,7 +77,7 @@ def _images(side: int) -> Qwen2VLImageProcessorPil:
     )
 
 
-def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
+def _config(tokenizer: PreTrainedTokenizerFast, spread: float) -> Qwen2_5_VLConfig:
     text: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": WIDTH,
@@ -86,6 +86,7 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
         "num_attention_heads": HEADS,
         "num_key_value_heads": KEY_HEADS,
         "max_position_embeddings": 2048,
+        "initializer_range": spread,
         "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [6, 5, 5]},
         "tie_word_embeddings": True,
         "bos_token_id": None,
@@ -101,6 +102,7 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
         "patch_size": PATCH,
         "spatial_merge_size": MERGE,
         "fullatt_block_indexes": list(range(LAYERS)),
+        "initializer_range": spread,
     }
     names = ("image_pad", "video_pad", "vision_start", "vision_end")
     ids = token_ids(tokenizer, (f"<|{name}|>" for name in names))

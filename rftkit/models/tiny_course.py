@@ -63,8 +63,8 @@ class Course:
 
     gallery(processor, plan): draws the pictures. corpus: texts for the tokenizer, of at most
     `vocabulary` tokens, beside `phrases`, which are one token each. eyes_rest: share of the lessons
-    during which the eyes learn no more, which makes a step several times faster. seconds: what
-    building takes on two cores.
+    during which the eyes learn no more, which makes a step several times faster. spread: the
+    standard deviation of fresh weights. seconds: what building takes on two cores.
     """
 
     side: int
@@ -74,6 +74,7 @@ class Course:
     phrases: tuple[str, ...] = ()
     plan: Plan = Plan()
     eyes_rest: float = 0.0
+    spread: float = 0.02
     seconds: int = 90
 
     @property

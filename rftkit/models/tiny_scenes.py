@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,19 +27,22 @@ EDGES = 4
 VOCABULARY = 600
 EYES_REST = 0.85
 STAGES = ((0.15, 1), (0.3, 2))  # until that share of the lessons, at most so many digits
-PLAN = Plan(drawings=12000, eye_steps=700, eye_batch=64, word_steps=2800, word_batch=32)
+PLAN = Plan(drawings=12000, eye_steps=600, eye_batch=64, word_steps=2600, word_batch=32)
+
+Teach = Callable[[Sequence[Thing], np.random.Generator, float], Lesson]
 
 
 @dataclass(frozen=True)
 class SceneGallery:
-    """Scenes and what is in them. shares: of the kinds of lessons; mean, std: of three colours.
+    """Scenes and what is in them. mean, std: of three colours.
 
+    teach(what is in a scene, rng, share of the lessons had): a lesson about it.
     grey: (pictures, SIDE, SIDE) uint8, sorted by the number of digits.
     For each cell, row by row, `classes` (pictures, cells) holds the digit whose middle it has or
     EMPTY, and `edges` (pictures, cells, 4) that digit's box in units.
     """
 
-    shares: Mapping[Kind, float]
+    teach: Teach
     grey: Tensor
     things: Sequence[Sequence[Thing]]
     classes: Tensor
@@ -84,7 +87,7 @@ class SceneGallery:
 
     def lessons(self, chosen: Tensor, rng: np.random.Generator, progress: float) -> list[Lesson]:
         """A question about each of these pictures."""
-        return [lesson(any_kind(self.shares, rng), self.things[int(n)], rng) for n in chosen]
+        return [self.teach(self.things[int(n)], rng, progress) for n in chosen]
 
 
 class SceneHead(nn.Module):
@@ -108,7 +111,7 @@ class SceneHead(nn.Module):
         return named, self.edges(seen).unflatten(-1, (EDGES, -1)) @ numbers.T
 
 
-def draw_scenes(shares: Mapping[Kind, float], processor: Any, plan: Plan) -> SceneGallery:
+def draw_scenes(teach: Teach, processor: Any, plan: Plan) -> SceneGallery:
     """The plan's scenes, printed digits only, those with few digits first."""
     rng, images = np.random.default_rng(plan.seed), processor.image_processor
     glyphs = {
@@ -124,7 +127,7 @@ def draw_scenes(shares: Mapping[Kind, float], processor: Any, plan: Plan) -> Sce
         grey[n] = torch.from_numpy(np.array(layout.compose(places, inks, rng).convert("L")))
         things.append([Thing(*pair) for pair in zip(labels, places, strict=True)])
     mean, std = torch.tensor(images.image_mean), torch.tensor(images.image_std)
-    return SceneGallery(shares, grey, things, *_cells(things), mean, std)
+    return SceneGallery(teach, grey, things, *_cells(things), mean, std)
 
 
 def _cells(scenes: Sequence[Sequence[Thing]]) -> tuple[Tensor, Tensor]:
@@ -144,7 +147,7 @@ def course_of(shares: Mapping[Kind, float]) -> Course:
     """The course that teaches these kinds of tasks, each by its share of the lessons."""
     return Course(
         SIDE,
-        partial(draw_scenes, shares),
+        partial(draw_scenes, partial(_any_lesson, shares)),
         corpus,
         VOCABULARY,
         PHRASES,
@@ -152,3 +155,9 @@ def course_of(shares: Mapping[Kind, float]) -> Course:
         eyes_rest=EYES_REST,
         seconds=400,
     )
+
+
+def _any_lesson(
+    shares: Mapping[Kind, float], things: Sequence[Thing], rng: np.random.Generator, _: float
+) -> Lesson:
+    return lesson(any_kind(shares, rng), things, rng)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 
 from rftkit.core import Completion
 from rftkit.models import loading
-from rftkit.models.policy import Decoding, Generation, Prompt
+from rftkit.models.policy import Decoding, Generation, Prompt, Watch
 from rftkit.recipe import Model
+from rftkit.shared_prefix.forward import unsupported
+from rftkit.shared_prefix.logps import answer_logps
 
 
 def open_transformers(settings: Model, adapter: Path | None = None) -> TransformersPolicy:
@@ -49,10 +51,13 @@ class TransformersPolicy:
         self.model, self.processor = model, processor
 
     @torch.inference_mode()
-    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> Generation:
-        """One completion per prompt, all in one batch."""
+    def generate(
+        self, prompts: Sequence[Prompt], decoding: Decoding, watch: Watch | None = None
+    ) -> Generation:
+        """One completion per prompt, all in one batch. watch: of the first one."""
         inputs = self._inputs(prompts)
-        clock = _Clock()
+        start = inputs["input_ids"].shape[1]
+        clock = _Clock(watch and (lambda ids: watch(self._completion(ids[0, start:].tolist()))))
         set_seed(decoding.seed)
         with self._ready() as model:
             ids = model.generate(
@@ -61,22 +66,36 @@ class TransformersPolicy:
                 stopping_criteria=StoppingCriteriaList([clock]),
             )
         seconds = clock.seconds()
-        new = ids[:, inputs["input_ids"].shape[1] :].tolist()
-        return Generation([self._completion(row) for row in new], seconds, clock.first)
+        made = [self._completion(row) for row in ids[:, start:].tolist()]
+        # not every family's configuration names its image token
+        images = inputs["input_ids"] == getattr(self.model.config, "image_token_id", -1)
+        return Generation(made, seconds, clock.first, start, int(images.sum(1).max()))
 
     @torch.inference_mode()
     def score(
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]
     ) -> list[list[float]]:
         """Log-probability, in nats, of each answer followed by the end of the turn."""
-        rows = [prompt for prompt, given in zip(prompts, answers, strict=True) for _ in given]
-        texts = [answer for given in answers for answer in given]
+        end = self.processor.tokenizer.eos_token
+        texts = [[answer + end for answer in given] for given in answers]
+        if self.backend == "transformers" and unsupported(self.model) is None:
+            ids = [[self._ids(text) for text in given] for given in texts]
+            shown = {"num_images": [1 + len(prompt.others) for prompt in prompts]}
+            with self._ready() as model:
+                return answer_logps(model, {**self._inputs(prompts), **shown}, ids)
+        rows = [prompt for prompt, given in zip(prompts, texts, strict=True) for _ in given]
+        written = [text for given in texts for text in given]
         width = max(1, len(prompts)) * 4  # rows per forward: labels are short, pictures are not
         flat: list[float] = []
         for start in range(0, len(rows), width):
-            flat += self._score(rows[start : start + width], texts[start : start + width])
+            flat += self._score(rows[start : start + width], written[start : start + width])
         values = iter(flat)
         return [[next(values) for _ in given] for given in answers]
+
+    def _ids(self, text: str) -> torch.Tensor:
+        found = self.processor.tokenizer(text, add_special_tokens=False, return_tensors="pt")
+        ids: torch.Tensor = found["input_ids"][0].to(self.model.device)
+        return ids
 
     def count_tokens(self, text: str) -> int:
         """Length of a text in this model's tokens."""
@@ -133,7 +152,7 @@ class TransformersPolicy:
         """prompts, texts: (rows,). Returns (rows,) sums over each text's own tokens."""
         tokenizer, inputs = self.processor.tokenizer, self._inputs(prompts)
         answers = tokenizer(
-            [text + tokenizer.eos_token for text in texts],
+            list(texts),
             add_special_tokens=False,
             padding=True,
             padding_side="right",
@@ -167,6 +186,7 @@ class TransformersPolicy:
             do_sample=sampled,
             temperature=decoding.temperature if sampled else None,
             top_k=0 if sampled else None,
+            top_p=decoding.top_p if sampled else None,
             eos_token_id=self.stop_ids(),
             pad_token_id=self.processor.tokenizer.pad_token_id,
             suppress_tokens=self.banned_ids(),
@@ -190,15 +210,20 @@ class TransformersPolicy:
 
 
 class _Clock(StoppingCriteria):
-    """Never stops a generation; notes when its first token was there."""
+    """Notes when the first token was there; stops a generation only where it is told to.
 
-    def __init__(self) -> None:
+    ends: sees all ids so far, (batch, tokens), after every token.
+    """
+
+    def __init__(self, ends: Callable[[torch.Tensor], bool] | None = None) -> None:
         self.start = time.perf_counter()
         self.first = 0.0
+        self.ends = ends
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         self.first = self.first or self.seconds()
-        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        over = self.ends is not None and self.ends(input_ids)
+        return torch.full((len(input_ids),), over, dtype=torch.bool, device=input_ids.device)
 
     def seconds(self) -> float:
         """Time since the start."""

@@ -5,6 +5,7 @@ Import this before TRL: Unsloth patches TRL's trainers as it loads.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +16,76 @@ from rftkit.models.transformers import TransformersPolicy
 from rftkit.recipe import Model
 
 
-def open_unsloth(settings: Model, adapter: Path | None = None) -> TransformersPolicy:
-    """The recipe's model through Unsloth, with a trained adapter or a new one on it."""
+@dataclass(frozen=True)
+class Training:
+    """What a model needs to know to be trained.
+
+    seed: of the adapter's first weights. checkpointed: whether layers are computed again in the
+    backward pass. share: of the GPU's memory for vLLM, 0 without it. longest: tokens of a prompt
+    and its completion, 0 for the model's own limit.
+    """
+
+    seed: int = 0
+    checkpointed: bool = True
+    share: float = 0.0
+    longest: int = 0
+
+
+def open_unsloth(
+    settings: Model, adapter: Path | None = None, training: Training | None = None
+) -> TransformersPolicy:
+    """The recipe's model through Unsloth: with a trained adapter on it, a new one, or none.
+
+    training: given where it is to be trained; then a new adapter is put on it.
+    """
     if adapter:
         loading.check_adapter(adapter)
     source = loading.resolve(settings.name)
-    model, _ = FastVisionModel.from_pretrained(
-        source.name,
-        revision=source.revision,
-        load_in_4bit=settings.load_in_4bit,
-        use_exact_model_name=True,  # no silent swap for another repository's weights
-        use_gradient_checkpointing="unsloth",
-    )
-    model = loading.put_adapter(model, adapter) if adapter else _with_new_adapter(model, settings)
+    model, _ = FastVisionModel.from_pretrained(source.name, **_options(settings, source, training))
+    if adapter:
+        model = loading.put_adapter(model, adapter)
+    elif training:
+        model = _with_new_adapter(model, settings, training)
     # Unsloth's own processor may be patched: ours is the one that every backend shares
     processor = loading.load_processor_of(source, settings)
     return TransformersPolicy(settings, source, model, processor, "unsloth")
 
 
-def _with_new_adapter(model: Any, settings: Model) -> Any:
+def _options(settings: Model, source: loading.Source, training: Training | None) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "revision": source.revision,
+        "dtype": loading.dtype_here(),
+        "load_in_4bit": settings.load_in_4bit,
+        "use_exact_model_name": True,  # no silent swap for another repository's weights
+        "use_gradient_checkpointing": _checkpointing(training),
+    }
+    if training and training.longest:
+        given["max_seq_length"] = training.longest
+    if training and training.share:
+        given |= {
+            "fast_inference": True,
+            "gpu_memory_utilization": training.share,
+            "max_lora_rank": settings.lora_rank,
+        }
+    return given
+
+
+def _with_new_adapter(model: Any, settings: Model, training: Training) -> Any:
     return FastVisionModel.get_peft_model(
         model,
         r=settings.lora_rank,
         lora_alpha=2 * settings.lora_rank,
         lora_dropout=0.0,
         bias="none",
+        random_state=training.seed,
         finetune_vision_layers=settings.lora_vision,
         finetune_language_layers=True,
         finetune_attention_modules=True,
         finetune_mlp_modules=True,
+        use_gradient_checkpointing=_checkpointing(training),
     )
+
+
+def _checkpointing(training: Training | None) -> str | bool:
+    """Unsloth's own, which keeps the inputs of layers in the computer's memory, or none."""
+    return "unsloth" if training and training.checkpointed else False

@@ -32,7 +32,7 @@ def lines(found: Checked) -> list[str]:
     rewards = ", ".join(f"{name} {value:g}" for name, value in found.rewards.items())
     return [
         "",
-        f"prompt of {found.training.examples[0].id}:",
+        f"prompt of {found.shown.id}:",
         *(f"  {line}" for line in found.prompt.splitlines()),
         "ideal reply:",
         *(f"  {line}" for line in found.ideal.splitlines()),
@@ -84,10 +84,9 @@ def _by_kind(found: Checked, unit: str) -> list[str]:
         return [f"  {label}: {a} + {b}{unit}" for label, (a, b) in per_class.items()]
     boxes = [_boxes(part.examples) for part in (found.training, found.held_out)]
     lines = []
-    for label in per_class or dict.fromkeys(sorted({*boxes[0], *boxes[1]})):
+    for label, (a, b) in per_class.items():  # in no prompt of its own where all are asked at once
         counted = f"{boxes[0][label]} + {boxes[1][label]} boxes"
-        a, b = per_class.get(label, (0, 0))
-        lines.append(f"  {label}: {counted}" + (f" in {a} + {b} prompts" if per_class else ""))
+        lines.append(f"  {label}: {counted}" + (f" in {a} + {b} prompts" if a or b else ""))
     return lines
 
 
@@ -113,6 +112,8 @@ def _sizes(found: Checked) -> list[str]:
 
 
 def _copies(found: Checked) -> list[str]:
+    if not found.training.examples:
+        return []
     if not found.copies:
         return ["no picture is both trained and tested on"]
     named = [

@@ -118,6 +118,7 @@ def _provenance(summary: Summary) -> list[tuple[str, str]]:
 
 
 def environment() -> Environment:
+    """Where templates are looked for, and the filters that they use."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 

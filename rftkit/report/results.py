@@ -19,7 +19,7 @@ from rftkit.summary import Summary
 if TYPE_CHECKING:
     from rich.console import Console
 
-COLUMNS = ("run", "state", "model", "method", "step", "base", "tuned")
+COLUMNS = ("run", "state", "model", "method", "step", "metric", "base", "tuned")
 
 
 def show_result(run: Run, console: Console) -> None:
@@ -47,7 +47,7 @@ def read_summary(folder: Path) -> Summary:
 
 
 def list_runs(folder: Path, console: Console, as_json: bool) -> None:
-    """The runs in a folder, newest first, with state, step and accuracy."""
+    """The runs in a folder, newest first, with state, step, metric and its two values."""
     rows = [_row(run, folder) for run in runs.runs_under(folder)] if folder.is_dir() else []
     if as_json:
         console.file.write(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
@@ -59,7 +59,7 @@ def list_runs(folder: Path, console: Console, as_json: bool) -> None:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in COLUMNS:
-        table.add_column(name, justify="right" if name in COLUMNS[4:] else "left")
+        table.add_column(name, justify="right" if name in ("step", "base", "tuned") else "left")
     for row in rows:
         table.add_row(*(Text(str(row[name])) for name in COLUMNS))
     console.print(table)
@@ -80,6 +80,7 @@ def _row(run: Run, root: Path) -> dict[str, Any]:
         "model": recipe.model.name,
         "method": f"{recipe.method.kind} {recipe.style}",
         "step": f"{metrics[-1]['step'] if metrics else 0}/{recipe.method.steps}",
+        "metric": summary.metric if summary else "",
         **{
             key: f"{100 * side.accuracy.value:.1f} %" if side else "" for key, side in sides.items()
         },

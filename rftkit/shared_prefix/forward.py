@@ -1,42 +1,20 @@
-"""Log-probabilities of completions, with the prompt of each group computed once.
-
-The same numbers as a forward of every row by itself: a completion attends to the prompt and to
-itself, at the positions it would have alone. The prompt's keys and values get gradient from every
-completion. Source: Prefix Grouper (arXiv 2506.05433), here with pictures.
-"""
+"""Packed groups through a model: which models can, positions of a prompt, scores of tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from peft import PeftModel
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from rftkit.shared_prefix.groups import find_groups, of_rows, pictures_of, tokens_of
-from rftkit.shared_prefix.packing import Group, Packed, attention, pack
+from rftkit.shared_prefix.packing import Packed, attention
 
 M_ROPE = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 TEXT_ROPE = ("idefics3", "smolvlm")
 LOGITS_AT_ONCE = 2**24  # values; 64 MiB in fp32
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A batch as TRL lays it out: one completion a row, prompts padded left, replies right.
-
-    ids, mask: (rows, prompt + reply tokens). reply: columns that hold the reply. inputs: further
-    inputs of the model by name, among them the pictures.
-    """
-
-    ids: Tensor
-    mask: Tensor
-    reply: int
-    inputs: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -47,13 +25,6 @@ class Scoring:
     entropy: bool = False
     entropy_gradient: bool = False
     most_rows: int | None = None
-
-
-class Scores(NamedTuple):
-    """(rows, reply) float32 each: log-probability and entropy in nats, 0 where masked."""
-
-    logps: Tensor
-    entropies: Tensor | None
 
 
 def unsupported(model: Any) -> str | None:
@@ -74,41 +45,34 @@ def bare(model: Any) -> Any:
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
-def shared_logps(model: Any, rows: Rows, scoring: Scoring) -> Scores:
-    """Log-probability of each completion token, and its entropy if asked.
+def prompt_places(
+    model: Any, ids: Tensor, mask: Tensor, pictures: dict[str, Tensor]
+) -> list[Tensor]:
+    """Positions of each prompt's tokens, without padding: (axes, tokens); three axes for M-RoPE.
 
-    Rows are one group if prompt and pictures are equal, wherever they stand in the batch.
+    ids, mask: (prompts, tokens), padded on the left. pictures: those of all prompts.
     """
-    prompt = rows.ids.shape[1] - rows.reply
-    prompts = tokens_of(rows.ids[:, :prompt], rows.mask[:, :prompt])
-    groups = find_groups(prompts, pictures_of(rows.inputs))
-    parts = [
-        _score(bare(model), rows, part, scoring)
-        for part in in_parts(groups, scoring.most_rows or len(rows.ids))
-    ]
-    entropies = [part.entropies for part in parts if part.entropies is not None]
-    logps = reduce(torch.add, [part.logps for part in parts])
-    return Scores(logps, reduce(torch.add, entropies) if entropies else None)
+    axes = 3 if model.config.model_type in M_ROPE else 1
+    if axes == 1 or not pictures:
+        count = [int(total) for total in mask.sum(1)]
+        return [torch.arange(n, device=ids.device).expand(axes, -1) for n in count]
+    places, _ = model.base_model.get_rope_index(
+        ids,
+        (ids == model.config.image_token_id).int(),
+        image_grid_thw=pictures["image_grid_thw"],
+        attention_mask=mask,
+    )
+    return [places[:, i, kept] for i, kept in enumerate(mask.bool())]
 
 
-def in_parts(groups: Sequence[list[int]], most: int) -> Iterator[list[list[int]]]:
-    """Groups in lots of at most `most` rows; a larger group is cut."""
-    lot: list[list[int]] = []
-    for group in groups:
-        for start in range(0, len(group), most):
-            piece = group[start : start + most]
-            if lot and sum(map(len, lot)) + len(piece) > most:
-                yield lot
-                lot = []
-            lot.append(piece)
-    yield lot
+def score(
+    model: Any, packed: Packed, pictures: dict[str, Tensor], scoring: Scoring
+) -> tuple[Tensor, Tensor]:
+    """Log-probability and entropy of every token in `packed.read`, in nats: (tokens,) float32.
 
-
-def _score(model: Any, rows: Rows, groups: list[list[int]], scoring: Scoring) -> Scores:
-    """Scores of these groups' rows, 0 in all others."""
-    firsts = [group[0] for group in groups]
-    pictures = of_rows(rows.inputs, firsts)
-    packed = pack(_groups(model, rows, groups, pictures))
+    model: bare. pictures: the model's inputs by name, one prompt after another. The entropy is 0
+    unless it is asked for.
+    """
     outputs = model.base_model(
         input_ids=packed.ids,
         attention_mask=_mask(model, packed),
@@ -117,17 +81,7 @@ def _score(model: Any, rows: Rows, groups: list[list[int]], scoring: Scoring) ->
         **pictures,
     )
     group, place, tokens = packed.read
-    found = _token_scores(model, outputs.last_hidden_state[group, place], tokens, scoring)
-    return Scores(
-        _spread(found[0], packed, rows),
-        _spread(found[1], packed, rows) if scoring.entropy else None,
-    )
-
-
-def _spread(values: Tensor, packed: Packed, rows: Rows) -> Tensor:
-    """values: (tokens,). Returns (rows, reply), connected to the model even without a token."""
-    empty = values.new_zeros(len(rows.ids), rows.reply)
-    return empty.index_put((packed.row, packed.column), values)
+    return _token_scores(model, outputs.last_hidden_state[group, place], tokens, scoring)
 
 
 def _mask(model: Any, packed: Packed) -> Tensor:
@@ -137,36 +91,6 @@ def _mask(model: Any, packed: Packed) -> Tensor:
         return allowed
     least = torch.finfo(model.dtype).min
     return torch.zeros_like(allowed, dtype=model.dtype).masked_fill(~allowed, least)
-
-
-def _groups(
-    model: Any, rows: Rows, groups: list[list[int]], pictures: dict[str, Tensor]
-) -> list[Group]:
-    size = rows.ids.shape[1] - rows.reply
-    ids, mask = rows.ids[:, :size], rows.mask[:, :size].bool()
-    replies, kept = rows.ids[:, size:], rows.mask[:, size:].bool()
-    places = _places(model, rows, [group[0] for group in groups], pictures)
-    return [
-        Group(ids[group[0]][mask[group[0]]], place, [replies[r][kept[r]] for r in group], group)
-        for group, place in zip(groups, places, strict=True)
-    ]
-
-
-def _places(model: Any, rows: Rows, firsts: list[int], pictures: dict[str, Tensor]) -> list[Tensor]:
-    """Positions of the prompt's tokens in each of these rows: (axes, tokens)."""
-    size = rows.ids.shape[1] - rows.reply
-    ids, mask = rows.ids[firsts, :size], rows.mask[firsts, :size]
-    axes = 3 if model.config.model_type in M_ROPE else 1
-    if axes == 1 or not pictures:
-        count = [int(total) for total in mask.sum(1)]
-        return [torch.arange(n, device=ids.device).expand(axes, -1) for n in count]
-    places, _ = model.base_model.get_rope_index(
-        ids,
-        rows.inputs["mm_token_type_ids"][firsts, :size],
-        image_grid_thw=pictures["image_grid_thw"],
-        attention_mask=mask,
-    )
-    return [places[:, i, kept] for i, kept in enumerate(mask.bool())]
 
 
 def _token_scores(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,15 +13,16 @@ import torch
 from PIL.Image import Image
 from transformers import BatchFeature
 
+from rftkit.shared_prefix.memory import Memory
+
 LIMIT = 2**29  # bytes of prepared pictures that are kept
 
 
 class PictureMemory:
-    """What an image processor made of the pictures it has seen, the least used forgotten first."""
+    """What an image processor made of the pictures it has seen, over all epochs."""
 
     def __init__(self, limit: int = LIMIT) -> None:
-        self.limit, self.bytes = limit, 0
-        self.made: OrderedDict[tuple[str, ...], BatchFeature] = OrderedDict()
+        self.memory: Memory[BatchFeature] = Memory(limit, _size)
 
     @contextmanager
     def used_by(self, image_processor: Any) -> Iterator[None]:
@@ -37,27 +37,12 @@ class PictureMemory:
         own = partial(type(processor).preprocess, processor, **how)
         if not _is_rows(images):
             return own(images)
-        digests: dict[int, str] = {}
-        settings = repr(sorted(how.items()))
+        settings, digests = repr(sorted(how.items())), dict[int, str]()
         parts = []
         for row in images:
             key = (settings, *(_digest(image, digests) for image in row))
-            if key not in self.made:
-                self._keep(key, own([row]))
-            self.made.move_to_end(key)
-            parts.append(self.made[key])
-        self._forget()
-        if not _stackable(parts):
-            return own(images)  # the processor pads rows to one another
+            parts.append(self.memory.get(key, partial(own, [row])))
         return BatchFeature({name: _joined([part[name] for part in parts]) for name in parts[0]})
-
-    def _keep(self, key: tuple[str, ...], made: BatchFeature) -> None:
-        self.made[key] = made
-        self.bytes += _size(made)
-
-    def _forget(self) -> None:
-        while self.bytes > self.limit:
-            self.bytes -= _size(self.made.popitem(last=False)[1])
 
 
 def _is_rows(images: Any) -> bool:
@@ -75,21 +60,24 @@ def _digest(image: Image, known: dict[int, str]) -> str:
     return known[id(image)]
 
 
-def _stackable(parts: Sequence[BatchFeature]) -> bool:
-    """Whether rows made one by one are the rows of the whole: nothing was padded."""
-    return all(
-        len({tuple(part[name].shape[1:]) for part in parts}) == 1
-        for name in parts[0]
-        if not isinstance(parts[0][name], list)
-    )
-
-
 def _joined(values: Sequence[Any]) -> Any:
-    if isinstance(values[0], torch.Tensor):
-        return torch.cat(list(values))
-    if isinstance(values[0], np.ndarray):
-        return np.concatenate(list(values))
-    return [one for value in values for one in value]
+    """Rows one after another, padded with zeros to the largest, as image processors do."""
+    if isinstance(values[0], list):
+        return [one for value in values for one in value]
+    shape = np.max([value.shape[1:] for value in values], axis=0)
+    padded = [_padded(value, shape) for value in values]
+    return torch.cat(padded) if isinstance(values[0], torch.Tensor) else np.concatenate(padded)
+
+
+def _padded(value: Any, shape: Sequence[int]) -> Any:
+    """value: (rows, ...). Each dimension but the first filled up with zeros at its end."""
+    missing = [most - size for most, size in zip(shape, value.shape[1:], strict=True)]
+    if not any(missing):
+        return value
+    if isinstance(value, torch.Tensor):
+        ends = [end for gap in reversed(missing) for end in (0, int(gap))]
+        return torch.nn.functional.pad(value, ends)
+    return np.pad(value, [(0, 0), *((0, gap) for gap in missing)])
 
 
 def _size(made: BatchFeature) -> int:

@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
 from torch import Tensor
 
 from rftkit.shared_prefix.decoding import shared_prefill
-from rftkit.shared_prefix.forward import Rows, Scoring, shared_logps, unsupported
+from rftkit.shared_prefix.features import FeatureMemory, is_frozen
+from rftkit.shared_prefix.forward import Scoring, unsupported
 from rftkit.shared_prefix.groups import find_groups, tokens_of
+from rftkit.shared_prefix.logps import Rows, shared_logps
 from rftkit.shared_prefix.pictures import PictureMemory
 
 
-def trainer_class(model: Any, say: Callable[[str], None]) -> Any:
+def trainer_class(model: Any, say: Callable[[str], None], wanted: bool = True) -> Any:
     """The class that trains this model: ours, or TRL's own, having said why.
 
-    Import the backend before: Unsloth patches TRL as it is imported.
+    Open the backend before: Unsloth patches TRL as it is imported.
     """
     from trl import GRPOTrainer
 
-    why = unsupported(model)
-    if not GRPOTrainer.__module__.startswith("trl."):
-        why = "the backend brings a loss of its own"
+    why = _obstacle(model, GRPOTrainer) if wanted else "not wanted"
+    if why is None:
+        return _shared_prefix_trainer()
+    say(f"each prompt is computed once per completion, as TRL does: {why}")
+    return GRPOTrainer
+
+
+def _obstacle(model: Any, trls: Any) -> str | None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        why = "several processes share the work"
-    if why is not None:
-        say(f"each prompt is computed once per completion: {why}")
-        return GRPOTrainer
-    return _shared_prefix_trainer()
+        return "several processes share the work"
+    if not trls.__module__.startswith("trl."):
+        return "the backend brings a loss of its own"
+    return unsupported(model)
 
 
 @cache
@@ -47,6 +53,7 @@ def _shared_prefix_trainer() -> Any:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self._pictures = PictureMemory()
+            self._features = FeatureMemory() if is_frozen(self.model) else None
 
         def _get_per_token_logps_and_entropies(
             self,
@@ -64,13 +71,17 @@ def _shared_prefix_trainer() -> Any:
             scoring = Scoring(
                 self.temperature, compute_entropy, self._entropy_bonus_enabled, batch_size
             )
-            with self.accelerator.autocast():
-                found = shared_logps(self.accelerator.unwrap_model(model), rows, scoring)
-            return *found, None
+            model = self.accelerator.unwrap_model(model)
+            with self.accelerator.autocast(), self._remembering(model):
+                return *shared_logps(model, rows, scoring), None
 
         def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
-            with shared_prefill(self.accelerator.unwrap_model(self.model_wrapped)):
+            model = self.accelerator.unwrap_model(self.model_wrapped)
+            with shared_prefill(model), self._remembering(model):
                 return super()._generate_single_turn(*args, **kwargs)
+
+        def _remembering(self, model: Any) -> AbstractContextManager[None]:
+            return self._features.used_by(model) if self._features else nullcontext()
 
         def _generate_and_score_completions(self, inputs: Any) -> Any:
             with self._pictures.used_by(self.processing_class.image_processor):

@@ -115,6 +115,7 @@ def _between(found: Mean | Rate) -> str:
 
 
 def environment() -> Environment:
+    """Where templates are looked for, and the filters that they use."""
     from jinja2 import ChoiceLoader, PackageLoader
 
     places = [PackageLoader("rftkit.study", "."), PackageLoader("rftkit.report", ".")]

@@ -83,7 +83,7 @@ def run_cells(
     for cell in left:
         _say(f"run {grid.index(cell) + 1} of {len(grid)}: {cell.name}", console)
         started = time.perf_counter()
-        ended = launch(command_of(cell, out), console)
+        ended = launch(command_of(cell, out, _twin(cell, grid, out)), console)
         if ended.code:
             failed[cell.name] = complaint(ended)
             _say(f"failed: {cell.name}; the others go on", console)
@@ -92,12 +92,24 @@ def run_cells(
         after_each(failed)
 
 
-def command_of(cell: Cell, out: Path) -> list[str]:
-    """What runs a cell: `rftkit train`, as a user would type it."""
+def command_of(cell: Cell, out: Path, twin: Cell | None = None) -> list[str]:
+    """What runs a cell: `rftkit train`, as a user would type it.
+
+    twin: a finished cell whose replies of the base model are used again, where they would be equal.
+    """
     changes = [word for override in cell.overrides for word in ("--set", override)]
     resume = ["--resume"] if progress(cell, out) == "begun" else []
+    base = ["--base-from", str(run_of(twin, out).folder)] if twin else []
     folder = str(run_of(cell, out).folder)
-    return [*_python("rftkit.cli"), "train", str(cell.path), "--out", folder, *changes, *resume]
+    words = ["train", str(cell.path), "--out", folder, *changes, *base, *resume]
+    return [*_python("rftkit.cli"), *words]
+
+
+def _twin(cell: Cell, grid: Sequence[Cell], out: Path) -> Cell | None:
+    """A finished cell that asked the base model the same, of the same seed if there is one."""
+    alike = [c for c in grid if (c.dataset, c.wanted.style) == (cell.dataset, cell.wanted.style)]
+    alike.sort(key=lambda other: other.wanted.seed != cell.wanted.seed)
+    return next((other for other in alike if progress(other, out) == "done"), None)
 
 
 def crossings(grid: Sequence[Cell]) -> list[Crossing]:

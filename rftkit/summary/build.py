@@ -97,7 +97,7 @@ def _notes(by_side: dict[Side, list[Sample]], header: Header) -> tuple[str, ...]
     if leaks and leaks.exact + leaks.near:
         notes.append(
             f"training shots among the test pictures: {leaks.exact} the same, "
-            f"{leaks.near} that look alike; the accuracy may be too high"
+            f"{leaks.near} that look alike; the {by_name(header.task).metric} may be too high"
         )
     return tuple(notes)
 

@@ -9,6 +9,7 @@ from rftkit import boxes, categories
 from rftkit.boxes import Grid, Labelled
 from rftkit.core import Row
 from rftkit.errors import DataError
+from rftkit.literals import literal
 from rftkit.options import Names
 from rftkit.tasks.task import Reading
 
@@ -19,7 +20,8 @@ def read_objects(row: Row, reading: Reading, one: bool = False) -> Things:
     """The objects of a row: those of an annotation file, or those that a table's columns give.
 
     A table has `boxes`, lists of four numbers in units of `grid` ("640x480"; thousandths without
-    one), all of the one `label`. one: exactly one box, which need not be in a list.
+    one), all of the one `label`; in a CSV they are a text, as JSON. one: exactly one box, which
+    need not be in a list.
     """
     given = reading.value(row, "objects")
     if given is not None:
@@ -28,6 +30,9 @@ def read_objects(row: Row, reading: Reading, one: bool = False) -> Things:
             raise DataError(f"{row.place}: {len(given)} boxes; a phrase needs exactly one")
         return given
     value = reading.value(row, "boxes")
+    if isinstance(value, str) and value.lstrip()[:1] == "[":  # a cell of a CSV
+        parsed = literal(value)
+        value = value if parsed is None else parsed
     flat = isinstance(value, list | tuple) and not (value and isinstance(value[0], list | tuple))
     if one and flat:
         value = [value]

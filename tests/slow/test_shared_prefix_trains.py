@@ -25,7 +25,10 @@ from vlm_batches import (
 )
 
 from rftkit.shared_prefix.decoding import shared_prefill
-from rftkit.shared_prefix.forward import Rows, Scores, Scoring, shared_logps, unsupported
+from rftkit.shared_prefix.features import FeatureMemory, is_frozen
+from rftkit.shared_prefix.forward import Scoring, unsupported
+from rftkit.shared_prefix.groups import of_rows
+from rftkit.shared_prefix.logps import Rows, Scores, answer_logps, shared_logps
 from rftkit.shared_prefix.trainer import trainer_class
 
 pytestmark = pytest.mark.slow
@@ -40,13 +43,13 @@ def ours(model: Any, batch: Batch, **how: Any) -> Scores:
     return shared_logps(model, Rows(*batch), Scoring(TEMPERATURE, **how))
 
 
-def theirs(model: Any, batch: Batch) -> Scores:
+def theirs(model: Any, batch: Batch, temperature: float = TEMPERATURE) -> Scores:
     """TRL's own method, on a stand-in for the trainer that holds what it reads."""
     from trl import GRPOTrainer
 
     trainer: Any = SimpleNamespace(
         model_kwarg_keys={"logits_to_keep"},
-        temperature=TEMPERATURE,
+        temperature=temperature,
         _entropy_bonus_enabled=False,
         use_liger_kernel=False,
     )
@@ -209,6 +212,50 @@ def test_under_bfloat16_autocast(kind: str) -> None:
         found, expected = ours(model, batch).logps, theirs(model, batch).logps
     assert found.dtype == torch.float32
     assert (found - expected).abs().mean() < 0.1
+
+
+def test_whole_answers_are_scored_after_their_own_prompt(kind: str, model: Any) -> None:
+    batch = batch_of(kind, THREE, range(8))
+    expected = theirs(model, batch, temperature=1.0).logps.sum(1).tolist()
+    firsts, size = [0, 3, 5], batch.ids.shape[1] - batch.reply
+    ids, mask = batch.ids[:, :size], batch.mask[:, :size]
+    inputs = {"input_ids": ids[firsts], "attention_mask": mask[firsts]}
+    inputs |= of_rows(batch.inputs, firsts)
+    replies = zip(batch.ids[:, size:], batch.mask[:, size:].bool(), strict=True)
+    tokens = [row[kept] for row, kept in replies]
+    found = answer_logps(model, inputs, [tokens[:3], tokens[3:5], tokens[5:]])
+    assert [len(given) for given in found] == [3, 2, 3]
+    assert [one for given in found for one in given] == pytest.approx(expected, abs=1e-4)
+    assert answer_logps(model, inputs, [[], tokens[3:5], []])[1] == pytest.approx(expected[3:5])
+
+
+def test_features_of_a_frozen_tower_are_computed_once(kind: str) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    where = r".*(language_model|text_model).*\.(q_proj|v_proj|up_proj)"
+    model = get_peft_model(tiny_model(kind), LoraConfig(target_modules=where, r=4))
+    assert is_frozen(model)
+    batch, memory, towers = batch_of(kind, THREE, SHUFFLED), FeatureMemory(), list[int]()
+    first = next(m for n, m in model.named_modules() if n.endswith(("patch_embed", "vision_model")))
+    expected = ours(model, batch).logps
+    gradient = gradients(model, expected)
+    first.register_forward_hook(lambda *_: towers.append(1))
+    for _ in range(2):
+        with memory.used_by(model):
+            found = ours(model, batch).logps
+        close(found, expected)
+        assert_same_gradients(gradients(model, found), gradient)
+    assert len(towers) == 3
+    with model.disable_adapter():
+        ours(model, batch)
+    assert len(towers) == 4, "outside of it the tower works again"
+
+
+def test_a_tower_with_an_adapter_is_not_frozen(kind: str) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    model = get_peft_model(tiny_model(kind), LoraConfig(target_modules="all-linear", r=2))
+    assert not is_frozen(model)
 
 
 def test_what_cannot_share_says_why() -> None:

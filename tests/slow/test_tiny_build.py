@@ -21,7 +21,6 @@ from rftkit.models.tiny_courses import COURSES
 from rftkit.models.tiny_lessons import prompt_text
 from rftkit.models.tiny_pretrain import encode
 from rftkit.models.tiny_scene_lessons import draw_things, lesson
-from rftkit.models.tiny_scenes import draw_scenes
 from rftkit.recipe import Model
 from rftkit.replies import read, well_formed
 
@@ -194,7 +193,7 @@ def test_its_prompts_are_those_that_its_chat_template_makes(scenes_folder: Path)
 
 def test_its_gallery_shows_what_the_image_processor_makes(scenes_folder: Path) -> None:
     processor = load_processor(str(scenes_folder), 401408)
-    gallery = draw_scenes(processor, BRIEF)
+    gallery: Any = COURSES["tiny-scenes"].gallery(processor, BRIEF)
     pictures = [Image.fromarray(gallery.grey[n].numpy()).convert("RGB") for n in range(3)]
     seen = processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
     assert torch.allclose(gallery.patches(torch.arange(3)), seen, atol=1e-5)

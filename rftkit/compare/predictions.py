@@ -120,13 +120,18 @@ def predict(
             yield _prediction(picture.path, task.parsed(attempt), attempt)
 
 
+def pixel_boxes(attempt: Attempt) -> tuple[PixelBox, ...] | None:
+    """The boxes in a reply, of an example whose size is known; None if none can be read."""
+    entries = _entries(attempt)
+    return None if entries is None else tuple(_in_pixels(entries, attempt.example))
+
+
 def _prediction(image: Path, answer: object, attempt: Attempt) -> Prediction:
     example = attempt.example
     if "grid" not in example.meta:
         return Prediction(image, answer, attempt, example.meta.get("asked", ""))
-    entries = _entries(attempt)
-    boxes = None if entries is None else tuple(_in_pixels(entries, example))
-    return Prediction(image, answer, attempt, example.meta["asked"], boxed=True, boxes=boxes)
+    found = pixel_boxes(attempt)
+    return Prediction(image, answer, attempt, example.meta["asked"], boxed=True, boxes=found)
 
 
 def _entries(attempt: Attempt) -> list[Found] | None:

@@ -1,0 +1,147 @@
+"""Vision-language models of real size with random weights, made from their sizes alone.
+
+    python benchmarks/gpu/models.py FOLDER qwen2.5-vl-3b [--tiny]
+
+Speed and memory are those of the real model, answers are noise. The tokenizer is the tiny model's
+within the real vocabulary: random weights almost never write the token that ends a reply, so every
+completion is as long as it may be, and steps can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForImageTextToText,
+    GenerationConfig,
+    Qwen2_5_VLConfig,
+    Qwen2VLConfig,
+    Qwen3VLConfig,
+)
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from rftkit.models.tiny_tokenizer import END, PAD, token_ids, train_tokenizer
+from rftkit.plan.shapes import Shape, Text, Vision, shape_of
+from rftkit.recipe import Model
+
+CONFIGS: dict[str, Any] = {
+    "qwen2_vl": Qwen2VLConfig, "qwen2_5_vl": Qwen2_5_VLConfig, "qwen3_vl": Qwen3VLConfig,
+}  # fmt: skip
+SECTIONS = {"qwen2_vl": [16, 24, 24], "qwen2_5_vl": [16, 24, 24], "qwen3_vl": [24, 20, 20]}
+TEXTS = ["How many circles are in the picture? Give the number, and the reasoning before it."]
+MOST_PIXELS = 2**24
+
+
+def main() -> None:
+    """Parse, make, say how large it is."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("model", help="the name of a Qwen-VL, e.g. qwen2.5-vl-3b")
+    parser.add_argument("--tiny", action="store_true", help="the architecture in small")
+    given = parser.parse_args()
+    count = make(given.folder, given.model, given.tiny)
+    print(f"{given.folder}: {count / 1e9:.3f} billion parameters")
+
+
+def make(folder: Path, name: str, tiny: bool) -> int:
+    """Write the model's folder. Returns its parameters; on the GPU where there is one."""
+    shape = shape_of(Model(name=f"x/{name}"))
+    shape = small(shape) if tiny else shape
+    tokenizer = train_tokenizer(TEXTS, 400)
+    config = config_of(shape, tokenizer)
+    torch.manual_seed(0)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
+    end, pad = token_ids(tokenizer, [END, PAD])
+    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder, max_shard_size="4GB")
+    tokenizer.save_pretrained(folder)
+    tower = shape.vision
+    Qwen2VLImageProcessorPil(
+        size={"shortest_edge": 4 * tower.side**2, "longest_edge": MOST_PIXELS},
+        patch_size=tower.patch,
+        merge_size=tower.merge,
+    ).save_pretrained(folder)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def small(shape: Shape) -> Shape:
+    """The same architecture, a few layers deep and wide, with a small vocabulary."""
+    text = replace(
+        shape.text, width=64, inner=128, layers=2, heads=4, key_heads=2, head=32, vocabulary=512
+    )
+    vision = replace(shape.vision, width=64, inner=128, layers=2, extra_merges=0)
+    return replace(shape, text=text, vision=vision)
+
+
+def config_of(shape: Shape, tokenizer: Any) -> Any:
+    """transformers' configuration of a model of these sizes."""
+    names = ("image_pad", "video_pad", "vision_start", "vision_end")
+    ids = token_ids(tokenizer, (f"<|{name}|>" for name in names))
+    keys = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    return CONFIGS[shape.kind](
+        text_config=_text(shape, shape.text, tokenizer),
+        vision_config=_vision(shape, shape.vision),
+        tie_word_embeddings=shape.text.tied,
+        **dict(zip(keys, ids, strict=True)),
+    )
+
+
+def _text(shape: Shape, text: Text, tokenizer: Any) -> dict[str, Any]:
+    end, pad = token_ids(tokenizer, [END, PAD])
+    sections = SECTIONS[shape.kind] if text.head == 128 else [6, 5, 5]
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": sections}
+    if shape.kind == "qwen3_vl":
+        rope["mrope_interleaved"] = True
+    return {
+        "vocab_size": text.vocabulary,
+        "hidden_size": text.width,
+        "intermediate_size": text.inner,
+        "num_hidden_layers": text.layers,
+        "num_attention_heads": text.heads,
+        "num_key_value_heads": text.key_heads,
+        "head_dim": text.head,
+        "max_position_embeddings": 32768,
+        "rope_parameters": rope,
+        "tie_word_embeddings": text.tied,
+        "bos_token_id": None,
+        "eos_token_id": end,
+        "pad_token_id": pad,
+    }
+
+
+def _vision(shape: Shape, tower: Vision) -> dict[str, Any]:
+    common = {
+        "depth": tower.layers,
+        "num_heads": 16 if tower.width >= 1024 else 4,
+        "patch_size": tower.patch,
+        "spatial_merge_size": tower.merge,
+    }
+    if shape.kind == "qwen2_vl":
+        return common | {
+            "embed_dim": tower.width,
+            "hidden_size": shape.text.width,
+            "mlp_ratio": tower.inner // tower.width,
+        }
+    common |= {
+        "hidden_size": tower.width,
+        "intermediate_size": tower.inner,
+        "out_hidden_size": shape.text.width,
+    }
+    if shape.kind == "qwen3_vl":
+        step = tower.layers // 4
+        places = [step * number - 1 for number in range(1, tower.extra_merges + 1)]
+        return common | {
+            "deepstack_visual_indexes": places,
+            "num_position_embeddings": tower.positions,
+        }
+    return common | {"fullatt_block_indexes": list(range(7, tower.layers, 8)) or [0]}
+
+
+if __name__ == "__main__":
+    main()

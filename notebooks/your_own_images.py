@@ -1,0 +1,134 @@
+# ---
+# jupyter:
+#   accelerator: GPU
+#   colab:
+#     gpuType: T4
+#     provenance: []
+#   extras: unsloth
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Your own pictures, on a free T4
+#
+# @BADGE@
+#
+# You bring a folder with a sub-folder for each class, or a zip of one: `pets/cat/*.jpg`,
+# `pets/dog/*.jpg`. Ten pictures of each class are a start. No token is needed.
+#
+# **Needs** a GPU: *Runtime → Change runtime type → T4 GPU*. A T4 computes in fp16 and gets no
+# vLLM; both are seen to by themselves. **Memory** is estimated below, before anything is
+# downloaded. **Time** has not been measured on a T4 yet.
+
+# %% tags=["setup"]
+
+# %% [markdown]
+# ## Settings
+#
+# Upload the zip (the folder symbol on the left), and write its name here. With nothing written,
+# drawn aircraft stand in for your pictures. `KEEP_ON_DRIVE` keeps recipe and run on your Google
+# Drive, so that they survive the session; put the zip there, too.
+
+# %%
+PICTURES = ""  # such as "/content/pets.zip", or a folder
+QUESTION = ""  # such as "Which breed is this?"; "" asks what is shown
+STYLE = "direct"  # or "think": slower, and you can read why
+MODEL = "Qwen/Qwen2-VL-2B-Instruct"
+STEPS = 100
+KEEP_ON_DRIVE = False
+
+# %%
+import os
+import shutil
+from pathlib import Path
+
+from rftkit import notebook as nb
+
+QUICK = os.environ.get("RFTKIT_NOTEBOOK_TINY") == "1"  # a test of this notebook, not a result
+if QUICK:
+    MODEL, STEPS = "tiny", 6
+else:
+    nb.require_gpu("T4")
+if KEEP_ON_DRIVE:
+    from google.colab import drive
+
+    drive.mount("/content/drive")
+    work = Path("/content/drive/MyDrive/rftkit")
+    work.mkdir(exist_ok=True)
+    os.chdir(work)
+CHANGES = [f"model.name={MODEL}", f"style={STYLE}", f"method.steps={STEPS}"]
+CHANGES += [f"data.question={QUESTION}"] if QUESTION else []
+CHANGES += ["method.batch_size=2", "eval.limit=20"] if QUICK else []
+SETTINGS = [word for change in CHANGES for word in ("--set", change)]
+
+# %% [markdown]
+# ## Look at the pictures
+#
+# `init` looks at the folder and writes a recipe. Open it in the file browser: it is short, and
+# every line is explained. `check` reads all pictures and names what is wrong with them: damaged
+# files, the same picture under two labels, the same picture to train and to test on.
+
+# %%
+if PICTURES:
+    folder = nb.picture_folder(PICTURES)
+else:
+    folder = nb.save_pictures("digits" if QUICK else "hangar", "drawn", each=20)
+RECIPE = Path(f"{Path(PICTURES or folder).stem}.toml")
+if not RECIPE.exists():
+    nb.run("rftkit init", folder, "--out", RECIPE)
+nb.run("rftkit check", RECIPE, *SETTINGS)
+
+# %%
+nb.examples(RECIPE, *CHANGES)
+
+# %% [markdown]
+# ## Will it fit?
+#
+# An estimate, computed from the sizes of the model and the settings above. It downloads nothing.
+
+# %%
+nb.run("rftkit plan", RECIPE, "--gpu", "t4", *SETTINGS)
+
+# %% [markdown]
+# ## Train, and go on when the session died
+#
+# A checkpoint is saved every few steps. **Did the session die?** Connect again and run every cell
+# from the top: this one goes on from the newest checkpoint, or with the test if only that was
+# missing. Colab throws the whole machine away, so this needs `KEEP_ON_DRIVE`; after a mere restart
+# of the kernel it goes on without. To train anew, give `OUT` another name.
+
+# %% tags=["train"]
+OUT = Path("out") / RECIPE.stem
+nb.train(RECIPE, OUT, "--save-every", "2" if QUICK else "10", *SETTINGS)
+
+# %% [markdown]
+# ## Did it get better?
+
+# %%
+nb.page(OUT)
+
+# %% [markdown]
+# ## See it yourself
+
+# %%
+nb.replies(OUT)
+
+# %% [markdown]
+# ## Ask it about new pictures
+#
+# Put names of files here. These are from your folder, and some of them were trained on.
+
+# %%
+nb.predictions(OUT, nb.picture_files(folder, 4))
+
+# %% [markdown]
+# ## Take it with you
+#
+# What was learnt is a small adapter for a model that everybody can download. It is plain PEFT, and
+# rftkit takes it, too: `rftkit predict photo.jpg --ckpt adapter`.
+
+# %%
+print("wrote", shutil.make_archive(f"{RECIPE.stem}_adapter", "zip", nb.newest(OUT) / "adapter"))

@@ -1,0 +1,173 @@
+"""Boxes on a picture, drawn by PIL: numbered, a colour and a line style for each side."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+from PIL import Image, ImageDraw, ImageFont
+
+from rftkit import boxes as geometry
+from rftkit.compare.panes import Comparison, Pane, overlaps
+from rftkit.compare.predictions import PixelBox
+from rftkit.core import Example
+from rftkit.data.placing import annotated_size
+from rftkit.errors import DataError
+
+EDGE = 720  # pixels of a drawing's longer side
+Corners = tuple[float, float, float, float]
+
+
+class Look(NamedTuple):
+    """How the boxes of one side are drawn: on and off are pixels of a dashed line."""
+
+    colour: str
+    on: int
+    off: int
+    words: str
+
+
+LOOKS = {
+    "truth": Look("#1b7f3b", 2, 4, "dotted green: the truth"),
+    "base": Look("#1f5fd0", 10, 6, "dashed blue: base"),
+    "tuned": Look("#d2500f", 1, 0, "solid orange: tuned"),
+}
+
+
+def boxes_html(both: Comparison) -> str:
+    """A slider from base to tuned over the picture, and a table of all boxes; "" without boxes."""
+    if "grid" not in both.asked.example.meta:
+        return ""
+    try:
+        picture = both.asked.example.picture.open()
+    except DataError:
+        picture = Image.new("RGB", annotated_size(both.asked.example), "#888888")
+    scale = min(1.0, EDGE / max(picture.size)) if max(picture.size) > EDGE else _up(picture)
+    size = (round(picture.width * scale), round(picture.height * scale))
+    shown = picture.resize(size, Image.Resampling.LANCZOS)
+    truth = _truth(both.asked.example) if both.asked.known else []
+    panes = [
+        f'<img class="{pane.side}" src="{_uri(_drawn(shown, pane, truth, scale))}" '
+        f'alt="{escape(_alt(pane))}">'
+        for pane in (both.base, both.tuned)
+    ]
+    return (
+        f'<figure class="rft-boxes" style="--wide:{size[0]}px"><div class="stack">{"".join(panes)}'
+        '</div><label>Base <input type="range" min="0" max="100" value="50" '
+        'aria-label="Slide from the boxes of the base model to those of the tuned one" '
+        "oninput=\"this.closest('figure').style.setProperty('--cut', this.value + '%')\"> Tuned"
+        f"</label><figcaption>{_legend(both)}</figcaption></figure>{_table(both)}"
+    )
+
+
+def draw(picture: Image.Image, corners: Sequence[Corners], look: Look, first: int = 1) -> None:
+    """Draw numbered boxes into a picture. corners: pixels of it, (left, top, right, bottom)."""
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=14)
+    for number, (x1, y1, x2, y2) in enumerate(corners, first):
+        x1, x2 = sorted((_inside(x1, picture.width), _inside(x2, picture.width)))
+        y1, y2 = sorted((_inside(y1, picture.height), _inside(y2, picture.height)))
+        for start, end in (((x1, y1), (x2, y1)), ((x2, y1), (x2, y2)),
+                           ((x1, y2), (x2, y2)), ((x1, y1), (x1, y2))):  # fmt: skip
+            _line(pen, start, end, look)
+        if look.on == LOOKS["truth"].on:
+            continue
+        text = str(number)
+        left, _, right, bottom = pen.textbbox((0, 0), text, font=font)
+        x = min(x1, picture.width - right - 6)
+        y = max(0.0, y1 - bottom - 4)
+        pen.rectangle((x, y, x + right - left + 6, y + bottom + 3), fill=look.colour)
+        pen.text((x + 3, y), text, fill="white", font=font)
+
+
+def _line(
+    pen: ImageDraw.ImageDraw, start: tuple[float, float], end: tuple[float, float], look: Look
+) -> None:
+    """A line along an axis, on white, so that it shows on any picture."""
+    pen.line((start, end), fill="white", width=5)
+    if not look.off:
+        pen.line((start, end), fill=look.colour, width=3)
+        return
+    (x1, y1), (x2, y2) = start, end
+    length = abs(x2 - x1) + abs(y2 - y1)
+    steps = int(length // (look.on + look.off)) + 1
+    for step in range(steps):
+        a = step * (look.on + look.off) / length if length else 0.0
+        b = min(1.0, a + look.on / length) if length else 0.0
+        pen.line(
+            ((x1 + (x2 - x1) * a, y1 + (y2 - y1) * a), (x1 + (x2 - x1) * b, y1 + (y2 - y1) * b)),
+            fill=look.colour,
+            width=3,
+        )
+
+
+def _drawn(picture: Image.Image, pane: Pane, truth: Sequence[Corners], scale: float) -> Image.Image:
+    copy = picture.copy()
+    draw(copy, [_scaled(corners, scale) for corners in truth], LOOKS["truth"])
+    draw(copy, [_scaled(b.box, scale) for b in pane.boxes or ()], LOOKS[pane.side])
+    return copy
+
+
+def _truth(example: Example) -> list[Corners]:
+    width, height = annotated_size(example)
+    return [
+        (b.x1 * width, b.y1 * height, b.x2 * width, b.y2 * height)
+        for b in geometry.load(example.gold)
+    ]
+
+
+def _table(both: Comparison) -> str:
+    rows = "".join(
+        f"<tr><td>{pane.side}</td><td>{number}</td><td>{escape(box.label)}</td>"
+        f"<td>{', '.join(f'{edge:g}' for edge in box.box)}</td><td>{box.confidence:.2f}</td>"
+        f"<td>{'' if overlap is None else f'{overlap:.2f}'}</td></tr>"
+        for pane in (both.base, both.tuned)
+        for number, (box, overlap) in enumerate(
+            zip(pane.boxes or (), overlaps(pane, both.asked), strict=True), 1
+        )
+    )
+    if not rows:
+        return ""
+    return (
+        '<div class="rft-scroll" tabindex="0" role="region" aria-label="Table of boxes">'
+        '<table class="rft-table"><caption>Boxes, in pixels of the picture</caption><thead><tr>'
+        "<th>model</th><th>no.</th><th>label</th><th>left, top, right, bottom</th>"
+        f"<th>confidence</th><th>IoU</th></tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _legend(both: Comparison) -> str:
+    kinds = ("base", "tuned", "truth") if both.asked.known else ("base", "tuned")
+    return "; ".join(LOOKS[kind].words for kind in kinds) + "."
+
+
+def _alt(pane: Pane) -> str:
+    return f"Found by the {pane.side} model: {_named(pane.boxes)}."
+
+
+def _named(found: Sequence[PixelBox] | None) -> str:
+    if found is None:
+        return "no boxes that can be read"
+    return ", ".join(f"{n} {box.label}" for n, box in enumerate(found, 1)) or "nothing"
+
+
+def _uri(picture: Image.Image) -> str:
+    out = io.BytesIO()
+    picture.save(out, format="JPEG", quality=88)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def _up(picture: Image.Image) -> float:
+    """Small pictures are enlarged, so that a line of three pixels does not cover them."""
+    return min(6.0, EDGE / 2 / max(picture.size)) if max(picture.size) < EDGE / 2 else 1.0
+
+
+def _scaled(corners: Corners, scale: float) -> Corners:
+    x1, y1, x2, y2 = corners
+    return (x1 * scale, y1 * scale, x2 * scale, y2 * scale)
+
+
+def _inside(edge: float, length: int) -> float:
+    return max(0.0, min(length - 1.0, edge))

@@ -1,0 +1,107 @@
+"""This session's comparisons: listed with a thumbnail, opened again, voted on, exported."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from threading import Lock
+
+from rftkit.compare.asking import Form
+from rftkit.compare.panes import Comparison
+from rftkit.errors import DataError
+from rftkit.report.examples import thumbnail
+
+MOST = 50  # comparisons kept; the oldest goes
+EDGE = 96  # pixels of a thumbnail
+SESSIONS = 100  # kept at most
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One comparison that was run. vote: of a person, "" if none; blind: names were hidden."""
+
+    number: int
+    form: Form
+    comparison: Comparison
+    thumbnail: str = ""
+    vote: str = ""
+    blind: bool = False
+
+    def record(self) -> dict[str, object]:
+        """For a line of the export."""
+        return {
+            "number": self.number,
+            "vote": self.vote or None,
+            "blind": self.blind,
+            **self.comparison.record(),
+        }
+
+
+class Past:
+    """The entries of each session, in memory only; of many sessions the oldest go."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[str, tuple[Entry, ...]] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, session: str) -> tuple[Entry, ...]:
+        """What a session has run."""
+        with self._lock:
+            return self._entries.get(session, ())
+
+    def keep(self, session: str, entries: tuple[Entry, ...]) -> None:
+        """Put a session's entries in place of what was there."""
+        with self._lock:
+            self._entries[session] = entries
+            self._entries.move_to_end(session)
+            while len(self._entries) > SESSIONS:
+                self._entries.popitem(last=False)
+
+    def forget(self, session: str) -> None:
+        """Drop a session that has ended."""
+        with self._lock:
+            self._entries.pop(session, None)
+
+
+def added(entries: Sequence[Entry], form: Form, both: Comparison, blind: bool) -> tuple[Entry, ...]:
+    """The entries with one more."""
+    number = entries[-1].number + 1 if entries else 1
+    try:
+        small = thumbnail(both.asked.example.picture.open(), EDGE).uri
+    except DataError:
+        small = ""
+    return (*entries, Entry(number, form, both, small, blind=blind))[-MOST:]
+
+
+def history_html(entries: Sequence[Entry]) -> str:
+    """The list, newest first, each entry a button that opens it."""
+    if not entries:
+        return '<p class="quiet">Nothing yet. What you run is listed until you close the page.</p>'
+    return f'<ul class="rft-rows">{"".join(_row(entry) for entry in reversed(entries))}</ul>'
+
+
+def export(entries: Sequence[Entry]) -> str:
+    """JSON lines, oldest first."""
+    lines = [json.dumps(entry.record(), ensure_ascii=False) for entry in entries]
+    return "\n".join(lines) + ("\n" if lines else "")
+
+
+def _row(entry: Entry) -> str:
+    both = entry.comparison
+    picture = (
+        f'<img src="{entry.thumbnail}" alt="" width="44" height="44">' if entry.thumbnail else ""
+    )
+    answers = " → ".join(
+        "no answer" if pane.answer is None else pane.answer[:40] for pane in (both.base, both.tuned)
+    )
+    verdict = both.verdict or "stopped"
+    vote = f"vote: {entry.vote}" if entry.vote else ""
+    return (
+        f'<li><button type="button" class="rft-open" data-open="{entry.number}">{picture}'
+        f'<span class="verdict {verdict.replace(" ", "-")}">{verdict}</span>'
+        f'<span>{escape(answers)}</span><span class="quiet">no. {entry.number} {vote}</span>'
+        "</button></li>"
+    )

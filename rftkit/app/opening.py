@@ -1,0 +1,148 @@
+"""What the app serves: a run with its model, or a file of recorded answers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rftkit import __version__, ckpt, runs
+from rftkit.compare.asking import Setup
+from rftkit.compare.recorded import recorded
+from rftkit.compare.running import Backend
+from rftkit.core import Example
+from rftkit.data.cache import cache_folder
+from rftkit.errors import DataError, ModelError, UserError
+from rftkit.evaluation_files import SAMPLES, evaluations
+from rftkit.recipe import SOURCES_OF, Recipe
+from rftkit.runs import Run
+from rftkit.samples import Header, SamplesFile, read_samples
+from rftkit.scoring import attempt_of, rescored
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FIRST = "quickstart"  # the recipe of the built-in comparison
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluation of what is served: its file, and its examples by id, with their pictures."""
+
+    name: str
+    file: SamplesFile
+    examples: Mapping[str, Example] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Served:
+    """line: what is open, for people. replay: whether `backend` only replays a file."""
+
+    line: str
+    setup: Setup
+    backend: Backend
+    evaluated: tuple[Evaluated, ...] = ()
+    replay: bool = False
+
+
+def open_recorded(path: Path, pace: float = 1.0) -> Served:
+    """A samples file, replayed. Raises DataError if it cannot be read or holds no answers."""
+    if not path.is_file():
+        raise DataError(f"--recorded {path}: no such file; name an evaluation's samples.jsonl")
+    file = rescored(read_samples(path))
+    if not file.samples:
+        raise DataError(f"--recorded {path}: no answers in it; name another samples.jsonl")
+    recipe = _recipe_of(path, file.header)
+    evaluated = _evaluated(path.parent.name or path.name, file, recipe)
+    setup = Setup(recipe, file.header.labels, file.header.aliases)
+    line = f"recorded answers: {path.name}, {_in_words(recipe)}"
+    return Served(line, setup, recorded(file, pace), (evaluated,), replay=True)
+
+
+def open_model(place: Path | None, seconds: float, console: Console) -> Served:
+    """A run and its model; without a place the newest under out/, else the built-in comparison.
+
+    seconds: that one side may take.
+    """
+    from rftkit.compare.live import ModelBackend
+    from rftkit.models import open_policy
+
+    found, line = _find(place, console)
+    setup = Setup(found.recipe, ckpt.labels_of(found))
+    policy = open_policy(found.recipe.model, found.adapter)
+    names = _evaluations(found)
+    line = f"{line}, {_in_words(found.recipe)}"
+    return Served(line, setup, ModelBackend(policy, seconds), names)
+
+
+def built_in(console: Console) -> Run:
+    """The tiny model's run of the quickstart recipe, trained now if it is not in the cache."""
+    from rftkit.recipes import builtin_recipes
+    from rftkit.train import Request, train
+
+    say = lambda line: console.print(line, highlight=False, markup=False)  # noqa: E731
+    folder = cache_folder(say) / f"demo-{__version__}" / FIRST
+    run = Run(folder)
+    if runs.is_run(folder):
+        if runs.state(run) == "finished":
+            return run
+        shutil.rmtree(folder)
+    say("no run under out/: training the built-in tiny model once, about a minute on 2 cores")
+    return train(Request(builtin_recipes()[FIRST], folder), console)
+
+
+def _find(place: Path | None, console: Console) -> tuple[ckpt.Checkpoint, str]:
+    """The checkpoint, and what it is in words."""
+    if place is not None:
+        found = ckpt.find(place)
+        return found, found.note or str(place)
+    try:
+        found = ckpt.find(Path("out"))
+        return found, found.note or "newest run: out"
+    except ModelError:
+        return ckpt.find(built_in(console).folder), "built-in tiny model, before and after training"
+
+
+def _evaluations(found: ckpt.Checkpoint) -> tuple[Evaluated, ...]:
+    known = []
+    for folder in evaluations(found.home):
+        try:
+            file = rescored(read_samples(folder / SAMPLES))
+        except DataError:
+            continue  # a damaged evaluation is not shown; `rftkit eval` says what is wrong with it
+        known.append(_evaluated(folder.name, file, found.recipe))
+    return tuple(known)
+
+
+def _evaluated(name: str, file: SamplesFile, recipe: Recipe) -> Evaluated:
+    from rftkit.data.examples import load_examples
+
+    examples = {s.id: attempt_of(s, file.header).example for s in file.samples}
+    try:
+        found = load_examples(recipe, file.header.split, labels=file.header.labels).examples
+    except UserError:
+        found = ()  # the data have moved: answers without pictures
+    return Evaluated(name, file, {**examples, **{e.id: e for e in found if e.id in examples}})
+
+
+def _recipe_of(path: Path, header: Header) -> Recipe:
+    """The recipe of the run that the file lies in; else one that says what its header says."""
+    for folder in list(path.resolve().parents)[:3]:
+        if runs.is_run(folder):
+            return ckpt.recipe_of(Run(folder))
+    source, _, place = header.provenance.data.partition(" ")
+    allowed = SOURCES_OF[header.task]
+    data = {"source": source, "path": place} if source in allowed else {"source": allowed[0]}
+    style = "think" if header.style == "empty-think" else header.style
+    if data["source"] not in ("digits", "hangar", "scenes"):
+        data["path"] = place or "recorded"
+    model = {"name": header.provenance.model or "recorded"}
+    return Recipe.model_validate(
+        {"task": header.task, "style": style, "data": {**data, "shots": 1}, "model": model}
+    )
+
+
+def _in_words(recipe: Recipe) -> str:
+    return f"{recipe.model.name}, {recipe.task}, style {recipe.style}"

@@ -1,0 +1,188 @@
+"""The page: controls of Gradio, wired to the desk. Layout only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from rftkit.app.desk import VOTES, Desk, view
+from rftkit.app.limits import KEPT_SECONDS
+from rftkit.app.picture_field import PictureField
+from rftkit.app.results_html import FILTERS, headline_html, rows_html
+from rftkit.app.wiring import Fields, Places, wire
+from rftkit.app.worked import form_of
+from rftkit.compare.asking import Form, tasks
+from rftkit.replies import INSTRUCTIONS
+from rftkit.report.examples import thumbnail
+
+HERE = Path(__file__).parent
+OPEN_ROW = """
+element.addEventListener('click', event => {
+  const row = event.target.closest('[data-open]');
+  if (row) trigger('click', {open: row.dataset.open});
+});
+"""
+
+
+def build(desk: Desk) -> gr.Blocks:
+    """The whole page, not launched yet."""
+    with gr.Blocks(
+        title="rftkit: base and tuned",
+        analytics_enabled=False,
+        delete_cache=(600, KEPT_SECONDS),
+        fill_width=True,
+    ) as page:
+        gr.HTML(_head(desk), elem_id="rft-head")
+        with gr.Tabs(elem_id="rft-tabs") as tabs:
+            with gr.Tab("Compare", id="compare"), gr.Row(elem_id="rft-compare"):
+                with gr.Column(scale=4, min_width=280, elem_id="rft-ask"):
+                    fields = _fields(desk)
+                with gr.Column(scale=7, min_width=280, elem_id="rft-answers"):
+                    places = _places(desk)
+            with gr.Tab("Results", id="results"):
+                results = _results(desk)
+            with gr.Tab("History", id="history"):
+                past = gr.HTML(elem_id="rft-history", js_on_load=OPEN_ROW)
+                export = gr.DownloadButton("Export as JSON lines", elem_id="rft-export")
+        wire(page, desk, fields, places, _Tabs(tabs, *results, past, export))
+    return page
+
+
+class _Tabs:
+    """The controls outside the first tab."""
+
+    def __init__(self, tabs: Any, names: Any, kinds: Any, head: Any, rows: Any, *rest: Any) -> None:
+        self.tabs, self.names, self.kinds, self.headline, self.rows = tabs, names, kinds, head, rows
+        self.past, self.export = rest
+
+
+def _first_form(desk: Desk) -> Form:
+    if desk.worked:
+        return form_of(desk.worked[0].comparison)
+    return desk.served.setup.form(desk.served.setup.recipe.task)
+
+
+def _fields(desk: Desk) -> Fields:
+    form = _first_form(desk)
+    examples = gr.HTML(examples_html(desk), elem_id="rft-examples", js_on_load=OPEN_ROW)
+    picture = PictureField(
+        value=desk.worked[0].comparison.asked.example.picture.open() if desk.worked else None,
+        label="Picture",
+        sources=["upload", "clipboard"],
+        format="png",
+        height=260,
+        elem_id="rft-picture",
+    )
+    with gr.Row(elem_id="rft-go"):
+        run = gr.Button("Run", variant="primary", elem_id="rft-run")
+        stop = gr.Button("Stop", elem_id="rft-stop")
+    with gr.Accordion("I know the answer", open=bool(form.truth), elem_id="rft-known"):
+        truth = gr.Textbox(
+            form.truth,
+            label="Right answer",
+            info="A label, a letter, a number, or boxes in pixels: [[left, top, right, bottom]]",
+            elem_id="rft-truth",
+        )
+        truth_note = gr.HTML(elem_id="rft-truth-note")
+    with gr.Accordion("What is asked", open=False, elem_id="rft-question-of"):
+        task = gr.Dropdown(list(tasks()), value=form.task, label="Task", elem_id="rft-task")
+        question = gr.Textbox(form.question, label="Question or phrase", elem_id="rft-question",
+                              visible=form.task not in ("classification", "detection"))  # fmt: skip
+        labels = gr.Textbox(form.labels, label="Labels, options or what to find", lines=2,
+                            max_lines=6, info="One on each line.",
+                            elem_id="rft-labels")  # fmt: skip
+        prompt = gr.Textbox(form.prompt, label="Prompt", lines=5, max_lines=12,
+                            info="As training wrote it; yours if you change it.",
+                            elem_id="rft-prompt")  # fmt: skip
+    with gr.Accordion("Decoding, the same for both", open=False):
+        settings = _settings(desk, form)
+    blind = gr.Checkbox(label="Blind: hide which side is which until I vote", elem_id="rft-blind")
+    return Fields(
+        picture, task, labels, question, truth, prompt, *settings, blind, run, stop, examples,
+        truth_note,
+    )  # fmt: skip
+
+
+def _settings(desk: Desk, form: Form) -> tuple[Any, ...]:
+    most, settings = desk.limits.tokens, form.settings
+    styles = [style for style in INSTRUCTIONS if style != "empty-think"]
+    tokens = min(settings.max_new_tokens, most)
+    return (
+        gr.Dropdown(styles, value=settings.style, label="Reply style", elem_id="rft-style"),
+        gr.Number(tokens, label=f"New tokens, at most {most}", minimum=1, maximum=most,
+                  precision=0, elem_id="rft-tokens"),
+        gr.Number(settings.temperature, label="Temperature, 0 is greedy", minimum=0, maximum=2,
+                  step=0.1, elem_id="rft-temperature"),
+        gr.Number(settings.top_p, label="Top-p", minimum=0.05, maximum=1, step=0.05,
+                  elem_id="rft-top-p"),
+        gr.Number(settings.seed, label="Seed", minimum=0, precision=0, elem_id="rft-seed"),
+    )  # fmt: skip
+
+
+def _places(desk: Desk) -> Places:
+    shown = view(desk.worked[0].comparison) if desk.worked else None
+    status = gr.HTML(shown.status if shown else "Ready.", elem_id="rft-status")
+    banner = gr.HTML(shown.banner if shown else _EMPTY, elem_id="rft-banner")
+    with gr.Row(elem_id="rft-panes", equal_height=False):
+        left = gr.HTML(shown.left if shown else "", elem_id="rft-left")
+        right = gr.HTML(shown.right if shown else "", elem_id="rft-right")
+    boxes = gr.HTML(shown.boxes if shown else "", elem_id="rft-boxes")
+    with gr.Row(elem_id="rft-votes"):
+        names = ("1 Left is better", "2 Right is better", "3 Tie", "4 Both bad")
+        votes = tuple(
+            gr.Button(name, size="sm", elem_id=f"rft-vote-{number}")
+            for number, name in enumerate(names, 1)
+        )
+    note = gr.HTML(_KEYS, elem_id="rft-vote-note")
+    assert len(votes) == len(VOTES)
+    return Places(status, banner, left, right, boxes, votes, note)
+
+
+def _results(desk: Desk) -> tuple[Any, ...]:
+    known = {evaluated.name: evaluated for evaluated in desk.served.evaluated}
+    first = next(iter(known), None)
+    with gr.Row():
+        names = gr.Dropdown(list(known), value=first, label="Evaluation", elem_id="rft-evaluation")
+        kinds = gr.Radio(list(FILTERS), value="fixed", label="Show", elem_id="rft-filter")
+    empty = '<p class="quiet">No evaluation here yet: rftkit eval --ckpt RUN makes one.</p>'
+    head = gr.HTML(headline_html(known[first]) if first else empty, elem_id="rft-headline")
+    rows = gr.HTML(
+        rows_html(known[first], "fixed") if first else "", elem_id="rft-rows", js_on_load=OPEN_ROW
+    )
+    return names, kinds, head, rows
+
+
+def examples_html(desk: Desk) -> str:
+    """The bundled examples as buttons with thumbnails; one press runs."""
+    from html import escape
+
+    if not desk.worked:
+        return ""
+    cells = []
+    for number, (title, both) in enumerate(desk.worked):
+        small = thumbnail(both.asked.example.picture.open(), 96)
+        cells.append(
+            f'<li><button type="button" class="rft-example" data-open="{number}">'
+            f'<img src="{small.uri}" alt=""><span>{escape(title)}</span></button></li>'
+        )
+    return f'<p class="label">Examples: press one to run it</p><ul>{"".join(cells)}</ul>'
+
+
+def _head(desk: Desk) -> str:
+    from html import escape
+
+    return (
+        "<h1>Base and tuned, side by side</h1>"
+        "<p>Both models get the same picture and the same prompt. Below is a worked example: what "
+        "each answered, and under it why. Press Run to ask again, or use a picture of your own.</p>"
+        f'<p class="quiet">Open: {escape(desk.served.line)}</p>'
+    )
+
+
+_EMPTY = '<p class="rft-message note">Drop a picture on the left and press Run.</p>'
+_KEYS = (
+    '<p class="quiet">Keys: Ctrl or ⌘ + Enter runs, Esc stops, 1 to 4 vote. '
+    "Every number is of this one picture; the Results tab has the evaluation.</p>"
+)

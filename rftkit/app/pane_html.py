@@ -1,0 +1,182 @@
+"""Panes as HTML. Every text from outside passes through `escape`: none is ever mark-up."""
+
+from __future__ import annotations
+
+from html import escape
+
+from rftkit.compare.panes import ENDED, Comparison, Pane
+from rftkit.compare.panes import State as PaneState
+from rftkit.samples import Side
+
+NAMES: dict[Side, str] = {"base": "Base model", "tuned": "Tuned model"}
+STATES: dict[PaneState, str] = {
+    "waiting": "waiting",
+    "reading image": "reading the picture …",
+    "thinking": "thinking …",
+    "answering": "answering …",
+    "done": "done",
+    "stopped": "stopped",
+    "failed": "failed",
+}
+VERDICTS = {
+    "fixed": ("✓", "Fixed by training", "The base model was wrong, the tuned one is right."),
+    "broke": ("✗", "Broken by training", "The base model was right, the tuned one is wrong."),
+    "both right": ("✓", "Both right", "Training changed nothing here."),
+    "both wrong": ("✗", "Both wrong", "Neither found the right answer."),
+    "same answer": ("=", "Same answer", "Give the answer to see whether it is right."),
+    "different answer": (
+        "≠",
+        "Different answers",
+        "Which is right shows once you give the answer.",
+    ),
+}
+LONG_ANSWER = 60  # characters from which an answer is set smaller
+BARS = 5  # labels shown of a list of probabilities
+
+
+def pane_html(pane: Pane, name: str) -> str:
+    """One side: the answer large, the reasoning under it, then the figures, small."""
+    parts = [
+        f'<header><h3>{escape(name)}</h3><span class="state {_slug(pane.state)}">'
+        f"{STATES[pane.state]}</span></header>",
+        _answer(pane),
+        *(f'<p class="hint">⚠ {escape(hint)}</p>' for hint in pane.hints),
+        _reasoning(pane),
+        _probabilities(pane),
+        _rewards(pane),
+        _figures(pane),
+        _raw(pane),
+    ]
+    return f'<section class="rft-pane {_slug(name)}">{"".join(parts)}</section>'
+
+
+def status_text(both: Comparison, names: tuple[str, str]) -> str:
+    """One line for the live region: what either side is doing."""
+    first, second = both.base, both.tuned
+    if both.ended:
+        ended = f"{names[0]} {STATES[first.state]}, {names[1]} {STATES[second.state]}"
+        return verdict_text(both) or ended
+    return f"{names[0]}: {STATES[first.state]} · {names[1]}: {STATES[second.state]}"
+
+
+def verdict_text(both: Comparison) -> str:
+    """The verdict in a few words; "" while there is none."""
+    verdict = both.verdict
+    if verdict is None:
+        return ""
+    return f"{VERDICTS[verdict][1]}. Base: {_short(both.base)}. Tuned: {_short(both.tuned)}."
+
+
+def verdict_html(both: Comparison) -> str:
+    """The banner over both panes; empty while there is no verdict."""
+    if both.verdict is None:
+        return ""
+    sign, title, words = VERDICTS[both.verdict]
+    gold = ""
+    if both.asked.known and "grid" not in both.asked.example.meta:
+        gold = f' <span class="gold">Right answer: <b>{escape(both.asked.example.gold)}</b></span>'
+    return (
+        f'<div class="rft-verdict {_slug(both.verdict)}"><span class="sign" aria-hidden="true">'
+        f"{sign}</span><div><strong>{title}</strong><span>{words}</span></div>{gold}</div>"
+    )
+
+
+def message_html(text: str, kind: str = "note") -> str:
+    """A sentence for a person, as a box; "" stays empty."""
+    return f'<p class="rft-message {kind}">{escape(text)}</p>' if text else ""
+
+
+def _answer(pane: Pane) -> str:
+    if pane.state == "failed":
+        return f'<p class="rft-message error">{escape(pane.error)}</p>'
+    if pane.answer is None:
+        if pane.state in ENDED:
+            text = pane.piece.completion.text
+            raw = f"<pre>{escape(text)}</pre>" if text else ""
+            return f'<p class="answer none">could not read an answer</p>{raw}'
+        written = pane.piece.completion.text if pane.state == "answering" else ""
+        return f'<p class="answer soft">{escape(written[-200:]) or "…"}</p>'
+    size = " long" if len(pane.answer) > LONG_ANSWER else ""
+    return f'<p class="answer{size}">{escape(pane.answer)}{_mark(pane)}</p>'
+
+
+def _mark(pane: Pane) -> str:
+    if pane.right is None:
+        return ""
+    word = "right" if pane.right else "wrong"
+    degree = "" if pane.correct in (0.0, 1.0) else f" · {pane.correct:.2f}"
+    return f'<span class="mark {word}">{"✓" if pane.right else "✗"} {word}{degree}</span>'
+
+
+def _reasoning(pane: Pane) -> str:
+    said = pane.reply.reasoning
+    if not said:
+        return '<p class="quiet">No reasoning.</p>' if pane.state in ENDED else ""
+    thinking = pane.state == "thinking"
+    tokens = f" · {pane.reasoning_tokens} tokens" if pane.reasoning_tokens else ""
+    seconds = f" · {pane.think_seconds:.1f} s" if pane.think_seconds else ""
+    return (
+        f"<details{' open' if thinking else ''}><summary>Reasoning"
+        f'<span class="quiet">{tokens}{seconds}</span></summary><p>{escape(said)}</p></details>'
+    )
+
+
+def _probabilities(pane: Pane) -> str:
+    if not pane.probabilities:
+        return ""
+    best = sorted(pane.probabilities.items(), key=lambda item: -item[1])
+    rows = "".join(
+        f'<li><span class="name">{escape(label)}</span><span class="bar" aria-hidden="true">'
+        f'<i style="width:{share:.1%}"></i></span><span class="share">{share:.0%}</span></li>'
+        for label, share in best[:BARS]
+    )
+    more = f'<p class="quiet">and {len(best) - BARS} more</p>' if len(best) > BARS else ""
+    return (
+        "<details><summary>Model probability, not calibrated"
+        f'<span class="quiet"> · {escape(best[0][0][:40])} {best[0][1]:.0%}</span></summary>'
+        f'<ul class="bars">{rows}</ul>{more}</details>'
+    )
+
+
+def _rewards(pane: Pane) -> str:
+    if not pane.rewards:
+        return ""
+    parts = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{value:.2f}</dd></div>"
+        for name, value in pane.rewards.items()
+    )
+    return f'<p class="quiet label">Reward</p><dl class="figures">{parts}</dl>'
+
+
+def _figures(pane: Pane) -> str:
+    piece = pane.piece
+    if pane.state not in ENDED or not piece.completion.text:
+        return ""
+    rate = piece.completion.tokens / piece.seconds if piece.seconds else 0.0
+    known = [
+        ("first token", f"{piece.first_token_seconds:.2f} s" if piece.first_token_seconds else ""),
+        ("total", f"{piece.seconds:.2f} s" if piece.seconds else ""),
+        ("thought", f"{pane.reasoning_tokens} tok"),
+        ("answer", f"{pane.answer_tokens} tok"),
+        ("prompt", f"{piece.prompt_tokens} tok" if piece.prompt_tokens else ""),
+        ("picture", f"{piece.image_tokens} tok" if piece.image_tokens else ""),
+        ("speed", f"{rate:.0f} tok/s" if rate else ""),
+        ("ended", "by itself" if piece.completion.finished else "cut off"),
+    ]
+    cells = "".join(f"<div><dt>{n}</dt><dd>{v}</dd></div>" for n, v in known if v)
+    return f'<dl class="figures">{cells}</dl>'
+
+
+def _raw(pane: Pane) -> str:
+    text = pane.piece.completion.text
+    if not text or pane.state not in ENDED:
+        return ""
+    return f"<details><summary>Raw text</summary><pre>{escape(text)}</pre></details>"
+
+
+def _short(pane: Pane) -> str:
+    return "no answer" if pane.answer is None else pane.answer[:LONG_ANSWER]
+
+
+def _slug(name: str) -> str:
+    return name.lower().replace(" ", "-")

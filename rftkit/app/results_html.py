@@ -1,0 +1,154 @@
+"""The results tab: an evaluation's headline, confusions and lengths, and its samples by verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from itertools import groupby
+
+from rftkit.app.opening import Evaluated
+from rftkit.app.worked import recorded_comparisons
+from rftkit.compare.panes import Comparison, Verdict
+from rftkit.samples import SIDES, Sample
+from rftkit.summary import Summary, summarise
+
+ROWS = 30  # samples listed
+CONFUSIONS = 6
+BINS = 4  # of reply length
+FILTERS: dict[str, tuple[Verdict, ...]] = {
+    "fixed": ("fixed",),
+    "broke": ("broke",),
+    "both wrong": ("both wrong",),
+    "all": ("fixed", "broke", "both right", "both wrong"),
+}
+
+
+def headline_html(evaluated: Evaluated) -> str:
+    """Accuracy of both sides with intervals, the difference, McNemar, confusions, lengths."""
+    summary = summarise(evaluated.file)
+    parts = [_scores(summary), _difference(summary), _confusions(summary), _lengths(evaluated)]
+    return f'<div class="rft-results">{"".join(parts)}</div>'
+
+
+def rows_html(evaluated: Evaluated, kind: str) -> str:
+    """The samples of one filter, each a button that opens it in the comparison."""
+    found = [both for both in recorded_comparisons(evaluated) if both.verdict in FILTERS[kind]]
+    if not found:
+        return f'<p class="quiet">None of the pictures is “{escape(kind)}”.</p>'
+    more = f", the first {ROWS} shown" if len(found) > ROWS else ""
+    listed = "".join(_row(both) for both in found[:ROWS])
+    return (
+        f'<p class="quiet">{len(found)} of {len(evaluated.examples)}{more}; '
+        f'open one to compare it.</p><ul class="rft-rows">{listed}</ul>'
+    )
+
+
+def find(evaluated: Sequence[Evaluated], name: str, identity: str) -> Comparison | None:
+    """The recorded comparison of an evaluation and an example; None if it is not there."""
+    for one in evaluated:
+        if one.name == name:
+            for both in recorded_comparisons(one):
+                if both.asked.example.id == identity:
+                    return both
+    return None
+
+
+def _scores(summary: Summary) -> str:
+    cells = ""
+    for side in SIDES:
+        measured = summary.base if side == "base" else summary.tuned
+        if measured is None:
+            continue
+        rate = measured.accuracy
+        cells += (
+            f'<div class="score {side}"><dt>{"Base" if side == "base" else "Tuned"}</dt>'
+            f"<dd>{rate.value:.1%}</dd><dd class='quiet'>95 % interval {rate.low:.1%} to "
+            f"{rate.high:.1%}, n = {rate.n}</dd></div>"
+        )
+    return f'<dl class="rft-scores" aria-label="{escape(summary.metric)}">{cells}</dl>'
+
+
+def _difference(summary: Summary) -> str:
+    found = summary.difference
+    if found is None:
+        return '<p class="quiet">One side only: nothing to compare.</p>'
+    exact = found.mcnemar_exact
+    test = "" if exact is None else f"; McNemar exact p {_p(exact)}"
+    return (
+        f'<p class="words">{escape(found.words)}</p><p class="quiet">{found.won} fixed, '
+        f"{found.lost} broke, of {found.pairs}{test}.</p>"
+    )
+
+
+def _confusions(summary: Summary) -> str:
+    """The most frequent confusions of either side, beside each other."""
+    tables = ""
+    for name, side in (("Base", summary.base), ("Tuned", summary.tuned)):
+        wrong = [cell for cell in side.confusion if cell.answer != cell.gold] if side else []
+        rows = "".join(
+            f"<tr><td>{escape(cell.gold)}</td><td>{escape(cell.answer or 'no valid answer')}</td>"
+            f'<td class="num">{cell.count}</td></tr>'
+            for cell in sorted(wrong, key=lambda cell: -cell.count)[:CONFUSIONS]
+        )
+        if rows:
+            tables += (
+                f'<table class="rft-table"><caption>{name}: most confused</caption><thead><tr>'
+                f'<th>right</th><th>answered</th><th class="num">times</th></tr></thead>'
+                f"<tbody>{rows}</tbody></table>"
+            )
+    return f'<div class="rft-pair">{tables}</div>' if tables else ""
+
+
+def _lengths(evaluated: Evaluated) -> str:
+    """How right replies are by their length: each side's samples in bins of equal size."""
+    tables = ""
+    for name, side in (("Base", "base"), ("Tuned", "tuned")):
+        own = sorted(
+            (s for s in evaluated.file.samples if s.side == side), key=lambda s: (s.tokens, s.id)
+        )
+        rows = "".join(_bin(part) for part in _parts(own))
+        if rows:
+            tables += (
+                f'<table class="rft-table"><caption>{name}: length against score</caption><thead>'
+                '<tr><th>tokens</th><th class="num">replies</th><th class="num">score</th></tr>'
+                f"</thead><tbody>{rows}</tbody></table>"
+            )
+    return f'<div class="rft-pair">{tables}</div>'
+
+
+def _parts(samples: Sequence[Sample]) -> list[Sequence[Sample]]:
+    """samples: by length. At most BINS parts of about one size; equal lengths stay together."""
+    want, parts, part = len(samples) / BINS, list[Sequence[Sample]](), list[Sample]()
+    for _, alike in groupby(samples, key=lambda sample: sample.tokens):
+        part = [*part, *alike]
+        if len(part) >= want:
+            parts.append(part)
+            part = []
+    return [*parts, part] if part else parts
+
+
+def _bin(part: Sequence[Sample]) -> str:
+    low, high = part[0].tokens, part[-1].tokens
+    score = sum(sample.correct for sample in part) / len(part)
+    return (
+        f"<tr><td>{low if low == high else f'{low} to {high}'}</td>"
+        f'<td class="num">{len(part)}</td><td class="num">{score:.0%}</td></tr>'
+    )
+
+
+def _row(both: Comparison) -> str:
+    example = both.asked.example
+    answers = " → ".join(
+        "no answer" if pane.answer is None else pane.answer[:40] for pane in (both.base, both.tuned)
+    )
+    gold = "" if "grid" in example.meta else f" · right: {example.gold[:40]}"
+    return (
+        f'<li><button type="button" class="rft-open" data-open="{escape(example.id)}">'
+        f'<span class="verdict {escape((both.verdict or "").replace(" ", "-"))}">'
+        f"{escape(both.verdict or '')}</span><span>{escape(answers)}{escape(gold)}</span>"
+        f'<span class="quiet">{escape(example.id[-48:])}</span></button></li>'
+    )
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"= {value:.4f}"

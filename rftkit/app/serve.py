@@ -1,0 +1,108 @@
+"""From the command line to an open page."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rftkit.app.limits import LOOPBACK, PRIVATE, PUBLIC, Limits, check_sharing
+from rftkit.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rftkit.app.opening import Served
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asked for. port 0: the first free one from 7860 on."""
+
+    ckpt: Path | None = None
+    recorded: Path | None = None
+    host: str = LOOPBACK[0]
+    port: int = 0
+    auth: str = ""
+    public: bool = False
+    share: bool = False
+
+
+def demo(wish: Wish, console: Console) -> None:
+    """Open the app and serve it until Ctrl-C. Raises UserError for what cannot be opened."""
+    if wish.ckpt and wish.recorded:
+        raise UserError("--ckpt and --recorded: give one of them")
+    check_sharing(wish.host, wish.share, wish.auth, wish.public)
+    if find_spec("gradio") is None:
+        raise UserError("the app needs gradio: pip install 'rftkit[app]'")
+    limits = PUBLIC if wish.public else PRIVATE
+    served = _served(wish, limits, console)
+    console.print(f"open: {served.line}", highlight=False, markup=False)
+    page = launch(served, limits, wish)
+    console.print(f"compare at {page.local_url} (Ctrl-C ends it)", highlight=False, markup=False)
+    if page.share_url:
+        console.print(f"shared at {page.share_url}", highlight=False, markup=False)
+    page.block_thread()
+
+
+def launch(served: Served, limits: Limits = PRIVATE, wish: Wish | None = None) -> Any:
+    """The page, served from a thread of its own; `close()` ends it."""
+    wish = wish or Wish()
+    prepare()
+    import gradio as gr
+    import matplotlib.pyplot  # noqa: F401  else Gradio loads it at the first press, for seconds
+
+    from rftkit.app.desk import Desk
+    from rftkit.app.page import build
+
+    page = build(Desk(served, limits))
+    page.queue(max_size=limits.queue, default_concurrency_limit=4, api_open=False)
+    user, _, password = wish.auth.partition(":")
+    try:
+        page.launch(
+            server_name=wish.host,
+            server_port=wish.port or None,
+            share=wish.share,
+            auth=(user, password) if wish.auth else None,
+            max_file_size="8mb",
+            prevent_thread_lock=True,
+            quiet=True,
+            footer_links=[],
+            theme=gr.themes.Base(
+                primary_hue="blue",
+                neutral_hue="gray",
+                font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+                font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "monospace"],
+            ),
+            css=(HERE / "style.css").read_text("utf-8"),
+            head=f"<script>{(HERE / 'keys.js').read_text('utf-8')}</script>",
+        )
+    except OSError as error:
+        raise UserError(f"--port {wish.port or 7860}: cannot be opened ({error})") from None
+    return page
+
+
+def prepare() -> None:
+    """Before Gradio is imported: no usage pings, and uploads in a folder that goes at the end."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ.setdefault("MPLBACKEND", "agg")
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="rftkit-app-")
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _served(wish: Wish, limits: Limits, console: Console) -> Served:
+    from rftkit.app.opening import open_model, open_recorded
+
+    if wish.recorded:
+        return open_recorded(wish.recorded)
+    return open_model(wish.ckpt, limits.seconds, console)

@@ -1,0 +1,315 @@
+"""What happens on each press: Gradio's events, and what the desk answers to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from rftkit.app.desk import NO_PICTURE, VOTES, Desk, Request, View, refused, view, voted
+from rftkit.app.history import Entry, added, export, history_html
+from rftkit.app.limits import read_upload
+from rftkit.app.pane_html import NAMES, message_html
+from rftkit.app.picture_field import PictureField
+from rftkit.app.results_html import headline_html, rows_html
+from rftkit.app.worked import form_of
+from rftkit.compare.asking import Form, Settings, tasks
+from rftkit.compare.panes import Comparison
+from rftkit.errors import UserError
+from rftkit.score import score_lines
+
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+SHOWN = 6  # outputs of a View
+
+
+class Fields(NamedTuple):
+    """What a person fills in and presses."""
+
+    picture: Any
+    task: Any
+    labels: Any
+    question: Any
+    truth: Any
+    prompt: Any
+    style: Any
+    tokens: Any
+    temperature: Any
+    top_p: Any
+    seed: Any
+    blind: Any
+    run: Any
+    stop: Any
+    examples: Any
+    truth_note: Any
+
+    def asked(self) -> list[Any]:
+        """What makes a form, in the order of `form_from`."""
+        return [*self[1:11]]
+
+
+class Places(NamedTuple):
+    """Where answers are shown."""
+
+    status: Any
+    banner: Any
+    left: Any
+    right: Any
+    boxes: Any
+    votes: tuple[Any, ...]
+    note: Any
+
+
+def form_from(values: tuple[Any, ...]) -> Form:
+    """The form that the fields of `Fields.asked` make. Raises UserError for an empty number."""
+    task, labels, question, truth, prompt, style, *numbers = values
+    if any(number is None for number in numbers):
+        raise UserError("decoding: a number is missing; fill in all four")
+    tokens, temperature, top_p, seed = numbers
+    if not (0 <= temperature <= 2 and 0 < top_p <= 1 and 0 <= seed < 2**31):
+        raise UserError("decoding: temperature is 0 to 2, top-p above 0 up to 1, seed from 0 on")
+    settings = Settings(style, int(tokens), float(temperature), float(top_p), int(seed))
+    return Form(task, settings, question or "", labels or "", prompt or "", truth or "")
+
+
+def wire(page: gr.Blocks, desk: Desk, fields: Fields, places: Places, tabs: Any) -> None:
+    """Connect every control to the desk."""
+    known = desk.worked[0].comparison.asked.example.id if desk.worked else ""
+    chosen, order = gr.State(known), gr.State(("base", "tuned"))
+    written = gr.State(fields.prompt.value)  # what the fields make; any other is a person's own
+    shown = [places.status, places.banner, places.left, places.right, places.boxes,
+             fields.truth_note]  # fmt: skip
+    filled = [*fields.asked(), written]
+    _wire_run(desk, fields, shown, (chosen, order, written), tabs)
+    _wire_fields(desk, fields, shown, chosen, written)
+    _wire_votes(desk, places, shown, order, tabs)
+    opening = [fields.picture, *filled, chosen, tabs.tabs, *shown]
+
+    def opened(both: Comparison | None, form: Form | None = None) -> tuple[Any, ...]:
+        if both is None:
+            return tuple(gr.skip() for _ in opening)
+        form = form or form_of(both)
+        return (_picture(both), *_values(form), form.prompt or both.asked.prompt,
+                both.asked.example.id, gr.Tabs(selected="compare"), *view(both))  # fmt: skip
+
+    def open_row(name: str, event: gr.EventData) -> tuple[Any, ...]:
+        return opened(desk.opened(name, str(event.open)))
+
+    def open_entry(request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
+        past = desk.past.of(_session(request))
+        found = [entry for entry in past if str(entry.number) == str(event.open)]
+        return opened(found[0].comparison, found[0].form) if found else opened(None)
+
+    tabs.rows.click(open_row, tabs.names, opening, **QUICK)
+    tabs.past.click(open_entry, None, opening, **QUICK)
+    _wire_results(desk, tabs)
+    _wire_api(desk)
+    page.unload(_leaver(desk))
+
+
+def _wire_run(
+    desk: Desk, fields: Fields, shown: list[Any], states: tuple[Any, ...], tabs: Any
+) -> None:
+    chosen, order, written = states
+
+    def run(
+        request: gr.Request, path: str | None, known: str, auto: str, blind: bool, *values: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        session, kept = _session(request), (gr.skip(), gr.skip(), gr.skip())
+        try:
+            form = form_from(values)
+            form = replace(form, prompt="") if form.prompt == auto else form
+            asked = Request(form, path or "", known, session, _address(request), blind)
+            for both, look, sides in desk.run(asked):  # noqa: B007  the last one is kept
+                yield (*look, sides, *kept[:2])
+            past = added(desk.past.of(session), form, both, blind)
+            desk.past.keep(session, past)
+            yield (*look, sides, history_html(past), _exported(past))
+        except UserError as error:
+            yield (*refused(error), *kept)
+
+    inputs = [fields.picture, chosen, written, fields.blind, *fields.asked()]
+    outputs = [*shown, order, tabs.past, tabs.export]
+    how: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", **MODEL}
+    fields.run.click(run, inputs, outputs, **how)
+
+    def fill(event: gr.EventData) -> tuple[Any, ...]:
+        both = desk.worked[int(event.open)].comparison
+        form = form_of(both)
+        return (_picture(both), *_values(form), form.prompt, both.asked.example.id)
+
+    filled = [fields.picture, *fields.asked(), written, chosen]
+    fields.examples.click(fill, None, filled, **QUICK).then(run, inputs, outputs, **how)
+
+    def stop(request: gr.Request) -> str:
+        return desk.stop(_session(request))
+
+    fields.stop.click(stop, None, shown[0], **QUICK)
+
+
+def _wire_fields(desk: Desk, fields: Fields, shown: list[Any], chosen: Any, written: Any) -> None:
+    def preset(task: str, path: str | None) -> tuple[Any, ...]:
+        form = desk.served.setup.form(task)
+        prompt = desk.prompt(form, path or "")
+        values = _values(replace(form, prompt=prompt))
+        return (*values, prompt)
+
+    fields.task.input(preset, [fields.task, fields.picture], [*fields.asked(), written], **QUICK)
+
+    def rewrite(path: str | None, auto: str, *values: Any) -> tuple[Any, Any]:
+        if values[4] != auto and values[4]:
+            return gr.skip(), gr.skip()  # a person's own prompt stays
+        try:
+            prompt = desk.prompt(form_from(values), path or "")
+        except UserError:
+            return gr.skip(), gr.skip()
+        return prompt, prompt
+
+    inputs = [fields.picture, written, *fields.asked()]
+    for control in (fields.labels, fields.question, fields.style):
+        control.change(rewrite, inputs, [fields.prompt, written], **QUICK)
+
+    def uploaded(path: str | None) -> tuple[Any, ...]:
+        try:
+            if path:
+                read_upload(Path(path))
+        except UserError as error:
+            return (None, "", "", *refused(error))
+        said = "Picture read: press Run." if path else NO_PICTURE
+        return (gr.skip(), "", "", *View(said, message_html(said), "", "", ""))
+
+    outputs = [fields.picture, chosen, fields.truth, *shown]
+    fields.picture.upload(uploaded, fields.picture, outputs, **QUICK).then(
+        rewrite, inputs, [fields.prompt, written], **QUICK
+    )
+    fields.picture.clear(uploaded, fields.picture, outputs, **QUICK)
+
+
+def _wire_votes(desk: Desk, places: Places, shown: list[Any], order: Any, tabs: Any) -> None:
+    for button, vote in zip(places.votes, VOTES, strict=True):
+
+        def cast(request: gr.Request, sides: tuple[Any, ...], vote: str = vote) -> Any:
+            session = _session(request)
+            past = desk.past.of(session)
+            if not past:
+                note = message_html("Nothing to vote on yet: press Run first.")
+                return (*(gr.skip() for _ in range(SHOWN)), note, gr.skip(), gr.skip())
+            past = voted(past, vote, (sides[0], sides[1]))
+            desk.past.keep(session, past)
+            said = f"Noted: {past[-1].vote}."
+            if past[-1].blind:
+                said += f" Left was the {NAMES[sides[0]].lower()}; now base is on the left."
+            look = view(past[-1].comparison)
+            return (*look, message_html(said), history_html(past), _exported(past))
+
+        outputs = [*shown, places.note, tabs.past, tabs.export]
+        button.click(cast, [order], outputs, **QUICK)
+
+
+def _exported(past: tuple[Entry, ...]) -> str:
+    """A file with the entries as JSON lines."""
+    folder = Path(tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"]))
+    file = folder / "comparisons.jsonl"
+    file.write_text(export(past), "utf-8")
+    return str(file)
+
+
+def _wire_results(desk: Desk, tabs: Any) -> None:
+    known = {evaluated.name: evaluated for evaluated in desk.served.evaluated}
+
+    def listed(name: str | None, kind: str) -> tuple[str, str]:
+        if name not in known:
+            return "", ""
+        return headline_html(known[name]), rows_html(known[name], kind)
+
+    for control in (tabs.names, tabs.kinds):
+        control.change(listed, [tabs.names, tabs.kinds], [tabs.headline, tabs.rows], **QUICK)
+
+
+def _wire_api(desk: Desk) -> None:
+    """The three public calls; their controls are on no page."""
+    with gr.Row(visible=False):
+        picture = PictureField(label="image")
+        names = ("truth", "task", "labels", "question")
+        texts = [gr.Textbox(label=name) for name in names]
+        scored = [gr.Textbox(label=name) for name in ("completion", "gold", "task", "style")]
+        choices = gr.JSON(label="choices")
+        answer, button = gr.JSON(label="result"), gr.Button("api")
+
+    def compare(
+        image: str | None, truth: str, task: str, labels: str, question: str, request: gr.Request
+    ) -> dict[str, Any]:
+        """Answers of both sides for a picture. Empty text: as the model was trained."""
+        setup = desk.served.setup
+        if task and task not in tasks():
+            raise gr.Error(f"task: {task[:40]!r}; known: {', '.join(tasks())}")
+        form = setup.form(task or setup.recipe.task)
+        form = replace(form, truth=truth or "", labels=labels or form.labels, question=question)
+        asked = Request(form, image or "", "", f"api-{id(request)}", _address(request))
+        try:
+            *_, (both, _, _) = desk.run(asked)
+        except UserError as error:
+            raise gr.Error(str(error)) from None
+        return both.record()
+
+    def score(completion: str, gold: str, task: str, style: str, choices: Any) -> dict[str, Any]:
+        """Answer and reward parts of a completion, as `rftkit score` gives them."""
+        values = {"completion": completion, "gold": _gold(gold, task)}
+        line = json.dumps({**values, **({"choices": choices} if choices else {})})
+        setup = desk.served.setup.recipe
+        try:
+            if len(line) > 100_000 or (task or setup.task) not in tasks():
+                raise UserError("task or length: name a known task, and at most 100,000 characters")
+            (found,) = score_lines([line], task or setup.task, style or setup.style, "strict")
+        except UserError as error:
+            raise gr.Error(str(error)) from None
+        return json.loads(found)  # type: ignore[no-any-return]
+
+    button.click(compare, [picture, *texts], answer, api_name="compare", **MODEL)
+    button.click(score, [*scored, choices], answer, api_name="score", queue=False)
+    button.click(desk.health, None, answer, api_name="health", queue=False)
+
+
+def _gold(text: str, task: str) -> Any:
+    if task not in ("detection", "grounding"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _leaver(desk: Desk) -> Any:
+    def leave(request: gr.Request) -> None:
+        desk.leave(_session(request))
+
+    return leave
+
+
+def _picture(both: Comparison) -> Any:
+    try:
+        return both.asked.example.picture.open()
+    except UserError:
+        return None
+
+
+def _values(form: Form) -> tuple[Any, ...]:
+    settings = form.settings
+    asks = form.task not in ("classification", "detection")
+    question = gr.Textbox(form.question, visible=asks)
+    numbers = (settings.max_new_tokens, settings.temperature, settings.top_p, settings.seed)
+    return (form.task, form.labels, question, form.truth, form.prompt, settings.style, *numbers)
+
+
+def _session(request: gr.Request) -> str:
+    return str(request.session_hash or "")
+
+
+def _address(request: gr.Request) -> str:
+    return str(request.client.host) if request.client else ""

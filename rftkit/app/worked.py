@@ -1,0 +1,117 @@
+"""Recorded answers as comparisons, and which of them are shown as examples."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from rftkit import boxes
+from rftkit.app.opening import Evaluated, Served
+from rftkit.compare.asking import Form, Settings, of_example
+from rftkit.compare.panes import Comparison, Pane, Piece, Verdict, judged
+from rftkit.core import Completion, Example
+from rftkit.data.placing import annotated_size
+from rftkit.errors import DataError
+from rftkit.recipe import budget
+from rftkit.samples import Header, Sample, Side
+
+KINDS: tuple[Verdict, ...] = ("fixed", "broke", "both right", "both wrong")
+TITLES: dict[Verdict, str] = {
+    "fixed": "Fixed by training",
+    "broke": "Broken by training",
+    "both right": "Both right",
+    "both wrong": "Both wrong",
+}
+
+
+class Worked(NamedTuple):
+    """One example of the page."""
+
+    title: str
+    comparison: Comparison
+
+
+def recorded_comparisons(evaluated: Evaluated) -> list[Comparison]:
+    """Every pair of answers of an evaluation, in the order of its file."""
+    pairs: dict[str, dict[Side, Sample]] = {}
+    for sample in evaluated.file.samples:
+        pairs.setdefault(sample.id, {})[sample.side] = sample
+    header = evaluated.file.header
+    return [
+        _comparison(pair, header, evaluated.examples[identity])
+        for identity, pair in pairs.items()
+        if len(pair) == 2
+    ]
+
+
+def worked_examples(served: Served) -> list[Worked]:
+    """One example of each kind, the fixed one first; only with pictures that can be opened."""
+    found: dict[Verdict, Comparison] = {}
+    for evaluated in served.evaluated:
+        for both in recorded_comparisons(evaluated):
+            verdict = both.verdict
+            if verdict and verdict not in found and _can_open(both.asked.example):
+                found[verdict] = both
+            if len(found) == len(KINDS):
+                break
+    return [Worked(TITLES[kind], found[kind]) for kind in KINDS if kind in found]
+
+
+def form_of(both: Comparison) -> Form:
+    """The fields that ask the same question again."""
+    asked, example = both.asked, both.asked.example
+    names = example.choices or ((example.category,) if asked.task == "detection" else ())
+    question = example.meta.get("phrase") or example.meta.get("asked") or ""
+    if asked.task in ("choice", "number") and not question:
+        question = example.question
+    return Form(
+        asked.task,
+        asked.settings,
+        question=question,
+        labels="\n".join(names),
+        prompt=asked.prompt,
+        truth=_truth(example, asked.task),
+    )
+
+
+def _truth(example: Example, task: str) -> str:
+    if task not in ("detection", "grounding"):
+        return example.gold
+    width, height = annotated_size(example)
+    names = boxes.load_names(example.gold)
+    corners = [
+        [round(x1 * width, 1), round(y1 * height, 1), round(x2 * width, 1), round(y2 * height, 1)]
+        for x1, y1, x2, y2 in boxes.load(example.gold)
+    ]
+    named = [[*c, name] for c, name in zip(corners, names, strict=True)] if names else corners
+    return json.dumps(named)
+
+
+def _comparison(pair: dict[Side, Sample], header: Header, example: Example) -> Comparison:
+    style = "think" if header.style == "empty-think" else header.style
+    settings = Settings(style, _budget(header), seed=header.provenance.seed)
+    asked = of_example(example, header.task, settings)
+    both = Comparison(asked)
+    for side, sample in pair.items():
+        made = Completion(sample.text, sample.tokens, sample.finished)
+        pane = Pane(
+            side,
+            "done",
+            Piece(made, last=True),
+            reasoning_tokens=sample.reasoning_tokens,
+            answer_tokens=sample.answer_tokens,
+        )
+        both = both.with_pane(judged(pane, asked))
+    return both
+
+
+def _budget(header: Header) -> int:
+    return budget(header.task, header.style)
+
+
+def _can_open(example: Example) -> bool:
+    try:
+        example.picture.open()
+    except DataError:
+        return False
+    return True

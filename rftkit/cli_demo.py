@@ -1,0 +1,36 @@
+"""`rftkit demo`: the compare app in a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    ckpt: Annotated[
+        Path | None,
+        typer.Option("--ckpt", help="a run, a checkpoint, an adapter, or out/; default: newest"),
+    ] = None,
+    recorded: Annotated[
+        Path | None, typer.Option(help="replay a samples.jsonl, without a model")
+    ] = None,
+    host: Annotated[str, typer.Option(help="address to listen at")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: first free from 7860")] = 0,
+    auth: Annotated[str, typer.Option(help="USER:PASS that visitors must give")] = "",
+    public: Annotated[
+        bool, typer.Option("--public", help="let everyone in, with tighter limits")
+    ] = False,
+    share: Annotated[
+        bool, typer.Option("--share", help="also a link through Gradio's servers")
+    ] = False,
+) -> None:
+    """Compare base and tuned on a picture, side by side, in a browser."""
+    from rich.console import Console
+
+    from rftkit.app.serve import Wish
+    from rftkit.app.serve import demo as serve
+
+    wish = Wish(ckpt, recorded, host, port, auth, public, share)
+    serve(wish, Console(stderr=True, emoji=False))

@@ -1,0 +1,58 @@
+"""Commands about the machine: whether a recipe fits it, and what it lacks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rftkit.errors import UserError
+
+RecipePath = Annotated[Path, typer.Argument(help="a recipe file, or the name of a built-in one")]
+Override = Annotated[list[str], typer.Option("--set", help="key=value, e.g. method.steps=50")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
+
+
+def plan(
+    recipe: RecipePath,
+    gpu: Annotated[
+        str | None, typer.Option(help="12GB, 16GB, 24GB, t4, l4, rtx-4090, …; default: this one")
+    ] = None,
+    overrides: Override = [],  # noqa: B006  typer copies it
+    as_json: AsJson = False,
+) -> None:
+    """Say how much GPU memory a recipe needs, before anything is loaded or downloaded."""
+    from rich.console import Console
+
+    from rftkit.machine import first_gpu
+    from rftkit.plan.cards import card_of
+    from rftkit.recipe_file import load_recipe
+    from rftkit.recipes import find_recipe
+    from rftkit.report.planned import plan_record, refusal, show_plan
+
+    loaded = load_recipe(find_recipe(recipe), overrides)
+    card = card_of(gpu) if gpu is not None else first_gpu()
+    if as_json:
+        typer.echo(json.dumps(plan_record(loaded, card), indent=2, ensure_ascii=False))
+    else:
+        show_plan(loaded, card, Console(emoji=False))
+    if card and (line := refusal(loaded, card)):
+        raise UserError(line)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look at this machine: Python, GPU, versions, disk, network, and how to mend what is amiss."""
+    from rich.console import Console
+
+    from rftkit.doctor import examine
+    from rftkit.report.examined import failures, record, show_findings
+
+    findings = examine()
+    if as_json:
+        typer.echo(json.dumps(record(findings), indent=2, ensure_ascii=False))
+    else:
+        show_findings(findings, Console(emoji=False))
+    if failed := failures(findings):
+        raise UserError(f"{', '.join(failed)}: see above for how to mend it")

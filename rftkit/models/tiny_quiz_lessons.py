@@ -1,0 +1,69 @@
+"""What `tiny-quiz` is taught: where a digit stands in a list, then questions about drawn scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rftkit import replies
+from rftkit.core import Row, Style
+from rftkit.data import drawn, scene_questions
+from rftkit.data.layout import UNITS, Thing
+from rftkit.data.scene_questions import OFFERED, Kind, Values
+from rftkit.models.tiny_course import Lesson
+from rftkit.models.tiny_scene_lessons import draw_things
+from rftkit.tasks import by_name, choice, number
+from rftkit.tasks.task import Reading, Unseen
+
+STYLES: tuple[Style, ...] = ("direct", "think", "answer-first", "adaptive")
+STYLE_SHARES = (0.6, 0.2, 0.1, 0.1)
+LISTS = ((0.2, 0.8), (0.35, 0.2))  # until that share of the lessons, so many are about a list
+PLAIN_UNTIL = 0.2  # share of the lessons that are all in the direct style
+CHOICES = 0.65  # share of the lessons about a scene; the others count
+CORPUS = 1000  # lessons that the tokenizer sees
+# One token each: short prompts and replies are what makes a step on a CPU quick.
+PHRASES = (
+    *(number.SHAPE, f"Answer with one letter, A to {choice.LETTERS[OFFERED - 1]}."),
+    *(scene_questions.COUNT_ALL, scene_questions.SEEN),
+    *(scene_questions.WHICH.split("{}")[0], *scene_questions.COUNT_ONE.split("{}")),
+    *(*(each.word for each in scene_questions.SUPERLATIVES), "offered", "from the left: ", ", "),
+    *(f"{letter}. " for letter in choice.LETTERS[:OFFERED]),
+    *(str(unit) for unit in range(10, UNITS + 1)),  # the eyes first learn where a digit is
+)
+
+
+def lesson(things: Sequence[Thing], rng: np.random.Generator, progress: float) -> Lesson:
+    """A question about a scene, exactly as its task writes it; at first mostly about a list.
+
+    Which letter stands beside a digit is told by the text alone, so it is learnt before the scene
+    must tell which digit is meant.
+    """
+    kind: Kind = "choice"
+    if rng.random() < next((share for until, share in LISTS if progress < until), 0.0):
+        values = _about_a_list(rng)
+    else:
+        kind = "choice" if rng.random() < CHOICES else "number"
+        values = scene_questions.values(kind, things, rng)
+    row = Row(f"lesson {rng.integers(2**31)}", Unseen(), values)  # orders the options
+    task = by_name(kind)
+    (example,) = task.read(row, Reading(task.options()))
+    style = "direct" if progress < PLAIN_UNTIL else STYLES[int(rng.choice(4, p=STYLE_SHARES))]
+    brief = style == "adaptive" and rng.random() < 0.5
+    reasons = None if brief else example.rationale
+    return Lesson(
+        task.prompt(example, style), replies.render(task.written(example), reasons, style)
+    )
+
+
+def corpus(rng: np.random.Generator) -> list[str]:
+    """Texts for the tokenizer: lessons of every kind."""
+    taught = [lesson(draw_things(rng), rng, progress=n / CORPUS) for n in range(CORPUS)]
+    return [text for one in taught for text in (one.prompt, one.reply)]
+
+
+def _about_a_list(rng: np.random.Generator) -> Values:
+    """Asks for the letter of a digit that is named."""
+    offered = [drawn.DIGITS[int(n)] for n in rng.choice(len(drawn.DIGITS), OFFERED, replace=False)]
+    asked = {"question": scene_questions.WHICH.format(offered[0]), "answer": offered[0]}
+    return {**asked, "options": tuple(offered), "rationale": f"{offered[0]}: {offered[0]}"}

@@ -1,0 +1,247 @@
+"""A policy that vLLM serves: base and adapter as two names of one engine. It answers only.
+
+The only file that imports vllm.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+from rftkit.core import Completion
+from rftkit.errors import ModelError
+from rftkit.models import loading
+from rftkit.models.policy import Decoding, Generation, Prompt, Watch
+from rftkit.recipe import Model
+
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # for which vLLM makes room
+SHARE = 0.85  # of a GPU's memory: nothing else is on it while it answers
+LONGEST = 8192  # tokens of a prompt, its pictures and the reply
+PICTURES = 8  # of one prompt, at most
+ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, so that it ends with it
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+    "VLLM_LOGGING_LEVEL": "ERROR",
+}
+
+
+def open_vllm(settings: Model, adapter: Path | None = None) -> VllmPolicy:
+    """The recipe's model in vLLM, with a trained adapter beside it if one is given.
+
+    Raises ModelError if vLLM is missing or cannot serve it.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        from vllm import LLM
+    except ImportError as error:
+        first = str(error).splitlines()[0][:120]
+        raise ModelError(f"--engine vllm: {first}; pip install 'rftkit[vllm]'") from None
+    if adapter:
+        loading.check_adapter(adapter)
+        if settings.lora_vision:
+            raise ModelError(
+                "--engine vllm: the adapter is on the vision tower too (model.lora_vision), which "
+                "vLLM does not serve; leave out --engine"
+            )
+    source = loading.resolve(settings.name)
+    processor = loading.load_processor_of(source, settings)
+    try:
+        llm = LLM(**_options(settings, source, processor, adapter))
+    except (OSError, RuntimeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0][:200]
+        raise ModelError(f"model.name: {source.name}: vLLM cannot load it ({first})") from None
+    return VllmPolicy(settings, source, llm, processor, adapter)
+
+
+def _options(
+    settings: Model, source: loading.Source, processor: Any, adapter: Path | None
+) -> dict[str, Any]:
+    cuda = torch.cuda.is_available()
+    limit = _longest(source)
+    given: dict[str, Any] = {
+        "model": source.name,
+        "revision": source.revision,
+        "dtype": str(loading.dtype_here()).removeprefix("torch."),
+        "max_model_len": min(LONGEST, limit) if limit else LONGEST,
+        "limit_mm_per_prompt": {"image": PICTURES, "video": 0},
+        "mm_processor_kwargs": _pixels(processor),
+        "enforce_eager": True,  # recording graphs takes longer than they save on a few hundred
+        "seed": 0,
+        "disable_log_stats": True,
+    }
+    if cuda:
+        given["gpu_memory_utilization"] = SHARE
+    if settings.load_in_4bit:
+        given["quantization"] = "bitsandbytes"
+    if adapter:
+        rank = next(size for size in RANKS if size >= settings.lora_rank)
+        given |= {"enable_lora": True, "max_lora_rank": rank}
+    return given
+
+
+def _pixels(processor: Any) -> dict[str, Any]:
+    """The limits of our processor, for vLLM's own of the same model."""
+    size = processor.image_processor.size
+    if "longest_edge" not in size or "shortest_edge" not in size:
+        return {}
+    return {"size": {name: size[name] for name in ("shortest_edge", "longest_edge")}}
+
+
+def _longest(source: loading.Source) -> int:
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(source.name, revision=source.revision)
+    return int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 0)
+
+
+class VllmPolicy:
+    """Implements `Policy` but for training."""
+
+    model: Any = None
+
+    def __init__(
+        self,
+        settings: Model,
+        source: loading.Source,
+        llm: Any,
+        processor: Any,
+        adapter: Path | None,
+    ) -> None:
+        self.settings, self.source, self.llm = settings, source, llm
+        self.processor, self.adapter, self.tuned = processor, adapter, adapter is not None
+
+    def generate(
+        self, prompts: Sequence[Prompt], decoding: Decoding, watch: Watch | None = None
+    ) -> Generation:
+        """One completion per prompt, all in one batch. watch: is shown the first one whole."""
+        from vllm import SamplingParams
+
+        sampling = SamplingParams(
+            temperature=decoding.temperature,
+            top_p=decoding.top_p if decoding.temperature > 0 else 1.0,
+            max_tokens=decoding.max_new_tokens,
+            stop_token_ids=self.stop_ids(),
+            logit_bias=dict.fromkeys(self.banned_ids(), -100.0),
+            seed=decoding.seed,
+        )
+        start = time.perf_counter()
+        found = self._run([self._input(prompt) for prompt in prompts], sampling)
+        seconds = time.perf_counter() - start
+        made = [self._completion(one.outputs[0]) for one in found]
+        if watch is not None and made:
+            watch(made[0])
+        longest = max((len(one.prompt_token_ids) for one in found), default=0)
+        return Generation(made, seconds, seconds, longest)
+
+    def score(
+        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """Log-probability, in nats, of each answer followed by the end of the turn."""
+        from vllm import SamplingParams
+
+        sampling = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0)
+        tokenizer = self.processor.tokenizer
+        inputs, sizes = list[dict[str, Any]](), list[int]()
+        for prompt, given in zip(prompts, answers, strict=True):
+            shown = self._input(prompt)
+            start = tokenizer(shown.pop("prompt"), add_special_tokens=False)["input_ids"]
+            for answer in given:
+                text = answer + tokenizer.eos_token
+                ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+                inputs.append({**shown, "prompt_token_ids": [*start, *ids]})
+                sizes.append(len(ids))
+        found = self._run(inputs, sampling)
+        sums = iter([_sum(one, size) for one, size in zip(found, sizes, strict=True)])
+        return [[next(sums) for _ in given] for given in answers]
+
+    def count_tokens(self, text: str) -> int:
+        """Length of a text in this model's tokens."""
+        return len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    @contextmanager
+    def base(self) -> Iterator[None]:
+        """Within it the adapter is off: the model answers as it was before training."""
+        tuned, self.tuned = self.tuned, False
+        try:
+            yield
+        finally:
+            self.tuned = tuned
+
+    def new_adapter(self) -> Any:
+        """Raises ModelError: vLLM trains nothing."""
+        raise ModelError("--engine vllm: it only answers; train with model.generation instead")
+
+    def save(self, folder: Path) -> None:
+        """Raises ModelError: there is nothing new to save."""
+        raise ModelError(f"{folder}: vLLM trains nothing that could be saved")
+
+    def stop_ids(self) -> list[int]:
+        """Tokens that end a completion."""
+        source = self.source
+        config = GenerationConfig.from_pretrained(source.name, revision=source.revision)
+        declared = config.eos_token_id
+        declared = declared if isinstance(declared, list) else [declared]
+        return sorted({self.processor.tokenizer.eos_token_id, *declared} - {None})
+
+    def banned_ids(self) -> list[int]:
+        """Special tokens that must not be sampled."""
+        return sorted({*self.processor.tokenizer.all_special_ids} - {*self.stop_ids()})
+
+    def fingerprint(self) -> str:
+        """A hash by which a resumed run knows its base weights again."""
+        return loading.fingerprint(self.source)
+
+    def facts(self) -> dict[str, object]:
+        """Model, revision, dtype, quantisation, device: what a report must name."""
+        import vllm
+
+        cuda = torch.cuda.is_available()
+        dtype = str(loading.dtype_here()).removeprefix("torch.")
+        return {
+            "model": self.settings.name,
+            "revision": self.source.revision or "",
+            "backend": "vllm",
+            "dtype": f"{dtype} by vLLM {vllm.__version__}",
+            "quantisation": "nf4" if self.settings.load_in_4bit else "none",
+            "max_pixels": self.settings.max_pixels,
+            "device": torch.cuda.get_device_name(0) if cuda else f"cpu × {torch.get_num_threads()}",
+        }
+
+    def _run(self, inputs: list[dict[str, Any]], sampling: Any) -> list[Any]:
+        from vllm.lora.request import LoRARequest
+
+        asked = LoRARequest("tuned", 1, str(self.adapter)) if self.tuned else None
+        found: list[Any] = self.llm.generate(inputs, sampling, lora_request=asked, use_tqdm=False)
+        return found
+
+    def _input(self, prompt: Prompt) -> dict[str, Any]:
+        """The text that every backend reads, and the pictures."""
+        pictures = [picture.open() for picture in (prompt.picture, *prompt.others)]
+        content = [*({"type": "image"} for _ in pictures), {"type": "text", "text": prompt.text}]
+        text = self.processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+        return {"prompt": text + prompt.prefill, "multi_modal_data": {"image": pictures}}
+
+    def _completion(self, made: Any) -> Completion:
+        ids, stops = list(made.token_ids), self.stop_ids()
+        finished = bool(ids) and ids[-1] in stops
+        ids = ids[:-1] if finished else ids
+        text = self.processor.tokenizer.decode(ids, skip_special_tokens=True)
+        return Completion(text, len(ids), finished)
+
+
+def _sum(found: Any, size: int) -> float:
+    """Of the last `size` tokens of a prompt, the log-probability of each."""
+    ids, told = found.prompt_token_ids[-size:], found.prompt_logprobs[-size:]
+    return sum(float(by_id[token].logprob) for token, by_id in zip(ids, told, strict=True))

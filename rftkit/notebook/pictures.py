@@ -1,0 +1,42 @@
+"""Folders of pictures for a notebook: yours, and one of built-in pictures to try it with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from rftkit.data import rows
+from rftkit.data.images import SUFFIXES
+from rftkit.data.places import place_of
+from rftkit.errors import DataError
+from rftkit.recipe import Data
+
+
+def picture_folder(path: str | Path) -> Path:
+    """The folder of classes that a folder or an archive holds; an archive is unpacked.
+
+    Raises DataError if there is neither.
+    """
+    found = place_of(str(path), "", print)
+    if not found.is_dir():
+        raise DataError(f"{path}: no such folder or zip; upload it, or mend the name")
+    return found
+
+
+def picture_files(folder: str | Path, count: int) -> list[Path]:
+    """Some picture files of a folder of any depth, evenly spread over it."""
+    found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
+    return found[:: max(1, len(found) // count)][:count]
+
+
+def save_pictures(source: str, folder: str | Path, each: int, split: str = "train") -> Path:
+    """The first `each` pictures of every class of a built-in set as `folder/<class>/*.png`."""
+    seen: Counter[str] = Counter()
+    for row in rows(Data.model_validate({"source": source}), split):
+        label = str(row.values["label"])
+        seen[label] += 1
+        if seen[label] <= each:
+            place = Path(folder) / label / f"{seen[label]}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            row.picture.open().save(place)
+    return Path(folder)

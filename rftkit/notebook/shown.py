@@ -1,0 +1,152 @@
+"""What a notebook shows: pictures beside the answers, and whole pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from rftkit.ckpt import recipe_of
+from rftkit.data.examples import load_examples
+from rftkit.data.images import FilePicture
+from rftkit.errors import DataError, UserError
+from rftkit.evaluation_files import SAMPLES, evaluations
+from rftkit.notebook.commands import json_lines, newest
+from rftkit.recipe_file import load_recipe
+from rftkit.recipes import find_recipe
+from rftkit.report import overlay
+from rftkit.report.cards import Card, Line, render
+from rftkit.report.examples import OpenPictures, Shown, groups, thumbnail
+from rftkit.report.run_page import opener
+from rftkit.runs import Run
+from rftkit.samples import Header, Sample, read_samples
+from rftkit.scoring import reasoning, rescored
+
+
+@dataclass(frozen=True)
+class Html:
+    """Something that a notebook shows when it is the last line of a cell."""
+
+    html: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """The main evaluation of a run, with its pictures."""
+
+    header: Header
+    samples: tuple[Sample, ...]
+    open_pictures: OpenPictures
+
+    def tuned(self) -> dict[str, Sample]:
+        return {sample.id: sample for sample in self.samples if sample.side == "tuned"}
+
+
+def page(place: str | Path, height: int = 640) -> Html:
+    """A page inside the notebook: the report of a run, or a `.html` file. height: in pixels."""
+    path = Path(place)
+    path = path if path.suffix == ".html" else Run(newest(path)).report
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); train to the end") from None
+    style = f"width:100%; height:{height}px; border:1px solid #8886; border-radius:8px"
+    return Html(f'<iframe srcdoc="{escape(text)}" style="{style}"></iframe>')
+
+
+def examples(recipe: str | Path, *changes: str, count: int = 6) -> Html:
+    """Some training pictures of a recipe, with their labels. changes: as after `--set`."""
+    loaded = load_recipe(find_recipe(Path(recipe)), changes)
+    found = load_examples(loaded, loaded.data.splits[0]).examples
+    some = found[:: max(1, len(found) // count)][:count]
+    drawn = [Card(one.gold, tuple(thumbnail(p.open()) for p in one.pictures)) for one in some]
+    return Html(render(f"{len(some)} of {len(found)} training pictures", drawn))
+
+
+def replies(folder: str | Path, count: int = 3) -> Html:
+    """What base and tuned model of a run answered: what training mended, and what it broke.
+
+    count: at most so many of each kind. Raises UserError where answers are boxes.
+    """
+    tested = _tested(newest(folder))
+
+    def card(shown: Shown) -> Card:
+        lines = [_line(said.sample, said.sample.side, tested.header) for said in shown.replies]
+        return Card(f"truth: {shown.gold}", shown.thumbnails, tuple(lines))
+
+    return Html(
+        "".join(
+            render(f"{group.title}: {group.total}", [card(one) for one in group.examples[:count]])
+            for group in groups(tested.samples, tested.header, tested.open_pictures)
+        )
+    )
+
+
+def versus(first: str | Path, second: str | Path, count: int = 3) -> Html:
+    """Pictures on which the tuned models of two runs differ, tested on the same pictures.
+
+    Each is called by its reply style. count: at most so many of each kind.
+    """
+    one, other = _tested(newest(first)), _tested(newest(second))
+    ones, others = one.tuned(), other.tuned()
+    both = sorted(ones.keys() & others.keys())
+
+    def card(identity: str) -> Card:
+        lines = (
+            _line(ones[identity], one.header.style, one.header),
+            _line(others[identity], other.header.style, other.header),
+        )
+        pictures = tuple(thumbnail(picture) for picture in one.open_pictures(identity))
+        return Card(f"truth: {ones[identity].gold}", pictures, lines)
+
+    def kind(style: str, found: list[str]) -> str:
+        title = f"only {style} is right: {len(found)} of {len(both)}"
+        return render(title, [card(identity) for identity in found[:count]])
+
+    gains = {identity: ones[identity].correct - others[identity].correct for identity in both}
+    return Html(
+        kind(one.header.style, [identity for identity in both if gains[identity] > 0])
+        + kind(other.header.style, [identity for identity in both if gains[identity] < 0])
+    )
+
+
+def predictions(folder: str | Path, images: Iterable[str | Path]) -> Html:
+    """What the newest run in `folder` answers for picture files, beside the pictures."""
+    words = ["rftkit", "predict", *map(str, images), "--ckpt", str(newest(folder)), "--json"]
+    found = [_predicted(record) for record in json_lines(words)]
+    return Html(render("answers of the tuned model", found))
+
+
+def _tested(folder: Path) -> _Tested:
+    found = Run(folder)
+    recipe = recipe_of(found)
+    if recipe.task in overlay.BOXED:
+        raise UserError(f"{folder}: its answers are boxes; page('{folder}') draws them")
+    main = found.evaluations / recipe.data.splits[1]
+    if main not in evaluations(found.evaluations):
+        raise UserError(f"{folder}: was not tested yet; train to the end")
+    file = rescored(read_samples(main / SAMPLES))
+    try:
+        tested = load_examples(recipe, file.header.split).examples
+    except DataError:
+        tested = ()  # the data has moved: answers without pictures
+    return _Tested(file.header, file.samples, opener(tested))
+
+
+def _line(sample: Sample, who: str, header: Header) -> Line:
+    sign = "✓" if sample.correct == 1 else "✗"
+    answer = "no answer" if sample.answer is None else sample.answer
+    return Line(who, f"{sign} {answer}", reasoning(sample, header) or "")
+
+
+def _predicted(record: dict[str, object]) -> Card:
+    path = Path(str(record["image"]))
+    picture = thumbnail(FilePicture(path, str(path)).open())
+    answer = record.get("boxes", record.get("answer"))
+    said = "no answer could be read" if answer is None else str(answer)
+    line = Line(str(record.get("asked", "")), said, str(record["reasoning"] or ""))
+    return Card(path.name, (picture,), (line,))

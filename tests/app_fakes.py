@@ -1,0 +1,101 @@
+"""What the tests of the app share: an evaluation's file, and a backend that a test can hold."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import fakes
+
+from rftkit.compare.asking import Asked, Settings, Setup
+from rftkit.compare.panes import Pane, Piece
+from rftkit.core import Completion
+from rftkit.errors import UserError
+from rftkit.samples import Header, Provenance, Sample, Side, header_line, sample_line
+
+LABELS = tuple("0123456789")
+REPLY = "<think>one closed loop</think>\n<answer>{}</answer>"
+EVIL = "<img src=x onerror=\"document.title='owned'\"> ${document.title='owned'} {{value}}"
+
+
+def setup(**more: object) -> Setup:
+    """What a model of the built-in digits was trained for."""
+    return Setup(fakes.recipe(**more), LABELS)
+
+
+def settings(tokens: int = 32) -> Settings:
+    """Greedy, with reasoning."""
+    return Settings("think", tokens)
+
+
+def samples_file(folder: Path, evil: bool = False) -> Path:
+    """Answers about six digits: fixed, broke, both right, both wrong, unread, and one injected."""
+    header = Header(task="classification", style="think", labels=LABELS, expected=6,
+                    provenance=Provenance(model="tiny", data="digits"))  # fmt: skip
+    right = _gold(range(6))
+    wrong = [str((int(gold) + 1) % 10) for gold in right]
+    reply = REPLY.format
+    sides: dict[Side, list[str]] = {
+        "base": [reply(wrong[0]), reply(right[1]), reply(right[2]), reply(wrong[3]), "no idea",
+                 reply(right[5])],
+        "tuned": [reply(right[0]), reply(wrong[1]), reply(right[2]), reply(wrong[3]),
+                  reply(right[4]), reply(EVIL if evil else right[5])],
+    }  # fmt: skip
+    lines = [header_line(header)]
+    for side, texts in sides.items():
+        for place, text in enumerate(texts):
+            name = f"digits:test:{place}"
+            lines.append(sample_line(Sample(side=side, id=name, picture=name, text=text,
+                                            gold=right[place], tokens=9, seconds=0.1)))  # fmt: skip
+    path = folder / "samples.jsonl"
+    path.write_text("".join(lines), "utf-8")
+    return path
+
+
+def _gold(places: range) -> list[str]:
+    from rftkit.data.builtin import digits_rows
+
+    rows = list(digits_rows("test"))
+    return [str(rows[place].values["label"]) for place in places]
+
+
+@dataclass
+class HeldBackend:
+    """Writes `texts[side]` word by word; with a gate it waits for it after each.
+
+    fails: the side that raises.
+    """
+
+    texts: Mapping[Side, str]
+    gate: threading.Event | None = None
+    fails: Side | None = None
+    pause: float = 0.0
+    written: list[tuple[Side, int]] = field(default_factory=list)
+
+    def stream(self, asked: Asked, side: Side, stop: threading.Event) -> Iterator[Piece]:
+        if side == self.fails:
+            raise UserError(f"{side}: out of memory; use a smaller picture")
+        words = self.texts[side].split(" ")
+        for count in range(1, len(words)):
+            self.written.append((side, count))
+            made = Completion(" ".join(words[:count]), count, finished=False)
+            yield Piece(made, count / 10, 0.1)
+            if self._held(stop):
+                yield Piece(made, count / 10, 0.1, last=True)
+                return
+        yield Piece(Completion(self.texts[side], len(words)), len(words) / 10, 0.1, 52, 4, True)
+
+    def _held(self, stop: threading.Event) -> bool:
+        if self.gate is not None:
+            while not self.gate.wait(0.01):
+                if stop.is_set():
+                    return True
+        return stop.wait(self.pause) if self.pause else stop.is_set()
+
+    def probabilities(self, asked: Asked, pane: Pane) -> Mapping[str, float]:
+        return {label: 1 / len(asked.example.choices) for label in asked.example.choices}
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())

@@ -1,0 +1,343 @@
+"""The compare app in Chromium: what a person sees, presses and hears of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import app_fakes
+from PIL import Image
+
+from rftkit.app.limits import PRIVATE
+from rftkit.app.opening import Served, open_recorded
+from rftkit.app.serve import launch
+
+pytestmark = pytest.mark.slow
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+REPLIES = {"base": app_fakes.REPLY.format("6"), "tuned": app_fakes.REPLY.format("5")}
+LONG = {side: text.replace("one", "one " * 400) for side, text in REPLIES.items()}
+WIDTHS = (320, 390, 768, 1280)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's own Chromium; never one that Playwright would fetch."""
+    if not CHROMIUM:
+        missing = "no Chromium here: apt install chromium"
+        pytest.fail(missing) if os.environ.get("RFTKIT_BROWSER") else pytest.skip(missing)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    return open_recorded(app_fakes.samples_file(tmp_path_factory.mktemp("app"), evil=True))
+
+
+@pytest.fixture(scope="module")
+def replay(recorded: Served) -> Iterator[str]:
+    """The address of an app that replays a file."""
+    page = launch(recorded)
+    yield page.local_url
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def stub(recorded: Served) -> Iterator[str]:
+    """The address of an app whose model answers at once."""
+    page = launch(replace(recorded, backend=app_fakes.HeldBackend(REPLIES), replay=False))
+    yield page.local_url
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def slow_backend() -> app_fakes.HeldBackend:
+    return app_fakes.HeldBackend(LONG, pause=0.05)
+
+
+@pytest.fixture(scope="module")
+def slow(recorded: Served, slow_backend: app_fakes.HeldBackend) -> Iterator[str]:
+    """The address of an app whose model takes twenty seconds for each side."""
+    page = launch(replace(recorded, backend=slow_backend, replay=False))
+    yield page.local_url
+    page.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Any]:
+    """A function that opens a page, and checks at the end that no script failed."""
+    contexts, wrong = [], list[str]()
+
+    def open_page(url: str, width: int = 1280, scheme: str = "light") -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(url)
+        page.wait_for_selector("#rft-run")
+        page.wait_for_selector("#rft-left .answer", state="visible")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def says(page: Any, place: str, text: str) -> None:
+    """Waits until a place of the page holds a text."""
+    page.wait_for_function(
+        "([place, text]) => document.querySelector(place)?.innerText.includes(text)",
+        arg=[place, text],
+    )
+
+
+def upload(page: Any, path: Path) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    if page.get_by_label("Remove Image").count():
+        page.get_by_label("Remove Image").first.click()
+    page.locator("#rft-picture input[type=file]").first.set_input_files(path)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.new("RGB", (56, 56), "white").save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def test_the_first_screen_is_a_worked_example(visit: Any, replay: str) -> None:
+    page = visit(replay)
+    assert "Fixed by training" in page.inner_text("#rft-banner")
+    assert "wrong" in page.inner_text("#rft-left")
+    assert "right" in page.inner_text("#rft-right")
+    assert "recorded answers: samples.jsonl" in page.inner_text("#rft-head")
+    assert page.locator(".rft-example").count() == 4
+    assert page.locator("#rft-left details[open]").count() == 0  # reasoning is folded
+
+
+def test_an_upload_is_asked_of_both_and_they_stream(visit: Any, slow: str, photo: Path) -> None:
+    page = visit(slow)
+    upload(page, photo)
+    says(page, "#rft-status", "Picture read")
+    page.click("#rft-run")
+    says(page, "#rft-left .state", "thinking")
+    assert page.inner_text("#rft-right .state") == "waiting"
+    assert page.locator("#rft-left details[open]").count() == 1  # open while it thinks
+    first = page.inner_text("#rft-left details")
+    page.wait_for_function(
+        "before => document.querySelector('#rft-left details').innerText.length > before + 8",
+        arg=len(first),
+    )
+    page.click("#rft-stop")
+    says(page, "#rft-left .state", "stopped")
+
+
+def test_stop_keeps_the_text_and_ends_the_model(
+    visit: Any, slow: str, slow_backend: app_fakes.HeldBackend
+) -> None:
+    page = visit(slow)
+    page.click("#rft-run")
+    says(page, "#rft-left .state", "thinking")
+    page.keyboard.press("Escape")
+    says(page, "#rft-left .state", "stopped")
+    assert page.inner_text("#rft-right .state") == "stopped"
+    assert "one one" in page.inner_text("#rft-left")
+    written = len(slow_backend.written)
+    page.wait_for_timeout(400)
+    assert len(slow_backend.written) == written
+
+
+def test_the_verdict_follows_the_truth(visit: Any, stub: str, photo: Path) -> None:
+    page = visit(stub)
+    upload(page, photo)
+    says(page, "#rft-status", "Picture read")
+    truth = page.locator("#rft-truth textarea, #rft-truth input").first
+    for text, verdict in (("5", "Fixed by training"), ("6", "Broken by training"),
+                          ("0", "Both wrong"), ("", "Different answers")):  # fmt: skip
+        truth.fill(text)
+        page.click("#rft-run")
+        says(page, "#rft-banner", verdict)
+    truth.fill("eleven")
+    page.click("#rft-run")
+    says(page, "#rft-truth-note", "is not on the list")
+
+
+def test_what_is_run_is_listed_voted_on_opened_again_and_exported(visit: Any, replay: str) -> None:
+    page = visit(replay)
+    page.locator(".rft-example").nth(1).click()
+    says(page, "#rft-banner", "Broken by training")
+    page.keyboard.press("1")
+    says(page, "#rft-vote-note", "Noted: base.")
+    page.locator(".rft-example").nth(0).click()
+    says(page, "#rft-banner", "Fixed by training")
+    page.get_by_role("tab", name="History").click()
+    says(page, "#rft-history", "vote: base")
+    assert page.locator("#rft-history img").count() == 2
+    with page.expect_download() as download:
+        page.click("#rft-export")
+    lines = Path(download.value.path()).read_text("utf-8").splitlines()
+    assert [json.loads(line)["verdict"] for line in lines] == ["broke", "fixed"]
+    page.locator("#rft-history .rft-open").last.click()
+    says(page, "#rft-banner", "Broken by training")
+
+
+def test_a_row_of_the_results_opens_in_the_comparison(visit: Any, replay: str) -> None:
+    page = visit(replay)
+    page.get_by_role("tab", name="Results").click()
+    says(page, "#rft-headline", "95 % interval")
+    says(page, "#rft-headline", "McNemar")
+    page.get_by_label("broke").check()
+    says(page, "#rft-rows", "1 of 6")
+    page.locator("#rft-rows .rft-open").first.click()
+    says(page, "#rft-banner", "Broken by training")
+
+
+def test_blind_names_come_back_with_the_vote(visit: Any, stub: str) -> None:
+    page = visit(stub)
+    page.get_by_label("Blind: hide which side is which").check()
+    page.click("#rft-run")
+    says(page, "#rft-status", "vote to see which is which")
+    assert page.inner_text("#rft-left h3") == "Left"
+    page.click("#rft-vote-3")
+    says(page, "#rft-left h3", "Base model")
+
+
+def test_everything_can_be_done_with_the_keyboard(visit: Any, stub: str) -> None:
+    page = visit(stub)
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                "() => { const e = document.activeElement; const o = e.closest('[id^=rft]');"
+                " const s = getComputedStyle(e); "
+                " return (e.id || o?.id || '') + (s.outlineStyle == 'none' ? ' unseen' : ''); }"
+            )
+        )
+    wanted = {"rft-examples", "rft-run", "rft-stop", "rft-vote-1", "rft-vote-4", "rft-left"}
+    assert wanted <= reached, sorted(reached)
+    page.locator("#rft-run").focus()
+    page.keyboard.press("Control+Enter")
+    says(page, "#rft-banner", "Fixed by training")
+    page.keyboard.press("3")
+    says(page, "#rft-vote-note", "Noted: tie.")
+    page.locator("#rft-truth textarea, #rft-truth input").first.focus()
+    page.keyboard.type("4")  # a digit that is typed is no vote
+    page.wait_for_timeout(300)
+    says(page, "#rft-vote-note", "Noted: tie.")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_sideways_scroll_and_large_targets(visit: Any, replay: str, width: int) -> None:
+    page = visit(replay, width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.get_by_role("tab", name="Results").click()
+    says(page, "#rft-headline", "95 % interval")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.get_by_role("tab", name="Compare").click()
+    if width <= 640:
+        left, right = (page.locator(f"#rft-{side}").bounding_box() for side in ("left", "right"))
+        assert left["y"] + left["height"] <= right["y"] + 1  # stacked
+        for name in ("run", "stop", "vote-1", "vote-4"):
+            assert page.locator(f"#rft-{name}").bounding_box()["height"] >= 44
+        assert page.locator("#rft-left summary").first.bounding_box()["height"] >= 44
+
+
+def test_text_of_a_model_stays_text(visit: Any, replay: str) -> None:
+    page = visit(replay)
+    page.get_by_role("tab", name="Results").click()
+    page.get_by_label("broke").check()
+    says(page, "#rft-rows", "1 of 6")
+    page.get_by_label("all").check()
+    says(page, "#rft-rows", "6 of 6")
+    page.locator("#rft-rows .rft-open").last.click()
+    says(page, "#rft-right .answer", "<img src=x onerror=")
+    says(page, "#rft-right .answer", "${document.title='owned'} {{value}}")
+    page.wait_for_timeout(300)
+    assert page.locator("#rft-right img").count() == 0
+    assert page.title() != "owned"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("tab", ["Compare", "Results", "History"])
+def test_axe_finds_no_serious_fault(visit: Any, replay: str, tab: str, scheme: str) -> None:
+    import axe_playwright_python
+
+    page = visit(replay, scheme=scheme)
+    page.get_by_role("tab", name=tab).click()
+    page.wait_for_timeout(500)
+    page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8"))
+    found = page.evaluate("axe.run()")["violations"]
+    grave = [
+        (fault["id"], [node["html"][:160] for node in fault["nodes"]][:4])
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+    ]
+    assert grave == []
+
+
+def test_the_state_is_told_in_a_polite_live_region(visit: Any, replay: str) -> None:
+    page = visit(replay)
+    status = page.locator("#rft-status")
+    assert status.get_attribute("aria-live") == "polite"
+    assert status.get_attribute("role") == "status"
+
+
+def test_a_password_is_asked_for(browser: Any, recorded: Served) -> None:
+    from rftkit.app.serve import Wish
+
+    app = launch(recorded, PRIVATE, Wish(auth="me:secret"))
+    page = browser.new_page()
+    page.goto(app.local_url)
+    page.wait_for_selector("input[type=password]")
+    assert page.locator("#rft-run").count() == 0
+    page.close()
+    app.close()
+
+
+def test_the_tiny_model_streams_within_a_second_of_the_click(
+    visit: Any, tiny: Path, short_run: Any
+) -> None:
+    import io
+
+    from rich.console import Console
+
+    from rftkit.app.opening import open_model
+
+    served = open_model(short_run().folder, 60.0, Console(file=io.StringIO()))
+    app = launch(served)
+    page = visit(app.local_url)
+    seconds = page.evaluate(FIRST_TEXT)
+    says(page, "#rft-right .state", "done")
+    print(f"first text {seconds:.2f} s after the click")
+    assert seconds < float(os.environ.get("RFTKIT_FIRST_TEXT_SECONDS", "5"))
+    app.close()
+
+
+FIRST_TEXT = """async () => {
+  const left = document.getElementById('rft-left'), start = performance.now();
+  const said = new Promise(done => new MutationObserver(() => {
+    const state = left.querySelector('.state')?.innerText || '';
+    if (/thinking|answering/.test(state)) done((performance.now() - start) / 1000);
+  }).observe(left, {childList: true, subtree: true, characterData: true}));
+  document.querySelector('#rft-run').click();
+  return await said;
+}"""

@@ -1,0 +1,109 @@
+"""Every notebook runs from top to bottom with the tiny model; one outlives its session."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from rftkit.runs import Run, read_lines
+
+pytestmark = pytest.mark.slow
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+SECONDS = 600  # of one notebook, on a machine that is busy; 40 where it is not
+
+
+def start(name: str, folder: Path) -> subprocess.Popen[str]:
+    """pytest with nbmake on a copy in `folder`, which is where the notebook works and is kept."""
+    if not (folder / f"{name}.ipynb").exists():
+        shutil.copy(FOLDER / f"{name}.ipynb", folder)
+    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--nbmake", "--overwrite"]
+    return subprocess.Popen(
+        [*words, f"--nbmake-timeout={SECONDS}", f"{name}.ipynb"],
+        cwd=folder,
+        env={**os.environ, "RFTKIT_NOTEBOOK_TINY": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def outputs(name: str, folder: Path) -> list[str]:
+    """Runs the notebook; what each of its code cells showed, as text or as HTML."""
+    process = start(name, folder)
+    try:
+        said = process.communicate(timeout=SECONDS)[0]
+    finally:
+        kill_all(process)
+    assert process.returncode == 0, said[-4000:]
+    cells = json.loads((folder / f"{name}.ipynb").read_text("utf-8"))["cells"]
+    return [shown(cell["outputs"]) for cell in cells if cell["cell_type"] == "code"]
+
+
+def shown(found: list[dict[str, Any]]) -> str:
+    parts = [one.get("text") or one.get("data", {}).get("text/html", "") for one in found]
+    return "".join("".join(part) for part in parts)
+
+
+def test_the_quickstart_runs(tiny: Path, tmp_path: Path) -> None:
+    found = outputs("quickstart", tmp_path)
+    assert found[0].startswith("ready: rftkit ")
+    assert found[2].count("<img ") == 8
+    assert "step 3/3" in found[4]
+    assert "\x1b" not in "".join(found)
+    assert "<iframe srcdoc=" in found[5]
+    assert "base: " in found[6]
+    assert "20 pictures of split &#x27;test&#x27;" in found[5]
+    assert "invalid" in found[7]
+    assert found[8].count("<img ") == 10
+    metrics = read_lines(Run(tmp_path / "out" / "quickstart").metrics)
+    assert [line["step"] for line in metrics] == [1, 2, 3]
+
+
+def test_thinking_is_compared_with_answering_at_once(tiny: Path, tmp_path: Path) -> None:
+    found = outputs("aircraft_think_or_direct", tmp_path)
+    page = next(part for part in found if "rftkit study" in part and "<iframe" in part)
+    assert "95 % interval" in page
+    assert any(part.startswith("<div><b>only think is right: ") for part in found)
+    summary = json.loads((tmp_path / "out/think_or_direct/study.json").read_text("utf-8"))
+    assert [row["style"] for row in summary["rows"]] == ["think", "direct"]
+    assert summary["versus"][0]["contrast"]["pairs"] == 20
+
+
+def test_a_session_that_died_goes_on_where_it_was(tiny: Path, tmp_path: Path) -> None:
+    process, run = start("your_own_images", tmp_path), Run(tmp_path / "out" / "drawn")
+    until = time.monotonic() + SECONDS
+    while not (run.checkpoints / "step-000002").exists():
+        assert process.poll() is None, "the notebook ended before it could be killed"
+        assert time.monotonic() < until, "no checkpoint"
+        time.sleep(0.05)
+    kill_all(process)
+    assert run.status()["state"] == "running"
+    (run.folder / "lock").write_text("7 the-machine-that-is-gone")
+    found = outputs("your_own_images", tmp_path)
+    trained = next(part for part in found if part.startswith("$ rftkit train"))
+    assert "continuing from step " in trained
+    assert "step 6/6" in trained
+    assert [line["step"] for line in read_lines(run.metrics)] == [1, 2, 3, 4, 5, 6]
+    assert run.status()["state"] == "finished"
+    assert found[-1] == f"wrote {tmp_path / 'drawn_adapter.zip'}\n"
+
+
+def kill_all(process: subprocess.Popen[str]) -> None:
+    """Kill pytest, the kernel, and the command that it runs: what the end of a machine does."""
+    if process.poll() is not None:
+        return
+    found = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for one in found:
+        one.kill()
+    psutil.wait_procs(found[:-1], timeout=20)
+    process.communicate(timeout=20)

@@ -1,0 +1,47 @@
+"""The real vLLM on a CPU: its answers and scores are those of transformers, base and tuned."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from environments import driven
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("vllm") is None, reason="needs vllm: make test-vllm"),
+]
+
+
+@pytest.fixture(scope="module")
+def told(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("vllm")
+    return driven("vllm_driver.py", folder, str(folder))
+
+
+@pytest.mark.parametrize("side", ["base", "tuned"])
+def test_greedy_replies_are_those_of_transformers(told: dict[str, Any], side: str) -> None:
+    assert told["vllm"][side] == told["transformers"][side]
+
+
+@pytest.mark.parametrize("side", ["base scores", "tuned scores"])
+def test_scores_are_those_of_transformers(told: dict[str, Any], side: str) -> None:
+    for ours, reference in zip(told["vllm"][side], told["transformers"][side], strict=True):
+        assert ours == pytest.approx(reference, abs=0.02)
+
+
+def test_the_adapter_reaches_the_engine(told: dict[str, Any]) -> None:
+    base, tuned = told["vllm"]["base scores"], told["vllm"]["tuned scores"]
+    moved = [abs(a - b) for one, other in zip(base, tuned, strict=True)
+             for a, b in zip(one, other, strict=True)]  # fmt: skip
+    assert min(moved) > 0.05
+
+
+def test_tokens_are_counted_alike(told: dict[str, Any]) -> None:
+    assert told["vllm"]["tokens"] == told["transformers"]["tokens"]
+
+
+def test_a_report_names_the_engine(told: dict[str, Any]) -> None:
+    assert told["facts"]["backend"] == "vllm"

@@ -1,0 +1,134 @@
+"""Run by test_unsloth.py in a process of its own: trains the tiny model, prints what it saw.
+
+    python unsloth_driver.py FOLDER grpo|sft BACKEND [override ...]
+
+Unsloth must be imported before TRL and patches it for good, so one process serves one backend.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+RECIPE = """
+seed = 3
+[model]
+name = "tiny"
+load_in_4bit = true
+[data]
+source = "digits"
+shots = 8
+[method]
+steps = 3
+learning_rate = 1e-3
+batch_size = 2
+group_size = 4
+kl = 0.0
+max_new_tokens = 24
+[eval]
+limit = 8
+batch_size = 8
+"""
+
+
+def main() -> None:
+    folder, kind, backend, *overrides = sys.argv[1:]
+    if backend == "unsloth":
+        patch()
+    from rich.console import Console
+
+    from rftkit import grpo, sft
+    from rftkit.data.examples import load_examples
+    from rftkit.fit import Job
+    from rftkit.recipe_file import parse_recipe
+    from rftkit.runs import new_run, read_lines
+
+    recipe = parse_recipe(RECIPE, "driver", [f"method.kind={kind}", *overrides])
+    policy = _open(recipe, backend)
+    train, held_out = (load_examples(recipe, split).examples for split in ("train", "test"))
+    run = new_run(Path(folder))
+    before = _replies(policy, recipe, held_out[:8])
+    (grpo if kind == "grpo" else sft).train(Job(recipe, policy, run, Console(quiet=True)), train)
+    policy.save(run.adapter)
+    with policy.base():
+        base = _replies(policy, recipe, held_out[:8])
+    print("\n@" + json.dumps({
+        "trainer": _trainer(kind),
+        "trainable": sum(p.numel() for p in policy.model.parameters() if p.requires_grad),
+        "lines": read_lines(run.metrics),
+        "effective": json.loads(run.effective.read_text("utf-8")),
+        "adapter": str(run.adapter),
+        "before": before,
+        "base": base,
+        "tuned": _replies(policy, recipe, held_out[:8]),
+        "scores": _scores(policy, recipe, held_out[:2]),
+    }))  # fmt: skip
+
+
+def patch() -> None:
+    import fake_cuda
+
+    fake_cuda.before_unsloth()
+    import unsloth
+
+    fake_cuda.after_unsloth()
+    _still_pictures()
+    loader = unsloth.FastVisionModel.from_pretrained
+
+    def on_the_cpu(*given: Any, **options: Any) -> Any:
+        return loader(*given, **{**options, "device_map": {"": "cpu"}})
+
+    unsloth.FastVisionModel.from_pretrained = on_the_cpu
+
+
+def _still_pictures() -> None:
+    """Unsloth asks transformers for a processor, which wants torchvision; it gets rftkit's."""
+    from importlib.util import find_spec
+
+    from transformers import AutoProcessor
+
+    from rftkit.models.processor import load_processor
+
+    if find_spec("torchvision") is None:
+        AutoProcessor.from_pretrained = lambda name, *_, **__: load_processor(name)
+
+
+def _open(recipe: Any, backend: str) -> Any:
+    if backend != "unsloth":
+        from rftkit.models.transformers import open_transformers
+
+        return open_transformers(recipe.model)
+    from rftkit.models.unsloth import Training, open_unsloth
+
+    return open_unsloth(recipe.model, None, Training(recipe.seed, checkpointed=False))
+
+
+def _prompts(recipe: Any, examples: Any) -> Any:
+    from rftkit.models.policy import Prompt
+    from rftkit.tasks import by_name
+
+    task = by_name(recipe.task)
+    return [Prompt(e.picture, task.prompt(e, recipe.style)) for e in examples]
+
+
+def _replies(policy: Any, recipe: Any, examples: Any) -> list[str]:
+    from rftkit.models.policy import Decoding
+
+    made = policy.generate(_prompts(recipe, examples), Decoding(24)).completions
+    return [completion.text for completion in made]
+
+
+def _scores(policy: Any, recipe: Any, examples: Any) -> Any:
+    return policy.score(_prompts(recipe, examples), [["3", "8"]] * len(examples))
+
+
+def _trainer(kind: str) -> str:
+    import trl
+
+    return str((trl.GRPOTrainer if kind == "grpo" else trl.SFTTrainer).__module__)
+
+
+if __name__ == "__main__":
+    main()
