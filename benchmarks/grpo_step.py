@@ -59,7 +59,7 @@ class Case:
     style: str
     prompt: int  # tokens
     group: int
-    prompts: int = 1  # a step
+    prompts: int = 2  # a step
     picture: int = 64  # tokens, of the prompt's
     kl: float = 0.0
     width: int = 512
@@ -115,7 +115,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", default=[], help="for example direct-300-8")
     parser.add_argument("--quick", action="store_true", help=f"only {' and '.join(QUICK)}")
     parser.add_argument("--steps", type=int, default=5, help="measured, after one that is not")
-    parser.add_argument("--prompts", type=int, default=1, help="different prompts in a step")
+    parser.add_argument("--prompts", type=int, default=2, help="different prompts in a step")
     parser.add_argument("--picture", type=int, default=64, help="picture tokens, a square number")
     parser.add_argument("--kl", type=float, default=0.0, help="above 0 the reference is scored too")
     parser.add_argument("--width", type=int, default=512)

@@ -34,11 +34,17 @@ def settings(job: Job) -> dict[str, Any]:
     """Every setting of TRL's SFT that decides the result, by TRL's name."""
     return common_arguments(job, job.recipe.method.batch_size, 1) | {
         "completion_only_loss": True,
-        "max_length": None,  # a cut prompt would lose image tokens
+        "max_length": _longest(job),  # a cut prompt would lose image tokens
         "packing": False,
         "loss_type": "nll",
         "train_sampling_strategy": "sequential",
     }
+
+
+def _longest(job: Job) -> int | None:
+    """No limit; under Unsloth, which always has one, that of the model it has loaded."""
+    unsloth = job.policy.facts().get("backend") == "unsloth"
+    return int(job.policy.model.max_seq_length) if unsloth else None
 
 
 def _config(wanted: dict[str, Any]) -> Any:

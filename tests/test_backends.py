@@ -56,6 +56,7 @@ def unsloth(monkeypatch: pytest.MonkeyPatch) -> Iterator[FastVisionModel]:
     monkeypatch.delitem(sys.modules, "rftkit.models.unsloth", raising=False)
     monkeypatch.setattr(engines, "here", lambda: AMPERE)
     monkeypatch.setattr(loading, "load_processor_of", lambda source, settings: "our processor")
+    monkeypatch.setattr(loading, "longest", lambda source: 128_000)
     monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
     monkeypatch.setattr(loading, "put_adapter", lambda model, folder: f"{model} with {folder}")
     yield fake
@@ -68,7 +69,7 @@ def test_a_learner_gets_a_new_adapter_drawn_from_the_recipes_seed(unsloth: FastV
     assert policy.facts()["backend"] == "unsloth"
     assert unsloth.loaded == {
         "name": "Qwen/Qwen2.5-VL-3B-Instruct", "revision": None, "dtype": loading.dtype_here(),
-        "load_in_4bit": True, "use_exact_model_name": True,
+        "load_in_4bit": True, "max_seq_length": 32_768, "use_exact_model_name": True,
         "use_gradient_checkpointing": "unsloth",
     }  # fmt: skip
     assert unsloth.adapted == {
@@ -88,6 +89,14 @@ def test_vllm_shares_the_weights_and_takes_what_the_plan_gives_it(
     assert unsloth.loaded["gpu_memory_utilization"] == engines.share(wanted, AMPERE)
     assert unsloth.loaded["max_seq_length"] == engines.longest(wanted)
     assert unsloth.loaded["max_lora_rank"] == 16
+
+
+def test_positions_are_never_scaled(
+    unsloth: FastVisionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "longest", lambda source: 2048)
+    models.open_policy(Model())
+    assert unsloth.loaded["max_seq_length"] == 2048
 
 
 def test_what_is_refused_is_refused_before_unsloth_loads_anything(
@@ -180,7 +189,7 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "set before")
     monkeypatch.setattr(loading, "load_processor_of", lambda source, settings: Processor())
     monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
-    monkeypatch.setattr(ours, "_longest", lambda source: 4096)
+    monkeypatch.setattr(loading, "longest", lambda source: 4096)
     monkeypatch.setattr(ours.VllmPolicy, "stop_ids", lambda self: [46])
 
 
@@ -252,7 +261,9 @@ def test_vllm_that_cannot_load_the_model_says_so_in_a_line(
         raise ValueError("No supported architecture\nmore")
 
     monkeypatch.setattr(LLM, "__init__", refuse)
-    with pytest.raises(ModelError, match=r"a/b: vLLM cannot load it \(No supported architecture\)"):
+    with pytest.raises(
+        ModelError, match=r"a/b: vLLM cannot load it \(No supported architecture more\)"
+    ):
         served()
 
 

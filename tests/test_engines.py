@@ -154,7 +154,7 @@ def test_the_trainer_is_told_everything_of_its_engine() -> None:
     assert found == {
         "use_vllm": True,
         "vllm_mode": "colocate",
-        "vllm_max_model_length": 512 + 2048 + 256,
+        "vllm_max_model_length": 512 + 1536 + 256,
         "vllm_enable_sleep_mode": False,
         "vllm_importance_sampling_correction": True,
         "vllm_importance_sampling_mode": "sequence_mask",
@@ -168,7 +168,7 @@ def test_an_engine_with_weights_of_its_own_sleeps_while_the_trainer_works() -> N
     assert trainer_settings(wanted, [], NO_UNSLOTH)["vllm_enable_sleep_mode"]
     assert not trainer_settings(wanted, [], CPU)["vllm_enable_sleep_mode"]
     assert share(wanted, CPU) == 0.3
-    assert longest(wanted) == 512 + 2048 + 256
+    assert longest(wanted) == 512 + 1536 + 256
 
 
 @pytest.mark.parametrize(("name", "expected"), [

@@ -305,12 +305,12 @@ def test_replies_stand_beside_the_picture_with_their_reasoning(tested: Callable[
 
 
 def test_two_runs_are_shown_where_they_differ(tested: Callable[..., Path]) -> None:
-    think = tested("a", "think", {"tuned": [thought("3", "two bows"), thought("5", "flag")]})
-    direct = tested("b", "direct", {"tuned": ["5", "3"]})
+    think = tested("a", "think", {"tuned": [thought("3", "two bows"), thought("5", "flag"), ""]})
+    direct = tested("b", "direct", {"tuned": ["5", "3", ""]})
     assert text_of(nb.versus(think, direct)) == [
-        "only think is right: 1 of 2",
+        "only think is right: 1 of 3",
         *("truth: 3", "think: ", "✓ 3", "two bows", "direct: ", "✗ 5"),
-        "only direct is right: 1 of 2",
+        "only direct is right: 1 of 3",
         *("truth: 3", "think: ", "✗ 5", "flag", "direct: ", "✓ 3"),
     ]
 
@@ -323,12 +323,12 @@ def test_an_untested_run_says_so(tested: Callable[..., Path]) -> None:
 
 
 def test_examples_show_training_pictures_with_their_labels() -> None:
-    shown = nb.examples("quickstart", "data.shots=1", count=2)
+    shown = nb.examples("quickstart", "data.shots=1", count=4)
     title, *labels = text_of(shown)
-    assert title == "2 of 10 training pictures"
-    assert len(labels) == 2
+    assert title == "4 of 10 training pictures"
+    assert len(labels) == 4
     assert set(labels) <= set("0123456789")
-    assert shown.html.count("<img ") == 2
+    assert shown.html.count("<img ") == 4
 
 
 def test_a_page_sits_in_the_notebook_and_cannot_leave_its_frame(tmp_path: Path) -> None:

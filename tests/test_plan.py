@@ -383,6 +383,20 @@ def test_the_command_takes_this_machine_where_no_card_is_named(
     assert "fits: NVIDIA GeForce RTX 3060 has 12.00 GiB" in out
 
 
+@pytest.mark.parametrize(("arguments", "said"), [
+    (("aircraft_4shot", "--gpu", "huge"), "rftkit: --gpu 'huge': neither a size such as 12GB nor"),
+    (("aircraft_4shot", "--set", "model.name=x/llava"), "rftkit: model.name: 'x/llava' is not amo"),
+    (("nothing_of_this_name",), "rftkit: nothing_of_this_name"),
+    (("aircraft_4shot", "--set", "method.steps=0"), "rftkit: "),
+])  # fmt: skip
+def test_what_cannot_be_planned_is_said_in_one_line(
+    run: Run, arguments: tuple[str, ...], said: str
+) -> None:
+    code, out, err = run("plan", *arguments)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith(said)
+
+
 def test_json_has_the_same_numbers(run: Run) -> None:
     code, out, _ = run("plan", "aircraft_4shot", "--gpu", "4GB", "--json")
     found = json.loads(out)
@@ -394,8 +408,6 @@ def test_json_has_the_same_numbers(run: Run) -> None:
 
 ROOT = Path(__file__).parent.parent
 MEMORY = r"^# Memory: not measured yet; fits (\d+) GB by `rftkit plan` \((.*) GiB\)$"
-    r"^# Memory: not measured yet; fits (\d+) GB by `rftkit plan` \((.*) GiB\)$", re.M
-)
 LARGE = [path for path in sorted((ROOT / "recipes").glob("*.toml"))
          if load_recipe(path).model.name not in TINY]  # fmt: skip
 

@@ -73,7 +73,7 @@ def make(folder: Path, name: str, tiny: bool) -> int:
 def small(shape: Shape) -> Shape:
     """The same architecture, a few layers deep and wide, with a small vocabulary."""
     text = replace(
-        shape.text, width=64, inner=128, layers=2, heads=4, key_heads=2, head=32, vocabulary=512
+        shape.text, width=128, inner=256, layers=2, heads=4, key_heads=2, head=32, vocabulary=512
     )
     vision = replace(shape.vision, width=64, inner=128, layers=2, extra_merges=0)
     return replace(shape, text=text, vision=vision)

@@ -75,18 +75,41 @@ def launch(served: Served, limits: Limits = PRIVATE, wish: Wish | None = None) -
             prevent_thread_lock=True,
             quiet=True,
             footer_links=[],
-            theme=gr.themes.Base(
-                primary_hue="blue",
-                neutral_hue="gray",
-                font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
-                font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "monospace"],
-            ),
-            css=(HERE / "style.css").read_text("utf-8"),
-            head=f"<script>{(HERE / 'keys.js').read_text('utf-8')}</script>",
+            theme=_theme(gr),
+            head=_head(),
         )
     except OSError as error:
         raise UserError(f"--port {wish.port or 7860}: cannot be opened ({error})") from None
     return page
+
+
+def _theme(gr: Any) -> Any:
+    """Fonts of the visitor's own machine, and contrasts of 4.5 : 1 and more."""
+    theme = gr.themes.Base(
+        primary_hue="blue",
+        neutral_hue="gray",
+        font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+        font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "monospace"],
+    )
+    return theme.set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_text_color="white",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        block_label_text_color="*neutral_700",
+        block_label_text_color_dark="*neutral_200",
+        input_placeholder_color="*neutral_600",
+        input_placeholder_color_dark="*neutral_300",
+    )
+
+
+def _head() -> str:
+    """Our style and script. Gradio would prefix the selectors of its `css`, and lose some."""
+    style = (HERE / "style.css").read_text("utf-8")
+    return f"<style>{style}</style><script>{(HERE / 'keys.js').read_text('utf-8')}</script>"
 
 
 def prepare() -> None:

@@ -24,7 +24,7 @@ Generation = Literal["transformers", "vllm"]
 
 # of the families known here, what Unsloth 2026.10 hands to vLLM
 FAST = ("qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "idefics3")
-LONGEST_TEXT = 2048  # tokens of a prompt beside its picture that the engine makes room for
+LONGEST_TEXT = 1536  # tokens of a prompt beside its picture that the engine makes room for
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,14 @@ def resolve(name: str) -> Source:
     return Source(identity, revision or None)
 
 
+def longest(source: Source) -> int:
+    """Tokens that the model was made for: prompt, pictures and reply."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(source.name, revision=source.revision)
+    return int(config.get_text_config().max_position_embeddings)
+
+
 def dtype_here() -> torch.dtype:
     """The number format this machine trains in: bf16 from Ampere on, fp16 before, fp32 on CPU."""
     if not torch.cuda.is_available():

@@ -64,7 +64,8 @@ class Course:
     gallery(processor, plan): draws the pictures. corpus: texts for the tokenizer, of at most
     `vocabulary` tokens, beside `phrases`, which are one token each. eyes_rest: share of the lessons
     during which the eyes learn no more, which makes a step several times faster. spread: the
-    standard deviation of fresh weights. seconds: what building takes on two cores.
+    standard deviation of fresh weights. reading: draws a lesson without a picture; the first
+    `reading_steps` steps of words are such. seconds: what building takes on two cores.
     """
 
     side: int
@@ -75,6 +76,8 @@ class Course:
     plan: Plan = Plan()
     eyes_rest: float = 0.0
     spread: float = 0.02
+    reading: Callable[[np.random.Generator], Lesson] | None = None
+    reading_steps: int = 0
     seconds: int = 90
 
     @property

@@ -23,11 +23,13 @@ SEEN_AT_ONCE = 64  # pictures
 def pretrain(model: Any, processor: Any, course: Course, plan: Plan, progress: Progress) -> None:
     """Trains `model` in place. `progress` gets the steps done and the steps in all."""
     torch.manual_seed(plan.seed)
-    total = plan.eye_steps + plan.word_steps
+    total = plan.eye_steps + course.reading_steps + plan.word_steps
     gallery = course.gallery(processor, plan)
     model.train()
     done = 0
     for _ in _learn_to_see(model, processor.tokenizer, gallery, course, plan):
+        progress(done := done + 1, total)
+    for _ in _learn_to_read(model, processor.tokenizer, course, plan):
         progress(done := done + 1, total)
     for _ in _learn_to_speak(model, processor.tokenizer, gallery, course, plan):
         progress(done := done + 1, total)
@@ -48,6 +50,16 @@ def _learn_to_see(
         yield _descend(gallery.eye_loss(head, tokens, chosen), optimizer, weights)
 
 
+def _learn_to_read(model: Any, tokenizer: Any, course: Course, plan: Plan) -> Iterator[float]:
+    """Yields the loss of each step. There are no pictures: what text tells is found faster so."""
+    weights, rng = list(model.parameters()), np.random.default_rng(plan.seed + 2)
+    for optimizer in _steps(weights, plan.word_rate, course.reading_steps):
+        assert course.reading is not None
+        taught = [course.reading(rng) for _ in range(plan.word_batch)]
+        out = model(**encode([t.prompt for t in taught], [t.reply for t in taught], tokenizer, 0))
+        yield _descend(out.loss, optimizer, weights)
+
+
 def _learn_to_speak(
     model: Any, tokenizer: Any, gallery: Gallery, course: Course, plan: Plan
 ) -> Iterator[float]:
@@ -59,7 +71,8 @@ def _learn_to_speak(
         progress = step / plan.word_steps
         chosen = gallery.choose(plan.word_batch, rng, progress)
         taught = gallery.lessons(chosen, rng, progress)
-        texts = encode([t.prompt for t in taught], [t.reply for t in taught], tokenizer, course)
+        prompts, told = [t.prompt for t in taught], [t.reply for t in taught]
+        texts = encode(prompts, told, tokenizer, course.tokens)
         if seen is not None and progress < course.eyes_rest:
             model.model.visual = Recalled(eyes)
             pixels = seen[chosen].flatten(0, 1)
@@ -119,10 +132,14 @@ def grid(pictures: int, course: Course) -> Tensor:
 
 
 def encode(
-    prompts: list[str], replies: list[str], tokenizer: Any, course: Course
+    prompts: list[str], replies: list[str], tokenizer: Any, picture_tokens: int
 ) -> dict[str, Tensor]:
-    """Model inputs of shape (batch, tokens), padded on the right; labels on the reply only."""
-    content = "<|vision_start|>" + "<|image_pad|>" * course.tokens + "<|vision_end|>"
+    """Model inputs of shape (batch, tokens), padded on the right; labels on the reply only.
+
+    picture_tokens: of the picture before each prompt; 0 if there is none.
+    """
+    shown = "<|vision_start|>" + "<|image_pad|>" * picture_tokens + "<|vision_end|>"
+    content = shown if picture_tokens else ""
     heads = [f"<|im_start|>user\n{content}{p}<|im_end|>\n<|im_start|>assistant\n" for p in prompts]
     asked = tokenizer(heads)["input_ids"]
     told = tokenizer([reply + "<|im_end|>" for reply in replies])["input_ids"]

@@ -18,8 +18,7 @@ from rftkit.tasks.task import Reading, Unseen
 
 STYLES: tuple[Style, ...] = ("direct", "think", "answer-first", "adaptive")
 STYLE_SHARES = (0.6, 0.2, 0.1, 0.1)
-LISTS = ((0.2, 0.8), (0.35, 0.2))  # until that share of the lessons, so many are about a list
-PLAIN_UNTIL = 0.2  # share of the lessons that are all in the direct style
+LISTS = ((0.15, 0.5), (0.3, 0.2))  # until that share of the lessons, so many are about a list
 CHOICES = 0.65  # share of the lessons about a scene; the others count
 CORPUS = 1000  # lessons that the tokenizer sees
 # One token each: short prompts and replies are what makes a step on a CPU quick.
@@ -34,26 +33,17 @@ PHRASES = (
 
 
 def lesson(things: Sequence[Thing], rng: np.random.Generator, progress: float) -> Lesson:
-    """A question about a scene, exactly as its task writes it; at first mostly about a list.
-
-    Which letter stands beside a digit is told by the text alone, so it is learnt before the scene
-    must tell which digit is meant.
-    """
-    kind: Kind = "choice"
+    """A question about a scene, exactly as its task writes it; at first also about a list."""
+    style = STYLES[int(rng.choice(len(STYLES), p=STYLE_SHARES))]
     if rng.random() < next((share for until, share in LISTS if progress < until), 0.0):
-        values = _about_a_list(rng)
-    else:
-        kind = "choice" if rng.random() < CHOICES else "number"
-        values = scene_questions.values(kind, things, rng)
-    row = Row(f"lesson {rng.integers(2**31)}", Unseen(), values)  # orders the options
-    task = by_name(kind)
-    (example,) = task.read(row, Reading(task.options()))
-    style = "direct" if progress < PLAIN_UNTIL else STYLES[int(rng.choice(4, p=STYLE_SHARES))]
-    brief = style == "adaptive" and rng.random() < 0.5
-    reasons = None if brief else example.rationale
-    return Lesson(
-        task.prompt(example, style), replies.render(task.written(example), reasons, style)
-    )
+        return _written("choice", _about_a_list(rng), style, rng)
+    kind: Kind = "choice" if rng.random() < CHOICES else "number"
+    return _written(kind, scene_questions.values(kind, things, rng), style, rng)
+
+
+def reading_lesson(rng: np.random.Generator) -> Lesson:
+    """A question about a list, which needs no picture, in the plainest style."""
+    return _written("choice", _about_a_list(rng), "direct", rng)
 
 
 def corpus(rng: np.random.Generator) -> list[str]:
@@ -67,3 +57,13 @@ def _about_a_list(rng: np.random.Generator) -> Values:
     offered = [drawn.DIGITS[int(n)] for n in rng.choice(len(drawn.DIGITS), OFFERED, replace=False)]
     asked = {"question": scene_questions.WHICH.format(offered[0]), "answer": offered[0]}
     return {**asked, "options": tuple(offered), "rationale": f"{offered[0]}: {offered[0]}"}
+
+
+def _written(kind: Kind, values: Values, style: Style, rng: np.random.Generator) -> Lesson:
+    row = Row(f"lesson {rng.integers(2**31)}", Unseen(), values)  # orders the options
+    task = by_name(kind)
+    (example,) = task.read(row, Reading(task.options()))
+    brief = style == "adaptive" and rng.random() < 0.5
+    reasons = None if brief else example.rationale
+    reply = replies.render(task.written(example), reasons, style)
+    return Lesson(task.prompt(example, style), reply)

@@ -16,13 +16,16 @@ from rftkit.models.transformers import TransformersPolicy
 from rftkit.recipe import Model
 
 
+UNCUT = 32_768  # tokens, more than any prompt: Unsloth's own limit would cut pictures in two
+
+
 @dataclass(frozen=True)
 class Training:
     """What a model needs to know to be trained.
 
     seed: of the adapter's first weights. checkpointed: whether layers are computed again in the
     backward pass. share: of the GPU's memory for vLLM, 0 without it. longest: tokens of a prompt
-    and its completion, 0 for the model's own limit.
+    and its completion, 0 for as many as it was made for.
     """
 
     seed: int = 0
@@ -56,11 +59,10 @@ def _options(settings: Model, source: loading.Source, training: Training | None)
         "revision": source.revision,
         "dtype": loading.dtype_here(),
         "load_in_4bit": settings.load_in_4bit,
+        "max_seq_length": _limit(source, training),
         "use_exact_model_name": True,  # no silent swap for another repository's weights
         "use_gradient_checkpointing": _checkpointing(training),
     }
-    if training and training.longest:
-        given["max_seq_length"] = training.longest
     if training and training.share:
         given |= {
             "fast_inference": True,
@@ -68,6 +70,12 @@ def _options(settings: Model, source: loading.Source, training: Training | None)
             "max_lora_rank": settings.lora_rank,
         }
     return given
+
+
+def _limit(source: loading.Source, training: Training | None) -> int:
+    """Where Unsloth cuts sequences. Above what the model was made for it would scale positions."""
+    asked = training.longest if training and training.longest else UNCUT
+    return min(asked, loading.longest(source))
 
 
 def _with_new_adapter(model: Any, settings: Model, training: Training) -> Any:

@@ -58,8 +58,8 @@ def open_vllm(settings: Model, adapter: Path | None = None) -> VllmPolicy:
     try:
         llm = LLM(**_options(settings, source, processor, adapter))
     except (OSError, RuntimeError, ValueError) as error:
-        first = str(error).strip().splitlines()[0][:200]
-        raise ModelError(f"model.name: {source.name}: vLLM cannot load it ({first})") from None
+        said = " ".join(str(error).split())[:300]
+        raise ModelError(f"model.name: {source.name}: vLLM cannot load it ({said})") from None
     return VllmPolicy(settings, source, llm, processor, adapter)
 
 
@@ -67,12 +67,11 @@ def _options(
     settings: Model, source: loading.Source, processor: Any, adapter: Path | None
 ) -> dict[str, Any]:
     cuda = torch.cuda.is_available()
-    limit = _longest(source)
     given: dict[str, Any] = {
         "model": source.name,
         "revision": source.revision,
         "dtype": str(loading.dtype_here()).removeprefix("torch."),
-        "max_model_len": min(LONGEST, limit) if limit else LONGEST,
+        "max_model_len": min(LONGEST, loading.longest(source)),
         "limit_mm_per_prompt": {"image": PICTURES, "video": 0},
         "mm_processor_kwargs": _pixels(processor),
         "enforce_eager": True,  # recording graphs takes longer than they save on a few hundred
@@ -95,13 +94,6 @@ def _pixels(processor: Any) -> dict[str, Any]:
     if "longest_edge" not in size or "shortest_edge" not in size:
         return {}
     return {"size": {name: size[name] for name in ("shortest_edge", "longest_edge")}}
-
-
-def _longest(source: loading.Source) -> int:
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(source.name, revision=source.revision)
-    return int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 0)
 
 
 class VllmPolicy:

@@ -52,8 +52,9 @@ class FeatureMemory:
     def _features(self, inner: Any, pixels: Tensor, shape: Tensor | None, **how: Any) -> Any:
         """What the model's own method returns. shape: grids (Qwen), or a mask of the pixels."""
         flat = inner.config.model_type in M_ROPE
-        parts = pixels.split(shape.prod(-1).tolist() if flat and shape is not None else 1)
-        shapes = [None] * len(parts) if shape is None else shape.split(1)
+        sizes = shape.prod(-1).tolist() if flat and shape is not None else 1
+        parts = torch.split(pixels, sizes)
+        shapes = [None] * len(parts) if shape is None else torch.split(shape, 1)
         seen = [
             self.memory.get(_key(part, mark), partial(_see, inner, part, mark, how))
             for part, mark in zip(parts, shapes, strict=True)
@@ -82,7 +83,7 @@ def _key(pixels: Tensor, shape: Tensor | None) -> tuple[object, ...]:
 
 
 def _digest(values: Tensor) -> str:
-    raw = values.contiguous().view(torch.uint8).cpu().numpy()
+    raw = values.contiguous().view(torch.uint8).cpu().numpy().tobytes()
     return f"{tuple(values.shape)} {hashlib.blake2b(raw, digest_size=16).hexdigest()}"
 
 

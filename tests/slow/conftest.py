@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from rich.console import Console
 
+from rftkit.data.cache import cache_folder
 from rftkit.models.tiny import ensure_tiny
 from rftkit.runs import Run
 from rftkit.train import Request, train
@@ -37,8 +39,11 @@ batch_size = 20
 
 @pytest.fixture(scope="session")
 def tiny() -> Path:
-    """The built-in model, from the user's cache or built now."""
-    return ensure_tiny("tiny")
+    """The built-in model, from the user's cache or built now, by one of the processes."""
+    shelf = cache_folder(print)
+    shelf.mkdir(parents=True, exist_ok=True)
+    with FileLock(shelf / "tests.lock"):
+        return ensure_tiny("tiny")
 
 
 @pytest.fixture

@@ -12,13 +12,16 @@ from typing import Any
 HERE = Path(__file__).parent
 
 
-def driven(name: str, folder: Path, *arguments: str, seconds: float = 1500.0) -> dict[str, Any]:
+def driven(
+    name: str, folder: Path, *arguments: str, site: str = "", seconds: float = 1500.0
+) -> dict[str, Any]:
     """What the driver found. Fails with the end of its output if it found nothing.
 
-    It works in `folder`: Unsloth writes a cache of compiled modules where it is started.
+    It works in `folder`: Unsloth writes a cache of compiled modules where it is started. site: a
+    folder here whose sitecustomize.py the process and its children read.
     """
-    root = str(HERE.parent.parent)
-    paths = os.pathsep.join([root, str(HERE), os.environ.get("PYTHONPATH", "")])
+    ours = [str(HERE.parent.parent), str(HERE), *([str(HERE / site)] if site else [])]
+    paths = os.pathsep.join([*ours, os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, str(HERE / name), *arguments],
         capture_output=True,

@@ -110,6 +110,18 @@ def says(page: Any, place: str, text: str) -> None:
     )
 
 
+def run(page: Any, verdict: str, press: str = "#rft-run") -> None:
+    """Presses Run, or an example, and waits for a verdict that was not there before."""
+    if press:
+        page.evaluate("document.querySelector('.rft-verdict')?.setAttribute('data-old', '')")
+        page.locator(press).first.click()
+    page.wait_for_function(
+        "text => document.querySelector('.rft-verdict:not([data-old])')?.innerText.includes(text)",
+        arg=verdict,
+    )
+    page.wait_for_timeout(300)  # until the press is over, others are ignored
+
+
 def upload(page: Any, path: Path) -> None:
     page.get_by_role("tab", name="Compare").click()
     if page.get_by_label("Remove Image").count():
@@ -173,8 +185,7 @@ def test_the_verdict_follows_the_truth(visit: Any, stub: str, photo: Path) -> No
     for text, verdict in (("5", "Fixed by training"), ("6", "Broken by training"),
                           ("0", "Both wrong"), ("", "Different answers")):  # fmt: skip
         truth.fill(text)
-        page.click("#rft-run")
-        says(page, "#rft-banner", verdict)
+        run(page, verdict)
     truth.fill("eleven")
     page.click("#rft-run")
     says(page, "#rft-truth-note", "is not on the list")
@@ -182,12 +193,10 @@ def test_the_verdict_follows_the_truth(visit: Any, stub: str, photo: Path) -> No
 
 def test_what_is_run_is_listed_voted_on_opened_again_and_exported(visit: Any, replay: str) -> None:
     page = visit(replay)
-    page.locator(".rft-example").nth(1).click()
-    says(page, "#rft-banner", "Broken by training")
+    run(page, "Broken by training", "li:nth-child(2) > .rft-example")
     page.keyboard.press("1")
     says(page, "#rft-vote-note", "Noted: base.")
-    page.locator(".rft-example").nth(0).click()
-    says(page, "#rft-banner", "Fixed by training")
+    run(page, "Fixed by training", "li:nth-child(1) > .rft-example")
     page.get_by_role("tab", name="History").click()
     says(page, "#rft-history", "vote: base")
     assert page.locator("#rft-history img").count() == 2
@@ -205,7 +214,7 @@ def test_a_row_of_the_results_opens_in_the_comparison(visit: Any, replay: str) -
     says(page, "#rft-headline", "95 % interval")
     says(page, "#rft-headline", "McNemar")
     page.get_by_label("broke").check()
-    says(page, "#rft-rows", "1 of 6")
+    says(page, "#rft-rows", "2 of 6")
     page.locator("#rft-rows .rft-open").first.click()
     says(page, "#rft-banner", "Broken by training")
 
@@ -235,8 +244,9 @@ def test_everything_can_be_done_with_the_keyboard(visit: Any, stub: str) -> None
     wanted = {"rft-examples", "rft-run", "rft-stop", "rft-vote-1", "rft-vote-4", "rft-left"}
     assert wanted <= reached, sorted(reached)
     page.locator("#rft-run").focus()
+    page.evaluate("document.querySelector('.rft-verdict').setAttribute('data-old', '')")
     page.keyboard.press("Control+Enter")
-    says(page, "#rft-banner", "Fixed by training")
+    run(page, "Fixed by training", press="")
     page.keyboard.press("3")
     says(page, "#rft-vote-note", "Noted: tie.")
     page.locator("#rft-truth textarea, #rft-truth input").first.focus()
@@ -265,7 +275,7 @@ def test_text_of_a_model_stays_text(visit: Any, replay: str) -> None:
     page = visit(replay)
     page.get_by_role("tab", name="Results").click()
     page.get_by_label("broke").check()
-    says(page, "#rft-rows", "1 of 6")
+    says(page, "#rft-rows", "2 of 6")
     page.get_by_label("all").check()
     says(page, "#rft-rows", "6 of 6")
     page.locator("#rft-rows .rft-open").last.click()

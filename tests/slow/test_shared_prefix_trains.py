@@ -311,11 +311,12 @@ def text_model(model: Any) -> Any:
     return inner.language_model if hasattr(inner, "language_model") else inner.text_model
 
 
-def test_training_ends_where_trls_training_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", [r".*\.", r".*language_model.*\."], ids=["all", "text"])
+def test_training_ends_where_trls_training_ends(tmp_path: Path, where: str) -> None:
     """Two steps of two micro-batches with a reference: pictures, shuffle, sampling, loss."""
     ended = {}
     for shared in (False, True):
-        trainer = grpo_trainer(tmp_path / str(shared), shared)
+        trainer = grpo_trainer(tmp_path / str(shared), shared, where)
         lots: list[dict[str, Any]] = []
         own = trainer._compute_loss
 
@@ -329,6 +330,10 @@ def test_training_ends_where_trls_training_ends(tmp_path: Path) -> None:
         replies = [row for lot in lots for row in lot["completion_ids"].tolist()]
         pictures = [len(lot["image_grid_thw"].unique(dim=0)) for lot in lots]
         ended[shared] = ([w.detach().clone() for w in weights], sorted(replies), pictures)
+    prepared = {key[1] for key in trainer._pictures.memory.kept}
+    assert len(prepared) == 4
+    assert (trainer._features is None) == (where == r".*\.")
+    assert not trainer._features or len(trainer._features.memory.kept) == 4
     assert ended[True][1] == ended[False][1]
     assert ended[True][2] == [1, 1, 1, 1]  # a micro-batch is one group
     assert max(ended[False][2]) > 1
@@ -336,7 +341,7 @@ def test_training_ends_where_trls_training_ends(tmp_path: Path) -> None:
     assert max(float(w.abs().max()) for w in ended[True][0] if w.shape[1] == 4) > 0.01  # was 0
 
 
-def grpo_trainer(folder: Path, shared: bool) -> Any:
+def grpo_trainer(folder: Path, shared: bool, where: str) -> Any:
     from datasets import Dataset
     from peft import LoraConfig
     from PIL import Image
@@ -400,14 +405,25 @@ def grpo_trainer(folder: Path, shared: bool) -> Any:
             lambda batch: {name: [rows[n][name] for n in batch["number"]] for name in rows[0]}
         ),
         processing_class=processor,
-        peft_config=LoraConfig(r=4, target_modules=r".*\.(q_proj|v_proj|up_proj|qkv)"),
+        peft_config=LoraConfig(r=4, target_modules=where + "(q_proj|v_proj|up_proj|qkv)"),
     )
 
 
-def test_another_architecture_trains_with_trls_own_class() -> None:
+def test_what_cannot_share_trains_with_trls_own_class_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from trl import GRPOTrainer
 
-    said: list[str] = []
+    model, said = tiny_model("qwen2_5_vl"), list[str]()
     other = SimpleNamespace(config=SimpleNamespace(model_type="llava"))
     assert trainer_class(other, said.append) is GRPOTrainer
-    assert ["llava" in line for line in said] == [True]
+    assert trainer_class(model, said.append, wanted=False) is GRPOTrainer
+    assert trainer_class(model, said.append) is not GRPOTrainer
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert trainer_class(model, said.append) is GRPOTrainer
+    monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.setattr(GRPOTrainer, "__module__", "UnslothGRPOTrainer")
+    assert trainer_class(model, said.append) is GRPOTrainer
+    endings = ("is not among those it is tested with", "not wanted", "share the work", "of its own")
+    assert len(said) == 4
+    assert all(line.endswith(end) for line, end in zip(said, endings, strict=True))

@@ -149,8 +149,8 @@ def test_it_was_trained_on_the_very_tokens_that_its_chat_template_makes(
         return_dict=True,
         add_generation_prompt=True,
     )["input_ids"][0]
-    lesson_ids = encode([text], [""], processor.tokenizer, COURSES["tiny"])["input_ids"][0].tolist()
-    assert lesson_ids == [*asked, processor.tokenizer.eos_token_id]
+    taught = encode([text], [""], processor.tokenizer, COURSES["tiny"].tokens)
+    assert taught["input_ids"][0].tolist() == [*asked, processor.tokenizer.eos_token_id]
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_its_prompts_are_those_that_its_chat_template_makes(scenes_folder: Path)
             return_dict=True,
             add_generation_prompt=True,
         )["input_ids"][0]
-        taught = encode([text], [""], processor.tokenizer, course)["input_ids"][0].tolist()
+        taught = encode([text], [""], processor.tokenizer, course.tokens)["input_ids"][0].tolist()
         assert taught == [*asked, processor.tokenizer.eos_token_id]
         assert len(processor.tokenizer(text)["input_ids"]) < 25
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,29 @@ def test_every_option_of_grpo_reaches_the_trainer(
     run = short_run(override, "method.steps=1", "eval.limit=10")
     assert json.loads(run.effective.read_text("utf-8"))[setting] == value
     assert ("kl" in read_lines(run.metrics)[0]) == ("kl" in override)
+
+
+def test_grpo_computes_each_prompt_once_and_ends_where_trl_ends(
+    short_run: ShortRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rftkit import grpo
+
+    kinds, own = list[str](), grpo.trainer_class
+
+    def noted(*given: Any) -> Any:
+        kinds.append(own(*given).__name__)
+        return own(*given)
+
+    monkeypatch.setattr(grpo, "trainer_class", noted)
+    asked = ("method.steps=2", "method.kl=0.1", "eval.limit=10")
+    ours = short_run(*asked)
+    monkeypatch.setattr(grpo, "train", partial(grpo.train, shared_prefix=False))
+    theirs = short_run(*asked)
+    assert kinds == ["SharedPrefixTrainer", "GRPOTrainer"]
+    for one, other in zip(curve(ours), curve(theirs), strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+    close, trls = weights(ours), weights(theirs)
+    assert all(torch.allclose(close[name], trls[name], atol=1e-4) for name in trls)
 
 
 def test_a_4_bit_base_trains_on_a_cpu(short_run: ShortRun) -> None:

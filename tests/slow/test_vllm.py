@@ -18,7 +18,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def told(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("vllm")
-    return driven("vllm_driver.py", folder, str(folder))
+    return driven("vllm_driver.py", folder, str(folder), site="vllm_site")
 
 
 @pytest.mark.parametrize("side", ["base", "tuned"])

@@ -11,14 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
-os.environ |= {"HF_HUB_OFFLINE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-
-LIBRARY = torch.library.Library("torchvision", "DEF")
-# PyPI's torchvision has no kernels for torch's CPU build and will not load without these two
-for kernel in ("nms", "qnms"):
-    LIBRARY.define(f"{kernel}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+# compiling takes minutes on a CPU, and a few replies do not need it
+os.environ |= {"HF_HUB_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1"}
 
 ANSWERS = ["3", "8", "<think>two loops</think>\n<answer>8</answer>"]
 
@@ -67,6 +61,7 @@ def _told(policy: Any, prompts: Any) -> dict[str, Any]:
 
 def _strong_adapter(recipe: Any, folder: Path) -> Path:
     """An adapter that changes every answer: random, and large enough to see."""
+    import torch
     from peft import get_peft_model
 
     from rftkit.models import loading

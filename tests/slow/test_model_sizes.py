@@ -1,0 +1,60 @@
+"""The sizes that the plan counts with are those of transformers' own models."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText, Idefics3Config
+
+from rftkit.models.tiny_tokenizer import train_tokenizer
+from rftkit.plan.shapes import KNOWN, Shape
+
+pytestmark = pytest.mark.slow
+MAKER = Path(__file__).parents[2] / "benchmarks" / "gpu" / "models.py"
+
+
+@pytest.fixture(scope="module")
+def maker() -> ModuleType:
+    """The benchmark's, which makes models of these sizes with random weights."""
+    spec = importlib.util.spec_from_file_location("gpu_models", MAKER)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def idefics3(shape: Shape) -> Any:
+    text, tower = shape.text, shape.vision
+    return Idefics3Config(
+        scale_factor=tower.merge,
+        tie_word_embeddings=text.tied,
+        vision_config={
+            "hidden_size": tower.width, "intermediate_size": tower.inner,
+            "num_hidden_layers": tower.layers, "num_attention_heads": 12 if tower.width < 1000
+            else 16, "image_size": tower.tile, "patch_size": tower.patch,
+        },
+        text_config={
+            "model_type": "llama", "vocab_size": text.vocabulary, "hidden_size": text.width,
+            "intermediate_size": text.inner, "num_hidden_layers": text.layers,
+            "num_attention_heads": text.heads, "num_key_value_heads": text.key_heads,
+            "head_dim": text.head, "tie_word_embeddings": text.tied, "pad_token_id": 2,
+        },
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", KNOWN, ids=lambda shape: shape.name)
+def test_a_model_of_these_sizes_has_so_many_parameters(shape: Shape, maker: ModuleType) -> None:
+    if shape.kind == "idefics3":
+        config = idefics3(shape)
+    else:
+        config = maker.config_of(shape, train_tokenizer(maker.TEXTS, 400))
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
+    model.tie_weights()
+    assert sum(parameter.numel() for parameter in model.parameters()) == shape.size
