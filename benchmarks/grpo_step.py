@@ -24,6 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -92,22 +93,28 @@ def main() -> None:
         print(json.dumps({"bytes": _peak_of_a_step(case, given.memory_of)}))
         return
     print(HEAD + "\n" + "|---" * 11 + "|", flush=True)
-    found = []
+    found = json.loads(given.out.read_text("utf-8")) if given.out and given.out.exists() else []
     for name in given.cases or (QUICK if given.quick else _every_case()):
-        style, prompt, group = name.split("-")
-        case = Case(
-            *(style, int(prompt), int(group), given.prompts, given.picture, given.kl),
-            *(given.width, given.layers),
-        )
-        steps = measure(case, given.steps)
-        peaks = None if given.no_memory else {arm: _in_a_process(case, arm) for arm in ARMS}
-        print(line(case, steps, peaks), flush=True)
-        found.append({"case": asdict(case), "steps": _plain(steps), "peak_bytes": peaks})
+        case = _case(name, given)
+        known = [one for one in found if one["case"] == asdict(case)]
+        if not known:
+            steps = measure(case, given.steps)
+            peaks = None if given.no_memory else {arm: _in_a_process(case, arm) for arm in ARMS}
+            found.append({"case": asdict(case), "steps": _plain(steps), "peak_bytes": peaks})
+        print(line(known[0] if known else found[-1]), flush=True)
         if given.out:
             given.out.parent.mkdir(parents=True, exist_ok=True)
             given.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     if given.plot:
         plot(found, given.plot)
+
+
+def _case(name: str, given: argparse.Namespace) -> Case:
+    style, prompt, group = name.split("-")
+    return Case(
+        *(style, int(prompt), int(group), given.prompts, given.picture, given.kl),
+        *(given.width, given.layers),
+    )
 
 
 def _arguments() -> argparse.Namespace:
@@ -122,7 +129,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--no-memory", action="store_true")
-    parser.add_argument("--out", type=Path, help="JSON of every step")
+    parser.add_argument("--out", type=Path, help="JSON of every step; what is there is kept")
     parser.add_argument("--plot", type=Path, help="ratio against prompt length and group size")
     parser.add_argument("--memory-of", choices=ARMS, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -374,27 +381,28 @@ def _resident(name: str) -> int:
     return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
-def line(case: Case, steps: dict[str, list[Step]], peaks: dict[str, int] | None) -> str:
+def line(found: dict[str, Any]) -> str:
     """A case as a line of the table: medians, stock → shared."""
-    seconds = {arm: statistics.median(s.seconds for s in steps[arm]) for arm in ARMS}
-    ratios = ratios_of(steps)
-    cells = [case.name, f"{seconds['stock']:.2f}", f"{seconds['shared']:.2f}"]
+
+    def medians(of: Callable[[dict[str, Any]], float], digits: int = 2) -> str:
+        middle = [statistics.median(map(of, found["steps"][arm])) for arm in ARMS]
+        return " → ".join(f"{value:.{digits}f}" for value in middle)
+
+    ratios, peaks = ratios_of(found["steps"]), found["peak_bytes"]
+    cells = [Case(**found["case"]).name, *medians(itemgetter("seconds")).split(" → ")]
     cells.append(f"**{statistics.median(ratios):.1f}** ({min(ratios):.1f} to {max(ratios):.1f})")
-    for part in PARTS:
-        took = [statistics.median(s.parts[part] for s in steps[arm]) for arm in ARMS]
-        cells.append(f"{took[0]:.2f} → {took[1]:.2f}")
-    tokens = [statistics.median(s.tokens for s in steps[arm]) for arm in ARMS]
-    cells.append(f"{tokens[0]:.0f} → {tokens[1]:.0f}")
+    cells += [medians(lambda step, part=part: step["parts"][part]) for part in PARTS]  # type: ignore[misc]
+    cells.append(medians(itemgetter("tokens"), 0))
     if peaks:
         cells.append(f"{peaks['stock'] / 1e6:.0f} → {peaks['shared'] / 1e6:.0f}")
         cells.append(f"{100 * peaks['shared'] / peaks['stock']:.0f} %")
     return "| " + " | ".join(cells) + " |"
 
 
-def ratios_of(steps: dict[str, list[Step]]) -> list[float]:
+def ratios_of(steps: dict[str, list[dict[str, Any]]]) -> list[float]:
     """Stock over shared, of the steps that were taken next to each other."""
     pairs = zip(steps["stock"], steps["shared"], strict=True)
-    return [stock.seconds / shared.seconds for stock, shared in pairs]
+    return [stock["seconds"] / shared["seconds"] for stock, shared in pairs]
 
 
 def _plain(steps: dict[str, list[Step]]) -> dict[str, list[dict[str, Any]]]:
@@ -409,7 +417,7 @@ def plot(found: Sequence[dict[str, Any]], path: Path) -> None:
     for panel, style in zip(panels, NEW_TOKENS, strict=True):
         for group in GROUPS:
             points = sorted(
-                (one["case"]["prompt"], _median_ratio(one["steps"]))
+                (one["case"]["prompt"], statistics.median(ratios_of(one["steps"])))
                 for one in found
                 if (one["case"]["style"], one["case"]["group"]) == (style, group)
             )
@@ -420,11 +428,6 @@ def plot(found: Sequence[dict[str, Any]], path: Path) -> None:
         panel.set_title(f"{style}: {NEW_TOKENS[style]} new tokens")
     panels[0].legend()
     figure.savefig(path)
-
-
-def _median_ratio(steps: dict[str, list[dict[str, Any]]]) -> float:
-    pairs = zip(steps["stock"], steps["shared"], strict=True)
-    return statistics.median(one["seconds"] / other["seconds"] for one, other in pairs)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from rftkit.core import Example
 from rftkit.errors import RecipeError
 from rftkit.fit import Job, common_arguments, fit, verify
 from rftkit.lengths import Meter, auto_target
+from rftkit.models import engines
+from rftkit.models.agreement import Agreement
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.schedule import lazy_dataset, schedule
 from rftkit.scorer import Scorer
@@ -57,6 +59,7 @@ def train(job: Job, examples: Sequence[Example], shared_prefix: bool = True) -> 
         peft_config=policy.new_adapter(),  # added by TRL, KL is measured with it switched off
     )
     verify(trainer, wanted, job.run, USED_BY_THE_LOSS)
+    trainer.add_callback(Agreement(job.console))  # says nothing where transformers generates
     fit(trainer, job)
 
 
@@ -122,16 +125,17 @@ def settings(job: Job, weights: Sequence[float]) -> dict[str, Any]:
         "repetition_penalty": 1.0,
         "generation_kwargs": {"suppress_tokens": job.policy.banned_ids()},
         "beta": method.kl,
-        "loss_type": method.loss,
+        "loss_type": "grpo" if method.loss == "gspo" else method.loss,
         "epsilon": update.clip[0],
         "epsilon_high": update.clip[1],
-        "importance_sampling_level": update.importance,
+        "importance_sampling_level": "sequence" if method.loss == "gspo" else "token",
         "scale_rewards": update.scale_rewards,
         "mask_truncated_completions": update.mask_truncated,
         "multi_objective_aggregation": update.aggregation,
         "reward_weights": list(weights),
         "disable_dropout": True,
         "log_completions": False,
+        **engines.trainer_settings(job.recipe, job.policy.banned_ids(), engines.here()),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -143,7 +143,6 @@ class Update(Section):
     clip: tuple[Fraction, Fraction] = Field(
         default=(0.2, 0.2), description="ε below and above 1 for the ratio of probabilities"
     )
-    importance: ClassVar[Literal["token", "sequence"]] = "token"
     mask_truncated: bool = Field(default=False, description="cut-off completions do not train")
     aggregation: Literal["sum_then_normalize", "normalize_then_sum"] = Field(
         default="sum_then_normalize", description="several rewards: normalise the sum or each"
@@ -165,8 +164,8 @@ class Method(Section):
         default=4, ge=1, le=4096, description="examples per step (GRPO: prompts, × group_size)"
     )
     group_size: int = Field(default=8, ge=2, le=256, description="completions per prompt")
-    loss: Literal["grpo", "dr_grpo", "dapo", "bnpo"] = Field(
-        default="grpo", description="how token losses are averaged"
+    loss: Literal["grpo", "dr_grpo", "dapo", "bnpo", "gspo"] = Field(
+        default="grpo", description="how token losses are averaged; gspo: as grpo, clipped by reply"
     )
     kl: float = Field(default=0.04, ge=0, le=10, description="weight of the KL to the base model")
     temperature: float = Field(default=1.0, gt=0, le=10, description="sampling temperature")

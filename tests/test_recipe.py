@@ -29,6 +29,7 @@ def ratio(low: float, high: float) -> st.SearchStrategy[float]:
 MODEL = {
     "name": name,
     "backend": st.sampled_from(["auto", "transformers", "unsloth"]),
+    "generation": st.sampled_from(["auto", "transformers", "vllm"]),
     "load_in_4bit": st.booleans(),
     "max_pixels": st.integers(784, 16_777_216),
     "lora_rank": st.integers(1, 512),
@@ -195,6 +196,7 @@ REFUSED = {  # text of the recipe -> what its one line holds
     "unknown table": ("[modle]\nname = 'x'", "modle: unknown key; did you mean 'model'?"),
     "no likely key": ("[eval]\nzzz = 1", "eval.zzz: unknown key; known here: batch_size, dec"),
     "table that is no more": ("[run]\nsave_every = 5", "run: unknown key"),
+    "key that became a loss": ("[method.update]\nimportance = 'token'", "update.importance: unkn"),
     "key that is no more": ("[data]\ncoop_split = 'x'", "data.coop_split: unknown key"),
     "another tool's key": ("[method]\ntop_p = 1.5", "method.top_p: unknown key"),
     "table for a value": ("[model.name]\nx = 1", "model.name: should be a valid string, not {'x'"),

@@ -16,7 +16,7 @@ from rftkit.core import Example
 from rftkit.data.cache import cache_folder
 from rftkit.errors import DataError, ModelError, UserError
 from rftkit.evaluation_files import SAMPLES, evaluations
-from rftkit.recipe import SOURCES_OF, Recipe
+from rftkit.recipe import BUILT_IN, SOURCES_OF, Recipe
 from rftkit.runs import Run
 from rftkit.samples import Header, SamplesFile, read_samples
 from rftkit.scoring import attempt_of, rescored
@@ -82,7 +82,9 @@ def built_in(console: Console) -> Run:
     from rftkit.recipes import builtin_recipes
     from rftkit.train import Request, train
 
-    say = lambda line: console.print(line, highlight=False, markup=False)  # noqa: E731
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False)
+
     folder = cache_folder(say) / f"demo-{__version__}" / FIRST
     run = Run(folder)
     if runs.is_run(folder):
@@ -132,15 +134,17 @@ def _recipe_of(path: Path, header: Header) -> Recipe:
     for folder in list(path.resolve().parents)[:3]:
         if runs.is_run(folder):
             return ckpt.recipe_of(Run(folder))
-    source, _, place = header.provenance.data.partition(" ")
-    allowed = SOURCES_OF[header.task]
-    data = {"source": source, "path": place} if source in allowed else {"source": allowed[0]}
-    style = "think" if header.style == "empty-think" else header.style
-    if data["source"] not in ("digits", "hangar", "scenes"):
-        data["path"] = place or "recorded"
-    model = {"name": header.provenance.model or "recorded"}
+    named, _, place = header.provenance.data.partition(" ")
+    allowed: tuple[str, ...] = SOURCES_OF[header.task]
+    source = named if named in allowed else allowed[0]
+    where = "" if source in BUILT_IN else place or "recorded"
     return Recipe.model_validate(
-        {"task": header.task, "style": style, "data": {**data, "shots": 1}, "model": model}
+        {
+            "task": header.task,
+            "style": "think" if header.style == "empty-think" else header.style,
+            "data": {"source": source, "path": where, "shots": 1},
+            "model": {"name": header.provenance.model or "recorded"},
+        }
     )
 
 

@@ -100,12 +100,12 @@ def _fields(desk: Desk) -> Fields:
         settings = _settings(desk, form)
     blind = gr.Checkbox(label="Blind: hide which side is which until I vote", elem_id="rft-blind")
     return Fields(
-        picture, task, labels, question, truth, prompt, *settings, blind, run, stop, examples,
-        truth_note,
+        picture, task, labels, question, truth, prompt, *settings,
+        blind=blind, run=run, stop=stop, examples=examples, truth_note=truth_note,
     )  # fmt: skip
 
 
-def _settings(desk: Desk, form: Form) -> tuple[Any, ...]:
+def _settings(desk: Desk, form: Form) -> tuple[Any, Any, Any, Any, Any]:
     most, settings = desk.limits.tokens, form.settings
     styles = [style for style in INSTRUCTIONS if style != "empty-think"]
     tokens = min(settings.max_new_tokens, most)

@@ -22,11 +22,13 @@ from rftkit.app.worked import form_of
 from rftkit.compare.asking import Form, Settings, tasks
 from rftkit.compare.panes import Comparison
 from rftkit.errors import UserError
+from rftkit.replies import INSTRUCTIONS
 from rftkit.score import score_lines
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 SHOWN = 6  # outputs of a View
+LONGEST_LINE = 100_000  # characters of what is scored
 
 
 class Fields(NamedTuple):
@@ -194,7 +196,7 @@ def _wire_fields(desk: Desk, fields: Fields, shown: list[Any], chosen: Any, writ
 def _wire_votes(desk: Desk, places: Places, shown: list[Any], order: Any, tabs: Any) -> None:
     for button, vote in zip(places.votes, VOTES, strict=True):
 
-        def cast(request: gr.Request, sides: tuple[Any, ...], vote: str = vote) -> Any:
+        def on_vote(request: gr.Request, sides: tuple[Any, ...], vote: str = vote) -> Any:
             session = _session(request)
             past = desk.past.of(session)
             if not past:
@@ -209,7 +211,7 @@ def _wire_votes(desk: Desk, places: Places, shown: list[Any], order: Any, tabs: 
             return (*look, message_html(said), history_html(past), _exported(past))
 
         outputs = [*shown, places.note, tabs.past, tabs.export]
-        button.click(cast, [order], outputs, **QUICK)
+        button.click(on_vote, [order], outputs, **QUICK)
 
 
 def _exported(past: tuple[Entry, ...]) -> str:
@@ -260,14 +262,15 @@ def _wire_api(desk: Desk) -> None:
 
     def score(completion: str, gold: str, task: str, style: str, choices: Any) -> dict[str, Any]:
         """Answer and reward parts of a completion, as `rftkit score` gives them."""
+        recipe = desk.served.setup.recipe
+        task, style = task or recipe.task, style or recipe.style
         values = {"completion": completion, "gold": _gold(gold, task)}
         line = json.dumps({**values, **({"choices": choices} if choices else {})})
-        setup = desk.served.setup.recipe
+        if task not in tasks() or style not in INSTRUCTIONS or len(line) > LONGEST_LINE:
+            raise gr.Error(f"a known task and style, and {LONGEST_LINE} characters at most, please")
         try:
-            if len(line) > 100_000 or (task or setup.task) not in tasks():
-                raise UserError("task or length: name a known task, and at most 100,000 characters")
-            (found,) = score_lines([line], task or setup.task, style or setup.style, "strict")
-        except UserError as error:
+            (found,) = score_lines([line], task, style, "strict")
+        except (UserError, ValueError) as error:
             raise gr.Error(str(error)) from None
         return json.loads(found)  # type: ignore[no-any-return]
 

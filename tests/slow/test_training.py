@@ -165,7 +165,7 @@ def test_every_style_trains_and_is_evaluated(short_run: ShortRun, style: str) ->
         ("method.loss=bnpo", "loss_type", "bnpo"),
         ("method.kl=0.1", "beta", "0.1"),
         ("method.update.scale_rewards=batch", "scale_rewards", "batch"),
-        ("method.update.importance=sequence", "importance_sampling_level", "sequence"),
+        ("method.loss=gspo", "importance_sampling_level", "sequence"),
         ("method.update.clip=[0.1, 0.3]", "epsilon_high", "0.3"),
         ("method.update.mask_truncated=true", "mask_truncated_completions", "True"),
         (

@@ -43,5 +43,22 @@ def test_tokens_are_counted_alike(told: dict[str, Any]) -> None:
     assert told["vllm"]["tokens"] == told["transformers"]["tokens"]
 
 
+@pytest.fixture(scope="module")
+def trained(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("trained")
+    return driven("vllm_driver.py", folder, str(folder), "train", site="vllm_site")
+
+
+def test_rollouts_of_vllm_train_the_model(trained: dict[str, Any]) -> None:
+    assert trained["effective"]["use_vllm"] == "True"
+    assert [line["step"] for line in trained["lines"]] == [1, 2, 3]
+    assert max(line["grad_norm"] for line in trained["lines"]) > 0
+
+
+def test_the_trained_adapter_reaches_the_rollouts(trained: dict[str, Any]) -> None:
+    assert len(trained["differences"]) == 3
+    assert max(mean for mean, _ in trained["differences"]) < 0.02
+
+
 def test_a_report_names_the_engine(told: dict[str, Any]) -> None:
     assert told["facts"]["backend"] == "vllm"

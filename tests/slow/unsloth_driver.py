@@ -49,7 +49,6 @@ def main() -> None:
     policy = _open(recipe, backend)
     train, held_out = (load_examples(recipe, split).examples for split in ("train", "test"))
     run = new_run(Path(folder))
-    before = _replies(policy, recipe, held_out[:8])
     (grpo if kind == "grpo" else sft).train(Job(recipe, policy, run, Console(quiet=True)), train)
     policy.save(run.adapter)
     with policy.base():
@@ -60,7 +59,6 @@ def main() -> None:
         "lines": read_lines(run.metrics),
         "effective": json.loads(run.effective.read_text("utf-8")),
         "adapter": str(run.adapter),
-        "before": before,
         "base": base,
         "tuned": _replies(policy, recipe, held_out[:8]),
         "scores": _scores(policy, recipe, held_out[:2]),

@@ -1,6 +1,7 @@
 """Run by test_vllm.py in a process of its own: vLLM's answers and scores beside transformers'.
 
-python vllm_driver.py FOLDER MODEL [adapter]
+python vllm_driver.py FOLDER          answers and scores of both, base and with an adapter
+python vllm_driver.py FOLDER train    GRPO with rollouts by vLLM, and how far the two differ
 """
 
 from __future__ import annotations
@@ -14,11 +15,31 @@ from typing import Any
 # compiling takes minutes on a CPU, and a few replies do not need it
 os.environ |= {"HF_HUB_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1"}
 
+RECIPE = """
+[model]
+name = "tiny"
+backend = "transformers"
+generation = "vllm"
+[data]
+source = "digits"
+shots = 4
+[method]
+steps = 3
+learning_rate = 1e-2
+batch_size = 2
+group_size = 4
+kl = 0.0
+max_new_tokens = 24
+"""
 ANSWERS = ["3", "8", "<think>two loops</think>\n<answer>8</answer>"]
 
 
 def main() -> None:
-    folder, adapter = Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    found = _trained(Path(sys.argv[1])) if "train" in sys.argv else _answered(Path(sys.argv[1]))
+    print("\n@" + json.dumps(found))
+
+
+def _answered(folder: Path) -> dict[str, Any]:
     from rftkit.data.examples import load_examples
     from rftkit.models import open_policy
     from rftkit.models.policy import Prompt
@@ -29,14 +50,35 @@ def main() -> None:
     recipe = parse_recipe("", "driver", sets)
     task, examples = by_name(recipe.task), load_examples(recipe, "test", limit=6).examples
     prompts = [Prompt(e.picture, task.prompt(e, recipe.style)) for e in examples]
+    adapter = _strong_adapter(recipe, folder)
     reference = open_policy(recipe.model, adapter)
-    if adapter is None:
-        adapter = _strong_adapter(recipe, folder)
-        reference = open_policy(recipe.model, adapter)
     engine = open_policy(recipe.model, adapter, "vllm")
     found = {name: _told(policy, prompts) for name, policy in
              (("transformers", reference), ("vllm", engine))}  # fmt: skip
-    print("\n@" + json.dumps(found | {"facts": engine.facts()}))
+    return found | {"facts": engine.facts()}
+
+
+def _trained(folder: Path) -> dict[str, Any]:
+    from rich.console import Console
+
+    from rftkit import grpo
+    from rftkit.data.examples import load_examples
+    from rftkit.fit import Job
+    from rftkit.models import agreement, open_learner
+    from rftkit.recipe_file import parse_recipe
+    from rftkit.runs import new_run, read_lines
+
+    recipe = parse_recipe(RECIPE, "driver")
+    seen: list[tuple[float, float]] = []
+    agreement.judge = lambda mean, largest: seen.append((mean, largest))
+    policy, run = open_learner(recipe), new_run(folder / "run")
+    examples = load_examples(recipe, "train").examples
+    grpo.train(Job(recipe, policy, run, Console(quiet=True)), examples)
+    return {
+        "lines": read_lines(run.metrics),
+        "differences": seen,
+        "effective": json.loads(run.effective.read_text("utf-8")),
+    }
 
 
 def _told(policy: Any, prompts: Any) -> dict[str, Any]:
