@@ -185,7 +185,7 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, fake in (("vllm", module), ("vllm.lora", lora), ("vllm.lora.request", request)):
         monkeypatch.setitem(sys.modules, name, fake)
     ours = importlib.import_module("rftkit.models.vllm")
-    for name in ours.ENVIRONMENT:
+    for name in engines.ENVIRONMENT:
         monkeypatch.setenv(name, "set before")
     monkeypatch.setattr(loading, "load_processor_of", lambda source, settings: Processor())
     monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
@@ -261,16 +261,14 @@ def test_vllm_that_cannot_load_the_model_says_so_in_a_line(
         raise ValueError("No supported architecture\nmore")
 
     monkeypatch.setattr(LLM, "__init__", refuse)
-    with pytest.raises(
-        ModelError, match=r"a/b: vLLM cannot load it \(No supported .* more"
-    ):
+    with pytest.raises(ModelError, match=r"a/b: vLLM cannot load it \(No supported .* more"):
         served()
 
 
 def test_without_vllm_the_way_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
     monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
-    for name in importlib.import_module("rftkit.models.vllm").ENVIRONMENT:
+    for name in engines.ENVIRONMENT:
         monkeypatch.setenv(name, "set before")
     with pytest.raises(ModelError, match=r"--engine vllm: .*; pip install 'rftkit"):
         served()

@@ -169,6 +169,7 @@ def test_an_engine_with_weights_of_its_own_sleeps_while_the_trainer_works() -> N
     assert not trainer_settings(wanted, [], CPU)["vllm_enable_sleep_mode"]
     assert share(wanted, CPU) == 0.3
     assert longest(wanted) == 512 + 1536 + 256
+    assert longest(recipe("model.name=tiny")) == 4 + 1536 + 256
 
 
 @pytest.mark.parametrize(("name", "expected"), [

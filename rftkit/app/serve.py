@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rftkit.app.history import SESSIONS
 from rftkit.app.limits import LOOPBACK, PRIVATE, PUBLIC, Limits, check_sharing
 from rftkit.errors import UserError
 
@@ -72,6 +73,7 @@ def launch(served: Served, limits: Limits = PRIVATE, wish: Wish | None = None) -
             share=wish.share,
             auth=(user, password) if wish.auth else None,
             max_file_size="8mb",
+            state_session_capacity=SESSIONS,  # a call by API is a session: ten thousand take 1 GB
             prevent_thread_lock=True,
             quiet=True,
             footer_links=[],

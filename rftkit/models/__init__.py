@@ -48,6 +48,8 @@ def open_learner(recipe: Recipe) -> Policy:
 
     machine = engines.here()
     generation = engines.generation_of(recipe, machine)
+    if generation == "vllm":
+        engines.set_environment()
     if engines.backend_of(recipe.model, machine) != "unsloth":
         return open_policy(recipe.model)
     _quiet()

@@ -6,6 +6,7 @@ that every refusal can be tested on a machine without a GPU.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,7 +17,6 @@ from rftkit.errors import ModelError, RecipeError
 from rftkit.models.families import architecture_of
 from rftkit.plan.cards import CAPABILITY_OF_VLLM, Card
 from rftkit.plan.need import Setup, need, verdict
-from rftkit.plan.shapes import shape_of
 from rftkit.recipe import Model, Recipe
 
 Backend = Literal["transformers", "unsloth"]
@@ -24,6 +24,13 @@ Generation = Literal["transformers", "vllm"]
 
 # of the families known here, what Unsloth 2026.10 hands to vLLM
 FAST = ("qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "idefics3")
+ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, so that it ends with it
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+    "VLLM_LOGGING_LEVEL": "ERROR",
+}
 LONGEST_TEXT = 1536  # tokens of a prompt beside its picture that the engine makes room for
 
 
@@ -57,6 +64,12 @@ def here() -> Here:
     major, minor = torch.cuda.get_device_capability()
     total = torch.cuda.get_device_properties(0).total_memory
     return Here(major + minor / 10, total / 2**30, **installed)
+
+
+def set_environment() -> None:
+    """What vLLM reads as it is imported; what the user has set stays."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def backend_of(settings: Model, machine: Here) -> Backend:
@@ -150,8 +163,7 @@ def share(recipe: Recipe, machine: Here) -> float:
 
 def longest(recipe: Recipe) -> int:
     """Tokens of the longest prompt and completion that the engine makes room for."""
-    picture = shape_of(recipe.model).picture_tokens(recipe.model.max_pixels)
-    return picture + LONGEST_TEXT + recipe.method.max_new_tokens
+    return need(recipe).picture_tokens + LONGEST_TEXT + recipe.method.max_new_tokens
 
 
 def _with_vllm(recipe: Recipe, machine: Here) -> Setup:

@@ -5,7 +5,6 @@ The only file that imports vllm.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from transformers import GenerationConfig
 
 from rftkit.core import Completion
 from rftkit.errors import ModelError
-from rftkit.models import loading
+from rftkit.models import engines, loading
 from rftkit.models.policy import Decoding, Generation, Prompt, Watch
 from rftkit.recipe import Model
 
@@ -25,13 +24,6 @@ RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # for which vLLM makes room
 SHARE = 0.85  # of a GPU's memory: nothing else is on it while it answers
 LONGEST = 8192  # tokens of a prompt, its pictures and the reply
 PICTURES = 8  # of one prompt, at most
-ENVIRONMENT = {
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, so that it ends with it
-    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-    "VLLM_LOGGING_LEVEL": "ERROR",
-}
 
 
 def open_vllm(settings: Model, adapter: Path | None = None) -> VllmPolicy:
@@ -39,8 +31,7 @@ def open_vllm(settings: Model, adapter: Path | None = None) -> VllmPolicy:
 
     Raises ModelError if vLLM is missing or cannot serve it.
     """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    engines.set_environment()
     try:
         from vllm import LLM
     except ImportError as error:

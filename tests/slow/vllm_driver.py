@@ -68,6 +68,7 @@ def _trained(folder: Path) -> dict[str, Any]:
     from rftkit.recipe_file import parse_recipe
     from rftkit.runs import new_run, read_lines
 
+    _eager()
     recipe = parse_recipe(RECIPE, "driver")
     seen: list[tuple[float, float]] = []
     agreement.judge = lambda mean, largest: seen.append((mean, largest))
@@ -79,6 +80,25 @@ def _trained(folder: Path) -> dict[str, Any]:
         "differences": seen,
         "effective": json.loads(run.effective.read_text("utf-8")),
     }
+
+
+def _eager() -> None:
+    """TRL has its engine compiled, which takes minutes on a CPU.
+
+    There vLLM also packs weights as it loads them, and could not be given others after a step; and
+    of its own accord it would take a model of 32 bit in 16.
+    """
+    from functools import partial
+
+    import torch
+    from trl.generation import vllm_generation
+    from vllm.model_executor.layers import utils
+
+    def plain(layer: Any, remove_weight: bool) -> None:
+        layer.cpu_linear = torch.nn.functional.linear
+
+    utils.dispatch_cpu_unquantized_gemm = plain
+    vllm_generation.LLM = partial(vllm_generation.LLM, enforce_eager=True, dtype="float32")
 
 
 def _told(policy: Any, prompts: Any) -> dict[str, Any]:
