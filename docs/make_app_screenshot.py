@@ -1,6 +1,6 @@
 """Take docs/app.png: the first screen of `rftkit demo`, in Debian's Chromium.
 
-    python docs/make_app_screenshot.py [--ckpt DIR | --recorded FILE] [--width PX] [--dark] [--out P]
+    python docs/make_app_screenshot.py [--ckpt DIR | --recorded FILE] [--width PX] [--dark]
 
 Needs the developer's tools and `apt install chromium`. Without a run it opens the built-in
 comparison, as the app itself does.

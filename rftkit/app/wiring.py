@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,23 +11,19 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from rftkit.app.calls import MODEL, address_of, session_of, wire_calls
 from rftkit.app.desk import NO_PICTURE, VOTES, Desk, Request, View, refused, view, voted
 from rftkit.app.history import Entry, added, export, history_html
 from rftkit.app.limits import read_upload
 from rftkit.app.pane_html import NAMES, message_html
-from rftkit.app.picture_field import PictureField
 from rftkit.app.results_html import headline_html, rows_html
 from rftkit.app.worked import form_of
-from rftkit.compare.asking import Form, Settings, tasks
+from rftkit.compare.asking import Form, Settings
 from rftkit.compare.panes import Comparison
 from rftkit.errors import UserError
-from rftkit.replies import INSTRUCTIONS
-from rftkit.score import score_lines
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 SHOWN = 6  # outputs of a View
-LONGEST_LINE = 100_000  # characters of what is scored
 
 
 class Fields(NamedTuple):
@@ -104,14 +99,14 @@ def wire(page: gr.Blocks, desk: Desk, fields: Fields, places: Places, tabs: Any)
         return opened(desk.opened(name, str(event.open)))
 
     def open_entry(request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
-        past = desk.past.of(_session(request))
+        past = desk.past.of(session_of(request))
         found = [entry for entry in past if str(entry.number) == str(event.open)]
         return opened(found[0].comparison, found[0].form) if found else opened(None)
 
     tabs.rows.click(open_row, tabs.names, opening, **QUICK)
     tabs.past.click(open_entry, None, opening, **QUICK)
     _wire_results(desk, tabs)
-    _wire_api(desk)
+    wire_calls(desk)
     page.unload(_leaver(desk))
 
 
@@ -123,11 +118,11 @@ def _wire_run(
     def run(
         request: gr.Request, path: str | None, known: str, auto: str, blind: bool, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
-        session, kept = _session(request), (gr.skip(), gr.skip(), gr.skip())
+        session, kept = session_of(request), (gr.skip(), gr.skip(), gr.skip())
         try:
             form = form_from(values)
             form = replace(form, prompt="") if form.prompt == auto else form
-            asked = Request(form, path or "", known, session, _address(request), blind)
+            asked = Request(form, path or "", known, session, address_of(request), blind)
             for both, look, sides in desk.run(asked):  # noqa: B007  the last one is kept
                 yield (*look, sides, *kept[:2])
             past = added(desk.past.of(session), form, both, blind)
@@ -150,7 +145,7 @@ def _wire_run(
     fields.examples.click(fill, None, filled, **QUICK).then(run, inputs, outputs, **how)
 
     def stop(request: gr.Request) -> str:
-        return desk.stop(_session(request))
+        return desk.stop(session_of(request))
 
     fields.stop.click(stop, None, shown[0], **QUICK)
 
@@ -197,7 +192,7 @@ def _wire_votes(desk: Desk, places: Places, shown: list[Any], order: Any, tabs: 
     for button, vote in zip(places.votes, VOTES, strict=True):
 
         def on_vote(request: gr.Request, sides: tuple[Any, ...], vote: str = vote) -> Any:
-            session = _session(request)
+            session = session_of(request)
             past = desk.past.of(session)
             if not past:
                 note = message_html("Nothing to vote on yet: press Run first.")
@@ -234,63 +229,9 @@ def _wire_results(desk: Desk, tabs: Any) -> None:
         control.change(listed, [tabs.names, tabs.kinds], [tabs.headline, tabs.rows], **QUICK)
 
 
-def _wire_api(desk: Desk) -> None:
-    """The three public calls; their controls are on no page."""
-    with gr.Row(visible=False):
-        picture = PictureField(label="image")
-        names = ("truth", "task", "labels", "question")
-        texts = [gr.Textbox(label=name) for name in names]
-        scored = [gr.Textbox(label=name) for name in ("completion", "gold", "task", "style")]
-        choices = gr.JSON(label="choices")
-        answer, button = gr.JSON(label="result"), gr.Button("api")
-
-    def compare(
-        image: str | None, truth: str, task: str, labels: str, question: str, request: gr.Request
-    ) -> dict[str, Any]:
-        """Answers of both sides for a picture. Empty text: as the model was trained."""
-        setup = desk.served.setup
-        if task and task not in tasks():
-            raise gr.Error(f"task: {task[:40]!r}; known: {', '.join(tasks())}")
-        form = setup.form(task or setup.recipe.task)
-        form = replace(form, truth=truth or "", labels=labels or form.labels, question=question)
-        asked = Request(form, image or "", "", f"api-{id(request)}", _address(request))
-        try:
-            *_, (both, _, _) = desk.run(asked)
-        except UserError as error:
-            raise gr.Error(str(error)) from None
-        return both.record()
-
-    def score(completion: str, gold: str, task: str, style: str, choices: Any) -> dict[str, Any]:
-        """Answer and reward parts of a completion, as `rftkit score` gives them."""
-        recipe = desk.served.setup.recipe
-        task, style = task or recipe.task, style or recipe.style
-        values = {"completion": completion, "gold": _gold(gold, task)}
-        line = json.dumps({**values, **({"choices": choices} if choices else {})})
-        if task not in tasks() or style not in INSTRUCTIONS or len(line) > LONGEST_LINE:
-            raise gr.Error(f"a known task and style, and {LONGEST_LINE} characters at most, please")
-        try:
-            (found,) = score_lines([line], task, style, "strict")
-        except (UserError, ValueError) as error:
-            raise gr.Error(str(error)) from None
-        return json.loads(found)  # type: ignore[no-any-return]
-
-    button.click(compare, [picture, *texts], answer, api_name="compare", **MODEL)
-    button.click(score, [*scored, choices], answer, api_name="score", queue=False)
-    button.click(desk.health, None, answer, api_name="health", queue=False)
-
-
-def _gold(text: str, task: str) -> Any:
-    if task not in ("detection", "grounding"):
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
 def _leaver(desk: Desk) -> Any:
     def leave(request: gr.Request) -> None:
-        desk.leave(_session(request))
+        desk.leave(session_of(request))
 
     return leave
 
@@ -308,11 +249,3 @@ def _values(form: Form) -> tuple[Any, ...]:
     question = gr.Textbox(form.question, visible=asks)
     numbers = (settings.max_new_tokens, settings.temperature, settings.top_p, settings.seed)
     return (form.task, form.labels, question, form.truth, form.prompt, settings.style, *numbers)
-
-
-def _session(request: gr.Request) -> str:
-    return str(request.session_hash or "")
-
-
-def _address(request: gr.Request) -> str:
-    return str(request.client.host) if request.client else ""

@@ -1,0 +1,83 @@
+"""The three calls that scripts may make: /compare, /score and /health."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from rftkit.app.desk import Desk, Request
+from rftkit.app.picture_field import PictureField
+from rftkit.compare.asking import tasks
+from rftkit.errors import UserError
+from rftkit.replies import INSTRUCTIONS
+from rftkit.score import score_lines
+
+MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+LONGEST_LINE = 100_000  # characters of what is scored
+
+
+def wire_calls(desk: Desk) -> None:
+    """The three public calls; their controls are on no page."""
+    with gr.Row(visible=False):
+        picture = PictureField(label="image")
+        names = ("truth", "task", "labels", "question")
+        texts = [gr.Textbox(label=name) for name in names]
+        scored = [gr.Textbox(label=name) for name in ("completion", "gold", "task", "style")]
+        choices = gr.JSON(label="choices")
+        answer, button = gr.JSON(label="result"), gr.Button("api")
+
+    def compare(
+        image: str | None, truth: str, task: str, labels: str, question: str, request: gr.Request
+    ) -> dict[str, Any]:
+        """Answers of both sides for a picture. Empty text: as the model was trained."""
+        setup = desk.served.setup
+        if task and task not in tasks():
+            raise gr.Error(f"task: {task[:40]!r}; known: {', '.join(tasks())}")
+        form = setup.form(task or setup.recipe.task)
+        form = replace(form, truth=truth or "", labels=labels or form.labels, question=question)
+        asked = Request(form, image or "", "", f"api-{id(request)}", address_of(request))
+        try:
+            *_, (both, _, _) = desk.run(asked)
+        except UserError as error:
+            raise gr.Error(str(error)) from None
+        return both.record()
+
+    def score(completion: str, gold: str, task: str, style: str, choices: Any) -> dict[str, Any]:
+        """Answer and reward parts of a completion, as `rftkit score` gives them."""
+        recipe = desk.served.setup.recipe
+        task, style = task or recipe.task, style or recipe.style
+        values = {"completion": completion, "gold": _gold(gold, task)}
+        line = json.dumps({**values, **({"choices": choices} if choices else {})})
+        if task not in tasks() or style not in INSTRUCTIONS or len(line) > LONGEST_LINE:
+            raise gr.Error(f"a known task and style, and {LONGEST_LINE} characters at most, please")
+        try:
+            (found,) = score_lines([line], task, style, "strict")
+        except (UserError, ValueError) as error:
+            raise gr.Error(str(error)) from None
+        return json.loads(found)  # type: ignore[no-any-return]
+
+    button.click(compare, [picture, *texts], answer, api_name="compare", **MODEL)
+    button.click(score, [*scored, choices], answer, api_name="score", queue=False)
+    button.click(desk.health, None, answer, api_name="health", queue=False)
+
+
+def _gold(text: str, task: str) -> Any:
+    if task not in ("detection", "grounding"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def session_of(request: gr.Request) -> str:
+    """What tells one visit from another."""
+    return str(request.session_hash or "")
+
+
+def address_of(request: gr.Request) -> str:
+    """Where a visit comes from."""
+    return str(request.client.host) if request.client else ""
