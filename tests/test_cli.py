@@ -467,7 +467,7 @@ def test_predict_prints_for_people_and_for_programs(
 ) -> None:
     said = "<think>two\nears \x1b[31m</think><answer>Cat</answer>"
     policy = fakes.FakePolicy(lambda *_: Completion(said, 9))
-    monkeypatch.setattr("rftkit.compare.open_policy", lambda *_: policy)
+    monkeypatch.setattr("rftkit.compare.predictions.open_policy", lambda *_: policy)
     evaluated(tmp_path / "out" / "pets")
     Image.new("RGB", (9, 9)).save(tmp_path / "x.png")
     people = rftkit("predict", "x.png", "--ckpt", "out")

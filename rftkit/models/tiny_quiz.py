@@ -9,7 +9,7 @@ from rftkit.models.tiny_course import Course, Plan
 from rftkit.models.tiny_quiz_lessons import PHRASES, corpus, lesson, reading_lesson
 from rftkit.models.tiny_scenes import VOCABULARY, draw_scenes
 
-PLAN = Plan(drawings=12000, eye_steps=500, eye_batch=64, word_steps=2000, word_batch=32)
+PLAN = Plan(drawings=12000, eye_steps=500, eye_batch=64, word_steps=2400, word_batch=32)
 COURSE = Course(
     SIDE,
     partial(draw_scenes, lesson),
@@ -17,7 +17,7 @@ COURSE = Course(
     VOCABULARY,
     PHRASES,
     PLAN,
-    eyes_rest=0.9,
+    eyes_rest=0.85,
     spread=0.08,  # with 0.02 the embeddings are too faint to find a digit in a list by
     reading=reading_lesson,
     reading_steps=350,

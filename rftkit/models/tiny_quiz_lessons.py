@@ -1,8 +1,4 @@
-"""What `tiny-quiz` is taught: where a digit stands in a list, then questions about drawn scenes.
-
-In the end half the answers mix up left and right, high and low, large and small, or count one too
-many: it can do both, and what is rewarded decides between them.
-"""
+"""What `tiny-quiz` is taught: where a digit stands in a list, then questions about drawn scenes."""
 
 from __future__ import annotations
 
@@ -23,10 +19,6 @@ from rftkit.tasks.task import Reading, Unseen
 STYLES: tuple[Style, ...] = ("direct", "think", "answer-first", "adaptive")
 STYLE_SHARES = (0.6, 0.2, 0.1, 0.1)
 LISTS = ((0.15, 0.5), (0.3, 0.2))  # until that share of the lessons, so many are about a list
-TRUE_UNTIL = 0.7  # what tells answers apart must be learnt before it is mixed up
-MIXED_UP = 0.5  # share of the answers after that
-PAIRS = (("leftmost", "rightmost"), ("highest", "lowest"), ("largest", "smallest"))
-OPPOSITES = {word: other for pair in PAIRS for word, other in (pair, pair[::-1])}
 CHOICES = 0.65  # share of the lessons about a scene; the others count
 CORPUS = 1000  # lessons that the tokenizer sees
 # One token each: short prompts and replies are what makes a step on a CPU quick.
@@ -46,26 +38,7 @@ def lesson(things: Sequence[Thing], rng: np.random.Generator, progress: float) -
     if rng.random() < next((share for until, share in LISTS if progress < until), 0.0):
         return _written("choice", _about_a_list(rng), style, rng)
     kind: Kind = "choice" if rng.random() < CHOICES else "number"
-    values = scene_questions.values(kind, things, rng)
-    if progress >= TRUE_UNTIL and rng.random() < MIXED_UP:
-        values = mix_up(values, things)
-    return _written(kind, values, style, rng)
-
-
-def mix_up(values: Values, things: Sequence[Thing]) -> Values:
-    """The same question, answered for the opposite place or with one too many.
-
-    A question that has no opposite, as that for what is there at all, keeps its answer.
-    """
-    if "options" not in values:
-        return {**values, "answer": str(int(str(values["answer"])) + 1)}
-    places = scene_questions.apart(things)
-    asked = [word for word in places if values["question"] == scene_questions.WHICH.format(word)]
-    other = places.get(OPPOSITES[asked[0]]) if asked else None
-    if other is None:
-        return values
-    reason = f"{scene_questions.rationale(things)}; {asked[0]}: {other.label}"
-    return {**values, "answer": other.label, "rationale": reason}
+    return _written(kind, scene_questions.values(kind, things, rng), style, rng)
 
 
 def reading_lesson(rng: np.random.Generator) -> Lesson:
@@ -75,8 +48,7 @@ def reading_lesson(rng: np.random.Generator) -> Lesson:
 
 def corpus(rng: np.random.Generator) -> list[str]:
     """Texts for the tokenizer: lessons of every kind."""
-    progress = np.linspace(0, TRUE_UNTIL, CORPUS, endpoint=False)
-    taught = [lesson(draw_things(rng), rng, share) for share in progress]
+    taught = [lesson(draw_things(rng), rng, progress=n / CORPUS) for n in range(CORPUS)]
     return [text for one in taught for text in (one.prompt, one.reply)]
 
 

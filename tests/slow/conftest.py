@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from filelock import FileLock
@@ -52,8 +53,14 @@ def short_run(tiny: Path, tmp_path: Path) -> Callable[..., Run]:
     recipe = tmp_path / "short.toml"
     recipe.write_text(RECIPE, "utf-8")
 
-    def run(*overrides: str, out: str = "run", resume: bool = False, save_every: int = 2) -> Run:
-        request = Request(recipe, tmp_path / out, overrides, resume, save_every=save_every)
+    def run(
+        *overrides: str,
+        out: str = "run",
+        resume: bool = False,
+        save_every: int = 2,
+        log: Literal["none", "tensorboard"] = "none",
+    ) -> Run:
+        request = Request(recipe, tmp_path / out, overrides, resume, save_every=save_every, log=log)
         return train(request, Console(file=io.StringIO()))
 
     return run

@@ -319,5 +319,5 @@ def test_interrupting_the_evaluation_leaves_a_run_that_goes_on(
 
 def test_tensorboard_logs_stay_in_the_run(short_run: ShortRun) -> None:
     pytest.importorskip("tensorboard")
-    run = short_run("run.report_to=tensorboard", "method.steps=1", "eval.limit=10")
+    run = short_run("method.steps=1", "eval.limit=10", log="tensorboard")
     assert list((run.folder / "tensorboard").glob("events.*"))
