@@ -32,7 +32,7 @@ test-unsloth: .venv-unsloth/.installed
 	HF_HUB_OFFLINE=1 .venv-unsloth/bin/python -m pytest -m slow tests/slow/test_unsloth.py
 
 test-vllm: .venv-vllm/.installed
-	HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -m slow tests/slow/test_vllm.py
+	PYTHONPATH=tests/slow/vllm_site HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -m slow tests/slow/test_vllm.py
 
 .venv-unsloth/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-unsloth

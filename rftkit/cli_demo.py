@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,6 +25,9 @@ def demo(
     share: Annotated[
         bool, typer.Option("--share", help="also a link through Gradio's servers")
     ] = False,
+    engine: Annotated[
+        Literal["transformers", "vllm"], typer.Option(help="what answers; vllm wants a newer GPU")
+    ] = "transformers",
 ) -> None:
     """Compare base and tuned on a picture, side by side, in a browser."""
     from rich.console import Console
@@ -32,5 +35,5 @@ def demo(
     from rftkit.app.serve import Wish
     from rftkit.app.serve import demo as serve
 
-    wish = Wish(ckpt, recorded, host, port, auth, public, share)
+    wish = Wish(ckpt, recorded, host, port, auth, public, share, engine)
     serve(wish, Console(stderr=True, emoji=False))

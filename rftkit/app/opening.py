@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rftkit import __version__, ckpt, runs
 from rftkit.compare.asking import Setup
@@ -61,17 +61,22 @@ def open_recorded(path: Path, pace: float = 1.0) -> Served:
     return Served(line, setup, recorded(file, pace), (evaluated,), replay=True)
 
 
-def open_model(place: Path | None, seconds: float, console: Console) -> Served:
+def open_model(
+    place: Path | None,
+    seconds: float,
+    console: Console,
+    engine: Literal["transformers", "vllm"] = "transformers",
+) -> Served:
     """A run and its model; without a place the newest under out/, else the built-in comparison.
 
-    seconds: that one side may take.
+    seconds: that one side may take. engine: what answers.
     """
     from rftkit.compare.live import ModelBackend
     from rftkit.models import open_policy
 
     found, line = _find(place, console)
     setup = Setup(found.recipe, ckpt.labels_of(found))
-    policy = open_policy(found.recipe.model, found.adapter)
+    policy = open_policy(found.recipe.model, found.adapter, engine)
     names = _evaluations(found)
     line = f"{line}, {_in_words(found.recipe)}"
     return Served(line, setup, ModelBackend(policy, seconds), names)

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rftkit.app.history import SESSIONS
 from rftkit.app.limits import LOOPBACK, PRIVATE, PUBLIC, Limits, check_sharing
@@ -34,6 +34,7 @@ class Wish:
     auth: str = ""
     public: bool = False
     share: bool = False
+    engine: Literal["transformers", "vllm"] = "transformers"
 
 
 def demo(wish: Wish, console: Console) -> None:
@@ -130,4 +131,4 @@ def _served(wish: Wish, limits: Limits, console: Console) -> Served:
 
     if wish.recorded:
         return open_recorded(wish.recorded)
-    return open_model(wish.ckpt, limits.seconds, console)
+    return open_model(wish.ckpt, limits.seconds, console, wish.engine)

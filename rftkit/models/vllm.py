@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 from transformers import GenerationConfig
@@ -106,7 +107,7 @@ class VllmPolicy:
     def generate(
         self, prompts: Sequence[Prompt], decoding: Decoding, watch: Watch | None = None
     ) -> Generation:
-        """One completion per prompt, all in one batch. watch: is shown the first one whole."""
+        """One completion per prompt, all in one batch; the first before them if it is watched."""
         from vllm import SamplingParams
 
         sampling = SamplingParams(
@@ -117,14 +118,22 @@ class VllmPolicy:
             logit_bias=dict.fromkeys(self.banned_ids(), -100.0),
             seed=decoding.seed,
         )
-        start = time.perf_counter()
-        found = self._run([self._input(prompt) for prompt in prompts], sampling)
+        start, first = time.perf_counter(), 0.0
+
+        def seen(growing: Completion) -> bool:
+            nonlocal first
+            first = first or time.perf_counter() - start
+            return watch is not None and watch(growing)
+
+        inputs, found = [self._input(prompt) for prompt in prompts], []
+        if watch is not None:
+            found, inputs = [self._streamed(inputs[0], sampling, seen)], inputs[1:]
+        if inputs:
+            found += self._run(inputs, sampling)
         seconds = time.perf_counter() - start
         made = [self._completion(one.outputs[0]) for one in found]
-        if watch is not None and made:
-            watch(made[0])
         longest = max((len(one.prompt_token_ids) for one in found), default=0)
-        return Generation(made, seconds, seconds, longest)
+        return Generation(made, seconds, first or seconds, longest)
 
     def score(
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]
@@ -201,11 +210,25 @@ class VllmPolicy:
         }
 
     def _run(self, inputs: list[dict[str, Any]], sampling: Any) -> list[Any]:
-        from vllm.lora.request import LoRARequest
-
-        asked = LoRARequest("tuned", 1, str(self.adapter)) if self.tuned else None
+        asked = self._lora()
         found: list[Any] = self.llm.generate(inputs, sampling, lora_request=asked, use_tqdm=False)
         return found
+
+    def _streamed(self, shown: dict[str, Any], sampling: Any, watch: Watch) -> Any:
+        """One reply, watched at every step of the engine, which forgets it once `watch` says so."""
+        engine, name, growing = self.llm.llm_engine, f"watched-{uuid4().hex}", None
+        engine.add_request(name, shown, sampling, lora_request=self._lora())
+        while engine.has_unfinished_requests():
+            for growing in engine.step():
+                if watch(self._completion(growing.outputs[0])) and not growing.finished:
+                    engine.abort_request([name])
+        return growing
+
+    def _lora(self) -> Any:
+        """The second name under which the engine answers; None for the base."""
+        from vllm.lora.request import LoRARequest
+
+        return LoRARequest("tuned", 1, str(self.adapter)) if self.tuned else None
 
     def _input(self, prompt: Prompt) -> dict[str, Any]:
         """The text that every backend reads, and the pictures."""

@@ -41,6 +41,17 @@ def test_the_adapter_reaches_the_engine(told: dict[str, Any]) -> None:
     assert min(moved) > 0.05
 
 
+@pytest.mark.parametrize("engine", ["vllm", "transformers"])
+def test_a_watched_reply_grows_token_by_token_and_can_be_stopped(
+    told: dict[str, Any], engine: str
+) -> None:
+    found = told[engine]
+    assert found["watched"] == found["tuned"][0]
+    assert found["grown"] == sorted(found["grown"])
+    assert len(found["grown"]) >= found["tokens"][0][0] > 3
+    assert found["stopped"] in (2, 3)
+
+
 def test_tokens_are_counted_alike(told: dict[str, Any]) -> None:
     assert told["vllm"]["tokens"] == told["transformers"]["tokens"]
 

@@ -109,7 +109,13 @@ def _told(policy: Any, prompts: Any) -> dict[str, Any]:
         base = [c.text for c in policy.generate(prompts, greedy).completions]
         scores = policy.score(prompts, answers)
     made = policy.generate(prompts, greedy).completions
+    grown: list[int] = []
+    watched = policy.generate(prompts[:1], greedy, lambda c: bool(grown.append(c.tokens)))
+    stopped = policy.generate(prompts[:1], greedy, lambda c: c.tokens >= 2)
     return {
+        "watched": watched.completions[0].text,
+        "grown": grown,
+        "stopped": stopped.completions[0].tokens,
         "base": base,
         "base scores": scores,
         "tuned": [c.text for c in made],
