@@ -20,6 +20,7 @@ from rftkit.models.tiny_course import Plan
 from rftkit.models.tiny_courses import COURSES
 from rftkit.models.tiny_lessons import prompt_text
 from rftkit.models.tiny_pretrain import encode
+from rftkit.models.tiny_quiz_lessons import reading_lesson
 from rftkit.models.tiny_scene_lessons import draw_things, lesson
 from rftkit.recipe import Model
 from rftkit.replies import read, well_formed
@@ -189,6 +190,21 @@ def test_its_prompts_are_those_that_its_chat_template_makes(scenes_folder: Path)
         taught = encode([text], [""], processor.tokenizer, course.tokens)["input_ids"][0].tolist()
         assert taught == [*asked, processor.tokenizer.eos_token_id]
         assert len(processor.tokenizer(text)["input_ids"]) < 25
+
+
+def test_a_lesson_without_a_picture_is_what_its_chat_template_makes_of_text(
+    scenes_folder: Path,
+) -> None:
+    processor = load_processor(str(scenes_folder), 401408)
+    text = reading_lesson(np.random.default_rng(0)).prompt
+    asked = processor.apply_chat_template(
+        [{"role": "user", "content": [{"type": "text", "text": text}]}],
+        tokenize=True,
+        return_dict=True,
+        add_generation_prompt=True,
+    )["input_ids"][0]
+    taught = encode([text], [""], processor.tokenizer, 0)["input_ids"][0].tolist()
+    assert taught == [*asked, processor.tokenizer.eos_token_id]
 
 
 def test_its_gallery_shows_what_the_image_processor_makes(scenes_folder: Path) -> None:
