@@ -21,5 +21,5 @@ COURSE = Course(
     spread=0.08,  # with 0.02 the embeddings are too faint to find a digit in a list by
     reading=reading_lesson,
     reading_steps=350,
-    seconds=400,
+    seconds=600,
 )
