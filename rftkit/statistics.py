@@ -44,12 +44,12 @@ class Paired(NamedTuple):
 
 def wilson(correct: int, n: int) -> Interval:
     """Wilson's score interval of correct / n; (0, 1) if n is 0."""
-    return _proportion(correct, n, "wilson")
+    from scipy.stats import binomtest
 
-
-def clopper_pearson(correct: int, n: int) -> Interval:
-    """The exact (conservative) interval of correct / n; (0, 1) if n is 0."""
-    return _proportion(correct, n, "exact")
+    if n == 0:
+        return Interval(0.0, 1.0)
+    found = binomtest(correct, n).proportion_ci(0.95, method="wilson")
+    return Interval(float(found.low), float(found.high))
 
 
 def mcnemar(lost: int, won: int) -> McNemar:
@@ -152,15 +152,6 @@ def harmonic_interval(base: Sequence[float], new: Sequence[float], seed: int) ->
 
     halves = np.asarray(base, dtype=float), np.asarray(new, dtype=float)
     return _bootstrap(lambda rng: harmonic(*(_drawn_mean(half, rng) for half in halves)), seed)
-
-
-def _proportion(correct: int, n: int, method: str) -> Interval:
-    from scipy.stats import binomtest
-
-    if n == 0:
-        return Interval(0.0, 1.0)
-    found = binomtest(correct, n).proportion_ci(0.95, method=method)
-    return Interval(float(found.low), float(found.high))
 
 
 def _clipped(centre: float, half: float) -> Interval:

@@ -8,25 +8,21 @@ from rftkit import statistics
 
 
 @pytest.mark.parametrize(
-    ("k", "n", "wilson", "exact"),
+    ("k", "n", "wilson"),
     [
-        (0, 20, (0.0000, 0.1611), (0.0000, 0.1684)),
-        (1, 20, (0.0089, 0.2361), (0.0013, 0.2487)),
-        (10, 20, (0.2993, 0.7007), (0.2720, 0.7280)),
-        (99, 150, (0.5810, 0.7310), (0.5783, 0.7353)),
-        (1980, 3333, (0.5773, 0.6106), (0.5772, 0.6108)),
+        (0, 20, (0.0000, 0.1611)),
+        (1, 20, (0.0089, 0.2361)),
+        (10, 20, (0.2993, 0.7007)),
+        (99, 150, (0.5810, 0.7310)),
+        (1980, 3333, (0.5773, 0.6106)),
     ],
 )
-def test_intervals_of_a_share(
-    k: int, n: int, wilson: tuple[float, float], exact: tuple[float, float]
-) -> None:
+def test_intervals_of_a_share(k: int, n: int, wilson: tuple[float, float]) -> None:
     assert statistics.wilson(k, n) == pytest.approx(wilson, abs=5e-5)
-    assert statistics.clopper_pearson(k, n) == pytest.approx(exact, abs=5e-5)
 
 
 def test_nothing_measured_says_nothing() -> None:
     assert statistics.wilson(0, 0) == (0, 1)
-    assert statistics.clopper_pearson(0, 0) == (0, 1)
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

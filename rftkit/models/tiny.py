@@ -128,9 +128,10 @@ def _build_with_bar(folder: Path, name: str, plan: Plan) -> None:
 
 
 def _version(name: str, plan: Plan) -> str:
-    """VERSION and a digest of what else decides the weights: plan, instructions and phrases."""
-    phrases = COURSES[name].phrases
-    decides = [asdict(plan), sorted(INSTRUCTIONS.items()), *([phrases] if phrases else [])]
+    """VERSION and a digest of what else decides the weights: plan, instructions, the course."""
+    course = COURSES[name]
+    shape = [course.side, course.spread, course.eyes_rest, course.reading_steps]
+    decides = [asdict(plan), sorted(INSTRUCTIONS.items()), course.phrases, shape]
     return f"{VERSION}-{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:8]}"
 
 

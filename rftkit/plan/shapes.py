@@ -225,10 +225,6 @@ def shape_of(model: Model) -> Shape:
     return max(found, key=lambda shape: len(shape.name))
 
 
-def _stem(shape: Shape) -> str:
-    return shape.name.lower().removesuffix("-instruct")
-
-
 def smaller(shape: Shape) -> Shape | None:
     """The next smaller known model of the same kind."""
     below = [s for s in KNOWN if s.kind == shape.kind and s.size < shape.size]
