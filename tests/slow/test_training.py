@@ -187,7 +187,7 @@ def test_every_option_of_grpo_reaches_the_trainer(
 def test_grpo_computes_each_prompt_once_and_ends_where_trl_ends(
     short_run: ShortRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rftkit import grpo
+    from rftkit import grpo, rewards
 
     kinds, own = list[str](), grpo.trainer_class
 
@@ -196,15 +196,23 @@ def test_grpo_computes_each_prompt_once_and_ends_where_trl_ends(
         return own(*given)
 
     monkeypatch.setattr(grpo, "trainer_class", noted)
-    asked = ("method.steps=2", "method.kl=0.1", "eval.limit=10")
+    # Where a group's rewards are all alike the gradient is rounding, which Adam makes as long as
+    # a step: this reward tells most texts apart.
+    monkeypatch.setitem(rewards.GENERAL, "no_repetition", lambda a: len(set(a.completion.text)) % 5)
+    asked = ("method.steps=2", "method.kl=0.1", "eval.limit=10", "rewards.no_repetition=1.0")
+    asked += ("method.temperature=1.5",)
     ours = short_run(*asked)
     monkeypatch.setattr(grpo, "train", partial(grpo.train, shared_prefix=False))
     theirs = short_run(*asked)
     assert kinds == ["SharedPrefixTrainer", "GRPOTrainer"]
     for one, other in zip(curve(ours), curve(theirs), strict=True):
         assert one == pytest.approx(other, abs=1e-5)
+        assert other[2] > 1e-2, "a gradient worth comparing"
     close, trls = weights(ours), weights(theirs)
-    assert all(torch.allclose(close[name], trls[name], atol=1e-4) for name in trls)
+    assert close.keys() == trls.keys()
+    for name, weight in trls.items():
+        apart = torch.linalg.vector_norm(close[name] - weight)
+        assert apart < 1e-3 * torch.linalg.vector_norm(weight), name
 
 
 def test_a_4_bit_base_trains_on_a_cpu(short_run: ShortRun) -> None:
