@@ -19,7 +19,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -28,48 +27,19 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from peft import LoraConfig
-from PIL import Image
-from transformers import Qwen2_5_VLConfig, set_seed
-from transformers import Qwen2_5_VLForConditionalGeneration as Qwen
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from grpo_arms import NEW_TOKENS, Case, rows_of, trainer_of
+from transformers import set_seed
 from transformers.utils import logging
 
-from rftkit.models.processor import StillQwen25VLProcessor
-from rftkit.models.tiny_tokenizer import SPECIALS, token_ids, train_tokenizer
-from rftkit.shared_prefix.trainer import trainer_class
-
-NEW_TOKENS = {"direct": 16, "think": 128}
 PROMPTS, GROUPS = (100, 300, 1000), (4, 8, 16)
 QUICK = ("direct-300-8", "think-300-8")
 ARMS = ("stock", "shared")
-PATCH, MERGE = 14, 2
 PARTS = ("generation", "log-probs", "loss and backward", "rest")  # rest: text, pictures, rewards
 HEAD = (
     "| case | stock, s | shared, s | ratio (least to most) | generation | log-probs | "
     "loss, backward | rest | tokens | peak memory of a step, MB | of stock |"
 )
-
-
-@dataclass(frozen=True)
-class Case:
-    """What one measurement is of."""
-
-    style: str
-    prompt: int  # tokens
-    group: int
-    prompts: int = 2  # a step
-    picture: int = 64  # tokens, of the prompt's
-    kl: float = 0.0
-    width: int = 512
-    layers: int = 6
-
-    @property
-    def name(self) -> str:
-        """Style, prompt tokens and group size."""
-        return f"{self.style}-{self.prompt}-{self.group}"
 
 
 @dataclass(frozen=True)
@@ -157,19 +127,19 @@ def measure(case: Case, steps: int) -> dict[str, list[Step]]:
 
 def runner(case: Case, arm: str) -> Callable[[int], Step]:
     """A function that takes one training step with the seed it is given."""
-    trainer = _trainer(case, arm)
+    trainer = trainer_of(case, arm)
     device = trainer.accelerator.device
     parts, tokens = Counter[str](), Counter[str]()
     _time(trainer, "_generate_single_turn", "generation", parts)
     _time(trainer, "_get_per_token_logps_and_entropies", "log-probs", parts)
     _time(trainer, "_generate_and_score_completions", "prepared", parts)
-    _bare(trainer.model).model.language_model.register_forward_pre_hook(
+    trainer.model.get_base_model().model.language_model.register_forward_pre_hook(
         lambda _, __, given: tokens.update(all=given["inputs_embeds"].shape[:2].numel()),
         with_kwargs=True,
     )
     weights = [weight for weight in trainer.model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=1e-4)
-    batches = [_rows(case, trainer.train_dataset, number) for number in range(8)]
+    batches = [rows_of(case, trainer.train_dataset, number) for number in range(8)]
     trainer.current_gradient_accumulation_steps = 1
 
     def step(number: int) -> Step:
@@ -213,140 +183,6 @@ def _now(device: torch.device) -> float:
         torch.cuda.synchronize()
         return time.perf_counter()
     return time.process_time() / torch.get_num_threads()
-
-
-def _trainer(case: Case, arm: str) -> Any:
-    """TRL's trainer, or ours, on a model of its own with the same weights."""
-    from trl import GRPOConfig, GRPOTrainer
-
-    set_seed(0)
-    model, processor = _model(case)
-    kind = GRPOTrainer if arm == "stock" else trainer_class(model, sys.exit)
-    config = GRPOConfig(
-        output_dir=tempfile.gettempdir(),
-        per_device_train_batch_size=case.prompts * case.group,
-        gradient_accumulation_steps=1,
-        num_generations=case.group,
-        max_completion_length=NEW_TOKENS[case.style],
-        beta=case.kl,
-        loss_type="dapo",
-        learning_rate=1e-4,
-        max_steps=1,
-        temperature=1.0,
-        top_p=1.0,
-        top_k=0,
-        generation_kwargs={"suppress_tokens": token_ids(processor.tokenizer, SPECIALS)},
-        gradient_checkpointing=False,
-        bf16=False,
-        report_to=[],
-        disable_tqdm=True,
-        use_cpu=not torch.cuda.is_available(),
-        remove_unused_columns=False,
-    )
-    return kind(
-        model=model,
-        reward_funcs=_reward,
-        args=config,
-        train_dataset=_dataset(case, processor),
-        processing_class=processor,
-        peft_config=LoraConfig(r=16, lora_alpha=32, target_modules=_lora_on()),
-    )
-
-
-def _reward(completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
-    return [float(sum(ids) % 7) for ids in completion_ids]
-
-
-def _lora_on() -> str:
-    return r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
-
-
-def _bare(model: Any) -> Any:
-    return model.get_base_model()
-
-
-def _model(case: Case) -> tuple[Any, Any]:
-    """A random Qwen2.5-VL and its processor; nothing is downloaded."""
-    tokenizer = train_tokenizer(["how many wheels has it"], 300)
-    side = round(case.picture**0.5) * PATCH * MERGE
-    area = {"shortest_edge": side**2, "longest_edge": side**2}
-    images = Qwen2VLImageProcessorPil(size=area, patch_size=PATCH, merge_size=MERGE)
-    processor = StillQwen25VLProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
-    text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": case.width,
-        "intermediate_size": 3 * case.width,
-        "num_hidden_layers": case.layers,
-        "num_attention_heads": case.width // 64,
-        "num_key_value_heads": max(1, case.width // 256),
-        "rope_parameters": {
-            "rope_type": "default",
-            "rope_theta": 1e6,
-            "mrope_section": [12, 10, 10],
-        },
-        "bos_token_id": None,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    vision = {
-        "depth": 4,
-        "hidden_size": case.width // 2,
-        "out_hidden_size": case.width,
-        "intermediate_size": case.width,
-        "num_heads": 4,
-        "patch_size": PATCH,
-        "spatial_merge_size": MERGE,
-        "fullatt_block_indexes": [3],
-    }
-    names = ("image_pad", "video_pad", "vision_start", "vision_end")
-    ids = token_ids(tokenizer, (f"<|{name}|>" for name in names))
-    kinds = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-    config = Qwen2_5_VLConfig(
-        text_config=text,
-        vision_config=vision,
-        tie_word_embeddings=True,
-        **dict(zip(kinds, ids, strict=True)),
-    )
-    return Qwen(config).to("cuda" if torch.cuda.is_available() else "cpu"), processor
-
-
-def _dataset(case: Case, processor: Any) -> Any:
-    """Prompts of exactly so many tokens, each with a picture of its own."""
-    from datasets import Dataset
-
-    side = round(case.picture**0.5) * PATCH * MERGE
-    made = np.random.default_rng(0)
-    frame = _length(processor, "", Image.new("RGB", (side, side)))
-    text = "7" * (case.prompt - frame)  # every digit is a token
-    pictures = [
-        Image.fromarray(made.integers(0, 255, (side, side, 3), dtype=np.uint8))
-        for _ in range(4 * case.prompts)
-    ]
-    assert _length(processor, text, pictures[0]) == case.prompt
-    rows = [{"prompt": [{"role": "user", "content": text}], "images": [p]} for p in pictures]
-    return Dataset.from_list([{"number": n} for n in range(len(rows))]).with_transform(
-        lambda batch: {name: [rows[number][name] for number in batch["number"]] for name in rows[0]}
-    )
-
-
-def _length(processor: Any, text: str, picture: Image.Image) -> int:
-    """Tokens of a prompt."""
-    content = [{"type": "image", "image": picture}, {"type": "text", "text": text}]
-    shown = processor.apply_chat_template(
-        [[{"role": "user", "content": content}]],
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-    )
-    return len(shown["input_ids"][0])
-
-
-def _rows(case: Case, dataset: Any, number: int) -> list[dict[str, Any]]:
-    """A step's batch as TRL's sampler gives it: every prompt once per completion."""
-    chosen = [(number * case.prompts + i) % len(dataset) for i in range(case.prompts)]
-    rows = dataset[chosen]
-    every = [{name: values[i] for name, values in rows.items()} for i in range(case.prompts)]
-    return [row for row in every for _ in range(case.group)]
 
 
 def _in_a_process(case: Case, arm: str) -> int:

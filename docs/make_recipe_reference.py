@@ -1,4 +1,4 @@
-"""Writes recipe.md, the reference of every key of a recipe, from the schema in rftkit/recipe.py.
+"""Writes recipe.md, the reference of every key of a recipe, from recipe.py and sections.py.
 
 Run it after a change of the schema: python docs/make_recipe_reference.py
 """
@@ -19,7 +19,7 @@ from rftkit.recipe import Recipe
 PAGE = Path(__file__).with_name("recipe.md")
 
 INTRO = """\
-<!-- Written by make_recipe_reference.py from rftkit/recipe.py; change those, not this page. -->
+<!-- Written by make_recipe_reference.py from rftkit/recipe.py and sections.py; change those. -->
 # The recipe
 
 A recipe is one TOML file that says everything about one run. There is no inheritance and there are

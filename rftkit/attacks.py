@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from rftkit import boxes, replies, rewards
+from rftkit import box_text, boxes, replies, rewards
 from rftkit.boxes import Box, Grid
 from rftkit.core import Completion, Example, Style
 from rftkit.own_rewards import load_reward
@@ -37,9 +37,9 @@ def wrong_answers(task: Task, example: Example) -> list[str]:
     grid = Grid.of(example.meta)
     if task.name == "detection":
         names = example.choices[:1]
-        return [boxes.write_boxes([EVERYTHING], grid, names)]
+        return [box_text.write_boxes([EVERYTHING], grid, names)]
     if task.name == "grounding":
-        return [boxes.write_box(EVERYTHING, grid)]
+        return [box_text.write_box(EVERYTHING, grid)]
     if task.name == "number":
         return [task.written(example) + "1", "-1"]
     labels = example.choices or example.labels
@@ -110,4 +110,4 @@ def _padded(example: Example) -> str:
     gold, grid = example.gold, Grid.of(example.meta)
     names = boxes.load_names(gold)
     more = [*names, *example.choices[:1]] if example.choices else []
-    return boxes.write_boxes([*boxes.load(gold), EVERYTHING], grid, more)
+    return box_text.write_boxes([*boxes.load(gold), EVERYTHING], grid, more)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rftkit.cli_common import AsJson, Override, RecipePath, results
 from rftkit.errors import UserError
-
-RecipePath = Annotated[Path, typer.Argument(help="a recipe file, or the name of a built-in one")]
-Override = Annotated[list[str], typer.Option("--set", help="key=value, e.g. method.steps=50")]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
 
 
 def plan(
@@ -24,8 +20,6 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say how much GPU memory a recipe needs, before anything is loaded or downloaded."""
-    from rich.console import Console
-
     from rftkit.machine import first_gpu
     from rftkit.plan.cards import card_of
     from rftkit.recipe_file import load_recipe
@@ -37,15 +31,13 @@ def plan(
     if as_json:
         typer.echo(json.dumps(plan_record(loaded, card), indent=2, ensure_ascii=False))
     else:
-        show_plan(loaded, card, Console(emoji=False))
+        show_plan(loaded, card, results())
     if card and (line := refusal(loaded, card)):
         raise UserError(line)
 
 
 def doctor(as_json: AsJson = False) -> None:
     """Look at this machine: Python, GPU, versions, disk, network, and how to mend what is amiss."""
-    from rich.console import Console
-
     from rftkit.doctor import examine
     from rftkit.report.examined import failures, record, show_findings
 
@@ -53,6 +45,6 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(record(findings), indent=2, ensure_ascii=False))
     else:
-        show_findings(findings, Console(emoji=False))
+        show_findings(findings, results())
     if failed := failures(findings):
         raise UserError(f"{', '.join(failed)}: see above for how to mend it")

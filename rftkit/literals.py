@@ -35,6 +35,16 @@ def literal(text: str) -> object:
     return values[0] if len(values) == 1 else values
 
 
+def number(value: object) -> float | None:
+    """The float of an int or a float, infinity for a larger one; None for a bool or else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def _json(text: str) -> object:
     try:
         value: object = json.loads(text, parse_int=float)

@@ -1,11 +1,12 @@
-"""Found boxes against gold ones of one picture and one label: the best F1, and COCO's AP."""
+"""Found boxes against gold ones of one picture and one label: shares, best F1, and COCO's AP."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rftkit.boxes import NEAR, Box, Found, iou
+from rftkit.boxes import NEAR, Box, Found, Match, iou
 
 THRESHOLDS = tuple(0.5 + 0.05 * step for step in range(10))
 RECALLS = tuple(0.01 * step for step in range(101))  # products, as COCO has them: 0.07 + 1e-17
@@ -30,6 +31,18 @@ def rank(box: Box | None, confidence: float) -> Ranked:
     -0.9
     """
     return Ranked(-confidence, box is None, tuple(box or ()))
+
+
+def share_of_iou(matches: Sequence[Match], gold: int) -> float:
+    """The sum of the overlaps over max(gold, found), in [0, 1]; none of none: 1."""
+    whole = max(gold, len(matches))
+    return min(1.0, math.fsum(match.iou for match in matches) / whole) if whole else 1.0
+
+
+def credit(matches: Sequence[Match]) -> float:
+    """The mean of c for a matched box and 1 - c for another; at least one match."""
+    shares = [c if overlap else 1 - c for overlap, c in matches]
+    return math.fsum(shares) / len(shares)
 
 
 def optimal_f1(found: Sequence[Found], gold: Sequence[Box], threshold: float = 0.5) -> float:

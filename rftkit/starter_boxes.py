@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from rftkit import data as sources
 from rftkit.boxes import Labelled
 from rftkit.errors import DataError
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 TESTED = ("test", "val", "valid", "validation", "val2017", "test2017")
 TRAIN = re.compile(r"train(ing)?(2017)?")

@@ -21,8 +21,9 @@ from rftkit.errors import ModelError, RecipeError
 from rftkit.models import engines, loading
 from rftkit.models.engines import Here
 from rftkit.models.policy import Decoding, Prompt
-from rftkit.recipe import Model, Recipe
+from rftkit.recipe import Recipe
 from rftkit.recipe_file import parse_recipe
+from rftkit.sections import Model
 
 AMPERE = Here(8.6, 23.7, unsloth=True, vllm=True)
 

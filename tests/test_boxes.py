@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rftkit import boxes
+from rftkit import box_text, boxes
 from rftkit.boxes import Box, Found, Grid
 from rftkit.errors import DataError
 from rftkit.literals import literal
@@ -67,11 +67,11 @@ def test_overlap_is_symmetric_and_between_zero_and_one(a: Box, b: Box) -> None:
     ],
 )
 def test_one_box_is_read_in_many_spellings(text: str) -> None:
-    found = boxes.read_boxes(text)
+    found = box_text.read_boxes(text)
     assert found is not None
     assert [entry._replace(label="") for entry in found] == ONE
     assert [entry.label for entry in found] == ["it's" if "label" in text else ""]
-    assert boxes.read_box(text) == A
+    assert box_text.read_box(text) == A
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_one_box_is_read_in_many_spellings(text: str) -> None:
     ],
 )
 def test_an_entry_that_is_no_box_stays_as_a_false_positive(text: str, found: list[Found]) -> None:
-    assert boxes.read_boxes(text) == found
+    assert box_text.read_boxes(text) == found
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_an_entry_that_is_no_box_stays_as_a_false_positive(text: str, found: lis
     ],
 )
 def test_what_is_no_list_of_boxes_gives_no_answer(text: str) -> None:
-    assert boxes.read_boxes(text) is None
+    assert box_text.read_boxes(text) is None
 
 
 @pytest.mark.parametrize(
@@ -151,12 +151,12 @@ def test_what_is_no_list_of_boxes_gives_no_answer(text: str) -> None:
     ],
 )
 def test_grounding_reads_exactly_one_valid_box(text: str, box: Box | None) -> None:
-    assert boxes.read_box(text) == box
+    assert box_text.read_box(text) == box
 
 
 def test_pixels_are_fractions_of_the_size() -> None:
-    assert boxes.read_box("[64, 96, 192, 192]", PIXELS) == A._replace(x1=0.1, x2=0.3)
-    assert boxes.write_box(A, PIXELS) == "(64,96),(192,192)"
+    assert box_text.read_box("[64, 96, 192, 192]", PIXELS) == A._replace(x1=0.1, x2=0.3)
+    assert box_text.write_box(A, PIXELS) == "(64,96),(192,192)"
     assert Grid.named(str(PIXELS)) == PIXELS
 
 
@@ -164,11 +164,11 @@ def test_pixels_are_fractions_of_the_size() -> None:
 @given(data=st.data())
 def test_boxes_on_the_grid_survive_the_trip_through_text(grid: Grid, data: st.DataObject) -> None:
     gold = data.draw(st.lists(whole_boxes(grid), max_size=5))
-    read = boxes.read_boxes(boxes.write_boxes(gold, grid), grid)
+    read = box_text.read_boxes(box_text.write_boxes(gold, grid), grid)
     assert read == [Found(box) for box in gold]
     assert boxes.load(boxes.dump(gold)) == gold
     for box in gold:
-        assert boxes.read_box(boxes.write_box(box, grid), grid) == box
+        assert box_text.read_box(box_text.write_box(box, grid), grid) == box
         assert boxes.box_of(boxes.in_grid(box, grid), grid) == box
 
 
@@ -176,7 +176,7 @@ def test_boxes_on_the_grid_survive_the_trip_through_text(grid: Grid, data: st.Da
 @given(st.lists(st.floats(0, 1), min_size=4, max_size=4, unique=True))
 def test_the_smallest_box_is_still_a_box_when_written(edges: list[float]) -> None:
     (x1, x2), (y1, y2) = sorted(edges[:2]), sorted(edges[2:])
-    written = boxes.read_box(boxes.write_box(Box(x1, y1, x2, y2)))
+    written = box_text.read_box(box_text.write_box(Box(x1, y1, x2, y2)))
     assert written is not None
     assert min(written) >= 0
     assert max(written) <= 1
@@ -256,10 +256,10 @@ def test_literals_are_read_and_expressions_are_not(text: str, value: object) -> 
     )
 )
 def test_reading_boxes_never_raises(text: str) -> None:
-    for entry in boxes.read_boxes(text) or []:
+    for entry in box_text.read_boxes(text) or []:
         assert entry.box is None or (entry.box.x1 < entry.box.x2 and entry.box.y1 < entry.box.y2)
         assert 0 <= entry.confidence <= 1
-    boxes.read_box(text)
+    box_text.read_box(text)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_reading_boxes_never_raises(text: str) -> None:
 @pytest.mark.parametrize("start", ["", "[", "(1,2),(3,4)"])
 def test_64_kilobytes_are_read_in_50_milliseconds(unit: str, start: str) -> None:
     text = (start + unit * 65_536)[:65_536]
-    for read in (boxes.read_boxes, boxes.read_box):
+    for read in (box_text.read_boxes, box_text.read_box):
         seconds = []
         for _ in range(3):
             began = time.perf_counter()

@@ -18,7 +18,7 @@ from rftkit.boxes import Box, Labelled
 from rftkit.categories import COCO_80, LISTS
 from rftkit.data import coco, rows
 from rftkit.errors import DataError
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 SHARED = Path(__file__).parents[2] / "shared/data"
 NEEDS_SHARED = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not here")

@@ -22,10 +22,11 @@ from rftkit.cli import app
 from rftkit.core import Completion, Example
 from rftkit.data import rows
 from rftkit.lengths import Length
-from rftkit.recipe import SOURCES_OF, Recipe, Source
+from rftkit.recipe import SOURCES_OF, Recipe
 from rftkit.recipe_file import leaf_keys, load_recipe, parse_recipe
 from rftkit.recipes import headline
 from rftkit.score import score_lines
+from rftkit.sections import Source
 from rftkit.tasks import TASKS, by_name
 from rftkit.tasks.task import Reading
 

@@ -23,8 +23,9 @@ from rftkit.models.engines import (
 )
 from rftkit.models.families import architecture_of
 from rftkit.plan.need import Setup, need
-from rftkit.recipe import Model, Recipe
+from rftkit.recipe import Recipe
 from rftkit.recipe_file import parse_recipe
+from rftkit.sections import Model
 
 CPU = Here(unsloth=True, vllm=True)
 BARE = Here()

@@ -19,7 +19,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
     smart_resize,
 )
 
-from rftkit import boxes
+from rftkit import box_text
 from rftkit.boxes import THOUSANDTHS, Box, Grid
 from rftkit.errors import DataError, ModelError
 from rftkit.models.families import (
@@ -36,7 +36,7 @@ from rftkit.models.families import (
     trip_iou,
 )
 from rftkit.models.processor import _limit_pixels
-from rftkit.recipe import TINY, Model
+from rftkit.sections import TINY, Model
 
 SHIPPED = Path(__file__).parents[2] / "shared/data/qwen2_tokenizer"
 BY_NAME = {family.name: family for family in FAMILIES}
@@ -259,8 +259,8 @@ def gold_boxes(draw: st.DrawFn) -> Box:
 
 @given(box=gold_boxes(), grid=grids)
 def test_each_edge_comes_back_within_half_a_unit(box: Box, grid: Grid) -> None:
-    single = boxes.read_box(boxes.write_box(box, grid), grid)
-    listed = boxes.read_boxes(boxes.write_boxes([box], grid), grid)
+    single = box_text.read_box(box_text.write_box(box, grid), grid)
+    listed = box_text.read_boxes(box_text.write_boxes([box], grid), grid)
     assert single is not None
     assert listed is not None
     assert listed[0].box == single

@@ -13,7 +13,7 @@ from rftkit.boxes import Box, Labelled
 from rftkit.core import Row
 from rftkit.data import hub
 from rftkit.errors import DataError
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 datasets = pytest.importorskip("datasets")
 

@@ -19,8 +19,10 @@ import pytest
 
 LAYERS = (
     "errors core printable hints",
-    "literals replies labels boxes matching rewards lengths options categories own_rewards",
+    "literals replies labels boxes box_text matching",
+    "rewards lengths options categories own_rewards",
     "tasks",
+    "sections",
     "recipe recipe_file published attacks",
     "runs checkpoints data models shared_prefix plan machine doctor",
     "samples scoring statistics summary ckpt",
@@ -29,8 +31,9 @@ LAYERS = (
     "report.run_page report.results",
     "evaluation compare",
     "train exits notebook",
-    "study cli_machine app",
-    "cli cli_demo",
+    "study app cli_common",
+    "cli_machine cli_score cli_files cli_demo",
+    "cli",
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 ROOT = Path(__file__).parents[1] / "rftkit"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from rftkit import boxes
+from rftkit import box_text, boxes
 from rftkit.boxes import Box
 from rftkit.core import Example
 from rftkit.data.examples import Examples, load_examples
@@ -18,7 +18,8 @@ from rftkit.data.placing import annotated_size, boxed_placer
 from rftkit.data.preflight import box_notes
 from rftkit.errors import DataError
 from rftkit.models.families import SCENES_FAMILY
-from rftkit.recipe import Model, Recipe
+from rftkit.recipe import Recipe
+from rftkit.sections import Model
 
 QWEN2 = Model(name="Qwen/Qwen2-VL-2B-Instruct")
 QWEN25 = Model(name="Qwen/Qwen2.5-VL-3B-Instruct")
@@ -49,7 +50,7 @@ def test_an_example_gets_the_grid_of_the_model(
 ) -> None:
     placed = boxed_placer(model)(example(picture(tmp_path)))
     assert placed.meta == {"grid": grid, "size": "640x480"}
-    assert boxes.write_box(CAT, boxes.Grid.of(placed.meta)) == written
+    assert box_text.write_box(CAT, boxes.Grid.of(placed.meta)) == written
 
 
 def test_a_built_in_model_has_a_grid_of_its_own(tmp_path: Path) -> None:

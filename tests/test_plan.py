@@ -17,8 +17,9 @@ from rftkit.plan import parts
 from rftkit.plan.cards import CARDS, GIB, Card, card_of
 from rftkit.plan.need import Need, Setup, cheapest, need, setup_of, smallest, verdict
 from rftkit.plan.shapes import KNOWN, Text, Vision, shape_of, smaller
-from rftkit.recipe import TINY, Model, Recipe
+from rftkit.recipe import Recipe
 from rftkit.recipe_file import load_recipe, parse_recipe
+from rftkit.sections import TINY, Model
 
 THREE = "Qwen/Qwen2.5-VL-3B-Instruct"
 SEVEN = "Qwen/Qwen2.5-VL-7B-Instruct"

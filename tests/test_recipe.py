@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from rftkit import data as sources
 from rftkit.errors import RecipeError
 from rftkit.lengths import Length
-from rftkit.recipe import SOURCES_OF, Data, Eval, Method, Model, Recipe, Update
+from rftkit.recipe import SOURCES_OF, Recipe
 from rftkit.recipe_file import LARGEST_BYTES, dump_recipe, leaf_keys, load_recipe, parse_recipe
+from rftkit.sections import Data, Eval, Method, Model, Update
 from rftkit.tasks import TASKS
 
 DIGITS = '[data]\nsource = "digits"\n'

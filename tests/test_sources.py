@@ -17,7 +17,7 @@ from rftkit.core import Row
 from rftkit.data import images, rows
 from rftkit.errors import DataError
 from rftkit.options import LabelOptions
-from rftkit.recipe import Data
+from rftkit.sections import Data
 from rftkit.tasks import classification
 from rftkit.tasks.task import Reading
 

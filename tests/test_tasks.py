@@ -12,13 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rftkit import boxes, replies, rewards
+from rftkit import box_text, boxes, replies, rewards
 from rftkit.attacks import attacks, wrong_answers
 from rftkit.boxes import Box
 from rftkit.core import Attempt, Completion, Example, Row, Style
 from rftkit.errors import DataError
 from rftkit.options import ChoiceOptions, DetectionOptions, GroundingOptions, NumberOptions
-from rftkit.tasks import TASKS, by_name, choice, classification, detection, grounding, number
+from rftkit.tasks import (
+    TASKS,
+    by_name,
+    choice,
+    classification,
+    detection,
+    detection_paper,
+    grounding,
+    number,
+)
 from rftkit.tasks.annotated import chosen_categories
 from rftkit.tasks.task import Reading, Task, Unseen
 
@@ -140,7 +149,7 @@ def test_gold_then_another_earns_nothing(task: Task, example: Example, style: St
 @pytest.mark.parametrize("example", [detection.TASK.sample, PIXELS, NONE_THERE])
 def test_a_box_around_everything_costs_every_reward(example: Example, style: Style) -> None:
     gold = boxes.load(example.gold)
-    more = boxes.write_boxes([*gold, WHOLE_PICTURE], boxes.Grid.of(example.meta))
+    more = box_text.write_boxes([*gold, WHOLE_PICTURE], boxes.Grid.of(example.meta))
     reply = attempt(detection.TASK, example, style, replies.render(more, "boxes", style))
     share = len(gold) / (len(gold) + 1)
     assert detection.mean_iou(reply) == pytest.approx(share)
@@ -277,7 +286,7 @@ def test_the_papers_drop_duplicates_and_match_the_surest_box_first() -> None:
     exact = "{'Position': [100, 200, 300, 400], 'Confidence': 0.5}"
     near = "{'Position': [100, 210, 300, 330], 'Confidence': 0.9}"
     for answer, iou in ((f"[{exact}, {exact}]", 1.0), (f"[{exact}, {near}]", 0.3)):
-        assert detection.paper_iou(attempt(detection.TASK, example, "direct", answer)) == (
+        assert detection_paper.iou(attempt(detection.TASK, example, "direct", answer)) == (
             pytest.approx(iou)
         )
 

@@ -26,7 +26,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from rftkit.models.tiny_tokenizer import END, PAD, token_ids, train_tokenizer
 from rftkit.plan.shapes import Shape, Text, Vision, shape_of
-from rftkit.recipe import Model
+from rftkit.sections import Model
 
 CONFIGS: dict[str, Any] = {
     "qwen2_vl": Qwen2VLConfig, "qwen2_5_vl": Qwen2_5_VLConfig, "qwen3_vl": Qwen3VLConfig,

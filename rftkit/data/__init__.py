@@ -20,7 +20,7 @@ from rftkit.data import (
     yolo,
 )
 from rftkit.data.paths import Note, silent
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 SOURCES: dict[str, Callable[[Data, str, Note], Iterator[Row]]] = {
     "hub": hub.rows,

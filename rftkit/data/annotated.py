@@ -18,7 +18,7 @@ from rftkit.data.places import SPLIT, place_of
 from rftkit.data.tables import Record, read_jsonl
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 MAX_BYTES = 1_500_000_000  # unpacked; LVIS's training file, the largest in use, has 1.1 GB
 

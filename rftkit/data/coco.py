@@ -23,7 +23,7 @@ from rftkit.data.fields import (
 )
 from rftkit.data.paths import Note, silent
 from rftkit.errors import DataError
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 UNREAD = ("segmentation", "keypoints")  # most of a file's size; dropped while it is read
 FREQUENCIES = ("r", "c", "f")

@@ -14,7 +14,7 @@ from rftkit.data.paths import Note, picture_in, silent
 from rftkit.data.places import SPLIT
 from rftkit.data.tables import Record
 from rftkit.errors import DataError
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 IMAGE_TAG = re.compile(r"[ \t]*<image>[ \t]*\n?")
 ASKS, REPLIES, RULES = "user", "assistant", "system"

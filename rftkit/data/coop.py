@@ -14,7 +14,7 @@ from rftkit.data.paths import Note, picture_in, silent
 from rftkit.data.places import place_of
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 MAX_BYTES = 256_000_000  # unpacked; one that lists all of ImageNet would have about 80 MB
 

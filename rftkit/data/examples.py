@@ -15,7 +15,8 @@ from rftkit.data.placing import boxed_placer
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
 from rftkit.options import DetectionOptions, LabelOptions, Names
-from rftkit.recipe import Data, Recipe
+from rftkit.recipe import Recipe
+from rftkit.sections import Data
 from rftkit.tasks.annotated import chosen_categories
 from rftkit.tasks.task import Reading, Task
 

@@ -14,7 +14,7 @@ from rftkit.data.paths import Note, check_name, silent, stay_inside
 from rftkit.data.places import place_of
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 SPLIT_NAMES = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")
 LITTER = ("thumbs.db", "desktop.ini", "__macosx")

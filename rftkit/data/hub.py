@@ -15,7 +15,7 @@ from rftkit.data.online import offline_if_unreachable
 from rftkit.data.paths import Note, silent
 from rftkit.errors import DataError, HubError
 from rftkit.hints import missing_column
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -17,7 +17,7 @@ from rftkit.data.places import SPLIT
 from rftkit.data.refs import Phrase, phrase_rows
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 MAX_BYTES = 50_000_000  # of one file
 TARGET = "target"

@@ -9,7 +9,7 @@ from rftkit.core import Example
 from rftkit.data.images import upright_size
 from rftkit.errors import DataError
 from rftkit.models import families
-from rftkit.recipe import Model
+from rftkit.sections import Model
 
 SAME_SHAPE = 0.02  # ratio of sides: a copy of another size keeps it, but for rounding
 

@@ -11,7 +11,7 @@ from rftkit.core import Example
 from rftkit.data.images import upright_size
 from rftkit.models import families
 from rftkit.models.families import Size
-from rftkit.recipe import Model
+from rftkit.sections import Model
 
 LEAST_SIDE = 8  # pixels of what the model sees: less is a smudge
 LOW = 0.8  # an overlap with itself under which rounding costs a box a fifth of its credit

@@ -26,7 +26,7 @@ from rftkit.data.places import SPLIT
 from rftkit.data.tables import Record
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 IMAGE_KEYS = ("image", "file_name")
 PHRASE_KEYS = ("phrase", "expression", "sentence", "caption")

@@ -15,7 +15,7 @@ from rftkit.data.paths import Note, picture_in, silent
 from rftkit.data.places import SPLIT, place_of
 from rftkit.errors import DataError
 from rftkit.hints import missing_column
-from rftkit.recipe import Column, Data
+from rftkit.sections import Column, Data
 
 # a table with one of these columns is no table of classes
 UNCLASSED: tuple[Column, ...] = ("question", "options", "answer", "phrase", "box", "boxes")

@@ -23,7 +23,7 @@ from rftkit.data.paths import Note, check_name, picture_in, silent
 from rftkit.data.places import SPLIT
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 MAX_BYTES = 4_000_000  # of one file; a hundred objects make 30 kB
 FROM_ZERO = "have a corner at 0, as if counted from 0; VOC counts from 1: read a pixel too wide"

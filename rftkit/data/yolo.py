@@ -16,7 +16,7 @@ from rftkit.data.images import upright_size
 from rftkit.data.paths import Note, picture_in, silent
 from rftkit.data.yolo_layout import Labels, layout_of
 from rftkit.errors import DataError
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 MAX_BYTES = 10_000_000  # of one file of labels
 

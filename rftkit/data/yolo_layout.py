@@ -16,7 +16,7 @@ from rftkit.data.paths import Note, stay_inside
 from rftkit.data.places import SPLIT
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 CLASS_LISTS = ("classes.txt", "labels/classes.txt", "obj.names")

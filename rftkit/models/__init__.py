@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rftkit.recipe import Model, Recipe
+from rftkit.recipe import Recipe
+from rftkit.sections import Model
 
 if TYPE_CHECKING:
     from rftkit.models.policy import Policy

@@ -17,7 +17,8 @@ from rftkit.errors import ModelError, RecipeError
 from rftkit.models.families import architecture_of
 from rftkit.plan.cards import CAPABILITY_OF_VLLM, Card
 from rftkit.plan.need import Setup, need, verdict
-from rftkit.recipe import Model, Recipe
+from rftkit.recipe import Recipe
+from rftkit.sections import Model
 
 Backend = Literal["transformers", "unsloth"]
 Generation = Literal["transformers", "vllm"]

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from rftkit import boxes
-from rftkit.boxes import THOUSANDTHS, Box, Grid
+from rftkit import box_text
+from rftkit.boxes import THOUSANDTHS, Box, Grid, iou
 from rftkit.errors import DataError, ModelError
-from rftkit.recipe import TINY, Model
+from rftkit.sections import TINY, Model
 
 WIDEST = 200  # a picture whose one side is more than 200 times the other is refused by Qwen's code
 TINY_SIDE = 56  # pixels: the side of the square that the built-in models see
@@ -172,9 +172,9 @@ def resized(
 
 def trip_iou(box: Box, grid: Grid) -> float:
     """IoU of a gold box with itself after the trip through text: the best a model can score."""
-    back = boxes.read_box(boxes.write_box(box, grid), grid)
+    back = box_text.read_box(box_text.write_box(box, grid), grid)
     assert back is not None, f"{box} is lost in {grid}"
-    return boxes.iou(box, back)
+    return iou(box, back)
 
 
 def shrunk(box: Box, seen: tuple[int, int]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from rftkit.errors import ModelError
 from rftkit.models.processor import load_processor
-from rftkit.recipe import TINY, Model
+from rftkit.sections import TINY, Model
 
 HASHED_UP_TO = 2**28  # bytes of a weights file
 VISION = r".*(visual|vision|connector|merger).*"  # module names of vision towers and projectors

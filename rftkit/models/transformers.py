@@ -15,7 +15,7 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 from rftkit.core import Completion
 from rftkit.models import loading
 from rftkit.models.policy import Decoding, Generation, Prompt, Watch
-from rftkit.recipe import Model
+from rftkit.sections import Model
 from rftkit.shared_prefix.forward import unsupported
 from rftkit.shared_prefix.logps import answer_logps
 

@@ -13,7 +13,7 @@ from unsloth import FastVisionModel
 
 from rftkit.models import loading
 from rftkit.models.transformers import TransformersPolicy
-from rftkit.recipe import Model
+from rftkit.sections import Model
 
 UNCUT = 32_768  # tokens, more than any prompt: Unsloth's own limit would cut pictures in two
 

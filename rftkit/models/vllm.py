@@ -19,7 +19,7 @@ from rftkit.core import Completion
 from rftkit.errors import ModelError
 from rftkit.models import engines, loading
 from rftkit.models.policy import Decoding, Generation, Prompt, Watch
-from rftkit.recipe import Model
+from rftkit.sections import Model
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # for which vLLM makes room
 SHARE = 0.85  # of a GPU's memory: nothing else is on it while it answers

@@ -9,7 +9,7 @@ from rftkit.data import rows
 from rftkit.data.images import SUFFIXES
 from rftkit.data.places import place_of
 from rftkit.errors import DataError
-from rftkit.recipe import Data
+from rftkit.sections import Data
 
 
 def picture_folder(path: str | Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from rftkit.errors import ModelError
 from rftkit.models.families import family_of
-from rftkit.recipe import TINY, Model
+from rftkit.sections import TINY, Model
 
 Kind = Literal["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "idefics3"]
 CHANNELS = 3

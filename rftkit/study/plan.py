@@ -14,9 +14,10 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, ValidationError, field_validator
 
 from rftkit.errors import RecipeError
-from rftkit.recipe import Recipe, Section
+from rftkit.recipe import Recipe
 from rftkit.recipe_file import load_recipe, read_text
 from rftkit.recipes import find_recipe
+from rftkit.sections import Section
 from rftkit.train import located
 
 T = TypeVar("T")

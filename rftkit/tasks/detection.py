@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
-from rftkit import boxes, options, replies, rewards
+from rftkit import box_text, boxes, options, replies, rewards
 from rftkit.boxes import Box, Found, Grid, Match
 from rftkit.core import Attempt, Example, Reward, Row, Style
 from rftkit.labels import normalise
-from rftkit.matching import average_precision_of_one, optimal_f1
+from rftkit.matching import average_precision_of_one, credit, optimal_f1, share_of_iou
 from rftkit.options import DetectionOptions, Options
+from rftkit.tasks import detection_paper
 from rftkit.tasks.annotated import (
     Things,
     categories_of,
@@ -31,13 +30,6 @@ SHAPE = (
     "c is between 0 and 1. Write [] if there is none."
 )
 THRESHOLD = 0.5  # least overlap of a match
-
-
-class Scored(NamedTuple):
-    """One entry of a list as the papers' code reads it: the numbers as they stand."""
-
-    position: tuple[float, float, float, float]
-    confidence: float
 
 
 def read(row: Row, reading: Reading) -> tuple[Example, ...]:
@@ -114,13 +106,13 @@ def prompt(example: Example, style: Style) -> str:
 def written(example: Example) -> str:
     """The gold boxes as the model is to write them: whole units of its coordinates."""
     gold = example.gold
-    return boxes.write_boxes(boxes.load(gold), Grid.of(example.meta), boxes.load_names(gold))
+    return box_text.write_boxes(boxes.load(gold), Grid.of(example.meta), boxes.load_names(gold))
 
 
 def found(attempt: Attempt) -> list[Found] | None:
     """The boxes in the reply; None if its answer is no list of boxes."""
     answer = attempt.reply.answer
-    return None if answer is None else boxes.read_boxes(answer, Grid.of(attempt.example.meta))
+    return None if answer is None else box_text.read_boxes(answer, Grid.of(attempt.example.meta))
 
 
 def parsed(attempt: Attempt) -> list[list[float] | None] | None:
@@ -143,7 +135,7 @@ def mean_iou(attempt: Attempt, threshold: float = THRESHOLD) -> float:
     entries, gold = found(attempt), boxes.load(attempt.example.gold)
     if entries is None:
         return 0.0
-    return _quotient(_matched(attempt, entries, threshold), len(gold))
+    return share_of_iou(_matched(attempt, entries, threshold), len(gold))
 
 
 def confidence(attempt: Attempt) -> float:
@@ -156,7 +148,7 @@ def confidence(attempt: Attempt) -> float:
     if not entries:
         return float(entries is not None and not gold)
     matches = _matched(attempt, entries, THRESHOLD)
-    return _credit(matches) if any(match.iou for match in matches) else 0.0
+    return credit(matches) if any(match.iou for match in matches) else 0.0
 
 
 def f1(attempt: Attempt) -> float:
@@ -205,79 +197,6 @@ def _mean_over_labels(
     return math.fsum(scores) / len(scores) if scores else 1.0
 
 
-def paper_iou(attempt: Attempt) -> float:
-    """Visual-RFT's IoU reward without its maths verifier: matches overlap by more than 0.5."""
-    matches = _paper_matches(attempt)
-    return _quotient(matches, len(boxes.load(attempt.example.gold))) if matches else 0.0
-
-
-def paper_confidence(attempt: Attempt) -> float:
-    """Visual-RFT's confidence reward, clipped to [0, 1]: a junk box with confidence 0 earns 1."""
-    matches = _paper_matches(attempt)
-    return min(1.0, max(0.0, _credit(matches))) if matches else 0.0
-
-
-def _quotient(matches: list[Match], gold: int) -> float:
-    whole = max(gold, len(matches))
-    return min(1.0, math.fsum(match.iou for match in matches) / whole) if whole else 1.0
-
-
-def _credit(matches: list[Match]) -> float:
-    shares = [c if overlap else 1 - c for overlap, c in matches]
-    return math.fsum(shares) / len(shares)
-
-
-def _paper_matches(attempt: Attempt) -> list[Match]:
-    """Greedy by confidence, then as listed; exact duplicates dropped first; [] if unreadable."""
-    entries = paper_entries(attempt.completion.text)
-    grid = Grid.of(attempt.example.meta)
-    left = [Box(*boxes.in_grid(box, grid)) for box in boxes.load(attempt.example.gold)]
-    unique: dict[object, Scored] = {}
-    for entry in entries:
-        unique.setdefault(entry.position, entry)
-    matches = []
-    for position, stated in sorted(unique.values(), key=lambda entry: -entry.confidence):
-        overlap, best = max(((boxes.iou(box, position), box) for box in left), default=(0.0, None))
-        if best is not None and overlap > THRESHOLD:
-            left.remove(best)
-        matches.append(Match(overlap if overlap > THRESHOLD else 0.0, stated))
-    return matches
-
-
-def paper_entries(text: str) -> list[Scored]:
-    """The list as Visual-RFT's code reads it; [] where that code stumbles and pays nothing.
-
-    Single quotes become double ones, doubled brackets single ones, and a list that does not end in
-    a bracket is cut after its last whole entry. Keys are `Position` and `Confidence`, nothing else.
-    """
-    block = rewards.paper_answer(text)
-    body = (text if block is None else block).strip()
-    body = body.replace("[[", "[").replace("]]", "]").replace("\n", "")
-    body = body.partition("</answer>")[0]
-    if not body.endswith("]"):
-        body = body.rsplit("},", 1)[0] + "}]"
-    try:
-        value = json.loads(body.replace("'", '"'), parse_int=float)
-    except (ValueError, RecursionError):
-        return []
-    if not isinstance(value, list) or len(value) > boxes.MAX_BOXES:
-        return []
-    entries = [entry for item in value if (entry := _scored(item)) is not None]
-    return entries if len(entries) == len(value) else []
-
-
-def _scored(item: object) -> Scored | None:
-    if not isinstance(item, dict):
-        return None
-    position, stated = item.get("Position"), item.get("Confidence")
-    if not isinstance(position, list) or len(position) != 4:
-        return None
-    numbers = [number for number in [*position, stated] if isinstance(number, float)]
-    if len(numbers) != 5 or not all(map(math.isfinite, numbers)):
-        return None
-    return Scored((numbers[0], numbers[1], numbers[2], numbers[3]), numbers[4])
-
-
 TASK = Task(
     name="detection",
     headline="iou",
@@ -290,7 +209,11 @@ TASK = Task(
         "map_length": map_length,
         "format": rewards.format_reward,
     },
-    paper={"iou": paper_iou, "confidence": paper_confidence, "format": rewards.paper_format},
+    paper={
+        "iou": detection_paper.iou,
+        "confidence": detection_paper.confidence,
+        "format": rewards.paper_format,
+    },
     parsed=parsed,
     sample=Example(
         "sample",

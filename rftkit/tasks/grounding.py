@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import replace
 
-from rftkit import boxes, options, replies, rewards
+from rftkit import box_text, boxes, options, replies, rewards
 from rftkit.boxes import Box, Grid
 from rftkit.core import Attempt, Example, Reward, Row, Style
 from rftkit.options import GroundingOptions, Options
@@ -55,13 +55,13 @@ def prompt(example: Example, style: Style) -> str:
 
 def written(example: Example) -> str:
     """The gold box as the model is to write it: whole units of its coordinates."""
-    return boxes.write_box(_gold(example), Grid.of(example.meta))
+    return box_text.write_box(_gold(example), Grid.of(example.meta))
 
 
 def found(attempt: Attempt) -> Box | None:
     """The one valid box in the reply; None if there is none, or more than one."""
     answer = attempt.reply.answer
-    return None if answer is None else boxes.read_box(answer, Grid.of(attempt.example.meta))
+    return None if answer is None else box_text.read_box(answer, Grid.of(attempt.example.meta))
 
 
 def parsed(attempt: Attempt) -> list[float] | None:

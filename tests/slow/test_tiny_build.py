@@ -22,8 +22,8 @@ from rftkit.models.tiny_lessons import prompt_text
 from rftkit.models.tiny_pretrain import encode
 from rftkit.models.tiny_quiz_lessons import reading_lesson
 from rftkit.models.tiny_scene_lessons import draw_things, lesson
-from rftkit.recipe import Model
 from rftkit.replies import read, well_formed
+from rftkit.sections import Model
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,43 @@
+"""What the commands share: options that several take, and where they print."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+RecipePath = Annotated[Path, typer.Argument(help="a recipe file, or the name of a built-in one")]
+Override = Annotated[list[str], typer.Option("--set", help="key=value, e.g. method.steps=50")]
+CkptPath = Annotated[Path, typer.Option("--ckpt", help="a run, a checkpoint, an adapter, or out/")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
+StyleName = Literal["think", "direct", "answer-first", "adaptive", "empty-think"]
+
+
+def say(line: str, console: Console) -> None:
+    """Print one line as it is, however narrow the terminal."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def progress(quiet: bool) -> Console:
+    """Where progress and notes go: standard error, so that results can be piped."""
+    from rich.console import Console
+
+    return Console(stderr=True, quiet=quiet, emoji=False)
+
+
+def results() -> Console:
+    """Where results go: standard output, as they are."""
+    from rich.console import Console
+
+    return Console(emoji=False)
+
+
+def command_line() -> str:
+    """The command as it was typed, for the run's record."""
+    return shlex.join(["rftkit", *sys.argv[1:]])
