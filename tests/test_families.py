@@ -28,7 +28,6 @@ from rftkit.models.families import (
     UNKNOWN,
     Family,
     family_of,
-    grid_for,
     grid_of,
     resized,
     shrunk,
@@ -45,6 +44,11 @@ QWEN2, QWEN25, QWEN3 = (BY_NAME[name] for name in ("Qwen2-VL", "Qwen2.5-VL", "Qw
 
 def model(name: str, max_pixels: int = 401408) -> Model:
     return Model(name=name, max_pixels=max_pixels)
+
+
+def grid_for(model: Model, size: tuple[int, int] | None) -> Grid:
+    """The units of a recipe's model on a picture of this size."""
+    return grid_of(family_of(model), model.max_pixels, size)
 
 
 def model_folder(folder: Path, model_type: str, **files: object) -> Model:

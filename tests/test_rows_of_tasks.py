@@ -125,6 +125,15 @@ def test_a_new_category_that_the_data_have_not_is_refused(
     assert str(caught.value) == says
 
 
+def test_a_chosen_category_that_the_data_have_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, "detection", BOTH, options={"categories": ["dog", "cta"]})
+    says = "options.categories: no 'cta' in split 'train'; did you mean 'cat'?"
+    assert str(caught.value) == says
+    named = load(tmp_path, "detection", BOTH, options={"categories": "coco-80"})
+    assert {example.category for example in named} == {"cat", "dog"}
+
+
 def test_a_list_of_new_categories_may_hold_some_that_the_data_have_not(tmp_path: Path) -> None:
     more = {"data": {"classes": "base"}, "options": {"new": "coco-15"}}  # cat, and no dog
     found = load(tmp_path, "detection", BOTH, "test", **more)

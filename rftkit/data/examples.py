@@ -14,10 +14,10 @@ from rftkit.data.hierarchies import Hierarchy, read_hierarchy
 from rftkit.data.placing import boxed_placer
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
-from rftkit.options import DetectionOptions, LabelOptions, Names
+from rftkit.options import DetectionOptions, LabelOptions, Names, Options
 from rftkit.recipe import Recipe
 from rftkit.sections import Data
-from rftkit.tasks.annotated import chosen_categories
+from rftkit.tasks.annotated import categories_of, chosen_categories, read_objects
 from rftkit.tasks.task import Reading, Task
 
 
@@ -84,8 +84,7 @@ def load_examples(
         boxed(_placed(example, recipe, half := half_of[example.category], groups[half]))
         for example in picked(chosen, limit)
     )
-    if hierarchy.aliases:
-        meant = {other: label for label, names in hierarchy.aliases.items() for other in names}
+    if meant := hierarchy.spellings:
         placed = tuple(replace(example, aliases=meant) for example in placed)
     notes = tuple(dict.fromkeys([*found.notes, *others]))
     return Examples(placed, _named(recipe, known, found), notes, hierarchy.levels)
@@ -134,19 +133,34 @@ def _read(recipe: Recipe, split: str) -> _Split:
     reading = Reading(recipe.options, columns, test, recipe.seed)
     found: dict[str, Example] = {}
     ids: dict[str, int] = {}
-    repeats = 0
+    offered, repeats = set[str](), 0
+    spelled = _spelled_out(recipe.options)
     for row in sources.rows(_divided(recipe), split, notes.append):
+        if spelled:
+            offered.update(categories_of(row, reading, read_objects(row, reading)))
         for example in task.read(row, reading):
             if (before := found.setdefault(example.id, example)) is not example:
                 _check_repeat(before, example)
                 repeats += 1
         if isinstance(number := row.values.get("label_id"), int):
             ids[example.category] = number
+    lacking = [] if test else [name for name in spelled if name not in offered]
+    if lacking:
+        raise DataError(
+            f"options.categories: no {lacking[0]!r} in split {split!r}; "
+            f"{did_you_mean(lacking[0], sorted(offered))}"
+        )
     if not found:
         raise DataError(f"{recipe.data.path or recipe.data.source}: split {split!r} is empty")
     if repeats:
         notes.append(f"split {split!r}: {repeats} rows repeat a picture and its label; kept once")
     return _Split(tuple(found.values()), ids, tuple(notes))
+
+
+def _spelled_out(options: Options) -> tuple[str, ...]:
+    """The categories that a recipe names one by one; a list by name may hold more than the data."""
+    chosen = options.categories if isinstance(options, DetectionOptions) else ()
+    return () if isinstance(chosen, str) else chosen
 
 
 def _divided(recipe: Recipe) -> Data:

@@ -113,11 +113,6 @@ def architecture_of(model: Model) -> str:
     return kinds[-1] if newer and kinds else kinds[0] if kinds else ""
 
 
-def grid_for(model: Model, size: tuple[int, int] | None) -> Grid:
-    """What `grid_of` says, for one picture of a recipe's model."""
-    return grid_of(family_of(model), model.max_pixels, size)
-
-
 def grid_of(family: Family, max_pixels: int, size: tuple[int, int] | None) -> Grid:
     """The units in which the family counts on a picture of this size (upright, width first).
 
