@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 from transformers import BatchFeature
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
+from rftkit.shared_prefix.cache import ROOM, RoomyLayer, make_roomy
 from rftkit.shared_prefix.groups import find_groups, of_rows, pictures_of, tokens_of
 from rftkit.shared_prefix.logps import in_parts
 from rftkit.shared_prefix.packing import Group, attention, pack
@@ -215,3 +217,48 @@ def test_what_is_not_rows_of_pictures_goes_to_the_processor() -> None:
     processor = Other()
     with PictureMemory().used_by(processor):
         assert processor.preprocess(torch.zeros(1)) == 1
+
+
+def states(rows: int, tokens: int) -> tuple[Tensor, Tensor]:
+    return torch.randn(rows, 2, tokens, 4), torch.randn(rows, 2, tokens, 4)
+
+
+def test_a_layer_with_room_holds_what_transformers_does_whatever_befalls_it() -> None:
+    torch.manual_seed(0)
+    ours, theirs = RoomyLayer(), DynamicLayer()
+
+    def write(rows: int, tokens: int) -> None:
+        new = states(rows, tokens)
+        for one, other in zip(ours.update(*new), theirs.update(*new), strict=True):
+            assert torch.equal(one, other)
+
+    write(2, 9)
+    for layer in (ours, theirs):
+        layer.batch_select_indices(torch.tensor([1, 1, 0]))
+    for _ in range(2 * ROOM + 3):
+        write(3, 1)
+    for layer in (ours, theirs):
+        layer.reorder_cache(torch.tensor([2, 0, 1]))
+    write(3, 1)
+    for layer in (ours, theirs):
+        layer.crop(-5)
+    write(3, 2)
+    assert ours.get_seq_length() == theirs.get_seq_length() == 9 + 2 * ROOM + 3 + 1 - 5 + 2
+
+
+def test_a_layer_with_room_is_copied_once_in_so_many_tokens() -> None:
+    layer, places = RoomyLayer(), set[tuple[int, int]]()
+    layer.update(*states(1, 5))
+    for _ in range(3 * ROOM):
+        places.add(tuple(held.data_ptr() for held in layer.update(*states(1, 1))))  # type: ignore[arg-type]
+    assert 1 < len(places) <= 4
+
+
+def test_only_plain_layers_get_room() -> None:
+    cache = DynamicCache()
+    make_roomy(cache)
+    cache.update(*states(1, 3), layer_idx=1)
+    assert [type(layer) for layer in cache.layers] == [RoomyLayer, RoomyLayer]
+    cache.layers = [DynamicLayer(), DynamicSlidingWindowLayer(sliding_window=4)]
+    make_roomy(cache)
+    assert [type(layer) for layer in cache.layers] == [RoomyLayer, DynamicSlidingWindowLayer]

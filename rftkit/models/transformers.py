@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rftkit.core import Completion
 from rftkit.models import loading
 from rftkit.models.policy import Decoding, Generation, Prompt, Watch
 from rftkit.sections import Model
+from rftkit.shared_prefix.decoding import shared_prefill
 from rftkit.shared_prefix.forward import unsupported
 from rftkit.shared_prefix.logps import answer_logps
 
@@ -59,7 +60,7 @@ class TransformersPolicy:
         start = inputs["input_ids"].shape[1]
         clock = _Clock(watch and (lambda ids: watch(self._completion(ids[0, start:].tolist()))))
         set_seed(decoding.seed)
-        with self._ready() as model:
+        with self._ready() as model, self._quickly(model):
             ids = model.generate(
                 **inputs,
                 generation_config=self._generation_config(decoding),
@@ -178,6 +179,11 @@ class TransformersPolicy:
             yield self.model
         finally:
             self.model.train(training)
+
+    def _quickly(self, model: Any) -> AbstractContextManager[None]:
+        """Reads equal prompts once, and does not copy the cache for every token, where it can."""
+        able = self.backend == "transformers" and unsupported(model) is None
+        return shared_prefill(model) if able else nullcontext()
 
     def _generation_config(self, decoding: Decoding) -> GenerationConfig:
         sampled = decoding.temperature > 0

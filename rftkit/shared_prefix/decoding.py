@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rftkit.shared_prefix.cache import make_roomy
 from rftkit.shared_prefix.forward import M_ROPE, bare
 from rftkit.shared_prefix.groups import find_groups, of_rows, pictures_of, tokens_of
 
@@ -41,8 +42,11 @@ def _prefill(
 ) -> Any:
     """What generate's own prefill returns for all rows, computed for the distinct ones."""
     own = partial(type(model)._prefill, model)
-    groups = _groups(model, input_ids, model_kwargs)
-    if len(groups) == len(input_ids) or not _plain(generation_config, model_kwargs):
+    plain = _plain(generation_config, model_kwargs)
+    if plain:
+        make_roomy(model_kwargs["past_key_values"])
+    groups = _groups(model, input_ids, model_kwargs) if plain else []
+    if not plain or len(groups) == len(input_ids):
         return own(input_ids, generation_config, model_kwargs, is_first_iteration)
     firsts = [group[0] for group in groups]
     shared = {name: model_kwargs[name] for name in SETTINGS if name in model_kwargs}

@@ -24,6 +24,7 @@ from vlm_batches import (
     tiny_model,
 )
 
+from rftkit.shared_prefix.cache import RoomyLayer
 from rftkit.shared_prefix.decoding import shared_prefill
 from rftkit.shared_prefix.features import FeatureMemory, is_frozen
 from rftkit.shared_prefix.forward import Scoring, unsupported
@@ -300,6 +301,9 @@ def test_the_same_tokens_are_generated(kind: str, model: Any, sampled: bool) -> 
             found = model.generate(**inputs)
         hook.remove()
         assert torch.equal(found, expected)
+        with shared_prefill(model):
+            cache = model.generate(**inputs, return_dict_in_generate=True).past_key_values
+        assert {type(layer) for layer in cache.layers} == {RoomyLayer}
     width = inputs["input_ids"].shape[1]
     assert read[:2] == [3 * width, 8]  # three prompts, then eight rows
     assert len(expected[:, width:].unique()) > 10 or not sampled
