@@ -14,6 +14,7 @@ from rftkit.fit import Job, common_arguments, fit, verify
 from rftkit.lengths import Meter, auto_target
 from rftkit.models import engines
 from rftkit.models.agreement import Agreement
+from rftkit.models.colocated import engine_like, with_plain_prompts
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.schedule import lazy_dataset, schedule
 from rftkit.scorer import Scorer
@@ -50,14 +51,18 @@ def train(job: Job, examples: Sequence[Example], shared_prefix: bool = True) -> 
     )
     wanted = settings(job, scorer.all_weights())
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
-    trainer = trainer_class(policy.model, job.console.print, shared_prefix)(
-        model=policy.model,
-        reward_funcs=scorer.functions(),
-        args=_config(wanted),
-        train_dataset=_dataset(job, examples),
-        processing_class=policy.processor,
-        peft_config=policy.new_adapter(),  # added by TRL, KL is measured with it switched off
-    )
+    kind = trainer_class(policy.model, job.console.print, shared_prefix)
+    if wanted.get("use_vllm") and kind.__module__.startswith(("trl.", "rftkit.")):
+        kind = with_plain_prompts(kind)  # Unsloth's own class hands its engine texts
+    with engine_like(policy.processor):
+        trainer = kind(
+            model=policy.model,
+            reward_funcs=scorer.functions(),
+            args=_config(wanted),
+            train_dataset=_dataset(job, examples),
+            processing_class=policy.processor,
+            peft_config=policy.new_adapter(),  # added by TRL, KL is measured with it switched off
+        )
     verify(trainer, wanted, job.run, USED_BY_THE_LOSS)
     trainer.add_callback(Agreement(job.console))  # says nothing where transformers generates
     fit(trainer, job)

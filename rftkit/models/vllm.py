@@ -18,13 +18,13 @@ from transformers import GenerationConfig
 from rftkit.core import Completion
 from rftkit.errors import ModelError
 from rftkit.models import engines, loading
+from rftkit.models.colocated import engine_options
 from rftkit.models.policy import Decoding, Generation, Prompt, Watch
 from rftkit.sections import Model
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # for which vLLM makes room
 SHARE = 0.85  # of a GPU's memory: nothing else is on it while it answers
 LONGEST = 8192  # tokens of a prompt, its pictures and the reply
-PICTURES = 8  # of one prompt, at most
 
 
 def open_vllm(settings: Model, adapter: Path | None = None) -> VllmPolicy:
@@ -62,10 +62,8 @@ def _options(
     given: dict[str, Any] = {
         "model": source.name,
         "revision": source.revision,
-        "dtype": str(loading.dtype_here()).removeprefix("torch."),
+        **engine_options(processor),
         "max_model_len": min(LONGEST, loading.longest(source)),
-        "limit_mm_per_prompt": {"image": PICTURES, "video": 0},
-        "mm_processor_kwargs": _pixels(processor),
         "enforce_eager": True,  # recording graphs takes longer than they save on a few hundred
         "seed": 0,
         "disable_log_stats": True,
@@ -78,14 +76,6 @@ def _options(
         rank = next(size for size in RANKS if size >= settings.lora_rank)
         given |= {"enable_lora": True, "max_lora_rank": rank}
     return given
-
-
-def _pixels(processor: Any) -> dict[str, Any]:
-    """The limits of our processor, for vLLM's own of the same model."""
-    size = processor.image_processor.size
-    if "longest_edge" not in size or "shortest_edge" not in size:
-        return {}
-    return {"size": {name: size[name] for name in ("shortest_edge", "longest_edge")}}
 
 
 class VllmPolicy:

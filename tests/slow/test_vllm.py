@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
 from environments import driven
-
-from rftkit.models.agreement import NOTED
 
 pytestmark = [
     pytest.mark.slow,
@@ -38,7 +37,7 @@ def test_the_adapter_reaches_the_engine(told: dict[str, Any]) -> None:
     base, tuned = told["vllm"]["base scores"], told["vllm"]["tuned scores"]
     moved = [abs(a - b) for one, other in zip(base, tuned, strict=True)
              for a, b in zip(one, other, strict=True)]  # fmt: skip
-    assert min(moved) > 0.05
+    assert median(moved) > 0.05
 
 
 @pytest.mark.parametrize("engine", ["vllm", "transformers"])
@@ -56,10 +55,12 @@ def test_tokens_are_counted_alike(told: dict[str, Any]) -> None:
     assert told["vllm"]["tokens"] == told["transformers"]["tokens"]
 
 
-@pytest.fixture(scope="module")
-def trained(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+@pytest.fixture(scope="module", params=["model.max_pixels=401408", "model.max_pixels=1600"])
+def trained(
+    tiny: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("trained")
-    return driven("vllm_driver.py", folder, str(folder), "train", site="vllm_site")
+    return driven("vllm_driver.py", folder, str(folder), "train", request.param, site="vllm_site")
 
 
 def test_rollouts_of_vllm_train_the_model(trained: dict[str, Any]) -> None:
@@ -68,9 +69,11 @@ def test_rollouts_of_vllm_train_the_model(trained: dict[str, Any]) -> None:
     assert max(line["grad_norm"] for line in trained["lines"]) > 0
 
 
-def test_the_trained_adapter_reaches_the_rollouts(trained: dict[str, Any]) -> None:
+def test_the_engine_reads_the_pictures_and_the_adapter_of_the_trainer(
+    trained: dict[str, Any],
+) -> None:
     assert len(trained["differences"]) == 3
-    assert max(mean for mean, _ in trained["differences"]) < NOTED
+    assert max(largest for _, largest in trained["differences"]) < 0.001
 
 
 def test_a_report_names_the_engine(told: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Run by test_vllm.py in a process of its own: vLLM's answers and scores beside transformers'.
 
 python vllm_driver.py FOLDER          answers and scores of both, base and with an adapter
-python vllm_driver.py FOLDER train    GRPO with rollouts by vLLM, and how far the two differ
+python vllm_driver.py FOLDER train [SET …]   GRPO with rollouts by vLLM, and how far the two differ
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _trained(folder: Path) -> dict[str, Any]:
     from rftkit.runs import new_run, read_lines
 
     _eager()
-    recipe = parse_recipe(RECIPE, "driver")
+    recipe = parse_recipe(RECIPE, "driver", sys.argv[3:])
     seen: list[tuple[float, float]] = []
     agreement.judge = lambda mean, largest: seen.append((mean, largest))
     policy, run = open_learner(recipe), new_run(folder / "run")
@@ -85,8 +85,7 @@ def _trained(folder: Path) -> dict[str, Any]:
 def _eager() -> None:
     """TRL has its engine compiled, which takes minutes on a CPU.
 
-    There vLLM also packs weights as it loads them, and could not be given others after a step; and
-    of its own accord it would take a model of 32 bit in 16.
+    There vLLM also packs weights as it loads them, and could not be given others after a step.
     """
     from functools import partial
 
@@ -98,7 +97,7 @@ def _eager() -> None:
         layer.cpu_linear = torch.nn.functional.linear
 
     utils.dispatch_cpu_unquantized_gemm = plain
-    vllm_generation.LLM = partial(vllm_generation.LLM, enforce_eager=True, dtype="float32")
+    vllm_generation.LLM = partial(vllm_generation.LLM, enforce_eager=True)
 
 
 def _told(policy: Any, prompts: Any) -> dict[str, Any]:

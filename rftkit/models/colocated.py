@@ -1,0 +1,76 @@
+"""vLLM in the process of TRL's trainer, made to read the prompts and pictures the trainer reads.
+
+TRL 1.14 builds the engine without the limits of our image processor, and hands it prompts that
+hold a token for every patch of a picture already. vLLM puts those tokens in itself, so that every
+picture would stand in the prompt twice (huggingface/trl, issue 6294).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import Any
+
+from rftkit.models import loading
+
+PICTURES = 8  # of one prompt, at most
+
+
+def engine_options(processor: Any) -> dict[str, Any]:
+    """What vLLM's engine has to be told so that it sees the pictures that transformers sees."""
+    return {
+        "dtype": str(loading.dtype_here()).removeprefix("torch."),
+        "limit_mm_per_prompt": {"image": PICTURES, "video": 0},
+        "mm_processor_kwargs": _pixels(processor),
+    }
+
+
+def _pixels(processor: Any) -> dict[str, Any]:
+    """The limits of our processor, for vLLM's own of the same model."""
+    size = processor.image_processor.size
+    if "longest_edge" not in size or "shortest_edge" not in size:
+        return {}
+    return {"size": {name: size[name] for name in ("shortest_edge", "longest_edge")}}
+
+
+@contextmanager
+def engine_like(processor: Any) -> Iterator[None]:
+    """Within it a trainer of TRL's builds its engine with `engine_options`."""
+    from trl.generation import vllm_generation
+
+    own = getattr(vllm_generation, "LLM", None)  # absent without vLLM
+    if own is None:
+        yield
+        return
+    vllm_generation.LLM = partial(own, **engine_options(processor))
+    try:
+        yield
+    finally:
+        vllm_generation.LLM = own
+
+
+@cache
+def with_plain_prompts(kind: Any) -> Any:
+    """A class of trainers that hands vLLM prompts with one placeholder for each picture."""
+
+    class PlainPromptTrainer(kind):
+        """Gives the engine the prompts as their text has them; the loss reads them as before."""
+
+        def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+            texts = self.processing_class.apply_chat_template(
+                prompts,
+                chat_template=self.chat_template,
+                add_generation_prompt=True,
+                tokenize=False,
+                **self.chat_template_kwargs,
+            )
+            tokenizer = self.processing_class.tokenizer
+            self._plain = tokenizer(texts, add_special_tokens=False)["input_ids"]
+            return super()._tokenize_prompts(prompts)
+
+        def _generate_single_turn(self, prompt_ids: list[Any], *given: Any, **more: Any) -> Any:
+            assert len(prompt_ids) == len(self._plain), "TRL asks for the prompts it tokenized"
+            return super()._generate_single_turn(self._plain, *given, **more)
+
+    return PlainPromptTrainer
