@@ -104,7 +104,8 @@ def verify(
             setattr(trainer, (copies or {}).get(name, name), wanted[name])
     effective = {name: getattr(trainer.args, name) for name in wanted}
     effective |= {name: getattr(trainer, attribute) for name, attribute in (copies or {}).items()}
-    shown = {name: str(value) for name, value in effective.items()}
+    shown = {"trainer": type(trainer).__name__}  # which says whether prefixes are shared
+    shown |= {name: str(value) for name, value in effective.items()}
     write_atomically(run.effective, _json(shown))
     for name, value in wanted.items():
         if _plain(effective[name]) != _plain(value):

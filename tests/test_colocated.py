@@ -49,6 +49,7 @@ def turn(*widths: int) -> list[dict[str, Any]]:
 
 def test_vllm_is_given_one_placeholder_for_each_picture() -> None:
     trainer = with_plain_prompts(Trainer)()
+    assert type(trainer).__name__ == "PlainPromptTrainer"
     ids, images, fields = trainer._tokenize_prompts([turn(56), turn(112, 84)])
     assert trainer._generate_single_turn(ids, images, fields, 2) == "completions"
     pad = trainer.processing_class.tokenizer.convert_tokens_to_ids("<|image_pad|>")

@@ -73,4 +73,5 @@ def with_plain_prompts(kind: Any) -> Any:
             assert len(prompt_ids) == len(self._plain), "TRL asks for the prompts it tokenized"
             return super()._generate_single_turn(self._plain, *given, **more)
 
+    PlainPromptTrainer.__name__ = f"PlainPrompt{kind.__name__}"
     return PlainPromptTrainer

@@ -189,13 +189,6 @@ def test_grpo_computes_each_prompt_once_and_ends_where_trl_ends(
 ) -> None:
     from rftkit import grpo, rewards
 
-    kinds, own = list[str](), grpo.trainer_class
-
-    def noted(*given: Any) -> Any:
-        kinds.append(own(*given).__name__)
-        return own(*given)
-
-    monkeypatch.setattr(grpo, "trainer_class", noted)
     # Where a group's rewards are all alike the gradient is rounding, which Adam makes as long as
     # a step: this reward tells most texts apart.
     monkeypatch.setitem(rewards.GENERAL, "no_repetition", lambda a: len(set(a.completion.text)) % 5)
@@ -204,6 +197,7 @@ def test_grpo_computes_each_prompt_once_and_ends_where_trl_ends(
     ours = short_run(*asked)
     monkeypatch.setattr(grpo, "train", partial(grpo.train, shared_prefix=False))
     theirs = short_run(*asked)
+    kinds = [json.loads(run.effective.read_text("utf-8"))["trainer"] for run in (ours, theirs)]
     assert kinds == ["SharedPrefixTrainer", "GRPOTrainer"]
     for one, other in zip(curve(ours), curve(theirs), strict=True):
         assert one == pytest.approx(other, abs=1e-5)
