@@ -16,4 +16,5 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
 def missing_column(role: str, column: str, known: Iterable[str]) -> str:
     """The end of an error about a column that is not there."""
     hint = did_you_mean(column, known)
-    return f"no column {column!r}; {hint} Set data.columns.{role} in the recipe"
+    stop = "" if hint.endswith("?") else "."
+    return f"no column {column!r}; {hint}{stop} Set data.columns.{role} in the recipe"

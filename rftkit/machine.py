@@ -13,6 +13,7 @@ from typing import Any
 from rftkit.plan.cards import Card
 
 SECONDS = 7.0  # an import that takes longer is given up
+SLOWLY = f"not loaded within {SECONDS:g} s"  # which says nothing: Unsloth takes 9 s at its best
 IMPORTED = ("torch", "triton", "bitsandbytes", "torchvision", "transformers", "trl")
 SLOW = ("unsloth", "vllm")  # each in a process of its own, and only where it is installed
 QUERY = "name,driver_version,memory.total,memory.free,compute_cap"
@@ -77,7 +78,7 @@ def first_gpu() -> Card | None:
 def imports(modules: Sequence[str]) -> Imports:
     """Whether each module can be imported, tried by other Pythons at the same time.
 
-    What has not answered after `SECONDS` counts as not importable, with that as the reason.
+    What has not answered after `SECONDS` has `SLOWLY` as its reason.
     """
     lots = [[m for m in modules if m not in SLOW], *([m] for m in modules if m in SLOW)]
     running = [_start(lot) for lot in lots if lot]
@@ -125,7 +126,7 @@ def _read(process: subprocess.Popen[bytes], lot: Sequence[str]) -> list[dict[str
     except subprocess.TimeoutExpired:
         process.kill()
         out, _ = process.communicate()
-        why = f"does not load within {SECONDS:g} s"
+        why = SLOWLY
     lines = out.decode("utf-8", "replace").splitlines()
     said = [found for line in lines if (found := _said(line))]
     known = {line.get("module") for line in said}

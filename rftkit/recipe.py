@@ -155,6 +155,13 @@ class Recipe(Section):
                 'data.classes: with options.ask = "picture" all categories are asked for at once; '
                 'set it to "all", or ask by category'
             )
+        asked = {"grounding": "{phrase}", "detection": "" if together else "{label}"}
+        needed, question = asked.get(self.task), data.question
+        if question and needed and needed not in question and "{question}" not in question:
+            raise ValueError(
+                f"data.question: {data.question[:60]!r} does not say what to find; put {needed} "
+                "or {question} into it"
+            )
         if self.method.length and self.style == "direct":
             raise ValueError("method.length: style 'direct' has no reasoning to measure")
         return self

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from rftkit import models
-from rftkit.errors import ModelError, RecipeError
+from rftkit.errors import ModelError, RecipeError, TrainingError
 from rftkit.models import engines, loading
 from rftkit.models.engines import Here
 from rftkit.models.policy import Decoding, Prompt
@@ -115,6 +115,40 @@ def test_a_trained_adapter_is_put_on_without_a_new_one(unsloth: FastVisionModel)
     assert (unsloth.loaded["name"], unsloth.loaded["revision"]) == ("a/b", "v2")
     assert unsloth.loaded["use_gradient_checkpointing"] is False
     assert "fast_inference" not in unsloth.loaded
+
+
+@pytest.mark.parametrize("error", [
+    OSError("We couldn't connect to the hub\nand more"), ValueError("No available memory"),
+    RuntimeError("vLLM >= 0.28 moved bitsandbytes out of tree."), NotImplementedError(),
+])  # fmt: skip
+def test_what_unsloth_cannot_load_is_one_line(
+    unsloth: FastVisionModel, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(name: str, **_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(unsloth, "from_pretrained", refuse)
+    with pytest.raises(ModelError, match=r"^model.name: a/b: cannot be loaded \(.+\); check"):
+        models.open_policy(Model(name="a/b"))
+
+
+def test_memory_that_runs_out_while_unsloth_loads_is_still_called_that(
+    unsloth: FastVisionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str, **_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(unsloth, "from_pretrained", refuse)
+    with pytest.raises(TrainingError, match="ran out of memory while loading the model"):
+        models.open_policy(Model())
+
+
+def test_an_unsloth_that_does_not_load_is_one_line(
+    unsloth: FastVisionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "unsloth", None)
+    with pytest.raises(ModelError, match=r"unsloth does not load .*backend = .transformers."):
+        models.open_learner(recipe())
 
 
 def test_transformers_is_taken_where_unsloth_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

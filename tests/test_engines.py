@@ -160,6 +160,7 @@ def test_the_trainer_is_told_everything_of_its_engine() -> None:
         "vllm_importance_sampling_correction": True,
         "vllm_importance_sampling_mode": "sequence_mask",
         "vllm_importance_sampling_clip_max": 3.0,
+        "top_k": -1,
         "generation_kwargs": {"logit_bias": {7: -100.0, 9: -100.0}},
     }
 

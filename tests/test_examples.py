@@ -7,6 +7,7 @@ import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -190,7 +191,27 @@ def test_gold_boxes_that_text_can_hardly_say_pass_and_lost_ones_are_refused() ->
     with pytest.raises(DataError) as caught:
         gold_check(task, boxed(Box(0.26, 0.25, 0.28, 0.5)), "think")  # a third of a unit
     assert str(caught.value).startswith("t.jsonl:4: its own answer '(4,4),(5,8)' earns iou 0.32, ")
-    assert "not 0.5, in style 'think'" in str(caught.value)
+    assert "not 0.5, in style 'think'; a box is too small" in str(caught.value)
+    assert "model.max_pixels" in str(caught.value)
+
+
+def scene(root: Path, *categories: str) -> dict[str, Any]:
+    Image.new("RGB", (20, 10)).save(root / "a.png")
+    whole = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 20, "height": 10}],
+        "categories": [{"id": n, "name": name} for n, name in enumerate(categories)],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 0, "bbox": [5, 1, 10, 5]}],
+    }
+    (root / "train.json").write_text(json.dumps(whole))
+    return {"task": "detection", "data": {"source": "coco", "path": str(root / "{split}.json")}}
+
+
+@pytest.mark.parametrize("ask", ["category", "picture"])
+def test_categories_that_read_the_same_are_refused(tmp_path: Path, ask: str) -> None:
+    given = scene(tmp_path, "red_fox", "Red fox")
+    mine = Recipe.model_validate({**given, "options": {"ask": ask, "absent": "always"}})
+    with pytest.raises(DataError, match="categories 'Red fox' and 'red_fox' read the same"):
+        load_examples(mine, "train")
 
 
 NAMES = "label,aliases,kind\ncat,kitty; puss,pet\ndog,,pet\nfox,vixen,wild\n"

@@ -149,6 +149,11 @@ def test_the_check_names_boxes_that_the_budget_shrinks_away(tmp_path: Path) -> N
         assert len([note for note in notes if "raise model.max_pixels: a.jpg: cat" in note]) == said
 
 
+def test_a_larger_budget_is_not_advised_where_the_picture_has_no_more(tmp_path: Path) -> None:
+    notes = noted(QWEN2, tmp_path, Box(0.5, 0.5, 0.51, 0.9))  # 6 pixels of 640
+    assert notes[-1].endswith("wide or high in the picture itself: a.jpg: cat")
+
+
 def test_the_check_has_no_note_where_there_are_no_boxes() -> None:
     assert box_notes(QWEN25, []) == ()
     assert box_notes(QWEN25, [Example("a", FilePicture(Path("a"), "a"), "?", "cat")]) == ()

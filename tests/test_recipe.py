@@ -245,6 +245,10 @@ REFUSED = {  # text of the recipe -> what its one line holds
                          "decode='choices'", "eval.decode: 'choices' needs offered labels"),
     "source of another task": ("task='number'\n[data]\nsource='coco'\npath='x'",
                                "data.source: 'coco' has nothing for task 'number'; it takes hub,"),
+    "question without a kind": ("task='detection'\n[data]\nsource='coco'\npath='x'\n"
+                                "question='Where?'", "data.question: 'Where?' does not say what"),
+    "question without a phrase": ("task='grounding'\n[data]\nsource='refs'\npath='x'\n"
+                                  "question='Box {label}'", "put {phrase} or {question} into it"),
     "scenes without a kind": ("task='number'\n[data]\nsource='scenes'",
                               "data.path: missing; source 'scenes' needs one"),
     "reward of another task": ("task='choice'\n[data]\nsource='csv'\npath='x'\n[rewards]\niou=1",

@@ -61,6 +61,7 @@ def test_questions_about_other_pictures_are_other_questions(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("task", "row", "says"), [
+    ("grounding", {"phrase": "", "box": [1, 2, 3, 4]}, "no phrase in column 'phrase'"),
     ("grounding", {"phrase": "a <answer>b</answer>", "box": [1, 2, 3, 4]}, "holds a tag"),
     ("detection", {"label": "<think>", "boxes": [[1, 2, 3, 4]]}, "holds a tag"),
     ("grounding", {"phrase": "b", "box": [1, 2, 3, 4], "grid": "640*480"}, "grid '640*480'"),

@@ -18,7 +18,7 @@ from rftkit.samples import (
 )
 from rftkit.summary import Summary, broken_gates, summarise, to_json
 from rftkit.summary.conduct import last_named, probabilities
-from rftkit.summary.rates import spread
+from rftkit.summary.rates import rate, spread
 from rftkit.summary.schema import SideSummary
 from rftkit.summary.verdict import points
 
@@ -114,6 +114,7 @@ def test_several_questions_on_one_picture_are_drawn_together() -> None:
     found = summarise(SamplesFile(HEADER, one)).difference
     assert found
     assert found.method == "paired bootstrap by picture"
+    assert (found.mcnemar_exact, found.mcnemar_mid) == (None, None)
 
 
 def test_only_what_both_sides_answered_is_compared() -> None:
@@ -335,3 +336,13 @@ def test_a_summary_is_read_back_as_it_was_written() -> None:
 )
 def test_points(value: float, text: str) -> None:
     assert points(value, signed=True) == text
+
+
+def test_questions_about_one_picture_are_no_further_sample() -> None:
+    scores, pictures = [1.0] * 10 + [0.0] * 10, [f"{n}.png" for n in range(20)]
+    once, often = rate(scores, pictures), rate(scores * 4, pictures * 4)
+    assert (once.low, once.high) == (rate(scores).low, rate(scores).high)
+    assert (often.value, often.n) == (0.5, 80)
+    assert often.high - often.low == pytest.approx(once.high - once.low, abs=0.05)
+    never = rate([0.0] * 80, pictures * 4)
+    assert never.high == pytest.approx(rate([0.0] * 20).high)

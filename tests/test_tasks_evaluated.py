@@ -170,6 +170,24 @@ def test_gold_boxes_score_all_there_is(
     same_when_rescored(found)
 
 
+@pytest.mark.parametrize("ask", ["category", "picture"])
+def test_lvis_is_scored_by_its_own_rules(
+    tmp_path: Path, measure: Callable[..., Measured], ask: str
+) -> None:
+    path = coco(tmp_path)
+    for split in ("train", "test"):
+        whole = json.loads((tmp_path / f"{split}.json").read_text())
+        whole["annotations"] = whole["annotations"][:3]
+        for entry in whole["images"]:
+            entry |= {"neg_category_ids": [], "not_exhaustive_category_ids": [2]}
+        for entry, how in zip(whole["categories"], "rf", strict=True):
+            entry["frequency"] = how
+        (tmp_path / f"{split}.json").write_text(json.dumps(whole))
+    figures = measure(recipe("detection", "coco", path, options={"ask": ask})).tuned.figures
+    assert figures["mAP"].note == "LVIS rules, constant confidences"
+    assert figures["mAP of rare ones"].value == pytest.approx(1.0)
+
+
 def test_the_results_of_detection_are_grouped_by_category(
     tmp_path: Path, measure: Callable[..., Measured]
 ) -> None:

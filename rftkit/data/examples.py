@@ -118,9 +118,15 @@ def gold_check(task: Task, example: Example, style: Style) -> None:
     for name, least in ((task.headline, task.least), ("format", 1.0)):
         if (value := parts.get(name, 1.0)) < least:
             shown = task.written(example)[:200]
+            remedy = "mend the label or the rationale"
+            if name == task.headline and "grid" in example.meta:
+                remedy = (
+                    "a box is too small for the whole units that the model writes: raise "
+                    "model.max_pixels if that shrinks the picture, or take the box out"
+                )
             raise DataError(
                 f"{example.place}: its own answer {shown!r} earns {name} {value:g}, not "
-                f"{least:g}, in style {style!r}; mend the label or the rationale"
+                f"{least:g}, in style {style!r}; {remedy}"
             )
 
 
@@ -144,6 +150,12 @@ def _read(recipe: Recipe, split: str) -> _Split:
                 repeats += 1
         if isinstance(number := row.values.get("label_id"), int):
             ids[example.category] = number
+    if task.name == "detection":
+        asked = {name for e in found.values() for name in e.choices or (e.category,)}
+        for first, second in spelling.collisions(sorted(asked)):
+            raise DataError(
+                f"categories {first!r} and {second!r} read the same; rename or merge one"
+            )
     lacking = [] if test else [name for name in spelled if name not in offered]
     if lacking:
         raise DataError(

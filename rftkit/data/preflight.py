@@ -35,7 +35,7 @@ def box_notes(model: Model, examples: Sequence[Example]) -> tuple[str, ...]:
         for box in boxes.load(example.gold)
     ]
     low = [name for value, name in trips if value < LOW]
-    small = _too_small(boxed, family, model.max_pixels)
+    small, shrunk = _too_small(boxed, family, model.max_pixels)
     unknown = (
         f"model.name: {model.name!r} is of no known family; its boxes are taken to be in 0-1000"
     )
@@ -48,23 +48,35 @@ def box_notes(model: Model, examples: Sequence[Example]) -> tuple[str, ...]:
         ),
         *([f"{len(low)} boxes lose over {1 - LOW:.0%} to rounding: {_some(low)}"] if low else []),
         *(
-            [f"boxes of {len(small)} examples are under {LEAST_SIDE} pixels wide or high as the "
-             f"model sees them; raise model.max_pixels: {_some(small)}"] if small else []
+            [f"boxes of {len(shrunk)} examples are under {LEAST_SIDE} pixels wide or high as the "
+             f"model sees them; raise model.max_pixels: {_some(shrunk)}"] if shrunk else []
+        ),
+        *(
+            [f"boxes of {len(small)} examples are under {LEAST_SIDE} pixels wide or high in the "
+             f"picture itself: {_some(small)}"] if small else []
         ),
     )  # fmt: skip
 
 
-def _too_small(examples: Sequence[Example], family: families.Family, max_pixels: int) -> list[str]:
-    seen: dict[str, Size] = {}
-    found = []
+def _too_small(
+    examples: Sequence[Example], family: families.Family, max_pixels: int
+) -> tuple[list[str], list[str]]:
+    """Examples with a box too small to see: in the picture as it is, and by the budget alone."""
+    seen: dict[str, tuple[Size, Size]] = {}
+    own, shrunk = [], []
     for example in examples:
         name = example.picture.name
         if name not in seen:
-            seen[name] = families.resized(upright_size(example.picture), family, max_pixels)
+            size = Size(*upright_size(example.picture))
+            seen[name] = (size, families.resized(size, family, max_pixels))
+        whole, left = seen[name]
         gold = boxes.load(example.gold)
-        if any(families.too_small(box, seen[name], LEAST_SIDE) for box in gold):
-            found.append(example.id)
-    return found
+        small = [box for box in gold if families.too_small(box, left, LEAST_SIDE)]
+        if any(not families.too_small(box, whole, LEAST_SIDE) for box in small):
+            shrunk.append(example.id)
+        elif small:
+            own.append(example.id)
+    return own, shrunk
 
 
 def _some(names: Sequence[str]) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from rftkit.errors import ModelError
 from rftkit.recipe import Recipe
 from rftkit.sections import Model
 
@@ -32,7 +35,8 @@ def open_policy(
 
             return open_vllm(settings, adapter)
         if engines.backend_of(settings, engines.here()) == "unsloth":
-            from rftkit.models.unsloth import Training, open_unsloth
+            with _importing_unsloth():
+                from rftkit.models.unsloth import Training, open_unsloth
 
             return open_unsloth(settings, adapter, None if adapter else Training())
         from rftkit.models.transformers import open_transformers
@@ -55,12 +59,26 @@ def open_learner(recipe: Recipe) -> Policy:
         return open_policy(recipe.model)
     _quiet()
     with memory.named("loading the model", memory.LOADING):
-        from rftkit.models.unsloth import Training, open_unsloth
+        with _importing_unsloth():
+            from rftkit.models.unsloth import Training, open_unsloth
 
         fast = generation == "vllm"
         share = engines.share(recipe, machine) if fast else 0.0
         longest = engines.longest(recipe) if fast else 0
         return open_unsloth(recipe.model, None, Training(recipe.seed, True, share, longest))
+
+
+@contextmanager
+def _importing_unsloth() -> Iterator[None]:
+    """Raises ModelError where it is installed and does not load."""
+    try:
+        yield
+    except (ImportError, OSError, RuntimeError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise ModelError(
+            f"model.backend: unsloth does not load ({first}); see `rftkit doctor`, or set "
+            'model.backend = "transformers"'
+        ) from None
 
 
 def _quiet() -> None:

@@ -151,6 +151,7 @@ def trainer_settings(recipe: Recipe, banned: list[int], machine: Here) -> dict[s
         "vllm_importance_sampling_correction": True,
         "vllm_importance_sampling_mode": "sequence_mask",
         "vllm_importance_sampling_clip_max": 3.0,
+        "top_k": -1,  # none, in vLLM's words, to which Unsloth changes a 0
         "generation_kwargs": {"logit_bias": dict.fromkeys(banned, -100.0)},
     }
 

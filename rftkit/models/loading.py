@@ -75,7 +75,7 @@ def load_model(source: Source, settings: Model) -> Any:
     try:
         return AutoModelForImageTextToText.from_pretrained(source.name, **options)
     except (OSError, ValueError) as error:
-        raise ModelError(_not_loaded(source, error)) from None
+        raise not_loaded(source, error) from None
 
 
 def load_processor_of(source: Source, settings: Model) -> Any:
@@ -83,7 +83,7 @@ def load_processor_of(source: Source, settings: Model) -> Any:
     try:
         return load_processor(source.name, settings.max_pixels, source.revision)
     except (OSError, ValueError) as error:
-        raise ModelError(_not_loaded(source, error)) from None
+        raise not_loaded(source, error) from None
 
 
 def nf4() -> BitsAndBytesConfig:
@@ -168,9 +168,10 @@ def _check_finite(weights: Path) -> None:
         raise ValueError(str(error)) from None
 
 
-def _not_loaded(source: Source, error: Exception) -> str:
-    first = str(error).strip().splitlines()[0][:160]
-    return (
+def not_loaded(source: Source, error: Exception) -> ModelError:
+    """The line for a model that could not be loaded, with the first of the reason."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    return ModelError(
         f"model.name: {source.name}: cannot be loaded ({first}); check the id and the network, "
         "or name a local folder"
     )

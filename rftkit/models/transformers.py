@@ -137,7 +137,13 @@ class TransformersPolicy:
     def _inputs(self, prompts: Sequence[Prompt]) -> Any:
         texts = [self.render(prompt) for prompt in prompts]
         pictures = [[p.open() for p in (prompt.picture, *prompt.others)] for prompt in prompts]
-        inputs = self.processor(text=texts, images=pictures, padding=True, return_tensors="pt")
+        inputs = self.processor(
+            text=texts,
+            images=pictures,
+            padding=True,
+            padding_side="left",  # Unsloth's trainers turn the tokenizer's own to the right
+            return_tensors="pt",
+        )
         return inputs.to(self.model.device)
 
     def render(self, prompt: Prompt) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from unsloth import FastVisionModel
 
 from rftkit.models import loading
@@ -43,7 +44,13 @@ def open_unsloth(
     if adapter:
         loading.check_adapter(adapter)
     source = loading.resolve(settings.name)
-    model, _ = FastVisionModel.from_pretrained(source.name, **_options(settings, source, training))
+    try:
+        options = _options(settings, source, training)
+        model, _ = FastVisionModel.from_pretrained(source.name, **options)
+    except torch.OutOfMemoryError:
+        raise  # which the caller puts in words
+    except (ImportError, OSError, RuntimeError, ValueError) as error:  # of vLLM's start too
+        raise loading.not_loaded(source, error) from None
     if adapter:
         model = loading.put_adapter(model, adapter)
     elif training:

@@ -80,7 +80,7 @@ def mean(seeds: Seeds) -> Mean:
     """The mean score; of one seed the interval is that of its run's own report."""
     scores = [sample.correct for samples in seeds.values() for sample in samples]
     names = [sample.picture for samples in seeds.values() for sample in samples]
-    interval, method = _mean_interval(scores, names, len(seeds))
+    interval, method = _mean_interval(scores, names)
     return Mean(
         value=fmean(scores) if scores else 0.0,
         low=interval.low,
@@ -168,10 +168,8 @@ def sign_flips(shares: Sequence[float]) -> float:
     return (1 + beyond) / (1 + FLIPS)
 
 
-def _mean_interval(
-    scores: Sequence[float], names: Sequence[str], seeds: int
-) -> tuple[Interval, str]:
-    if seeds < 2:
+def _mean_interval(scores: Sequence[float], names: Sequence[str]) -> tuple[Interval, str]:
+    if len({*names}) == len(names):
         own = rate(scores)
         return Interval(own.low, own.high), "Wilson" if binary(scores) else "bootstrap"
     if len({*scores}) == 1 and binary(scores):  # a bootstrap would give it no width

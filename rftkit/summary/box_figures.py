@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from rftkit import statistics
 from rftkit.boxes import NEAR, Box, Found, Labelled, iou, match
 from rftkit.samples import Record
-from rftkit.summary.rates import SEED, rate
+from rftkit.summary.rates import rate
 from rftkit.summary.schema import Rate
 
 HALF = 0.5  # the overlap from which a box is right; a crowd covers an entry from here on
@@ -120,9 +119,4 @@ def _by_picture(groups: Sequence[Sequence[float]], names: Sequence[str]) -> Rate
     """The mean of all scores; its interval draws pictures with all the scores of their groups."""
     values = [value for group in groups for value in group]
     clusters = [name for group, name in zip(groups, names, strict=True) for _ in group]
-    if len(set(clusters)) == len(clusters):
-        return rate(values)
-    drawn = statistics.paired_bootstrap([0.0] * len(values), values, SEED, clusters)
-    return Rate(
-        value=drawn.difference, low=drawn.interval.low, high=drawn.interval.high, n=len(values)
-    )
+    return rate(values, clusters)

@@ -65,7 +65,7 @@ def _side(side: Side, samples: Sequence[Sample], file: SamplesFile) -> SideSumma
     return SideSummary(
         n=len(samples),
         correct=sum(scores),
-        accuracy=rate(scores),
+        accuracy=rate(scores, [sample.picture for sample in samples]),
         class_mean=classes.macro([row.accuracy.value for row in rows]),
         class_f1=classes.macro([row.f1 for row in rows]),
         invalid=rate([float(sample.invalid) for sample in samples]),

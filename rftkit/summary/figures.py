@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from statistics import fmean
 
@@ -58,7 +59,7 @@ def _detection(samples: Sequence[Sample], header: Header) -> Figures:
     ]
     scenes = _scenes(samples)
     labels = sorted({label for scene in scenes for label in scene.labels})
-    frequency = {s.category: s.meta["frequency"] for s in samples if "frequency" in s.meta}
+    frequency = _frequencies(samples)
     rules: Rules = "lvis" if frequency else "coco"
     found: CocoFigures | LvisFigures = (
         lvis_map(truths, guesses, scenes, labels, frequency)  # type: ignore[arg-type]
@@ -83,6 +84,15 @@ def _detection(samples: Sequence[Sample], header: Header) -> Figures:
         "count error": Measure(value=lists.count_error, n=lists.pictures, unit="number"),
         **{f"AP of {label}": _measure(ap, None, 0) for label, ap in found.by_label.items()},
     }
+
+
+def _frequencies(samples: Sequence[Sample]) -> dict[str, str]:
+    """LVIS's r, c or f by label; a sample that asks for several at once has all theirs as JSON."""
+    found: dict[str, str] = {}
+    for sample in samples:
+        if said := sample.meta.get("frequency"):
+            found |= json.loads(said) if sample.choices else {sample.category: said}
+    return found
 
 
 def _groups_of_lvis(found: CocoFigures | LvisFigures) -> Figures:
@@ -134,8 +144,9 @@ def _scenes(samples: Sequence[Sample]) -> list[Scene]:
     sizes: dict[str, tuple[int, int]] = {}
     for sample in samples:
         asked.setdefault(sample.picture, []).extend(sample.choices or (sample.category,))
-        if sample.meta.get("not_exhaustive"):
-            partly.setdefault(sample.picture, []).append(sample.category)
+        if said := sample.meta.get("not_exhaustive"):
+            own = json.loads(said) if sample.choices else [sample.category]
+            partly.setdefault(sample.picture, []).extend(own)
         width, _, height = sample.meta.get("size", "1000x1000").partition("x")
         sizes[sample.picture] = (int(width), int(height))
     return [

@@ -16,9 +16,19 @@ def binary(values: Sequence[float]) -> bool:
     return all(value in (0.0, 1.0) for value in values)
 
 
-def rate(values: Sequence[float]) -> Rate:
-    """The mean of scores in [0, 1] with its interval; 0 within (0, 1) if there are none."""
-    if binary(values):
+def rate(values: Sequence[float], pictures: Sequence[str] = ()) -> Rate:
+    """The mean of scores in [0, 1] with its interval; 0 within (0, 1) if there are none.
+
+    pictures: that of each score; where one has several, the interval draws whole pictures.
+    """
+    different = len(set(pictures))
+    if different < len(pictures) and binary(values) and len(set(values)) == 1:
+        # a bootstrap would give it no width
+        low, high = statistics.wilson(round(values[0] * different), different)
+    elif different < len(pictures):
+        drawn = statistics.paired_bootstrap([0.0] * len(values), values, SEED, pictures)
+        low, high = drawn.interval
+    elif binary(values):
         low, high = statistics.wilson(round(sum(values)), len(values))
     else:
         low, high = statistics.bootstrap_mean(values, SEED)

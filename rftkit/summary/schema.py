@@ -145,7 +145,9 @@ class Difference(Record):
     pairs: int
     lost: int = Field(description="base scored higher")
     won: int = Field(description="tuned scored higher")
-    mcnemar_exact: float | None = Field(description="None if scores are not 0 or 1")
+    mcnemar_exact: float | None = Field(
+        description="None if scores are not 0 or 1, or a picture has several"
+    )
     mcnemar_mid: float | None
     bootstrap_low: float
     bootstrap_high: float

@@ -28,7 +28,7 @@ def difference(base: Sequence[Sample], tuned: Sequence[Sample]) -> Difference | 
     drawn = statistics.paired_bootstrap(before, after, SEED, None if single else pictures)
     zero_one = binary(before) and binary(after)
     chosen = statistics.paired_interval(lost, won, len(pairs)) if zero_one and single else drawn
-    test = statistics.mcnemar(lost, won) if zero_one else None
+    test = statistics.mcnemar(lost, won) if zero_one and single else None
     visible = statistics.smallest_visible(_gaps_by_picture(pairs))
     verdict = _verdict(chosen.interval)
     return Difference(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 
@@ -101,3 +102,12 @@ def facts(row: Row, category: str) -> dict[str, str]:
     if isinstance(partly, tuple) and category in partly:
         known["not_exhaustive"] = "yes"
     return known
+
+
+def facts_of_all(row: Row, asked: Sequence[str]) -> dict[str, str]:
+    """The same of categories asked for at once, as JSON: frequency by label, labels in part."""
+    each = {name: facts(row, name) for name in asked}
+    frequency = {name: found["frequency"] for name, found in each.items() if "frequency" in found}
+    partly = [name for name, found in each.items() if "not_exhaustive" in found]
+    known = {"frequency": frequency, "not_exhaustive": partly}
+    return {key: json.dumps(value) for key, value in known.items() if value}

@@ -17,6 +17,7 @@ from rftkit.tasks.annotated import (
     categories_of,
     chosen_categories,
     facts,
+    facts_of_all,
     placed,
     read_objects,
 )
@@ -81,7 +82,7 @@ def _for_all(row: Row, reading: Reading, objects: Things, asked: tuple[str, ...]
     gold = [thing for thing in own if not thing.crowd]
     crowd = [thing for thing in own if thing.crowd]
     names = [thing.label for thing in crowd]
-    meta = dict(placed(row, reading))
+    meta = {**placed(row, reading), **facts_of_all(row, asked)}
     return Example(
         id=row.picture.name,
         picture=row.picture,

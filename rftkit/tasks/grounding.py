@@ -31,7 +31,8 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     given = reading.value(row, "objects") is not None
     single = {**reading.columns, "boxes": reading.columns.get("box", "box")}
     objects = read_objects(row, reading if given else replace(reading, columns=single), one=True)
-    role = next((role for role in ("phrase", "label") if reading.value(row, role)), None)
+    named = (role for role in ("phrase", "label") if reading.value(row, role) is not None)
+    role = next(named, None)
     phrase = reading.text(row, role) if role else "the main object"
     return (
         Example(

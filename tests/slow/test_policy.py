@@ -45,6 +45,15 @@ def test_replies_do_not_depend_on_the_batch(policy: Policy, prompts: list[Prompt
     assert together == alone
 
 
+def test_replies_do_not_depend_on_where_a_trainer_has_the_tokenizer_pad(
+    policy: Policy, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unequal = [prompts[0], Prompt(prompts[0].picture, prompts[0].text + " Take your time." * 4)]
+    expected = policy.generate(unequal, Decoding(16)).completions
+    monkeypatch.setattr(policy.processor.tokenizer, "padding_side", "right")  # as Unsloth's do
+    assert policy.generate(unequal, Decoding(16)).completions == expected
+
+
 def test_sampling_is_seeded_and_has_no_special_tokens(
     policy: Policy, prompts: list[Prompt]
 ) -> None:
