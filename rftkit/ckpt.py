@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,10 +19,11 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 class Card(NamedTuple):
-    """What an adapter folder says of itself: the recipe as TOML, and the labels."""
+    """What an adapter folder says of itself: the recipe as TOML, the labels, their other names."""
 
     recipe: str
     labels: tuple[str, ...]
+    aliases: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,18 @@ def labels_of(ckpt: Checkpoint) -> tuple[str, ...]:
     return read_card(ckpt.adapter).labels
 
 
-def write_card(adapter: Path, recipe: Recipe, labels: Sequence[str]) -> None:
+def aliases_of(ckpt: Checkpoint) -> dict[str, str]:
+    """Other spelling -> label, as the model was trained with."""
+    if ckpt.name and ckpt.run:
+        return dict(ckpt.run.status().get("aliases", {}))
+    return dict(read_card(ckpt.adapter).aliases)
+
+
+def write_card(
+    adapter: Path, recipe: Recipe, labels: Sequence[str], aliases: Mapping[str, str] | None = None
+) -> None:
     """Save recipe and labels into an adapter folder; with it the adapter is complete."""
-    card = {"recipe": dump_recipe(recipe), "labels": list(labels)}
+    card = {"recipe": dump_recipe(recipe), "labels": list(labels), "aliases": dict(aliases or {})}
     runs.write_atomically(adapter / CARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
 
 
@@ -120,7 +130,8 @@ def read_card(adapter: Path) -> Card:
         raise ModelError(f"{adapter}: no {CARD} beside the adapter; name the run it is from")
     try:
         held = json.loads(card.read_text("utf-8"))
-        return Card(str(held["recipe"]), tuple(map(str, held["labels"])))
+        recipe, labels = str(held["recipe"]), tuple(map(str, held["labels"]))
+        return Card(recipe, labels, dict(held.get("aliases", {})))  # older cards have none
     except (OSError, ValueError, KeyError, TypeError) as error:
         said = f"{type(error).__name__}: {error}"
         raise ModelError(f"{card}: damaged ({said}); train again") from None

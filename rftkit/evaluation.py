@@ -15,9 +15,8 @@ from rftkit.checkpoints import sha256
 from rftkit.ckpt import WEIGHTS, Checkpoint, find, labels_of
 from rftkit.core import Example, Style
 from rftkit.data import splits
-from rftkit.data.examples import Examples, gold_check, load_examples
+from rftkit.data.examples import Examples, gold_check, limited, load_examples
 from rftkit.data.overlap import fingerprint, one_each, overlap
-from rftkit.data.shots import spread
 from rftkit.errors import DataError, RecipeError
 from rftkit.evaluate import Plan, evaluate, header_of, same_evaluation
 from rftkit.evaluation_files import Evaluation, finish
@@ -187,7 +186,7 @@ def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish) -> Examples:
         other = load_examples(whole, recipe.data.splits[0], labels=known)
         both = sorted((*found.examples, *other.examples), key=lambda example: example.id)
         found = replace(found, examples=tuple(both), notes=())
-    return replace(found, examples=spread(found.examples, limit))
+    return replace(found, examples=limited(recipe, found.examples, limit))
 
 
 def _shots(recipe: Recipe) -> Sequence[Example]:

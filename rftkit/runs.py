@@ -207,9 +207,10 @@ def _clear_stale(lock: Path) -> None:
 
 def _held(lock: Path) -> bool:
     """Whether a process that may still be alive has the lock; one on another host may be."""
-    if not lock.exists():
+    try:
+        pid, _, host = lock.read_text("utf-8").partition(" ")
+    except FileNotFoundError:  # there is none, or its process has just ended
         return False
-    pid, _, host = lock.read_text("utf-8").partition(" ")
     return bool(host) and (host != socket.gethostname() or _alive(pid))
 
 

@@ -55,7 +55,7 @@ def train(request: Request, console: Console) -> Run:
     run = _continued(request, recipe) if request.resume else runs.new_run(request.out)
     with runs.locked(run):
         if not runs.is_run(run.folder):
-            _begin(run, request, recipe, train_set.labels, console)
+            _begin(run, request, recipe, train_set, console)
         for note in dict.fromkeys([*recipe.notes(), *train_set.notes, *held_out.notes]):
             console.print(f"note: {note}", highlight=False, markup=False)
         try:
@@ -159,12 +159,12 @@ def _learn(
         run.set_status("stopped")
         raise
     policy.save(run.adapter)
-    write_card(run.adapter, recipe, train_set.labels)
+    write_card(run.adapter, recipe, train_set.labels, train_set.examples[0].aliases)
     run.set_status("trained")
 
 
 def _begin(
-    run: Run, request: Request, recipe: Recipe, labels: Sequence[str], console: Console
+    run: Run, request: Request, recipe: Recipe, train_set: Examples, console: Console
 ) -> None:
     from rftkit.evaluate import versions
 
@@ -173,7 +173,8 @@ def _begin(
     runs.write_atomically(run.given, read_text(request.recipe))
     runs.write_atomically(run.resolved, dump_recipe(recipe))
     known = versions()
-    run.set_status("running", rftkit=known["rftkit"], versions=known, labels=list(labels))
+    told = {"labels": list(train_set.labels), "aliases": dict(train_set.examples[0].aliases)}
+    run.set_status("running", rftkit=known["rftkit"], versions=known, **told)
 
 
 def _continued(request: Request, recipe: Recipe) -> Run:

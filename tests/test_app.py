@@ -17,6 +17,7 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
+from rftkit import __version__
 from rftkit.app import boxes_drawn, limits, opening
 from rftkit.app.desk import NO_PICTURE, REPLAY, Desk, Request, refused, view, voted
 from rftkit.app.history import MOST, SESSIONS, Past, added, export, history_html
@@ -31,6 +32,7 @@ from rftkit.compare.panes import Comparison
 from rftkit.compare.running import compare
 from rftkit.data.images import FilePicture
 from rftkit.errors import DataError, UserError
+from rftkit.runs import Run, locked
 
 EVIL = app_fakes.EVIL
 
@@ -338,6 +340,18 @@ def test_the_newest_run_is_opened_and_without_one_the_built_in(
     with pytest.raises(UserError, match="no such folder"):
         opening.open_model(Path("nowhere"), 1.0, Console(file=io.StringIO()))
     assert len(called) == 1
+
+
+def test_the_built_in_run_of_another_process_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path))
+    run = Run(tmp_path / f"demo-{__version__}" / opening.FIRST)
+    run.folder.mkdir(parents=True)
+    run.set_status("running")
+    with locked(run), pytest.raises(UserError, match="another rftkit is training it"):
+        opening.built_in(Console(file=io.StringIO()))
+    assert run.status_file.exists()
 
 
 def test_a_replay_needs_no_torch(tmp_path: Path) -> None:

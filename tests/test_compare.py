@@ -35,12 +35,13 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
         )
         monkeypatch.setattr(predictions, "open_policy", lambda *_: policy)
         labels = more.pop("labels", ("king", "queen"))
+        more_names = more.pop("aliases", {})
         source = SOURCES.get(more.get("task", ""), "jsonl")
         data = {"source": source, "path": "p", "shots": 1, **more.pop("data", {})}
         recipe = fakes.recipe(data=data, **more)
         made = Run(tmp_path / "run")
         fakes.FakePolicy(fakes.never).save(made.adapter)
-        ckpt.write_card(made.adapter, recipe, labels)
+        ckpt.write_card(made.adapter, recipe, labels, more_names)
         made.resolved.write_text(dump_recipe(recipe), "utf-8")
         made.set_status("trained", labels=labels, versions={})
         Image.new("RGB", (200, 50)).save(tmp_path / "x.png")
@@ -64,6 +65,11 @@ def test_every_category_is_asked_for_and_boxes_come_in_pixels(ask: Ask) -> None:
     ]
     assert "answer" not in record
     assert found[1].line().endswith("x.png: queen at 20,10 – 100,30 (0.75)  (so)")
+
+
+def test_another_name_of_a_label_is_the_label_as_in_training(ask: Ask) -> None:
+    (found,) = ask("Regina", Question(), task="classification", aliases={"regina": "queen"})
+    assert (found.answer, found.off_the_list) == ("queen", False)
 
 
 @pytest.mark.parametrize(

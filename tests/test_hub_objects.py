@@ -95,6 +95,20 @@ def test_objects_become_boxes_with_names(tmp_path: Path) -> None:
     assert row.values["size"] == "64x48"
 
 
+@pytest.mark.parametrize(("key", "count"), [("category", 1), ("kinds", 2)])
+def test_a_box_without_its_category_is_refused(tmp_path: Path, key: str, count: int) -> None:
+    """It would be left out without a word."""
+    row = annotated([16.0, 12.0, 32.0, 24.0])
+    row["objects"] = {"bbox": row["objects"]["bbox"], key: [0] * count}
+    features = boxes_of(["cat", "dog"])
+    features["objects"] = {
+        "bbox": features["objects"]["bbox"],
+        key: datasets.List(datasets.Value("int64")),
+    }
+    with pytest.raises(DataError, match=r"set:train:0: 'objects' has 2 in 'bbox' and [01] in"):
+        rows(tmp_path, [row], features)
+
+
 @pytest.mark.parametrize(
     ("box", "says"),
     [

@@ -33,6 +33,20 @@ def test_pictures_of_another_shape_differ() -> None:
     assert find_groups([(1,), (1,)], [torch.zeros(4, 6), torch.zeros(6, 4)]) == [[0], [1]]
 
 
+def test_equal_patches_that_lie_in_another_way_are_another_picture() -> None:
+    """One colour, wide and high: the same patches, as many tokens, other positions."""
+    even, grids = torch.ones(8, 3), [torch.tensor([[1, 2, 4]]), torch.tensor([[1, 4, 2]])]
+    assert find_groups([(1,)] * 3, [even] * 3, [grids[0], grids[1], grids[0]]) == [[0, 2], [1]]
+    batch = {
+        "prompt_ids": torch.ones(3, 2, dtype=torch.long),
+        "prompt_mask": torch.ones(3, 2, dtype=torch.long),
+        "pixel_values": [even] * 3,
+        "image_grid_thw": [grids[0], grids[1], grids[0]],
+        "advantages": torch.arange(3.0),
+    }
+    assert together(batch)["advantages"].tolist() == [0, 2, 1]
+
+
 def test_padding_is_no_part_of_a_prompt() -> None:
     ids, mask = torch.tensor([[0, 5, 6], [5, 0, 6]]), torch.tensor([[0, 1, 1], [1, 1, 1]])
     assert tokens_of(ids, mask) == [(5, 6), (5, 0, 6)]

@@ -15,6 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from rftkit import evaluate, evaluation
+from rftkit.ckpt import write_card
 from rftkit.core import Completion, Example
 from rftkit.data.examples import Examples, load_examples
 from rftkit.evaluation import Wish, evaluate_run
@@ -298,6 +299,24 @@ def test_a_rotated_question_is_right_if_all_its_turns_are(
     assert found.tuned.figures["circular accuracy"].value == pytest.approx(1 / 6)
     assert found.tuned.figures["circular accuracy"].n == 6
     same_when_rescored(found)
+
+
+def test_a_limit_on_other_pictures_keeps_every_turn_of_a_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "peak_memory", lambda: 1)
+    mine = recipe("choice", "jsonl", bench(tmp_path), options={"circular": True})
+    adapter = tmp_path / "alone"
+    fakes.FakePolicy(fakes.never).save(adapter)
+    write_card(adapter, mine, ())
+    policy = Knowing(fakes.never, recipe=mine, examples=load_examples(mine, "test").examples,
+                     write=lambda example: by_name("choice").ideal(example, "think"))  # fmt: skip
+    monkeypatch.setattr(evaluation, "open_policy", lambda *_: policy)
+    wish = Wish(split="test", data=tmp_path / "t.jsonl", limit=2)
+    found = evaluation.evaluate_checkpoint(adapter, wish, Console(file=io.StringIO()))
+    assert found.summary.expected == 2 * 3
+    assert found.summary.tuned
+    assert found.summary.tuned.figures["circular accuracy"].n == 2
 
 
 def test_every_picture_of_a_question_is_shown_in_order(

@@ -75,7 +75,7 @@ def open_model(
     from rftkit.models import open_policy
 
     found, line = _find(place, console)
-    setup = Setup(found.recipe, ckpt.labels_of(found))
+    setup = Setup(found.recipe, ckpt.labels_of(found), ckpt.aliases_of(found))
     policy = open_policy(found.recipe.model, found.adapter, engine)
     names = _evaluations(found)
     line = f"{line}, {_in_words(found.recipe)}"
@@ -93,8 +93,10 @@ def built_in(console: Console) -> Run:
     folder = cache_folder(say) / f"demo-{__version__}" / FIRST
     run = Run(folder)
     if runs.is_run(folder):
-        if runs.state(run) == "finished":
+        if (state := runs.state(run)) == "finished":
             return run
+        if state == "running":
+            raise UserError(f"{folder}: another rftkit is training it; wait a minute, start again")
         shutil.rmtree(folder)
     say("no run under out/: training the built-in tiny model once, about a minute on 2 cores")
     return train(Request(builtin_recipes()[FIRST], folder), console)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from rftkit import replies
 from rftkit.boxes import Box, Found
-from rftkit.ckpt import find, labels_of
+from rftkit.ckpt import aliases_of, find, labels_of
 from rftkit.core import Attempt, Completion, Example
 from rftkit.data import asked
 from rftkit.data.asked import Question
@@ -106,12 +106,12 @@ def predict(
     prepared = asked.prompts(recipe, labels_of(ckpt), question)
     if ckpt.note:
         console.print(ckpt.note, highlight=False, markup=False)
-    place_boxes = boxed_placer(recipe.model)
+    place_boxes, aliases = boxed_placer(recipe.model), aliases_of(ckpt)
     policy = open_policy(recipe.model, ckpt.adapter)
     decoding = Decoding(recipe.method.max_new_tokens, seed=recipe.seed)
     for picture in pictures:
         for example_of in prepared:
-            example = place_boxes(example_of(picture))
+            example = replace(place_boxes(example_of(picture)), aliases=aliases)
             text = task.prompt(example, recipe.style)
             prompt = Prompt(picture, text, replies.prefill(recipe.style))
             made = policy.generate([prompt], decoding).completions[0]

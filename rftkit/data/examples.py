@@ -77,17 +77,22 @@ def load_examples(
                 'set it to "all", or add pictures'
             )
         chosen = shots.draw_shots(wanted, recipe.data.shots, recipe.seed)
-    picked = shots.spread if task.labels else shots.spread_pictures
     hierarchy = _hierarchy(recipe, known)
     boxed = boxed_placer(recipe.model)
     placed = tuple(
         boxed(_placed(example, recipe, half := half_of[example.category], groups[half]))
-        for example in picked(chosen, limit)
+        for example in limited(recipe, chosen, limit)
     )
     if meant := hierarchy.spellings:
         placed = tuple(replace(example, aliases=meant) for example in placed)
     notes = tuple(dict.fromkeys([*found.notes, *others]))
     return Examples(placed, _named(recipe, known, found), notes, hierarchy.levels)
+
+
+def limited(recipe: Recipe, examples: Sequence[Example], limit: int) -> tuple[Example, ...]:
+    """At most `limit` pictures, evenly by label where there are labels, with all their prompts."""
+    picked = shots.spread if tasks.by_name(recipe.task).labels else shots.spread_pictures
+    return picked(examples, limit)
 
 
 def load_both(recipe: Recipe) -> tuple[Examples, Examples]:

@@ -21,8 +21,13 @@ def with_objects(row: Row, features: Mapping[str, Any]) -> Row:
     """
     found, names = row.values["objects"], _names(features["objects"])
     if isinstance(found, dict):
-        labels = found.get("category", found.get("label"))
-        pairs = [*zip(found.get("bbox") or (), labels or (), strict=False)]
+        boxes, labels = found.get("bbox") or (), found.get("category", found.get("label")) or ()
+        if len(boxes) != len(labels):
+            raise DataError(
+                f"{row.place}: 'objects' has {len(boxes)} in 'bbox' and {len(labels)} in "
+                "'category' (or 'label'); every box needs one"
+            )
+        pairs = [*zip(boxes, labels, strict=True)]
     elif isinstance(found, list):
         pairs = [(thing.get("bbox"), thing.get("category", thing.get("label"))) for thing in found]
     else:

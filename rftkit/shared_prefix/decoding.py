@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rftkit.shared_prefix.cache import make_roomy
 from rftkit.shared_prefix.forward import M_ROPE, bare
-from rftkit.shared_prefix.groups import find_groups, of_rows, pictures_of, tokens_of
+from rftkit.shared_prefix.groups import find_groups, grids_of, of_rows, pictures_of, tokens_of
 
 BY_ROW = ("attention_mask", "mm_token_type_ids")  # (rows, tokens)
 PICTURES = ("pixel_values", "image_grid_thw", "pixel_attention_mask")
@@ -65,7 +65,8 @@ def _prefill(
 
 def _groups(model: Any, input_ids: Tensor, model_kwargs: dict[str, Any]) -> list[list[int]]:
     prompts = tokens_of(input_ids, model_kwargs["attention_mask"])
-    return find_groups(prompts, pictures_of(_counted(model, input_ids, model_kwargs)))
+    shown = _counted(model, input_ids, model_kwargs)
+    return find_groups(prompts, pictures_of(shown), grids_of(shown))
 
 
 def _counted(model: Any, input_ids: Tensor, model_kwargs: dict[str, Any]) -> dict[str, Any]:

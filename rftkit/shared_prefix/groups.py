@@ -15,15 +15,20 @@ from torch import Tensor
 GLIMPSE = 64  # values of a picture that are looked at before the whole of it is compared
 
 
-def find_groups(prompts: Sequence[tuple[int, ...]], pictures: Sequence[Tensor]) -> list[list[int]]:
+def find_groups(
+    prompts: Sequence[tuple[int, ...]], pictures: Sequence[Tensor], grids: Sequence[Tensor] = ()
+) -> list[list[int]]:
     """Rows with the same prompt and picture, in order of first appearance.
 
     prompts: the tokens of each row. pictures: the pixels of each row, or empty if there are none.
+    grids: how the patches of each row lie, or empty where the pixels say it: an even picture has
+    the same patches standing and lying.
     """
     groups: list[list[int]] = []
     alike: dict[tuple[object, ...], list[list[int]]] = {}
     for row, prompt in enumerate(prompts):
-        key = (prompt, _glimpse(pictures[row])) if pictures else (prompt,)
+        grid = tuple(grids[row].flatten().tolist()) if grids else ()
+        key = (prompt, grid, _glimpse(pictures[row])) if pictures else (prompt,)
         candidates = alike.setdefault(key, [])
         for group in candidates:
             if not pictures or torch.equal(pictures[group[0]], pictures[row]):
@@ -59,7 +64,7 @@ def pictures_of(inputs: Mapping[str, Any]) -> list[Tensor]:
         return []
     if grid is None:
         return list(pixels)
-    patches = [sum(part.prod(-1).tolist()) for part in _grids(inputs)]
+    patches = [sum(part.prod(-1).tolist()) for part in grids_of(inputs)]
     return list(pixels.split(patches))
 
 
@@ -72,13 +77,16 @@ def of_rows(inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Tensor]
         names = ("pixel_values", "pixel_attention_mask")
         given = {name: inputs[name] for name in names if inputs.get(name) is not None}
         return {name: value[list(rows)] for name, value in given.items()}
-    every, grids = pictures_of(inputs), _grids(inputs)
+    every, grids = pictures_of(inputs), grids_of(inputs)
     return {
         "pixel_values": torch.cat([every[row] for row in rows]),
         "image_grid_thw": torch.cat([grids[row] for row in rows]),
     }
 
 
-def _grids(inputs: Mapping[str, Any]) -> tuple[Tensor, ...]:
-    grid: Tensor = inputs["image_grid_thw"]
+def grids_of(inputs: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    """The grids of each row's pictures, (pictures, 3); empty where pixels are not flat."""
+    grid: Tensor | None = inputs.get("image_grid_thw")
+    if grid is None:
+        return ()
     return torch.split(grid, inputs.get("num_images") or [1] * len(grid))

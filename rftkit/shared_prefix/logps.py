@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rftkit.shared_prefix.forward import Scoring, bare, prompt_places, score
-from rftkit.shared_prefix.groups import find_groups, of_rows, pictures_of, tokens_of
+from rftkit.shared_prefix.groups import find_groups, grids_of, of_rows, pictures_of, tokens_of
 from rftkit.shared_prefix.packing import Group, Packed, pack
 
 ANSWERS_AT_ONCE = 256  # in one forward: they are short
@@ -50,7 +50,7 @@ def shared_logps(model: Any, rows: Rows, scoring: Scoring) -> Scores:
     """
     prompt = rows.ids.shape[1] - rows.reply
     prompts = tokens_of(rows.ids[:, :prompt], rows.mask[:, :prompt])
-    groups = find_groups(prompts, pictures_of(rows.inputs))
+    groups = find_groups(prompts, pictures_of(rows.inputs), grids_of(rows.inputs))
     parts = [
         _scores(bare(model), rows, part, scoring)
         for part in in_parts(groups, scoring.most_rows or len(rows.ids))

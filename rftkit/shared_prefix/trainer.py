@@ -117,7 +117,8 @@ def together(batch: dict[str, Any]) -> dict[str, Any]:
     batch: one entry a row under every name, `pixel_values` too; numbers are passed through.
     """
     prompts = tokens_of(batch["prompt_ids"], batch["prompt_mask"])
-    groups = find_groups(prompts, list(batch.get("pixel_values", ())))
+    pictures, grids = batch.get("pixel_values", ()), batch.get("image_grid_thw", ())
+    groups = find_groups(prompts, list(pictures), list(grids))
     order = [row for group in groups for row in group]
     return {name: _reordered(values, order) for name, values in batch.items()}
 
