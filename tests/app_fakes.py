@@ -54,6 +54,25 @@ def samples_file(folder: Path, evil: bool = False) -> Path:
     return path
 
 
+def boxes_file(folder: Path) -> Path:
+    """Answers about one drawn scene with two zeros: base finds none, tuned both."""
+    made = Provenance(model="tiny-scenes", data="scenes detection")
+    header = Header(task="detection", style="direct", expected=1, provenance=made)
+    boxes = '[{"Position": [9, 6, 13, 12], "Confidence": 1}, {"Position": [3, 7, 8, 14]}]'
+    lines = [header_line(header)]
+    sides: tuple[tuple[Side, str], ...] = (("base", "[]"), ("tuned", boxes))
+    for side, text in sides:
+        lines.append(sample_line(Sample(
+            side=side, id="scenes:test:3: 0", picture="scenes:test:3", text=text, category="0",
+            gold="[[0.5625, 0.375, 0.8125, 0.75], [0.1875, 0.4375, 0.5, 0.875]]",
+            meta={"grid": "16x16", "size": "112x112", "label": "0"}, tokens=9, seconds=0.1,
+        )))  # fmt: skip
+    folder.mkdir()
+    path = folder / "samples.jsonl"
+    path.write_text("".join(lines), "utf-8")
+    return path
+
+
 def _gold(places: range) -> list[str]:
     from rftkit.data.builtin import digits_rows
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from rftkit import __version__
 from rftkit.app import boxes_drawn, limits, opening
-from rftkit.app.desk import NO_PICTURE, REPLAY, Desk, Request, refused, view, voted
+from rftkit.app.desk import NO_PICTURE, REPLAY, Desk, OnShow, Request, refused, view, voted
 from rftkit.app.history import MOST, SESSIONS, Past, added, export, history_html
 from rftkit.app.limits import Limits, Meter, check_sharing, read_upload
 from rftkit.app.opening import Served, open_recorded
@@ -32,7 +32,9 @@ from rftkit.compare.panes import Comparison
 from rftkit.compare.running import compare
 from rftkit.data.images import FilePicture
 from rftkit.errors import DataError, UserError
+from rftkit.recipe import SOURCES_OF
 from rftkit.runs import Run, locked
+from rftkit.samples import Header, Provenance
 
 EVIL = app_fakes.EVIL
 
@@ -197,8 +199,10 @@ def test_results_have_interval_test_confusions_and_lengths(served: Served) -> No
 def test_history_keeps_lists_and_exports(served: Served) -> None:
     both = recorded_comparisons(served.evaluated[0])[0]
     past = added((), form_of(both), both, blind=False)
-    past = voted(added(past, form_of(both), both, blind=True), "left", ("tuned", "base"))
+    past = voted(added(past, form_of(both), both, blind=True), "left", OnShow(("tuned", "base"), 2))
     assert [entry.vote for entry in past] == ["", "tuned"]
+    assert voted(past, "tie", OnShow()) == past  # a row of the results has no number
+    assert [entry.vote for entry in voted(past, "tie", OnShow(number=1))] == ["tie", "tuned"]
     html = history_html(past)
     assert html.index('data-open="2"') < html.index('data-open="1"')
     assert "vote: tuned" in html
@@ -305,6 +309,16 @@ def test_boxes_are_drawn_in_their_own_colour_and_style() -> None:
     assert {(0x1F, 0x5F, 0xD0), (255, 255, 255)} <= colours
 
 
+@pytest.mark.parametrize(
+    ("task", "source"), [(task, source) for task, known in SOURCES_OF.items() for source in known]
+)
+def test_a_samples_file_that_left_its_run_can_be_replayed(task: str, source: str) -> None:
+    header = Header(task=task, style="direct", expected=1,
+                    provenance=Provenance(model="tiny", data=f"{source} somewhere"))  # fmt: skip
+    recipe = opening._recipe_of(Path("/nowhere/samples.jsonl"), header)
+    assert (recipe.task, recipe.data.source) == (task, source)
+
+
 def test_boxes_have_a_table_alternatives_and_a_slider(served: Served, tmp_path: Path) -> None:
     picture = FilePicture(picture_file(tmp_path, (200, 50)), "x.png")
     form = Form("detection", app_fakes.settings(), labels="dog", truth="[[20, 10, 100, 30]]")
@@ -315,7 +329,7 @@ def test_boxes_have_a_table_alternatives_and_a_slider(served: Served, tmp_path: 
     pane.texts = {"base": "none", "tuned": reply}
     *_, both = compare(pane, asked, threading.Event(), every=0)
     html = boxes_drawn.boxes_html(both)
-    assert 'alt="Found by the tuned model: 1 dog."' in html
+    assert 'alt="Found by the tuned model: 1: dog."' in html
     assert 'alt="Found by the base model: no boxes that can be read."' in html
     assert (
         "<td>tuned</td><td>1</td><td>dog</td><td>20, 10, 100, 30</td><td>0.75</td><td>1.00" in html

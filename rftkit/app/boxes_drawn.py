@@ -38,7 +38,10 @@ LOOKS = {
 
 
 def boxes_html(both: Comparison) -> str:
-    """A slider from base to tuned over the picture, and a table of all boxes; "" without boxes."""
+    """A slider from base to tuned over the picture, and a table of all boxes; "" without boxes.
+
+    In its middle both show; towards an end the other's fade.
+    """
     if "grid" not in both.asked.example.meta:
         return ""
     try:
@@ -49,16 +52,18 @@ def boxes_html(both: Comparison) -> str:
     size = (round(picture.width * scale), round(picture.height * scale))
     shown = picture.resize(size, Image.Resampling.LANCZOS)
     truth = _truth(both.asked.example) if both.asked.known else []
+    draw(shown, [_scaled(corners, scale) for corners in truth], LOOKS["truth"])
     panes = [
-        f'<img class="{pane.side}" src="{_uri(_drawn(shown, pane, truth, scale))}" '
+        f'<img class="{pane.side}" src="{_uri(_layer(pane, size, scale), "PNG")}" '
         f'alt="{escape(_alt(pane))}">'
         for pane in (both.base, both.tuned)
     ]
+    layers = f'<img src="{_uri(shown.convert("RGB"), "JPEG")}" alt="">' + "".join(panes)
     return (
-        f'<figure class="rft-boxes" style="--wide:{size[0]}px"><div class="stack">{"".join(panes)}'
+        f'<figure class="rft-boxes" style="--wide:{size[0]}px"><div class="stack">{layers}'
         '</div><label>Base <input type="range" min="0" max="100" value="50" '
         'aria-label="Slide from the boxes of the base model to those of the tuned one" '
-        "oninput=\"this.closest('figure').style.setProperty('--cut', this.value + '%')\"> Tuned"
+        "oninput=\"this.closest('figure').style.setProperty('--cut', this.value / 100)\"> Tuned"
         f"</label><figcaption>{_legend(both)}</figcaption></figure>{_table(both)}"
     )
 
@@ -103,11 +108,11 @@ def _line(
         )
 
 
-def _drawn(picture: Image.Image, pane: Pane, truth: Sequence[Corners], scale: float) -> Image.Image:
-    copy = picture.copy()
-    draw(copy, [_scaled(corners, scale) for corners in truth], LOOKS["truth"])
-    draw(copy, [_scaled(b.box, scale) for b in pane.boxes or ()], LOOKS[pane.side])
-    return copy
+def _layer(pane: Pane, size: tuple[int, int], scale: float) -> Image.Image:
+    """The boxes of one side, on nothing."""
+    layer = Image.new("RGBA", size)
+    draw(layer, [_scaled(b.box, scale) for b in pane.boxes or ()], LOOKS[pane.side])
+    return layer
 
 
 def _truth(example: Example) -> list[Corners]:
@@ -150,13 +155,13 @@ def _alt(pane: Pane) -> str:
 def _named(found: Sequence[PixelBox] | None) -> str:
     if found is None:
         return "no boxes that can be read"
-    return ", ".join(f"{n} {box.label}" for n, box in enumerate(found, 1)) or "nothing"
+    return ", ".join(f"{n}: {box.label}" for n, box in enumerate(found, 1)) or "nothing"
 
 
-def _uri(picture: Image.Image) -> str:
+def _uri(picture: Image.Image, kind: str) -> str:
     out = io.BytesIO()
-    picture.save(out, format="JPEG", quality=88)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+    picture.save(out, format=kind, quality=88)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 def _up(picture: Image.Image) -> float:

@@ -29,7 +29,7 @@ from rftkit.compare.panes import Comparison, Pane
 from rftkit.compare.running import Stop, compare
 from rftkit.core import Picture
 from rftkit.errors import UserError
-from rftkit.samples import SIDES, Side
+from rftkit.samples import Side
 
 NO_PICTURE = "There is no picture yet: upload or paste one, or choose an example."
 REPLAY = "This page replays recorded answers: choose an example, or a row of the results."
@@ -47,6 +47,13 @@ class View(NamedTuple):
     right: str
     boxes: str
     truth_note: str = ""
+
+
+class OnShow(NamedTuple):
+    """What a vote is about: which side is left, and its number in the history or 0."""
+
+    order: Order = ("base", "tuned")
+    number: int = 0
 
 
 class Request(NamedTuple):
@@ -195,12 +202,13 @@ def refused(error: UserError) -> View:
     return View(escape(said), message_html(said, "error"), "", "", "", beside)
 
 
-def voted(entries: tuple[Entry, ...], vote: str, order: Order | None) -> tuple[Entry, ...]:
-    """The entries with a vote for the newest; left and right become the sides they stand for."""
-    if not entries:
-        return entries
-    sides = dict(zip(("left", "right"), order or SIDES, strict=True))
-    return (*entries[:-1], replace(entries[-1], vote=sides.get(vote, vote)))
+def voted(entries: tuple[Entry, ...], vote: str, on_show: OnShow) -> tuple[Entry, ...]:
+    """The entries, the one on show with a vote; left and right become the sides they stand for."""
+    sides = dict(zip(("left", "right"), on_show.order, strict=True))
+    return tuple(
+        replace(entry, vote=sides.get(vote, vote)) if entry.number == on_show.number else entry
+        for entry in entries
+    )
 
 
 def _order(blind: bool) -> Order:

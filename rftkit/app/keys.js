@@ -22,7 +22,19 @@
       document.getElementById("rft-answers")?.scrollIntoView({ behavior: "smooth" });
     }
   });
+  let opening = false;  // a row was pressed: its tab goes, and the focus must not go with it
+  document.addEventListener("click", event => {
+    opening = Boolean(event.target.closest(".rft-open"));
+  });
+  const follow = () => {
+    const answers = document.getElementById("rft-banner");
+    if (!opening || !answers?.offsetParent) return;
+    opening = false;
+    answers.tabIndex = -1;
+    answers.focus();
+  };
   const name = () => {
+    follow();
     const status = document.getElementById("rft-status");
     if (status && !status.hasAttribute("aria-live")) {
       status.setAttribute("role", "status");
@@ -30,5 +42,7 @@
     }
     document.documentElement.lang = document.documentElement.lang || "en";
   };
-  new MutationObserver(name).observe(document.documentElement, { childList: true, subtree: true });
+  new MutationObserver(name).observe(document.documentElement, {
+    childList: true, subtree: true, attributes: true, attributeFilter: ["style", "class"],
+  });
 })();

@@ -16,7 +16,7 @@ from rftkit.core import Example
 from rftkit.data.cache import cache_folder
 from rftkit.errors import DataError, ModelError, UserError
 from rftkit.evaluation_files import SAMPLES, evaluations
-from rftkit.recipe import BUILT_IN, SOURCES_OF, Recipe
+from rftkit.recipe import SOURCES_OF, Recipe
 from rftkit.runs import Run
 from rftkit.samples import Header, SamplesFile, read_samples
 from rftkit.scoring import attempt_of, rescored
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FIRST = "quickstart"  # the recipe of the built-in comparison
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluated:
     """One evaluation of what is served: its file, and its examples by id, with their pictures."""
 
@@ -139,12 +139,12 @@ def _evaluated(name: str, file: SamplesFile, recipe: Recipe) -> Evaluated:
 def _recipe_of(path: Path, header: Header) -> Recipe:
     """The recipe of the run that the file lies in; else one that says what its header says."""
     for folder in list(path.resolve().parents)[:3]:
-        if runs.is_run(folder):
-            return ckpt.recipe_of(Run(folder))
+        if runs.is_run(folder) and (recipe := ckpt.recipe_of(Run(folder))).task == header.task:
+            return recipe
     named, _, place = header.provenance.data.partition(" ")
     allowed: tuple[str, ...] = SOURCES_OF[header.task]
     source = named if named in allowed else allowed[0]
-    where = "" if source in BUILT_IN else place or "recorded"
+    where = "" if source in ("digits", "hangar") else place or "recorded"
     return Recipe.model_validate(
         {
             "task": header.task,

@@ -173,14 +173,21 @@ def examples_html(desk: Desk) -> str:
 def _head(desk: Desk) -> str:
     from html import escape
 
+    what = (
+        "Below is a worked example: what each answered, and under it why. "
+        + (_REPLAYED if desk.served.replay else _LIVE)
+        if desk.worked
+        else "This run has no evaluation to show examples from: use a picture of your own."
+    )
     return (
         "<h1>Base and tuned, side by side</h1>"
-        "<p>Both models get the same picture and the same prompt. Below is a worked example: what "
-        "each answered, and under it why. Press Run to ask again, or use a picture of your own.</p>"
+        f"<p>Both models get the same picture and the same prompt. {what}</p>"
         f'<p class="quiet">Open: {escape(desk.served.line)}</p>'
     )
 
 
+_LIVE = "Press Run to ask again, or use a picture of your own."
+_REPLAYED = "Press Run, or another example, to see the recorded answers again."
 _EMPTY = '<p class="rft-message note">Drop a picture on the left and press Run.</p>'
 _KEYS = (
     '<p class="quiet">Keys: Ctrl or ⌘ + Enter runs, Esc stops, 1 to 4 vote. '

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from rftkit.app.opening import Evaluated
 from rftkit.app.worked import recorded_comparisons
-from rftkit.compare.panes import Comparison, Verdict
+from rftkit.compare.panes import Comparison, Pane, Verdict
 from rftkit.samples import SIDES, Sample
 from rftkit.summary import Summary, summarise
 
@@ -26,7 +26,8 @@ FILTERS: dict[str, tuple[Verdict, ...]] = {
 def headline_html(evaluated: Evaluated) -> str:
     """Accuracy of both sides with intervals, the difference, McNemar, confusions, lengths."""
     summary = summarise(evaluated.file)
-    parts = [_scores(summary), _difference(summary), _confusions(summary), _lengths(evaluated)]
+    parts = [_scores(summary), _difference(summary), _notes(summary), _confusions(summary),
+             _lengths(evaluated)]  # fmt: skip
     return f'<div class="rft-results">{"".join(parts)}</div>'
 
 
@@ -65,7 +66,8 @@ def _scores(summary: Summary) -> str:
             f"<dd>{rate.value:.1%}</dd><dd class='quiet'>95 % interval {rate.low:.1%} to "
             f"{rate.high:.1%}, n = {rate.n}</dd></div>"
         )
-    return f'<dl class="rft-scores" aria-label="{escape(summary.metric)}">{cells}</dl>'
+    named = escape(summary.metric)
+    return f'<p class="label">{named}</p><dl class="rft-scores" aria-label="{named}">{cells}</dl>'
 
 
 def _difference(summary: Summary) -> str:
@@ -73,11 +75,18 @@ def _difference(summary: Summary) -> str:
     if found is None:
         return '<p class="quiet">One side only: nothing to compare.</p>'
     exact = found.mcnemar_exact
-    test = "" if exact is None else f"; McNemar exact p {_p(exact)}"
+    up, down, test = "fixed", "broke", f"; McNemar exact p {_p(exact or 0)}"
+    if exact is None:  # a degree, such as an IoU: a gain need not cross the line to right
+        up, down, test = "score higher after training", "lower", ""
     return (
-        f'<p class="words">{escape(found.words)}</p><p class="quiet">{found.won} fixed, '
-        f"{found.lost} broke, of {found.pairs}{test}.</p>"
+        f'<p class="words">{escape(found.words)}</p><p class="quiet">{found.won} {up}, '
+        f"{found.lost} {down}, of {found.pairs}{test}.</p>"
     )
+
+
+def _notes(summary: Summary) -> str:
+    """What a reader must know before trusting the figures."""
+    return "".join(f'<p class="rft-message note">{escape(note)}</p>' for note in summary.notes)
 
 
 def _confusions(summary: Summary) -> str:
@@ -138,9 +147,7 @@ def _bin(part: Sequence[Sample]) -> str:
 
 def _row(both: Comparison) -> str:
     example = both.asked.example
-    answers = " → ".join(
-        "no answer" if pane.answer is None else pane.answer[:40] for pane in (both.base, both.tuned)
-    )
+    answers = " → ".join(_said(pane) for pane in (both.base, both.tuned))
     gold = "" if "grid" in example.meta else f" · right: {example.gold[:40]}"
     return (
         f'<li><button type="button" class="rft-open" data-open="{escape(example.id)}">'
@@ -148,6 +155,11 @@ def _row(both: Comparison) -> str:
         f"{escape(both.verdict or '')}</span><span>{escape(answers)}{escape(gold)}</span>"
         f'<span class="quiet">{escape(example.id[-48:])}</span></button></li>'
     )
+
+
+def _said(pane: Pane) -> str:
+    answer = "no answer" if pane.answer is None else pane.answer[:40]
+    return answer if pane.correct in (None, 0.0, 1.0) else f"{answer} ({pane.correct:.2f})"
 
 
 def _p(value: float) -> str:

@@ -81,8 +81,9 @@ def launch(served: Served, limits: Limits = PRIVATE, wish: Wish | None = None) -
             theme=_theme(gr),
             head=_head(),
         )
-    except OSError as error:
-        raise UserError(f"--port {wish.port or 7860}: cannot be opened ({error})") from None
+    except OSError:
+        place = f"--host {wish.host}, --port {wish.port or 'from 7860 on'}"
+        raise UserError(f"{place}: in use, or not of this machine; choose another") from None
     return page
 
 

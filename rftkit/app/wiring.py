@@ -12,7 +12,17 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from rftkit.app.calls import MODEL, address_of, session_of, wire_calls
-from rftkit.app.desk import NO_PICTURE, VOTES, Desk, Request, View, refused, view, voted
+from rftkit.app.desk import (
+    NO_PICTURE,
+    VOTES,
+    Desk,
+    OnShow,
+    Request,
+    View,
+    refused,
+    view,
+    voted,
+)
 from rftkit.app.history import Entry, added, export, history_html
 from rftkit.app.limits import read_upload
 from rftkit.app.pane_html import NAMES, message_html
@@ -78,30 +88,35 @@ def form_from(values: tuple[Any, ...]) -> Form:
 def wire(page: gr.Blocks, desk: Desk, fields: Fields, places: Places, tabs: Any) -> None:
     """Connect every control to the desk."""
     known = desk.worked[0].comparison.asked.example.id if desk.worked else ""
-    chosen, order = gr.State(known), gr.State(("base", "tuned"))
+    chosen, on_show = gr.State(known), gr.State(OnShow())
     written = gr.State(fields.prompt.value)  # what the fields make; any other is a person's own
     shown = [places.status, places.banner, places.left, places.right, places.boxes,
              fields.truth_note]  # fmt: skip
     filled = [*fields.asked(), written]
-    _wire_run(desk, fields, shown, (chosen, order, written), tabs)
-    _wire_fields(desk, fields, shown, chosen, written)
-    _wire_votes(desk, places, shown, order, tabs)
-    opening = [fields.picture, *filled, chosen, tabs.tabs, *shown]
+    _wire_run(desk, fields, shown, (chosen, on_show, written), tabs)
+    _wire_fields(desk, fields, shown, (chosen, on_show, written))
+    _wire_votes(desk, places, shown, on_show, tabs)
+    opening = [fields.picture, *filled, chosen, on_show, tabs.tabs, *shown]
 
-    def opened(both: Comparison | None, form: Form | None = None) -> tuple[Any, ...]:
+    def opened(
+        both: Comparison | None, form: Form | None = None, number: int = 0
+    ) -> tuple[Any, ...]:
         if both is None:
             return tuple(gr.skip() for _ in opening)
         form = form or form_of(both)
         return (_picture(both), *_values(form), form.prompt or both.asked.prompt,
-                both.asked.example.id, gr.Tabs(selected="compare"), *view(both))  # fmt: skip
+                both.asked.example.id, OnShow(number=number), gr.Tabs(selected="compare"),
+                *view(both))  # fmt: skip
 
     def open_row(name: str, event: gr.EventData) -> tuple[Any, ...]:
         return opened(desk.opened(name, str(event.open)))
 
     def open_entry(request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
         past = desk.past.of(session_of(request))
-        found = [entry for entry in past if str(entry.number) == str(event.open)]
-        return opened(found[0].comparison, found[0].form) if found else opened(None)
+        for entry in past:
+            if str(entry.number) == str(event.open):
+                return opened(entry.comparison, entry.form, entry.number)
+        return opened(None)
 
     tabs.rows.click(open_row, tabs.names, opening, **QUICK)
     tabs.past.click(open_entry, None, opening, **QUICK)
@@ -113,26 +128,26 @@ def wire(page: gr.Blocks, desk: Desk, fields: Fields, places: Places, tabs: Any)
 def _wire_run(
     desk: Desk, fields: Fields, shown: list[Any], states: tuple[Any, ...], tabs: Any
 ) -> None:
-    chosen, order, written = states
+    chosen, on_show, written = states
 
     def run(
         request: gr.Request, path: str | None, known: str, auto: str, blind: bool, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
-        session, kept = session_of(request), (gr.skip(), gr.skip(), gr.skip())
+        session, kept = session_of(request), (gr.skip(), gr.skip())
         try:
             form = form_from(values)
             form = replace(form, prompt="") if form.prompt == auto else form
             asked = Request(form, path or "", known, session, address_of(request), blind)
             for both, look, sides in desk.run(asked):  # noqa: B007  the last one is kept
-                yield (*look, sides, *kept[:2])
+                yield (*look, OnShow(sides), *kept)
             past = added(desk.past.of(session), form, both, blind)
             desk.past.keep(session, past)
-            yield (*look, sides, history_html(past), _exported(past))
+            yield (*look, OnShow(sides, past[-1].number), history_html(past), _exported(past))
         except UserError as error:
-            yield (*refused(error), *kept)
+            yield (*refused(error), OnShow(), *kept)
 
     inputs = [fields.picture, chosen, written, fields.blind, *fields.asked()]
-    outputs = [*shown, order, tabs.past, tabs.export]
+    outputs = [*shown, on_show, tabs.past, tabs.export]
     how: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", **MODEL}
     fields.run.click(run, inputs, outputs, **how)
 
@@ -150,7 +165,9 @@ def _wire_run(
     fields.stop.click(stop, None, shown[0], **QUICK)
 
 
-def _wire_fields(desk: Desk, fields: Fields, shown: list[Any], chosen: Any, written: Any) -> None:
+def _wire_fields(desk: Desk, fields: Fields, shown: list[Any], states: tuple[Any, ...]) -> None:
+    chosen, on_show, written = states
+
     def preset(task: str, path: str | None) -> tuple[Any, ...]:
         form = desk.served.setup.form(task)
         prompt = desk.prompt(form, path or "")
@@ -177,36 +194,38 @@ def _wire_fields(desk: Desk, fields: Fields, shown: list[Any], chosen: Any, writ
             if path:
                 read_upload(Path(path))
         except UserError as error:
-            return (None, "", "", *refused(error))
+            return (None, "", "", OnShow(), *refused(error))
         said = "Picture read: press Run." if path else NO_PICTURE
-        return (gr.skip(), "", "", *View(said, message_html(said), "", "", ""))
+        return (gr.skip(), "", "", OnShow(), *View(said, message_html(said), "", "", ""))
 
-    outputs = [fields.picture, chosen, fields.truth, *shown]
+    outputs = [fields.picture, chosen, fields.truth, on_show, *shown]
     fields.picture.upload(uploaded, fields.picture, outputs, **QUICK).then(
         rewrite, inputs, [fields.prompt, written], **QUICK
     )
     fields.picture.clear(uploaded, fields.picture, outputs, **QUICK)
 
 
-def _wire_votes(desk: Desk, places: Places, shown: list[Any], order: Any, tabs: Any) -> None:
+def _wire_votes(desk: Desk, places: Places, shown: list[Any], on_show: Any, tabs: Any) -> None:
     for button, vote in zip(places.votes, VOTES, strict=True):
 
-        def on_vote(request: gr.Request, sides: tuple[Any, ...], vote: str = vote) -> Any:
+        def on_vote(request: gr.Request, about: tuple[Any, ...], vote: str = vote) -> Any:
             session = session_of(request)
-            past = desk.past.of(session)
-            if not past:
-                note = message_html("Nothing to vote on yet: press Run first.")
-                return (*(gr.skip() for _ in range(SHOWN)), note, gr.skip(), gr.skip())
-            past = voted(past, vote, (sides[0], sides[1]))
+            show, past = OnShow(*about), desk.past.of(session)
+            before = next((entry for entry in past if entry.number == show.number), None)
+            if before is None:
+                note = message_html("Nothing to vote on yet: press Run, and wait for both.")
+                return (*(gr.skip() for _ in range(SHOWN + 1)), note, gr.skip(), gr.skip())
+            past = voted(past, vote, show)
             desk.past.keep(session, past)
-            said = f"Noted: {past[-1].vote}."
-            if past[-1].blind:
-                said += f" Left was the {NAMES[sides[0]].lower()}; now base is on the left."
-            look = view(past[-1].comparison)
+            (entry,) = (entry for entry in past if entry.number == show.number)
+            said = f"Noted: {entry.vote}."
+            if before.blind and not before.vote:
+                said += f" Left was the {NAMES[show.order[0]].lower()}; now base is on the left."
+            look = (*view(entry.comparison), OnShow(number=entry.number))
             return (*look, message_html(said), history_html(past), _exported(past))
 
-        outputs = [*shown, places.note, tabs.past, tabs.export]
-        button.click(on_vote, [order], outputs, **QUICK)
+        outputs = [*shown, on_show, places.note, tabs.past, tabs.export]
+        button.click(on_vote, on_show, outputs, **QUICK)
 
 
 def _exported(past: tuple[Entry, ...]) -> str:

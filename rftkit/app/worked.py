@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import NamedTuple
 
 from rftkit import boxes
@@ -31,17 +32,18 @@ class Worked(NamedTuple):
     comparison: Comparison
 
 
-def recorded_comparisons(evaluated: Evaluated) -> list[Comparison]:
-    """Every pair of answers of an evaluation, in the order of its file."""
+@lru_cache(maxsize=16)
+def recorded_comparisons(evaluated: Evaluated) -> tuple[Comparison, ...]:
+    """Every pair of answers of an evaluation, in the order of its file; read once."""
     pairs: dict[str, dict[Side, Sample]] = {}
     for sample in evaluated.file.samples:
         pairs.setdefault(sample.id, {})[sample.side] = sample
     header = evaluated.file.header
-    return [
+    return tuple(
         _comparison(pair, header, evaluated.examples[identity])
         for identity, pair in pairs.items()
         if len(pair) == 2
-    ]
+    )
 
 
 def worked_examples(served: Served) -> list[Worked]:

@@ -59,6 +59,14 @@ def replay(recorded: Served) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def boxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an app that replays answers with boxes."""
+    page = launch(open_recorded(app_fakes.boxes_file(tmp_path_factory.mktemp("app") / "boxes")))
+    yield page.local_url
+    page.close()
+
+
+@pytest.fixture(scope="module")
 def stub(recorded: Served) -> Iterator[str]:
     """The address of an app whose model answers at once."""
     page = launch(replace(recorded, backend=app_fakes.HeldBackend(REPLIES), replay=False))
@@ -230,9 +238,46 @@ def test_a_row_of_the_results_opens_in_the_comparison(visit: Any, replay: str) -
     says(page, "#rft-headline", "95 % interval")
     says(page, "#rft-headline", "McNemar")
     page.get_by_label("broke").check()
-    says(page, "#rft-rows", "2 of 6")
+    says(page, "#rft-rows", "broke")  # "2 of 6" are fixed, too
     page.locator("#rft-rows .rft-open").first.click()
     says(page, "#rft-banner", "Broken by training")
+
+    assert page.evaluate("document.activeElement.id") == "rft-banner"  # not lost with the tab
+
+
+def test_a_vote_is_for_what_is_on_show(visit: Any, replay: str) -> None:
+    page = visit(replay)
+    run(page, "Broken by training", "li:nth-child(2) > .rft-example")
+    run(page, "Fixed by training", "li:nth-child(1) > .rft-example")
+    page.get_by_role("tab", name="Results").click()
+    says(page, "#rft-headline", "95 % interval")
+    page.locator("#rft-rows .rft-open").last.click()
+    says(page, "#rft-left .answer", "could not read")
+    page.click("#rft-vote-4")
+    says(page, "#rft-vote-note", "Nothing to vote on yet")
+    page.get_by_role("tab", name="History").click()
+    page.locator("#rft-history .rft-open").last.click()
+    says(page, "#rft-banner", "Broken by training")
+    page.click("#rft-vote-1")
+    says(page, "#rft-vote-note", "Noted: base.")
+    assert "Broken by training" in page.inner_text("#rft-banner")
+    page.get_by_role("tab", name="History").click()
+    says(page, "#rft-history li:last-child", "vote: base")
+    assert "vote" not in page.inner_text("#rft-history li:first-child")
+
+
+def test_boxes_of_both_show_until_the_slider_says_else(visit: Any, boxes: str) -> None:
+    page = visit(boxes, 320)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    seen = "name => getComputedStyle(document.querySelector('.rft-boxes .' + name)).opacity"
+    for value, base, tuned in (("50", "1", "1"), ("0", "1", "0"), ("100", "0", "1")):
+        page.locator(".rft-boxes input").fill(value)
+        assert [page.evaluate(seen, name) for name in ("base", "tuned")] == [base, tuned]
+    assert page.get_by_alt_text("Found by the tuned model: 1: 0, 2: 0.").count() == 1
+    assert page.locator("#rft-boxes tbody tr").count() == 2
+    page.locator(".rft-boxes input").focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate(seen, "base") == "0.02"
 
 
 def test_blind_names_come_back_with_the_vote(visit: Any, stub: str) -> None:
@@ -325,6 +370,11 @@ def test_the_state_is_told_in_a_polite_live_region(visit: Any, replay: str) -> N
     status = page.locator("#rft-status")
     assert status.get_attribute("aria-live") == "polite"
     assert status.get_attribute("role") == "status"
+    page.evaluate(HEARD)
+    run(page, "Fixed by training")
+    heard = page.evaluate("window.heard")
+    assert any("Base model: thinking" in line for line in heard)
+    assert [line for line in heard if "queue" in line or "processing" in line] == []
 
 
 def test_a_password_is_asked_for(browser: Any, recorded: Served) -> None:
@@ -357,6 +407,13 @@ def test_the_tiny_model_streams_within_a_second_of_the_click(
     assert seconds < float(os.environ.get("RFTKIT_FIRST_TEXT_SECONDS", "5"))
     app.close()
 
+
+HEARD = """() => {
+  const status = document.getElementById('rft-status');
+  window.heard = [];
+  new MutationObserver(() => window.heard.push(status.innerText)).observe(
+    status, {childList: true, subtree: true, characterData: true});
+}"""
 
 FIRST_TEXT = """async () => {
   const left = document.getElementById('rft-left'), start = performance.now();
