@@ -52,8 +52,8 @@ def train(job: Job, examples: Sequence[Example], shared_prefix: bool = True) -> 
     wanted = settings(job, scorer.all_weights())
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
     kind = trainer_class(policy.model, job.console.print, shared_prefix)
-    if wanted.get("use_vllm") and kind.__module__.startswith(("trl.", "rftkit.")):
-        kind = with_plain_prompts(kind)  # Unsloth's own class hands its engine texts
+    if wanted.get("use_vllm"):
+        kind = with_plain_prompts(kind)
     with engine_like(policy.processor):
         trainer = kind(
             model=policy.model,

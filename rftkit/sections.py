@@ -45,7 +45,8 @@ class Model(Section):
         default="auto", description="auto: unsloth on CUDA when installed, else transformers"
     )
     generation: Literal["auto", "transformers", "vllm"] = Field(
-        default="auto", description="what writes completions in GRPO; auto: vllm where it can"
+        default="auto",
+        description="what writes completions in GRPO; auto: transformers, until vllm is measured",
     )
     load_in_4bit: bool = Field(
         default=True,

@@ -32,15 +32,23 @@ def recipe(*overrides: str) -> Recipe:
     return parse_recipe('seed = 5\n[data]\nsource = "digits"\n', "test", overrides)
 
 
+UNSLOTHS_ENGINE = {"language_model_only": False, "limit_mm_per_prompt": {"image": 1, "video": 0}}
+LIMITS = {"shortest_edge": 3136, "longest_edge": 401408}
+OURS = SimpleNamespace(image_processor=SimpleNamespace(size=LIMITS))
+
+
 @dataclass
 class FastVisionModel:
     """Unsloth's loader, as far as it is used: notes what it is asked."""
 
     loaded: dict[str, Any] = field(default_factory=dict)
     adapted: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
 
     def from_pretrained(self, name: str, **options: Any) -> tuple[str, str]:
         self.loaded = {"name": name, **options}
+        zoo = sys.modules["unsloth_zoo.vllm_utils"]
+        self.engine = zoo._get_multimodal_engine_args(None, True)
         return "a model", "its own processor"
 
     def get_peft_model(self, model: str, **options: Any) -> str:
@@ -54,9 +62,14 @@ def unsloth(monkeypatch: pytest.MonkeyPatch) -> Iterator[FastVisionModel]:
     module = ModuleType("unsloth")
     module.__dict__["FastVisionModel"] = fake
     monkeypatch.setitem(sys.modules, "unsloth", module)
+    zoo, tools = ModuleType("unsloth_zoo"), ModuleType("unsloth_zoo.vllm_utils")
+    tools.__dict__["_get_multimodal_engine_args"] = lambda *_: UNSLOTHS_ENGINE
+    zoo.__dict__["vllm_utils"] = tools
+    monkeypatch.setitem(sys.modules, "unsloth_zoo", zoo)
+    monkeypatch.setitem(sys.modules, "unsloth_zoo.vllm_utils", tools)
     monkeypatch.delitem(sys.modules, "rftkit.models.unsloth", raising=False)
     monkeypatch.setattr(engines, "here", lambda: AMPERE)
-    monkeypatch.setattr(loading, "load_processor_of", lambda source, settings: "our processor")
+    monkeypatch.setattr(loading, "load_processor_of", lambda source, settings: OURS)
     monkeypatch.setattr(loading, "longest", lambda source: 128_000)
     monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
     monkeypatch.setattr(loading, "put_adapter", lambda model, folder: f"{model} with {folder}")
@@ -66,7 +79,7 @@ def unsloth(monkeypatch: pytest.MonkeyPatch) -> Iterator[FastVisionModel]:
 
 def test_a_learner_gets_a_new_adapter_drawn_from_the_recipes_seed(unsloth: FastVisionModel) -> None:
     policy = models.open_learner(recipe("model.generation=transformers", "model.lora_rank=8"))
-    assert (policy.model, policy.processor) == ("a model with a new adapter", "our processor")
+    assert (policy.model, policy.processor) == ("a model with a new adapter", OURS)
     assert policy.facts()["backend"] == "unsloth"
     assert unsloth.loaded == {
         "name": "Qwen/Qwen2.5-VL-3B-Instruct", "revision": None, "dtype": loading.dtype_here(),
@@ -90,6 +103,13 @@ def test_vllm_shares_the_weights_and_takes_what_the_plan_gives_it(
     assert unsloth.loaded["gpu_memory_utilization"] == engines.share(wanted, AMPERE)
     assert unsloth.loaded["max_seq_length"] == engines.longest(wanted)
     assert unsloth.loaded["max_lora_rank"] == 16
+    assert unsloth.engine == {
+        "language_model_only": False,
+        "limit_mm_per_prompt": {"image": 8, "video": 0},
+        "mm_processor_kwargs": {"size": {"shortest_edge": 3136, "longest_edge": 401408}},
+    }
+    models.open_learner(recipe("model.generation=transformers"))
+    assert unsloth.engine == UNSLOTHS_ENGINE, "put back"
 
 
 def test_positions_are_never_scaled(

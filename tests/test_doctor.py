@@ -24,7 +24,7 @@ from rftkit.machine import Gpu, Imports
 GOOD = {
     "torch": "2.13.0", "transformers": "5.17.0", "trl": "1.14.2", "peft": "0.21.2",
     "bitsandbytes": "0.50.2", "datasets": "4.8.5", "accelerate": "1.15.0",
-    "unsloth": "2026.10.9", "vllm": "0.30.0", "unsloth_zoo": "2026.10.9", "triton": "3.9.0",
+    "unsloth": "2026.10.9", "vllm": "0.27.1", "unsloth_zoo": "2026.10.9", "triton": "3.9.0",
 }  # fmt: skip
 CARD = Gpu("NVIDIA GeForce RTX 4090", "580.65", 24564, 24000, 8.9)
 T4 = Gpu("Tesla T4", "550.54", 15360, 15000, 7.5)

@@ -59,20 +59,9 @@ def test_a_backend_that_cannot_be_is_refused(machine: Here, said: str) -> None:
 
 
 @pytest.mark.parametrize(("overrides", "machine", "expected"), [
-    ((), AMPERE, "vllm"),
+    ((), AMPERE, "transformers"),
     ((), T4, "transformers"),
-    ((), NO_VLLM, "transformers"),
-    ((), NO_UNSLOTH, "transformers"),
     ((), CPU, "transformers"),
-    ((), BARE, "transformers"),
-    ((), SMALL, "transformers"),
-    (("model.lora_vision=true",), AMPERE, "transformers"),
-    (("model.name=Qwen/Qwen2-VL-2B-Instruct",), AMPERE, "transformers"),
-    (("model.name=a/qwen2.5-vl-3b@v1",), AMPERE, "transformers"),
-    (("model.name=someone/llava",), AMPERE, "transformers"),
-    (("model.name=Qwen/Qwen3-VL-30B",), AMPERE, "transformers"),
-    (("model.backend=transformers",), AMPERE, "transformers"),
-    (("method.kind=sft",), AMPERE, "transformers"),
     (("method.kind=sft", "model.generation=vllm"), T4, "transformers"),
     (("model.generation=transformers",), AMPERE, "transformers"),
     (("model.generation=vllm",), AMPERE, "vllm"),
@@ -147,7 +136,7 @@ def test_a_recipe_without_vllm_adds_nothing_to_the_trainer() -> None:
 
 
 def test_the_trainer_is_told_everything_of_its_engine() -> None:
-    wanted = recipe()
+    wanted = recipe(VLLM)
     found = trainer_settings(wanted, [7, 9], AMPERE)
     planned = need(wanted, AMPERE.card, Setup("unsloth", "vllm", shared=False)).share
     assert found.pop("vllm_gpu_memory_utilization") == pytest.approx(planned, abs=5e-4)

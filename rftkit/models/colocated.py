@@ -1,8 +1,8 @@
 """vLLM in the process of TRL's trainer, made to read the prompts and pictures the trainer reads.
 
-TRL 1.14 builds the engine without the limits of our image processor, and hands it prompts that
-hold a token for every patch of a picture already. vLLM puts those tokens in itself, so that every
-picture would stand in the prompt twice (huggingface/trl, issue 6294).
+TRL 1.14, and Unsloth after it, build the engine without the limits of our image processor, and hand
+it prompts that hold a token for every patch of a picture already. vLLM puts those tokens in itself,
+so that every picture would stand in the prompt twice (huggingface/trl, issue 6294).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ PICTURES = 8  # of one prompt, at most
 
 
 def engine_options(processor: Any) -> dict[str, Any]:
-    """What vLLM's engine has to be told so that it sees the pictures that transformers sees."""
+    """What vLLM's engine has to be told so that it computes as transformers does."""
+    dtype = str(loading.dtype_here()).removeprefix("torch.")
+    return {"dtype": dtype, **pictures_of_engine(processor)}
+
+
+def pictures_of_engine(processor: Any) -> dict[str, Any]:
+    """How many pictures of a prompt the engine takes, and the limits of our image processor."""
+    size, edges = processor.image_processor.size, ("shortest_edge", "longest_edge")
+    limited = all(name in size for name in edges)
+    limits = {"size": {name: size[name] for name in edges}} if limited else {}
     return {
-        "dtype": str(loading.dtype_here()).removeprefix("torch."),
         "limit_mm_per_prompt": {"image": PICTURES, "video": 0},
-        "mm_processor_kwargs": _pixels(processor),
+        "mm_processor_kwargs": limits,
     }
-
-
-def _pixels(processor: Any) -> dict[str, Any]:
-    """The limits of our processor, for vLLM's own of the same model."""
-    size = processor.image_processor.size
-    if "longest_edge" not in size or "shortest_edge" not in size:
-        return {}
-    return {"size": {name: size[name] for name in ("shortest_edge", "longest_edge")}}
 
 
 @contextmanager

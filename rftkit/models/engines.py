@@ -89,18 +89,12 @@ def backend_of(settings: Model, machine: Here) -> Backend:
 def generation_of(recipe: Recipe, machine: Here) -> Generation:
     """What writes the completions of GRPO there.
 
-    `auto` takes vLLM only beside Unsloth, from one copy of the weights, where nothing speaks
-    against it and both fit by plan. Raises RecipeError, by name, for what cannot be.
+    `auto` is transformers until vLLM beside training has been measured on a GPU; "vllm" has to be
+    asked for. Raises RecipeError, by name, for what cannot be.
     """
-    asked = recipe.model.generation
-    if recipe.method.kind != "grpo" or asked == "transformers":
+    if recipe.method.kind != "grpo" or recipe.model.generation != "vllm":
         return "transformers"
-    backend = backend_of(recipe.model, machine)
-    why = next(refusals(recipe.model, backend, machine), None)
-    if asked == "auto":
-        return "vllm" if backend == "unsloth" and why is None and _fits(recipe, machine) else (
-            "transformers"
-        )  # fmt: skip
+    why = next(refusals(recipe.model, backend_of(recipe.model, machine), machine), None)
     if why is not None:
         raise RecipeError(f'{why}; or set model.generation = "transformers"')
     if machine.cuda and not _fits(recipe, machine):

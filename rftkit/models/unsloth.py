@@ -5,6 +5,8 @@ Import this before TRL: Unsloth patches TRL's trainers as it loads.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import torch
 from unsloth import FastVisionModel
 
 from rftkit.models import loading
+from rftkit.models.colocated import pictures_of_engine
 from rftkit.models.transformers import TransformersPolicy
 from rftkit.sections import Model
 
@@ -44,9 +47,12 @@ def open_unsloth(
     if adapter:
         loading.check_adapter(adapter)
     source = loading.resolve(settings.name)
+    # Unsloth's own processor may be patched: ours is the one that every backend shares
+    processor = loading.load_processor_of(source, settings)
+    options = _options(settings, source, training)
     try:
-        options = _options(settings, source, training)
-        model, _ = FastVisionModel.from_pretrained(source.name, **options)
+        with _engine_like(processor) if "fast_inference" in options else nullcontext():
+            model, _ = FastVisionModel.from_pretrained(source.name, **options)
     except torch.OutOfMemoryError:
         raise  # which the caller puts in words
     except (ImportError, OSError, RuntimeError, ValueError) as error:  # of vLLM's start too
@@ -55,8 +61,6 @@ def open_unsloth(
         model = loading.put_adapter(model, adapter)
     elif training:
         model = _with_new_adapter(model, settings, training)
-    # Unsloth's own processor may be patched: ours is the one that every backend shares
-    processor = loading.load_processor_of(source, settings)
     return TransformersPolicy(settings, source, model, processor, "unsloth")
 
 
@@ -76,6 +80,26 @@ def _options(settings: Model, source: loading.Source, training: Training | None)
             "max_lora_rank": settings.lora_rank,
         }
     return given
+
+
+@contextmanager
+def _engine_like(processor: Any) -> Iterator[None]:
+    """Within it Unsloth builds vLLM's engine for the pictures that the trainer sees.
+
+    Of its own accord it makes room for the largest that the model allows, and shows them so.
+    """
+    from unsloth_zoo import vllm_utils
+
+    own = vllm_utils._get_multimodal_engine_args
+
+    def ours(*given: Any, **more: Any) -> dict[str, Any]:
+        return {**own(*given, **more), **pictures_of_engine(processor)}
+
+    vllm_utils._get_multimodal_engine_args = ours
+    try:
+        yield
+    finally:
+        vllm_utils._get_multimodal_engine_args = own
 
 
 def _limit(source: loading.Source, training: Training | None) -> int:

@@ -70,6 +70,13 @@ def test_the_scaling_that_unsloth_switches_off_is_put_back(trained: Any) -> None
     assert (found["loss_type"], found["scale_rewards"]) == ("dr_grpo", "group")
 
 
+@pytest.mark.parametrize("backend", ["unsloth", "transformers"])
+def test_vllm_would_be_given_one_placeholder_for_each_picture(trained: Any, backend: str) -> None:
+    found = trained("grpo", backend)["pictures"]
+    assert len(found) == 3 * 8
+    assert {tuple(one) for one in found} == {(1, 4)}
+
+
 def test_the_adapter_is_plain_peft_and_means_the_same_to_transformers(trained: Any) -> None:
     from rftkit.data.examples import load_examples
     from rftkit.models import open_policy

@@ -48,7 +48,8 @@ def main() -> None:
     recipe = parse_recipe(RECIPE, "driver", [f"method.kind={kind}", *overrides])
     policy = _open(recipe, backend)
     train, held_out = (load_examples(recipe, split).examples for split in ("train", "test"))
-    run = new_run(Path(folder))
+    run, asked = new_run(Path(folder)), list[tuple[list[int], list[int]]]()
+    grpo.trainer_class = _noting(grpo.trainer_class, asked)
     (grpo if kind == "grpo" else sft).train(Job(recipe, policy, run, Console(quiet=True)), train)
     policy.save(run.adapter)
     with policy.base():
@@ -60,6 +61,7 @@ def main() -> None:
         "effective": json.loads(run.effective.read_text("utf-8")),
         "adapter": str(run.adapter),
         "base": base,
+        "pictures": _pictures(policy, asked),
         "tuned": _replies(policy, recipe, held_out[:8]),
         "scores": _scores(policy, recipe, held_out[:2]),
     }))  # fmt: skip
@@ -91,6 +93,34 @@ def _still_pictures() -> None:
 
     if find_spec("torchvision") is None:
         AutoProcessor.from_pretrained = lambda name, *_, **__: load_processor(name)
+
+
+def _noting(own: Any, asked: list[tuple[list[int], list[int]]]) -> Any:
+    """As rftkit's choice of a class, which notes the prompts that vLLM would get, and TRL's."""
+    from rftkit.models.colocated import with_plain_prompts
+
+    def chosen(*given: Any) -> Any:
+        kind = own(*given)
+
+        class Noting(with_plain_prompts(kind)):  # type: ignore[misc]
+            def _generate_single_turn(self, prompt_ids: Any, *rest: Any, **more: Any) -> Any:
+                asked.extend(zip(self._plain, map(list, prompt_ids), strict=True))
+                return kind._generate_single_turn(self, prompt_ids, *rest, **more)
+
+        return Noting
+
+    return chosen
+
+
+def _pictures(policy: Any, asked: list[tuple[list[int], list[int]]]) -> list[list[int]]:
+    """Tokens of the picture in each prompt of the two kinds; [] where the rest differs."""
+    pad = policy.processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
+    return [
+        [ids.count(pad) for ids in both]
+        if len({tuple(i for i in ids if i != pad) for ids in both}) == 1
+        else []
+        for both in asked
+    ]
 
 
 def _open(recipe: Any, backend: str) -> Any:
