@@ -21,7 +21,11 @@ from rftkit.plan.cards import CAPABILITY_OF_VLLM
 Status = Literal["ok", "warn", "fail"]
 
 NEEDED = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "accelerate")
-OPTIONAL = ("unsloth", "vllm")
+INSTALL = {
+    "unsloth": "pip install -c constraints.txt -e '.[unsloth]'",
+    "vllm": "pip install -c constraints-vllm.txt -e '.[unsloth,vllm]'",
+}
+OPTIONAL = tuple(INSTALL)
 DEMANDING = ("rftkit", "transformers", "trl", "unsloth", "unsloth_zoo", "vllm")  # whose caps count
 OLDEST_PYTHON = (3, 11)
 DISK_WARN, DISK_FAIL = 15.0, 1.0  # GB free: a 3B model is 7.5 of them
@@ -237,7 +241,7 @@ def _optional(name: str, facts: Facts) -> Finding:
         return Finding(name, "ok", said or "not installed; no use without a GPU")
     if not said:
         does = "faster training" if name == "unsloth" else "faster rollouts"
-        return Finding(name, "warn", f"not installed: {does}", f"pip install 'rftkit[{name}]'")
+        return Finding(name, "warn", f"not installed: {does}", INSTALL[name])
     return _not_loaded(name, said, why, "warn") if why else Finding(name, "ok", said)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -52,9 +53,9 @@ def train(job: Job, examples: Sequence[Example], shared_prefix: bool = True) -> 
     wanted = settings(job, scorer.all_weights())
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
     kind = trainer_class(policy.model, job.console.print, shared_prefix)
-    if wanted.get("use_vllm"):
-        kind = with_plain_prompts(kind)
-    with engine_like(policy.processor):
+    by_vllm = bool(wanted.get("use_vllm"))
+    kind = with_plain_prompts(kind) if by_vllm else kind
+    with engine_like(policy.processor) if by_vllm else nullcontext():
         trainer = kind(
             model=policy.model,
             reward_funcs=scorer.functions(),

@@ -101,7 +101,7 @@ def _is_file_path(source: str, value: str) -> bool:
 
 def _check_logger(log: str) -> None:
     if log != "none" and find_spec(log) is None:
-        raise RecipeError(f"--log {log}: needs {log}: pip install 'rftkit[{log}]'")
+        raise RecipeError(f"--log {log}: needs {log}: pip install -e '.[{log}]'")
 
 
 def _resume_command(request: Request, run: Run) -> str:

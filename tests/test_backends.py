@@ -152,11 +152,15 @@ def test_what_unsloth_cannot_load_is_one_line(
         models.open_policy(Model(name="a/b"))
 
 
+@pytest.mark.parametrize("error", [
+    torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"),
+    RuntimeError("CUDA driver error: out of memory"),
+])  # fmt: skip
 def test_memory_that_runs_out_while_unsloth_loads_is_still_called_that(
-    unsloth: FastVisionModel, monkeypatch: pytest.MonkeyPatch
+    unsloth: FastVisionModel, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def refuse(name: str, **_: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
     monkeypatch.setattr(unsloth, "from_pretrained", refuse)
     with pytest.raises(TrainingError, match="ran out of memory while loading the model"):

@@ -10,6 +10,7 @@ from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from trl.generation import vllm_generation
 
+from rftkit.errors import ModelError
 from rftkit.models.colocated import engine_like, with_plain_prompts
 from rftkit.models.processor import StillQwen25VLProcessor
 from rftkit.models.tiny_tokenizer import train_tokenizer
@@ -76,7 +77,14 @@ def test_the_engine_shrinks_pictures_as_the_trainer_does(monkeypatch: pytest.Mon
     assert vllm_generation.LLM is engine
 
 
-def test_without_vllm_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(vllm_generation, "LLM", raising=False)
-    with engine_like(processor()):
-        assert not hasattr(vllm_generation, "LLM")
+@pytest.mark.parametrize("error", [RuntimeError("No available memory\nmore"), ValueError()])
+def test_an_engine_that_does_not_start_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(vllm_generation, "LLM", dict, raising=False)
+    with (
+        pytest.raises(ModelError, match=r"^model.generation: vLLM does not start \(.+\); see"),
+        engine_like(processor()),
+    ):
+        raise error
+    assert vllm_generation.LLM is dict, "put back"

@@ -50,7 +50,7 @@ def test_the_backend_follows_the_machine(asked: str, machine: Here, expected: st
 
 
 @pytest.mark.parametrize(("machine", "said"), [
-    (NO_UNSLOTH, "'unsloth' needs unsloth: pip install 'rftkit[unsloth]'"),
+    (NO_UNSLOTH, "'unsloth' needs unsloth: pip install -c constraints.txt -e '.[unsloth]'"),
     (CPU, "'unsloth' needs a CUDA GPU; use backend = \"auto\""),
 ])  # fmt: skip
 def test_a_backend_that_cannot_be_is_refused(machine: Here, said: str) -> None:
@@ -84,7 +84,7 @@ REFUSED = {  # overrides, machine -> part of the line
     "revision": ((VLLM, "model.name=a/qwen2.5-vl-3b@v1"), AMPERE,
                  "fetch it with `hf download a/qwen2.5-vl-3b --revision v1 --local-dir FOLDER`"),
     "old GPU": ((VLLM,), T4, "needs compute capability 8, this GPU has 7.5"),
-    "absent": ((VLLM,), NO_VLLM, "'vllm' needs vllm: pip install 'rftkit[vllm]'"),
+    "absent": ((VLLM,), NO_VLLM, "'vllm' needs vllm: pip install -c constraints-vllm.txt -e '.["),
     "4 bit": ((VLLM,), NO_UNSLOTH, "model.load_in_4bit: true, but TRL hands its weights to vLLM"),
     "unknown sizes": ((VLLM, "model.name=Qwen/Qwen3-VL-30B"), AMPERE, "do not fit this GPU"),
     "no room": ((VLLM,), SMALL, "do not fit this GPU together; see rftkit plan"),

@@ -121,7 +121,7 @@ def test_what_a_picture_takes() -> None:
 
 
 def test_logits_are_counted_whole_or_a_few_at_a_time() -> None:
-    assert parts.logits(SMALL, 50) == 8 * 5000
+    assert parts.logits(SMALL, 50) == 14 * 5000
     assert parts.logits(SMALL, 50, at_once=1000) == 18 * 1000
     assert parts.logits(SMALL, 5, at_once=1000) == 18 * 500
 

@@ -43,7 +43,7 @@ def demo(wish: Wish, console: Console) -> None:
         raise UserError("--ckpt and --recorded: give one of them")
     check_sharing(wish.host, wish.share, wish.auth, wish.public)
     if find_spec("gradio") is None:
-        raise UserError("the app needs gradio: pip install 'rftkit[app]'")
+        raise UserError("the app needs gradio: pip install -c constraints.txt -e '.[app]'")
     limits = PUBLIC if wish.public else PRIVATE
     served = _served(wish, limits, console)
     console.print(f"open: {served.line}", highlight=False, markup=False)

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
-from rftkit.models import loading
+from rftkit.errors import ModelError
+from rftkit.models import loading, memory
 
 PICTURES = 8  # of one prompt, at most
 
@@ -36,16 +37,23 @@ def pictures_of_engine(processor: Any) -> dict[str, Any]:
 
 @contextmanager
 def engine_like(processor: Any) -> Iterator[None]:
-    """Within it a trainer of TRL's builds its engine with `engine_options`."""
+    """Within it a trainer of TRL's builds its engine with `engine_options`.
+
+    Raises ModelError where vLLM does not start, TrainingError where memory runs out meanwhile.
+    """
     from trl.generation import vllm_generation
 
-    own = getattr(vllm_generation, "LLM", None)  # absent without vLLM
-    if own is None:
-        yield
-        return
+    own = vllm_generation.LLM
     vllm_generation.LLM = partial(own, **engine_options(processor))
     try:
-        yield
+        with memory.named("starting vLLM", memory.LOADING):
+            yield
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise ModelError(
+            f"model.generation: vLLM does not start ({first}); see `rftkit doctor`, or set "
+            'model.generation = "transformers"'
+        ) from None
     finally:
         vllm_generation.LLM = own
 

@@ -32,6 +32,7 @@ ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
     "VLLM_LOGGING_LEVEL": "ERROR",
 }
+VLLM_INSTALL = "pip install -c constraints-vllm.txt -e '.[unsloth,vllm]'"
 LONGEST_TEXT = 1536  # tokens of a prompt beside its picture that the engine makes room for
 
 
@@ -80,7 +81,9 @@ def backend_of(settings: Model, machine: Here) -> Backend:
     if settings.backend == "auto":
         return "unsloth" if machine.unsloth and machine.cuda else "transformers"
     if not machine.unsloth:
-        raise ModelError("model.backend: 'unsloth' needs unsloth: pip install 'rftkit[unsloth]'")
+        raise ModelError(
+            "model.backend: 'unsloth' needs unsloth: pip install -c constraints.txt -e '.[unsloth]'"
+        )
     if not machine.cuda:
         raise ModelError("model.backend: 'unsloth' needs a CUDA GPU; use backend = \"auto\"")
     return "unsloth"
@@ -118,7 +121,7 @@ def refusals(model: Model, backend: Backend, machine: Here) -> Iterator[str]:
     """Why vLLM cannot write for this model there, each with what to change."""
     yield from _impossible(model, backend)
     if not machine.vllm:
-        yield "model.generation: 'vllm' needs vllm: pip install 'rftkit[vllm]'"
+        yield f"model.generation: 'vllm' needs vllm: {VLLM_INSTALL}"
     if machine.cuda and machine.capability < CAPABILITY_OF_VLLM:
         yield (
             f"model.generation: 'vllm' needs compute capability {CAPABILITY_OF_VLLM:g}, this GPU "

@@ -10,17 +10,27 @@ import torch
 from rftkit.errors import TrainingError
 from rftkit.recipe import Recipe
 
+SAID = ("CUDA out of memory", "CUDA driver error: out of memory", "STATUS_ALLOC_FAILED")
+
 
 @contextmanager
 def named(doing: str, remedies: str) -> Iterator[None]:
     """Raises TrainingError in place of an out-of-memory error raised within."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
+        if not ran_out(error):
+            raise
         first = str(error).splitlines()[0][:120]
         raise TrainingError(
             f"the GPU ran out of memory while {doing} ({first}); change in this order: {remedies}"
         ) from None
+
+
+def ran_out(error: Exception) -> bool:
+    """Whether this is the GPU's memory running out: of some libraries only the text says so."""
+    said = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(text in said for text in SAID)
 
 
 def training(recipe: Recipe) -> str:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from unsloth import FastVisionModel
 
-from rftkit.models import loading
+from rftkit.models import loading, memory
 from rftkit.models.colocated import pictures_of_engine
 from rftkit.models.transformers import TransformersPolicy
 from rftkit.sections import Model
@@ -53,9 +52,9 @@ def open_unsloth(
     try:
         with _engine_like(processor) if "fast_inference" in options else nullcontext():
             model, _ = FastVisionModel.from_pretrained(source.name, **options)
-    except torch.OutOfMemoryError:
-        raise  # which the caller puts in words
     except (ImportError, OSError, RuntimeError, ValueError) as error:  # of vLLM's start too
+        if memory.ran_out(error):
+            raise  # the caller puts it in words
         raise loading.not_loaded(source, error) from None
     if adapter:
         model = loading.put_adapter(model, adapter)

@@ -37,7 +37,7 @@ def open_vllm(settings: Model, adapter: Path | None = None) -> VllmPolicy:
         from vllm import LLM
     except ImportError as error:
         first = str(error).splitlines()[0][:120]
-        raise ModelError(f"--engine vllm: {first}; pip install 'rftkit[vllm]'") from None
+        raise ModelError(f"--engine vllm: {first}; {engines.VLLM_INSTALL}") from None
     if adapter:
         loading.check_adapter(adapter)
         if settings.lora_vision:

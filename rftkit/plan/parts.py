@@ -19,7 +19,7 @@ NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
 CUDA = 0.6 * GIB  # context and kernels of torch, cuBLAS and bitsandbytes, beside the allocator
 FRAGMENTS = 0.05  # of what comes and goes: blocks the allocator holds and cannot give
 ENGINE = 0.5 * GIB  # vLLM's own: graphs and workspaces
-ENGINE_TOKENS = 4096  # that vLLM computes at once
+ENGINE_TOKENS = 8192  # that vLLM computes at once, of texts and of pictures
 LOGITS_AT_ONCE = 2**24  # values: how the shared prefix scores tokens
 
 
@@ -116,12 +116,13 @@ def generation(
 def logits(text: Text, tokens: int, at_once: int | None = None) -> float:
     """Bytes of the logits of so many tokens in the backward pass.
 
-    All together: 16 bit as computed and divided by the temperature, their logarithms, and their
-    gradient. at_once: values computed together and again in the backward pass, in 32 bit.
+    All together: in 16 bit as computed, and in 32, to which accelerate brings what a model returns,
+    with their logarithms and their gradient. at_once: values computed together and again in the
+    backward pass, in 32 bit.
     """
     values = tokens * text.vocabulary
     if at_once is None:
-        return float(4 * HALF * values)
+        return float((HALF + 3 * FULL) * values)
     return float((HALF + 4 * FULL) * min(values, at_once))
 
 
@@ -148,13 +149,15 @@ def mask(tokens: int) -> float:
 def engine(shape: Shape, rows: int, tokens: int, patches: int, own_weights: float) -> float:
     """Bytes that vLLM reserves beside weights it shares with the trainer.
 
-    rows, tokens: completions at once, and the tokens of each at its end. own_weights: of a second
-    copy of the model. Its trial run computes a full batch of tokens and one picture.
+    rows, tokens: completions at once, and the tokens of each at its end. patches: of the largest
+    picture. own_weights: of a second copy of the model. Its trial run computes a full batch of
+    tokens, and as many of the largest pictures as make one.
     """
     cache = rows * tokens * kv_bytes(shape.text)
+    pictures = max(1, ENGINE_TOKENS * shape.vision.merge**2 // max(1, patches))
     trial = max(
         ENGINE_TOKENS * layer_bytes(shape.text, gradients=False),
-        picture_bytes(shape.vision, patches, gradients=False),
+        picture_bytes(shape.vision, pictures * patches, gradients=False),
     )
     return cache + trial + ENGINE + own_weights
 
