@@ -329,7 +329,7 @@ def test_without_vllm_the_way_to_install_it_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
     for name in engines.ENVIRONMENT:
         monkeypatch.setenv(name, "set before")
-    with pytest.raises(ModelError, match=r"--engine vllm: .*; pip install 'rftkit"):
+    with pytest.raises(ModelError, match=r"--engine vllm: .*; pip install -c constraints-vllm"):
         served()
 
 

@@ -1,6 +1,7 @@
 """A whole measured session on a GPU, in under ten minutes, and its table.
 
-    python benchmarks/gpu/session.py core --out out/gpu      # 3B: GRPO direct and think, SFT
+    python benchmarks/gpu/session.py core --out out/gpu      # 3B: GRPO direct and think
+    python benchmarks/gpu/session.py sft --out out/gpu       # 3B: imitation
     python benchmarks/gpu/session.py large --out out/gpu     # 7B and Qwen3-VL-4B, smaller cards
     python benchmarks/gpu/session.py vllm --out out/gpu      # the same rollouts by vLLM
     python benchmarks/gpu/session.py learn --out out/gpu     # the quickstart in 4 bit, whole CLI
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,11 @@ class Bench:
     steps: int = 6
 
     @property
+    def name(self) -> str:
+        """Of its log."""
+        return f"{self.model}-{self.stack}-{self.task}-{self.generation}-{self.cap}"
+
+    @property
     def words(self) -> list[str]:
         """For step.py."""
         return [
@@ -62,8 +69,10 @@ SESSIONS: dict[str, tuple[Bench, ...]] = {
         Bench(B3, "rftkit", "think", 12, 90),
         Bench(B3, "trl", "think", 24, 90, steps=5),
         Bench(B3, "unsloth", "think", 24, 110, steps=5),
-        Bench(B3, "trl", "sft", 16, 50),
-        Bench(B3, "unsloth", "sft", 16, 80),
+    ),
+    "sft": (
+        Bench(B3, "trl", "sft", 16, 120),
+        Bench(B3, "unsloth", "sft", 16, 200),
     ),
     "large": (
         Bench(B7, "rftkit", "direct", 16, 120),
@@ -90,18 +99,28 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only runs whose name holds this")
     parser.add_argument("--fake", action="store_true", help="tiny, on a CPU")
     given = parser.parse_args()
+    if lacking := missing(given.plan, given.only):
+        sys.exit(f"{given.plan}: not installed: {', '.join(lacking)}; see docs/cuda.md")
     given.out.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + given.seconds
     if given.plan == "learn":
-        sys.exit(learn(given.out, given.fake))
+        sys.exit(learn(given))
     found = []
     for bench in SESSIONS[given.plan]:
-        name = f"{bench.model}-{bench.stack}-{bench.task}-{bench.generation}-{bench.cap}"
-        if given.only in name:
-            found.append(run(bench, name, given, end))
+        if given.only in bench.name:
+            found.append(run(bench, bench.name, given, end))
             with (given.out / f"{given.plan}.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(found[-1]) + "\n")
     print(table(found))
+
+
+def missing(plan: str, only: str) -> list[str]:
+    """Packages that the session needs and this Python has not."""
+    needed = {"trl", "peft", "bitsandbytes", "datasets"}
+    for bench in SESSIONS.get(plan, ()):
+        if only in bench.name:
+            needed |= {name for name in ("unsloth", "vllm") if name in bench.words}
+    return sorted(name for name in needed if find_spec(name) is None)
 
 
 def run(bench: Bench, name: str, given: argparse.Namespace, end: float) -> dict[str, Any]:
@@ -111,7 +130,10 @@ def run(bench: Bench, name: str, given: argparse.Namespace, end: float) -> dict[
     left = end - time.monotonic()
     if left < LEAST:
         return empty | {"error": "no time left"}
-    folder = model(bench.model, given)
+    try:
+        folder = model(bench.model, given, left)
+    except subprocess.SubprocessError as error:
+        return empty | {"error": f"the model could not be made: {error}"[:160]}
     more = ["--fake", "--new", "8"] if given.fake else []
     command = [sys.executable, str(HERE / "step.py"), str(folder), *bench.words, *more]
     log = given.out / f"{name}.log"
@@ -131,21 +153,25 @@ def run(bench: Bench, name: str, given: argparse.Namespace, end: float) -> dict[
     return found
 
 
-def model(name: str, given: argparse.Namespace) -> Path:
-    """The model's folder, made once by a process of its own."""
+def model(name: str, given: argparse.Namespace, seconds: float) -> Path:
+    """The model's folder, made once by a process of its own, which may take so many seconds."""
     folder: Path = (given.models or given.out / "models") / (f"{name}-tiny" if given.fake else name)
     if not (folder / "preprocessor_config.json").exists():
         words = [str(HERE / "models.py"), str(folder), name, *(["--tiny"] if given.fake else [])]
-        subprocess.run([sys.executable, *words], check=True)
+        subprocess.run([sys.executable, *words], check=True, timeout=seconds)
     return folder
 
 
-def learn(out: Path, fake: bool) -> int:
+def learn(given: argparse.Namespace) -> int | str:
     """The quickstart on a 4-bit base through the whole command line, as on a CPU but for that."""
-    more = ["--set", "method.steps=4", "--set", "eval.limit=20"] if fake else []
-    words = ["-m", "rftkit.cli", "train", "quickstart", "--out", str(out / "quickstart")]
+    more = ["--set", "method.steps=4", "--set", "eval.limit=20"] if given.fake else []
+    words = ["-m", "rftkit.cli", "train", "quickstart", "--out", str(given.out / "quickstart")]
     sets = ["--set", "model.load_in_4bit=true", *more]
-    return subprocess.run([sys.executable, *words, *sets], check=False).returncode
+    command = [sys.executable, *words, *sets]
+    try:
+        return subprocess.run(command, check=False, timeout=given.seconds).returncode
+    except subprocess.TimeoutExpired:
+        return f"learn: not done in {given.seconds:.0f} s; rftkit train … --resume goes on"
 
 
 def table(found: list[dict[str, Any]]) -> str:
