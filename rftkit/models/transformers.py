@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rftkit.models import loading
 from rftkit.models.policy import Decoding, Generation, Prompt, Watch
 from rftkit.sections import Model
 from rftkit.shared_prefix.decoding import shared_prefill
+from rftkit.shared_prefix.features import FeatureMemory
 from rftkit.shared_prefix.forward import unsupported
 from rftkit.shared_prefix.logps import answer_logps
 
@@ -50,6 +51,8 @@ class TransformersPolicy:
     ) -> None:
         self.settings, self.source, self.backend = settings, source, backend
         self.model, self.processor = model, processor
+        # an adapter on the tower makes base and tuned see other features
+        self._features = None if settings.lora_vision else FeatureMemory()
 
     @torch.inference_mode()
     def generate(
@@ -82,7 +85,7 @@ class TransformersPolicy:
         if self.backend == "transformers" and unsupported(self.model) is None:
             ids = [[self._ids(text) for text in given] for given in texts]
             shown = {"num_images": [1 + len(prompt.others) for prompt in prompts]}
-            with self._ready() as model:
+            with self._ready() as model, self._quickly(model):
                 return answer_logps(model, {**self._inputs(prompts), **shown}, ids)
         rows = [prompt for prompt, given in zip(prompts, texts, strict=True) for _ in given]
         written = [text for given in texts for text in given]
@@ -186,10 +189,15 @@ class TransformersPolicy:
         finally:
             self.model.train(training)
 
-    def _quickly(self, model: Any) -> AbstractContextManager[None]:
-        """Reads equal prompts once, and does not copy the cache for every token, where it can."""
-        able = self.backend == "transformers" and unsupported(model) is None
-        return shared_prefill(model) if able else nullcontext()
+    @contextmanager
+    def _quickly(self, model: Any) -> Iterator[None]:
+        """Reads equal prompts and pictures once, and copies no cache for every token, if it can."""
+        if self.backend != "transformers" or unsupported(model) is not None:
+            yield
+            return
+        seen = self._features.used_by(model) if self._features else nullcontext()
+        with shared_prefill(model), seen:
+            yield
 
     def _generation_config(self, decoding: Decoding) -> GenerationConfig:
         sampled = decoding.temperature > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,20 @@ def test_replies_do_not_depend_on_where_a_trainer_has_the_tokenizer_pad(
     expected = policy.generate(unequal, Decoding(16)).completions
     monkeypatch.setattr(policy.processor.tokenizer, "padding_side", "right")  # as Unsloth's do
     assert policy.generate(unequal, Decoding(16)).completions == expected
+
+
+def test_a_picture_is_seen_once_however_much_is_asked_of_it(
+    recipe: Recipe, policy: Policy, prompts: list[Prompt]
+) -> None:
+    fresh = open_policy(recipe.model)
+    seen: list[int] = []
+    tower = fresh.model.model.visual
+    tower.register_forward_hook(lambda *given: seen.append(1))
+    two = [replace(prompts[0], text=f"{prompts[0].text} {word}") for word in ("", "Quick.")]
+    found = fresh.generate(two, Decoding(8)).completions
+    assert found == policy.generate(two, Decoding(8)).completions
+    fresh.score(two, [["3", "8"], ["3", "8"]])
+    assert len(seen) == 1
 
 
 def test_sampling_is_seeded_and_has_no_special_tokens(
