@@ -145,6 +145,15 @@ def in_grid(box: Box, grid: Grid) -> list[float]:
     return [int(edge) if edge == int(edge) else edge for edge in edges]
 
 
+def rounded(found: Sequence[Box | None], gold: Sequence[Box], grid: Grid) -> bool:
+    """Whether these are the gold boxes, in their order, but for less than a unit of the grid."""
+    units = (grid.width, grid.height, grid.width, grid.height)
+    return len(found) == len(gold) and all(
+        box is not None and all(abs(a - b) * n < 1 for a, b, n in zip(box, own, units, strict=True))
+        for box, own in zip(found, gold, strict=True)
+    )
+
+
 def box_of(value: object, grid: Grid) -> Box | None:
     """The box of four finite numbers with x1 < x2 and y1 < y2; None for anything else."""
     if not isinstance(value, list | tuple) or len(value) != 4:

@@ -60,7 +60,10 @@ def find(place: Path) -> Checkpoint:
     for run in runs.runs_under(place):
         if _final(run) or _newest_whole(run):
             return _of_run(run, f"newest run: {run.folder}")
-    raise ModelError(f"--ckpt {place}: neither a run nor an adapter, and no trained run inside")
+    raise ModelError(
+        f"--ckpt {place}: neither a run nor an adapter, and no trained run inside; name a run such "
+        "as out/quickstart, an adapter folder, or the folder of your runs"
+    )
 
 
 def recipe_of(run: Run) -> Recipe:

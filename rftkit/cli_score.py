@@ -39,8 +39,13 @@ def score(
 
     if isinstance(sys.stdin, io.TextIOWrapper):  # whatever the locale; bad bytes are named later
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+    empty = True
     for line in score_lines(sys.stdin, task, style, rules):
         typer.echo(line)
+        empty = False
+    if empty:
+        said = "standard input: no completions; write a JSON object on each line, see docs/tasks.md"
+        typer.echo(said, err=True)
 
 
 def _attack(recipe: Path, overrides: list[str]) -> None:

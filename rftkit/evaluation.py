@@ -15,8 +15,9 @@ from rftkit.checkpoints import sha256
 from rftkit.ckpt import WEIGHTS, Checkpoint, find, labels_of
 from rftkit.core import Example, Style
 from rftkit.data import splits
-from rftkit.data.examples import Examples, gold_check, limited, load_examples
+from rftkit.data.examples import Examples, gold_checked, limited, load_examples
 from rftkit.data.overlap import fingerprint, one_each, overlap
+from rftkit.data.places import place_of
 from rftkit.errors import DataError, RecipeError
 from rftkit.evaluate import Plan, evaluate, header_of, same_evaluation
 from rftkit.evaluation_files import Evaluation, finish
@@ -28,6 +29,8 @@ from rftkit.recipes import find_recipe
 from rftkit.reuse import reuse_base
 from rftkit.runs import Run
 from rftkit.samples import Header, Leaks, Provenance, Side
+from rftkit.sections import Data
+from rftkit.starter_boxes import annotated_place
 from rftkit.summary import Summary
 from rftkit.tasks import by_name
 
@@ -56,11 +59,10 @@ def evaluate_checkpoint(place: Path, wish: Wish, console: Console) -> Evaluation
     if ckpt.note:
         console.print(ckpt.note, highlight=False, markup=False)
     recipe = _with_data(ckpt.recipe, wish)
-    examples = _examples(recipe, ckpt, wish)
+    split, style = wish.split or recipe.data.splits[1], wish.style or recipe.style
+    examples = gold_checked(recipe, _examples(recipe, ckpt, wish), split, style)
     for note in examples.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
-    for example in examples.examples:
-        gold_check(by_name(recipe.task), example, wish.style or recipe.style)
     policy = open_policy(recipe.model, ckpt.adapter, wish.engine)
     return run_evaluation(ckpt, recipe, examples, policy, wish, console, _shots(ckpt.recipe))
 
@@ -148,16 +150,35 @@ def _with_data(recipe: Recipe, wish: Wish) -> Recipe:
     if wish.data is not None and wish.data.suffix == ".toml":
         return _with_recipe(recipe, wish)
     if wish.data is not None:
-        if not wish.data.exists():
-            raise DataError(f"--data {wish.data}: not found; name a folder, .csv or .jsonl")
-        source = SOURCE_OF.get(wish.data.suffix.lower(), "folder")
-        if wish.data.is_dir() and data.source in ("csv", "jsonl"):
-            source = data.source  # a folder that holds the table of each split
-        change: dict[str, object] = {"source": source, "path": str(wish.data), "images": ""}
+        data = _other_data(wish.data, recipe)
         if wish.split is not None and wish.split not in data.splits:
-            change["splits"] = (data.splits[0], wish.split)
-        data = data.model_copy(update=change)
+            data = data.model_copy(update={"splits": (data.splits[0], wish.split)})
     return recipe.model_copy(update={"data": data})
+
+
+def _other_data(given: Path, recipe: Recipe) -> Data:
+    """The recipe's data with those of a file, folder or archive in their place.
+
+    Raises DataError for what is not there, or does not say how to read it for this task.
+    """
+    found, source = place_of(str(given), ""), SOURCE_OF.get(given.suffix.lower())
+    change: dict[str, object] = {"path": str(given), "images": ""}
+    if not found.exists():
+        raise DataError(f"--data {given}: not found; name a folder, .csv or .jsonl")
+    if source:
+        change["source"] = source
+    elif recipe.task == "detection" and (place := annotated_place(given)):
+        change |= {"source": place.kind, "path": place.path, "splits": place.splits}
+    elif recipe.data.source in ("csv", "jsonl") and [*found.glob(f"*.{recipe.data.source}")]:
+        pass  # a folder that holds the table of each split
+    elif recipe.task == "classification":
+        change["source"] = "folder"
+    else:
+        raise DataError(
+            f"--data {given}: it does not say how to read it for task {recipe.task!r}; name a "
+            "recipe with its data.source"
+        )
+    return recipe.data.model_copy(update=change)
 
 
 def _with_recipe(recipe: Recipe, wish: Wish) -> Recipe:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """The end of an error: the likeliest name, or all of them."""
     names = [str(name) for name in known]
-    close = get_close_matches(wrong, names, n=1, cutoff=0.5)
+    close = get_close_matches(wrong, names, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
 
 

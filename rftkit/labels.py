@@ -25,6 +25,17 @@ def normalise(label: str) -> str:
     return re.sub(r"[_\-\s]+", " ", text).strip(OUTER + " ")
 
 
+def listed(labels: Sequence[str]) -> str:
+    """The labels in one text, between commas; where one holds a comma, by what none holds.
+
+    >>> listed(["cat", "dog"]), listed(["a, b", "c"])
+    ('cat, dog', 'a, b; c')
+    """
+    marks = (mark for mark in (",", ";") if not any(mark in label for label in labels))
+    mark = next(marks, "")
+    return (f"{mark} " if mark else "\n").join(labels)
+
+
 def match(
     answer: str, labels: Sequence[str], aliases: Mapping[str, str] | None = None
 ) -> str | None:

@@ -22,6 +22,8 @@ from rftkit.tasks import TASKS, by_name
 
 BUILT_IN = ("digits", "hangar", "scenes")  # data that are no files
 OWN_REWARD = re.compile(r".+\.py:[A-Za-z_]\w*")  # a function in a file of the user's
+BRACED = re.compile(r"\{([^\W\d]\w*)\}")
+FILLED_IN = ("question", "label", "phrase")  # what data.question may hold in braces
 REASONING = 224  # new tokens that a style with reasoning has beside its answer
 
 
@@ -161,6 +163,11 @@ class Recipe(Section):
             raise ValueError(
                 f"data.question: {data.question[:60]!r} does not say what to find; put {needed} "
                 "or {question} into it"
+            )
+        if other := next((n for n in BRACED.findall(question) if n not in FILLED_IN), None):
+            known = ", ".join(f"{{{name}}}" for name in FILLED_IN)
+            raise ValueError(
+                f"data.question: nothing is filled in for {{{other}}}; there are {known}"
             )
         if self.method.length and self.style == "direct":
             raise ValueError("method.length: style 'direct' has no reasoning to measure")

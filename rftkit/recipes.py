@@ -79,13 +79,19 @@ def copy_recipe(name: str, target: Path) -> Path:
 
 def write_starter(folder: Path, out: Path | None) -> Path:
     """Write a commented recipe for pictures or annotations; never over a file that is there."""
+    from rftkit.data.members import SUFFIXES
     from rftkit.starter import starter_recipe
     from rftkit.starter_boxes import annotated_place, boxes_recipe
+    from rftkit.starter_others import refuse_others
 
+    refuse_others(folder)
     place = annotated_place(folder)
     text = starter_recipe(folder) if place is None else boxes_recipe(place)
-    root = folder if folder.is_dir() else folder.parent
-    return _write(out or Path(f"{root.resolve().name}.toml"), text)
+    packed = folder.name.lower().endswith(SUFFIXES)
+    root = folder if packed or folder.is_dir() else folder.parent
+    name = root.resolve().name
+    suffix = next((end for end in SUFFIXES if name.lower().endswith(end)), "")
+    return _write(out or Path(f"{name[: len(name) - len(suffix)]}.toml"), text)
 
 
 def headline(path: Path) -> str:

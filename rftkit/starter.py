@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rftkit.data import folder as folders
+from rftkit.data.given import as_given_in_errors
 from rftkit.data.images import read_size
+from rftkit.data.places import place_of
 from rftkit.errors import DataError
 
 TRAIN_NAMES = ("train", "training")
@@ -28,9 +30,14 @@ class Found(NamedTuple):
 def starter_recipe(folder: Path) -> str:
     """A commented recipe (TOML) for a folder of pictures, `<split>/<class>/*` or `<class>/*`.
 
-    Raises DataError if the folder is neither, or has a class without pictures.
+    It may be, or be inside, an archive. Raises DataError if the folder is neither, or has a class
+    without pictures.
     """
-    root = folders.existing_folder(str(folder))
+    with as_given_in_errors():
+        return _recipe(folder, folders.existing_folder(str(place_of(str(folder), ""))))
+
+
+def _recipe(folder: Path, root: Path) -> str:
     found = _look(root)
     smallest = min(len(names) for names in found.train.pictures.values())
     held_out = 0 if found.splits else max(1, round(smallest / 5))

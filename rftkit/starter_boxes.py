@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 
 from rftkit import data as sources
 from rftkit.boxes import Labelled
+from rftkit.data.given import as_given, as_given_in_errors
+from rftkit.data.places import place_of
 from rftkit.errors import DataError
 from rftkit.sections import Data
 
@@ -28,16 +30,19 @@ class Place(NamedTuple):
 
 
 def annotated_place(given: Path) -> Place | None:
-    """What kind of annotations a path leads to; None if it is none that is known.
+    """What kind of annotations a path leads to, into an archive too; None if none that is known."""
+    with as_given_in_errors():
+        place = _place(place_of(str(given), ""))
+    return place and place._replace(path=as_given(place.path))
 
-    Raises DataError for a COCO json whose split cannot be told from its name.
-    """
+
+def _place(given: Path) -> Place | None:
     if given.is_file() and given.suffix == ".json":
         return _coco(given)
     if given.is_file() and given.suffix in (".yaml", ".yml"):
         return Place("yolo", str(given), ("train", _yolo_test(given)))
     if (given / "data.yaml").is_file():
-        return annotated_place(given / "data.yaml")
+        return _place(given / "data.yaml")
     if (given / "labels").is_dir() and (given / "images").is_dir():
         return Place("yolo", str(given), _two(given / "images"))
     if (given / "Annotations").is_dir():

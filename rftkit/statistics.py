@@ -135,10 +135,10 @@ def smallest_visible(gaps: Sequence[float]) -> float:
 
     gaps: mean difference of each picture, in [-1, 1]. For one pair of 0 or 1 per picture this is
     2.80 times the root of (share of pairs that differ / pairs); with no gap at all, the spread
-    is not known to be 0 and one picture that differs stands in.
+    is not known to be 0 and one picture that differs stands in. At most 1: no difference is more.
     """
     squares = math.fsum(gap**2 for gap in gaps) or 1.0
-    return VISIBLE * math.sqrt(squares) / len(gaps)
+    return min(1.0, VISIBLE * math.sqrt(squares) / len(gaps))
 
 
 def harmonic(base: float, new: float) -> float:

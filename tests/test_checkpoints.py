@@ -211,7 +211,8 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     assert "no such folder on this machine; name a run" in refusal(tmp_path / "none")
     assert "no such folder on this machine" in refusal(Path("Qwen/Qwen2.5-VL-3B-Instruct"))
     assert "a file, not a folder" in refusal(tmp_path / "file")
-    assert "neither a run nor an adapter, and no trained run inside" in refusal(tmp_path)
+    said = refusal(tmp_path)
+    assert "neither a run nor an adapter, and no trained run inside; name a run such as" in said
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:

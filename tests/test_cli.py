@@ -316,8 +316,11 @@ def test_completions_are_scored_from_standard_input(rftkit: Command) -> None:
     paper = rftkit("score", "--rules", "paper", stdin=json.dumps(lines[1]).encode())
     assert json.loads(paper.out)["rewards"]["accuracy"] == 1.0
     refused(rftkit("score", stdin=b'{"gold": 3}\n'), "standard input:1: no completion")
+    for nothing in (b"", b"\n \n"):
+        done = rftkit("score", stdin=nothing)
+        assert (done.code, done.out, done.err.count("\n")) == (0, "", 1)
+        assert done.err.startswith("standard input: no completions")
     refused(rftkit("score", stdin=b"\n\xff\xfe\n"), "standard input:2: not UTF-8")
-    assert rftkit("score", stdin=b"") == (0, "", "")
 
 
 def test_a_folder_without_runs_says_how_to_start_one(rftkit: Command, tmp_path: Path) -> None:

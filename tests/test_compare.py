@@ -151,6 +151,7 @@ def test_the_recipes_own_wording_is_kept(ask: Ask, task: str, wording: str, aske
         ("number", Question(options=("1", "2")), "--option: this model's task is 'number'"),
         ("classification", Question("Which?"), "--question: the task 'classification' asks its"),
         ("detection", Question("a dog"), "name what to look for with --ask"),
+        ("detection", Question(kinds=("dog", " ")), "--ask: empty; name what to look for"),
         ("choice", Question(kinds=("dog",)), "--ask: this model's task is 'choice'"),
     ],
 )

@@ -15,7 +15,7 @@ from PIL import Image
 from rftkit import boxes, tasks
 from rftkit.boxes import Box
 from rftkit.core import Completion, Example, Style
-from rftkit.data.examples import Examples, gold_check, load_examples
+from rftkit.data.examples import Examples, gold_check, load_both, load_examples
 from rftkit.errors import DataError
 from rftkit.recipe import Recipe
 from rftkit.tasks import classification
@@ -160,7 +160,7 @@ def test_splits_are_named_as_the_recipe_names_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("style", ["think", "direct", "answer-first", "adaptive", "empty-think"])
 def test_gold_that_can_be_read_back_passes(style: Style) -> None:
     task = tasks.by_name("classification")
-    gold_check(task, task.sample, style)
+    assert gold_check(task, task.sample, style)
 
 
 @pytest.mark.parametrize(
@@ -185,14 +185,23 @@ def boxed(box: Box) -> Example:
     return replace(task.sample, gold=boxes.dump([box]), place="t.jsonl:4", meta={"grid": "16x16"})
 
 
-def test_gold_boxes_that_text_can_hardly_say_pass_and_lost_ones_are_refused() -> None:
+def test_gold_boxes_that_text_can_hardly_say_pass_and_are_told_apart() -> None:
     task = tasks.by_name("grounding")
-    gold_check(task, boxed(Box(0.26, 0.25, 0.5, 0.5)), "think")  # 4.16 of 16 units become 4
-    with pytest.raises(DataError) as caught:
-        gold_check(task, boxed(Box(0.26, 0.25, 0.28, 0.5)), "think")  # a third of a unit
-    assert str(caught.value).startswith("t.jsonl:4: its own answer '(4,4),(5,8)' earns iou 0.32, ")
-    assert "not 0.5, in style 'think'; a box is too small" in str(caught.value)
-    assert "model.max_pixels" in str(caught.value)
+    assert gold_check(task, boxed(Box(0.26, 0.25, 0.5, 0.5)), "think")  # 4.16 of 16 units become 4
+    sliver = boxed(Box(0.26, 0.25, 0.28, 0.5))  # a third of a unit
+    for style in ("think", "direct"):
+        assert not gold_check(task, sliver, style)
+    with pytest.raises(DataError, match=r"^t.jsonl:4: its own answer .* earns format 0, not 1"):
+        gold_check(task, replace(sliver, rationale="a </think> inside"), "think")
+
+
+def test_small_boxes_among_others_pass_and_a_label_that_is_lost_does_not() -> None:
+    task, tiny = tasks.by_name("detection"), Box(0.01, 0.01, 0.02, 0.02)
+    gold = boxes.dump([tiny, tiny, Box(0.25, 0.25, 0.5, 0.5)], ["dog", "cat", "dog"])
+    example = replace(task.sample, gold=gold, choices=("cat", "dog"), meta={"grid": "16x16"})
+    assert not gold_check(task, example, "think")
+    with pytest.raises(DataError, match=r"earns iou 0, .*; mend the label or the rationale"):
+        gold_check(task, replace(example, gold=gold.replace("cat", "<answer>")), "think")
 
 
 def scene(root: Path, *categories: str) -> dict[str, Any]:
@@ -204,6 +213,42 @@ def scene(root: Path, *categories: str) -> dict[str, Any]:
     }
     (root / "train.json").write_text(json.dumps(whole))
     return {"task": "detection", "data": {"source": "coco", "path": str(root / "{split}.json")}}
+
+
+def test_one_small_box_leaves_a_note_and_refuses_nothing(tmp_path: Path) -> None:
+    given = scene(tmp_path, "fox")
+    whole = json.loads((tmp_path / "train.json").read_text())
+    (tmp_path / "test.json").write_text(json.dumps(whole))
+    whole["annotations"][0]["bbox"] = [5, 1, 0.02, 5]  # a tenth of a unit wide
+    (tmp_path / "train.json").write_text(json.dumps(whole))
+    training, held_out = load_both(Recipe.model_validate({**given, "model": {"name": "tiny"}}))
+    assert (len(training.examples), held_out.notes) == (1, ())
+    (note,) = training.notes
+    assert note.startswith("split 'train': in 1 of 1 examples, such as 'a.png: fox', boxes are so")
+
+
+@pytest.mark.parametrize(
+    ("bare", "options"),
+    [
+        (True, {}),
+        (False, {"categories": "coco-8"}),
+        (False, {"categories": "coco-8", "ask": "picture"}),
+    ],
+)
+def test_pictures_without_a_box_that_is_asked_for_are_refused(
+    tmp_path: Path, bare: bool, options: dict[str, object]
+) -> None:
+    given = scene(tmp_path, "gnu")
+    path = tmp_path / "train.json"
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps({**whole, "annotations": []} if bare else whole))
+    mine = Recipe.model_validate({**given, "options": options})
+    with pytest.raises(DataError) as caught:
+        load_examples(mine, "train")
+    assert str(caught.value).endswith(
+        "split 'train': no boxes of the asked categories; annotate some, or change "
+        "options.categories"
+    )
 
 
 @pytest.mark.parametrize("ask", ["category", "picture"])

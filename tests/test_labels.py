@@ -120,3 +120,17 @@ def test_a_long_run_of_combining_marks_is_normalised_in_linear_time() -> None:
     start = time.perf_counter()
     labels.normalise("a" + "\u0300\u0316" * 32768)
     assert time.perf_counter() - start < 0.5
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["cat", "dog"], "cat, dog"),
+        (["a; b", "c"], "a; b, c"),
+        (["a, b", "c"], "a, b; c"),
+        (["a, b", "c; d"], "a, b\nc; d"),
+        (["a, b; c", "d"], "a, b; c\nd"),
+    ],
+)
+def test_listed_names_can_be_told_apart(names: list[str], text: str) -> None:
+    assert labels.listed(names) == text

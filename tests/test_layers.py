@@ -26,7 +26,7 @@ LAYERS = (
     "recipe recipe_file published attacks",
     "runs checkpoints data models shared_prefix plan machine doctor",
     "samples scoring statistics summary ckpt",
-    "schedule scorer watch fit evaluate starter starter_boxes score check report",
+    "schedule scorer watch fit evaluate starter starter_boxes starter_others score check report",
     "evaluation_files reuse sft grpo recipes report.checked",
     "report.run_page report.results",
     "evaluation compare",

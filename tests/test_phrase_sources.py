@@ -305,12 +305,12 @@ WRONG_TALKS: list[tuple[str, object, str]] = [
     ("image", None, "1 times <image>, but 0 pictures"),
     ("conversations", ..., "no 'conversations'"),
     ("conversations", "hi", "'conversations' is 'hi', not a list"),
-    ("conversations", [], "nobody speak in turn"),
+    ("conversations", [], "the turns are none; they must be user"),
     ("conversations.0", "hi", "conversations[0]: 'hi' is not an object"),
     ("conversations.0.from", "dog", "conversations[0]: from 'dog' is none of"),
     ("conversations.0.from", ..., "conversations[0]: no 'from'"),
-    ("conversations.1.from", "human", "user, user speak in turn"),
-    ("conversations.1", ..., "user speak in turn"),
+    ("conversations.1.from", "human", "the turns are user, user; they must be user"),
+    ("conversations.1", ..., "the turns are user; they must be user, assistant, …"),
     ("conversations.1.value", 5, "conversations[1]: 5 is not a text"),
     ("conversations.1.value", ..., "conversations[1]: no 'value'"),
     ("conversations.1.value", " ", "answer of 0 characters"),
@@ -350,3 +350,12 @@ def test_talks_are_read_without_pictures_and_divided(tmp_path: Path) -> None:
     assert [talk.split for talk in conversations.read_annotations(path)] == ["val", "train"]
     picture(tmp_path / "a.jpg")
     assert [row.place for row in read("llava", path, "val")] == [f"{path}[0]"]
+
+
+def test_a_talk_or_phrase_without_a_split_beside_others_that_have_one_is_refused(
+    tmp_path: Path,
+) -> None:
+    picture(tmp_path / "a.jpg")
+    path = written(tmp_path / "a.json", [{**TALK, "split": "train"}, TALK])
+    for split in ("train", "test"):
+        assert refusal("llava", path, split).startswith(f"{path}[1]: no split, and others have one")

@@ -20,6 +20,7 @@ from rftkit.tasks import TASKS
 DIGITS = '[data]\nsource = "digits"\n'
 SECTIONS = (Recipe, Model, Data, Method, Update, Length, Eval, *(task.options for task in TASKS))
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+question = text.filter(lambda said: "{" not in said)  # what stands in braces must be known
 name = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
@@ -41,7 +42,7 @@ DATA = {
     "splits": st.tuples(text, text).filter(lambda pair: pair[0] != pair[1]).map(list),
     "columns": st.dictionaries(st.sampled_from(["image", "label", "rationale"]), text),
     "choices": st.sampled_from(["all", "paper"]),
-    "question": text,
+    "question": question,
 }
 UPDATE = {
     "clip": st.tuples(ratio(0, 1), ratio(0, 1)).map(list),
@@ -84,7 +85,9 @@ def test_a_dumped_recipe_loads_as_it_was(table: dict[str, object]) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.fixed_dictionaries({}, optional={"model": MODEL["name"], "path": name, "question": text}))
+@given(
+    st.fixed_dictionaries({}, optional={"model": MODEL["name"], "path": name, "question": question})
+)
 def test_overrides_are_as_if_they_stood_in_the_file(values: dict[str, str]) -> None:
     keys = {"model": "model.name", "path": "data.path", "question": "data.question"}
     table: dict[str, dict[str, str]] = {"data": {"source": "digits"}}
@@ -247,6 +250,9 @@ REFUSED = {  # text of the recipe -> what its one line holds
                                "data.source: 'coco' has nothing for task 'number'; it takes hub,"),
     "question without a kind": ("task='detection'\n[data]\nsource='coco'\npath='x'\n"
                                 "question='Where?'", "data.question: 'Where?' does not say what"),
+    "placeholder that is none": ("[data]\npath='x'\nquestion='Is it a {kind} or {label}?'",
+                                 "data.question: nothing is filled in for {kind}; there are "
+                                 "{question}, {label}, {phrase}"),
     "question without a phrase": ("task='grounding'\n[data]\nsource='refs'\npath='x'\n"
                                   "question='Box {label}'", "put {phrase} or {question} into it"),
     "scenes without a kind": ("task='number'\n[data]\nsource='scenes'",

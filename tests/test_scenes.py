@@ -126,7 +126,7 @@ def test_every_gold_answer_earns_full_marks_in_the_models_units(kind: Kind, styl
     for row in list(scenes.rows(kind, "test"))[:25]:
         for example in examples(kind, row):
             in_units = replace(example, meta={**example.meta, "grid": f"{UNITS}x{UNITS}"})
-            gold_check(task, in_units, style)
+            assert gold_check(task, in_units, style)
 
 
 def test_a_word_singles_out_a_digit_only_if_it_does_so_clearly() -> None:

@@ -194,6 +194,24 @@ def test_a_jsonl_with_a_split_column(tmp_path: Path) -> None:
     assert named(read("jsonl", path, "test")) == [("p/2.png", "é")]
 
 
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_a_row_without_a_split_is_refused_wherever_it_stands(tmp_path: Path, missing: int) -> None:
+    folder(tmp_path, "p/1.png", "p/2.png", "p/3.png")
+    values: list[dict[str, object]] = [
+        {"image": f"p/{n}.png", "label": "a", "split": split}
+        for n, split in enumerate(("train", "test", "train"), start=1)
+    ]
+    del values[missing]["split"]
+    path = tmp_path / "t.jsonl"
+    for left in ({}, {"split": None}, {"split": " "}):
+        lines = [{**line, **(left if n == missing else {})} for n, line in enumerate(values)]
+        path.write_text("\n".join(map(json.dumps, lines)))
+        for split in ("train", "test"):
+            assert refusal("jsonl", path, split).startswith(
+                f"{path}:{missing + 1}: no split, and other rows have one"
+            )
+
+
 def test_a_table_without_splits_is_split_by_a_fixed_seed(tmp_path: Path) -> None:
     lines = [f"p/{n}.png,{label}" for n, label in zip(range(1, 6), "aabbb", strict=True)]
     path = table(tmp_path, "\n".join(["image,label", *lines]))
@@ -337,6 +355,12 @@ def test_a_coop_split_lists_pictures_and_label_ids(tmp_path: Path, name: str) ->
         assert found[0].values["label_id"] == 1
     assert found[0].picture.open().size == (8, 8)
     assert "no split 'val'" in refusal("coop", path, "val")
+
+
+def test_a_coop_split_without_its_pictures_names_the_key(tmp_path: Path) -> None:
+    path = coop(tmp_path, {"train": []})
+    said = refusal("coop", path, images=str(tmp_path / "none"))
+    assert said == f"{tmp_path}/none: no such folder; set data.images to the folder of pictures"
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from rftkit.check import check
+from rftkit.data import rows
 from rftkit.errors import DataError
 from rftkit.recipe_file import parse_recipe
 from rftkit.recipes import write_starter
+from rftkit.sections import Data
 from rftkit.starter_boxes import annotated_place, boxes_recipe
 
 
@@ -98,3 +101,124 @@ def test_annotations_without_boxes_are_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({**held, "annotations": []}))
     with pytest.raises(DataError, match="no boxes in split 'train'; annotate some"):
         boxes_recipe(annotated_place(path))
+
+
+def zipped(folder: Path, path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as packed:
+        for file in sorted(folder.rglob("*")):
+            packed.write(file, file.relative_to(folder.parent))
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_an_archive_is_looked_into(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "cards").mkdir()
+    coco(tmp_path / "cards", "train"), coco(tmp_path / "cards", "val")
+    path = zipped(tmp_path / "cards", tmp_path / "my.zip")
+    text = write_starter(path, tmp_path / "boxes.toml").read_text("utf-8")
+    recipe = parse_recipe(text, "given", ["model.name=tiny"])
+    assert recipe.data.path == f"{path}/cards/{{split}}.json"
+    assert len(check(recipe).training.examples) == 2
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in (1, 2):
+            Image.new("RGB", (64, 48), (90 * number, 0, 0)).save(
+                tmp_path / f"pets/{name}/{name}{number}.png"
+            )
+    path = zipped(tmp_path / "pets", tmp_path / "pets.zip")
+    recipe = parse_recipe(
+        write_starter(path, tmp_path / "pets.toml").read_text("utf-8"), "given", ["model.name=tiny"]
+    )
+    assert (recipe.data.source, recipe.data.path) == ("folder", str(path))
+    assert check(recipe).per_class == {"cat": (1, 1), "dog": (1, 1)}
+
+
+def test_what_is_wrong_in_an_archive_is_said_of_the_archive(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "cards").mkdir()
+    broken = coco(tmp_path / "cards", "train")
+    held = json.loads(broken.read_text())
+    del held["annotations"][0]["bbox"]
+    broken.write_text(json.dumps(held))
+    (tmp_path / "cards/train-1.png").write_text("none")
+    path = zipped(tmp_path / "cards", tmp_path / "my.zip")
+    empty = zipped(tmp_path / "none", tmp_path / "empty.zip")
+    for inside, source, said in (
+        ("cards/train.json", "coco", f"{path}/cards/train.json: annotations[0] (id 10): no 'bbox'"),
+        ("cards/val.json", "coco", f"{path}/cards/val.json: no such file"),
+        ("cards", "yolo", f"{path}/cards/: no data.yaml"),
+        ("", "csv", f"{path}/cards/: no train.csv"),
+    ):
+        with pytest.raises(DataError) as caught:
+            [*rows(Data(source=source, path=str(path / inside)), "train")]
+        assert str(caught.value).startswith(said)
+    for given in (empty, path / "cards/none"):
+        with pytest.raises(DataError) as caught:
+            write_starter(given, tmp_path / "out.toml")
+        assert str(caught.value).startswith(str(given))
+
+
+def test_a_picture_in_an_archive_is_named_by_it(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "cards").mkdir()
+    coco(tmp_path / "cards", "train")
+    (tmp_path / "cards/train-1.png").write_text("none")
+    path = zipped(tmp_path / "cards", tmp_path / "my.zip")
+    row = next(rows(Data(source="coco", path=f"{path}/cards/{{split}}.json"), "train"))
+    assert row.place.startswith(f"{path}/cards/train.json: images[0]")
+    with pytest.raises(DataError) as caught:
+        row.picture.open()
+    assert str(caught.value).startswith(f"{path}/cards/train-1.png: ")
+
+
+TALK = {"image": "a.jpg", "conversations": [{"from": "human", "value": "<image>\nHow many?"}]}
+PHRASES = {"image": "a.jpg", "sentences": ["left cat"], "bbox": [1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "keys"),
+    [
+        ("a.json", json.dumps([TALK]), 'task = "number" .* source = "llava"'),
+        ("a.jsonl", json.dumps(TALK) + "\n{}", 'task = "number" .* source = "llava"'),
+        ("train.json", json.dumps([PHRASES]), 'task = "grounding" .* source = "refs"'),
+        ("a.jsonl", json.dumps(PHRASES), 'task = "grounding" .* source = "refs"'),
+        ("a.jsonl", '{"image": "1.jpg", "label": "a"}', 'source = "jsonl"'),
+        ("a.jsonl", '{"image": "1.jpg", "phrase": "a", "box": [1, 2, 3, 4]}', 'source = "jsonl"'),
+        ("a.csv", "image,label\n", 'source = "csv"'),
+    ],
+)
+def test_other_files_are_told_what_to_write(
+    tmp_path: Path, name: str, text: str, keys: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(DataError, match=rf"^{path}: .*{keys}, path = \"{path}\""):
+        write_starter(path, tmp_path / "out.toml")
+
+
+def test_a_folder_that_holds_them_is_told_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps([TALK]))
+    with pytest.raises(DataError, match=rf'^{tmp_path}: .* source = "llava", path = "{path}"'):
+        write_starter(tmp_path, tmp_path / "out.toml")
+
+
+def test_tables_and_broken_files_beside_boxes_are_passed_over(tmp_path: Path) -> None:
+    coco(tmp_path, "train")
+    (tmp_path / "a.json.gz").write_text("no gzip")
+    (tmp_path / "a.jsonl").write_text('{"image": "1.jpg", "label": "a"}')
+    assert write_starter(tmp_path, tmp_path / "out.toml").is_file()
+
+
+@pytest.mark.parametrize("inside", ["", "train"])
+def test_a_folder_of_reasoning_segmentation_is_told_what_to_write(
+    tmp_path: Path, inside: str
+) -> None:
+    root = tmp_path / "ReasonSeg"
+    (root / inside).mkdir(parents=True)
+    (root / inside / "train_1.json").write_text('{"text": ["a"], "shapes": []}')
+    with pytest.raises(DataError, match=r'task = "grounding" .* source = "lisa", path = ".*Seg"'):
+        write_starter(root, tmp_path / "out.toml")

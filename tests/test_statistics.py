@@ -119,6 +119,7 @@ def test_smallest_visible_difference() -> None:
     by_degrees = [0.1, -0.1] * 200  # as loud as a tenth of that
     assert statistics.smallest_visible(by_degrees) == pytest.approx(2.80 * 0.1 / 20)
     assert statistics.smallest_visible([0.0] * 4) == pytest.approx(2.80 / 4)
+    assert statistics.smallest_visible([1.0, 0.0]) == 1.0
 
 
 def test_harmonic_mean() -> None:

@@ -430,6 +430,23 @@ def test_an_option_is_named_by_letter_or_by_text(answer: str, named: str | None)
     assert choice.answered(attempt(choice.TASK, example, "direct", answer)) == named
 
 
+def test_names_with_commas_are_told_apart_in_prompts() -> None:
+    names = ("a, b", "c")
+    asked = replace(classification.TASK.sample, choices=names)
+    assert "\nChoose one of: a, b; c.\n" in classification.TASK.prompt(asked, "think")
+    asked = replace(detection.TASK.sample, choices=names)
+    assert "\nObjects to find: a, b; c.\n" in detection.TASK.prompt(asked, "think")
+
+
+def test_options_that_are_letters_not_in_use_are_options_like_others() -> None:
+    values = {"question": "Which variable is drawn?", "options": ["x", "y"], "answer": "y"}
+    (example,) = read(choice.TASK, values, options={"shuffle": False})
+    assert (example.choices, example.gold, choice.written(example)) == (("x", "y"), "y", "B")
+    for answer, named in {"x": "x", "(Y)": "y", "B": "y", "z": None}.items():
+        assert choice.answered(attempt(choice.TASK, example, "direct", answer)) == named
+    assert len(read(choice.TASK, values, test=True, options={"circular": True})) == 2
+
+
 def test_options_may_stand_in_columns_or_in_the_question() -> None:
     lettered = {"question": "Which?", "A": "left", "B": "right", "answer": "right"}
     inside = {"question": "Which?\nA. left\n(B) right\nAnswer with a letter.", "answer": "B"}
@@ -448,6 +465,7 @@ def test_options_may_stand_in_columns_or_in_the_question() -> None:
         ({"options": ["left", "Left", "x"]}, "read the same"),
         ({"options": ["left", "left", "x"]}, "are the same"),
         ({"options": ["B", "A", "C"]}, "is a letter, but not its own"),
+        ({"options": ["x", "y", "b"], "answer": "x"}, "option 'b' is a letter, but not its own"),
         ({"question": "a <answer> b"}, "holds a tag"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from rftkit import evaluate, evaluation
 from rftkit.ckpt import write_card
 from rftkit.core import Completion, Example
 from rftkit.data.examples import Examples, load_examples
+from rftkit.errors import DataError
 from rftkit.evaluation import Wish, evaluate_run
 from rftkit.evaluation_files import Evaluation, rescore
 from rftkit.models.policy import Decoding, Generation, Prompt
@@ -412,3 +414,49 @@ def test_an_alias_is_right_and_levels_are_rolled_up(
     assert sorted(answer for answer in answers if answer) == ["cat", "cat", "dog"]
     assert found.tuned.invalid.value == 0
     same_when_rescored(found)
+
+
+def boxed_set(root: Path, name: str) -> Path:
+    """COCO's files `train.json` and `val.json` in a folder, each of two pictures with a cat."""
+    folder = root / name
+    for split in ("train", "val"):
+        names = [f"{name}-{split}{number}.png" for number in range(2)]
+        png(folder, *names)
+        whole = {
+            "images": [
+                {"id": number, "file_name": file, "width": 200, "height": 100}
+                for number, file in enumerate(names)
+            ],
+            "categories": [{"id": 1, "name": "cat"}],
+            "annotations": [
+                {"id": n, "image_id": n, "category_id": 1, "bbox": [20, 20, 100, 50]}
+                for n in range(2)
+            ],
+        }
+        (folder / f"{split}.json").write_text(json.dumps(whole))
+    return folder
+
+
+def test_other_pictures_with_boxes_are_recognised_as_init_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "peak_memory", lambda: 1)
+    monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path / "cache"))
+    own, other = boxed_set(tmp_path, "own"), boxed_set(tmp_path, "other")
+    mine = recipe("detection", "coco", own / "{split}.json", data={"splits": ["train", "val"]})
+    adapter = tmp_path / "alone"
+    fakes.FakePolicy(fakes.never).save(adapter)
+    write_card(adapter, mine, ())
+    policy = fakes.FakePolicy(lambda *_: Completion("<answer>[]</answer>"))
+    monkeypatch.setattr(evaluation, "open_policy", lambda *_: policy)
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", other))
+    for given in (other, other / "train.json", packed):
+        wish, policy.asked = Wish(data=given), []
+        found = evaluation.evaluate_checkpoint(adapter, wish, Console(file=io.StringIO()))
+        assert found.summary.expected == 2
+        assert {name for name, _ in policy.asked} == {"other-val0.png", "other-val1.png"}
+    (tmp_path / "classes/cat").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"how to read it for task 'detection'; name a recipe"):
+        evaluation.evaluate_checkpoint(
+            adapter, Wish(data=tmp_path / "classes"), Console(file=io.StringIO())
+        )

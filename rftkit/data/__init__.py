@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from rftkit.core import Row
 from rftkit.data import (
@@ -19,6 +20,7 @@ from rftkit.data import (
     voc,
     yolo,
 )
+from rftkit.data.given import as_given, as_given_in_errors
 from rftkit.data.paths import Note, silent
 from rftkit.sections import Data
 
@@ -46,4 +48,6 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
     note: is told what a person should know and no error says, such as files that were skipped.
     Raises DataError where the data cannot be read.
     """
-    return SOURCES[data.source](data, split, note)
+    with as_given_in_errors():
+        for row in SOURCES[data.source](data, split, lambda said: note(as_given(said))):
+            yield replace(row, place=as_given(row.place))

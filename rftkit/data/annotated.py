@@ -15,7 +15,7 @@ from rftkit.data import splits
 from rftkit.data.images import FilePicture
 from rftkit.data.paths import Note, picture_in, silent
 from rftkit.data.places import SPLIT, place_of
-from rftkit.data.tables import Record, read_jsonl
+from rftkit.data.tables import NAME_IT, Record, read_jsonl
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
 from rftkit.sections import Data
@@ -38,6 +38,10 @@ class Located(NamedTuple):
 
 class Divisible(Protocol):
     """An annotation that knows its picture and, perhaps, the split it is for."""
+
+    @property
+    def place(self) -> str:
+        """What an error calls it."""
 
     @property
     def name(self) -> str:
@@ -105,6 +109,8 @@ def of_split(found: Sequence[Part], data: Data, split: str, note: Note) -> list[
     """The annotations that are for a split, by what they say of it; else of a seeded split."""
     marked = {item.split for item in found if item.split}
     if marked:
+        if lacking := next((item.place for item in found if not item.split), None):
+            raise DataError(f"{lacking}: no split, and others have one; {NAME_IT}")
         if split not in marked:
             raise DataError(
                 f"{data.path}: no split {split!r}; {did_you_mean(split, sorted(marked))}"

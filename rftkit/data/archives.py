@@ -23,6 +23,7 @@ from uuid import uuid4
 
 from rftkit.data import members
 from rftkit.data.cache import cache_folder
+from rftkit.data.given import remember
 from rftkit.data.members import SUFFIXES, Member
 from rftkit.data.paths import Note, silent
 from rftkit.errors import DataError
@@ -54,7 +55,9 @@ def unpacked(path: Path, note: Note = silent) -> Path:
     inside = path.relative_to(archive)
     if ".." in inside.parts or any(part.lower().endswith(SUFFIXES) for part in inside.parts):
         raise DataError(f"{path}: leads out of {archive.name} or into another archive; unpack it")
-    return _folder_of(archive, note) / inside
+    folder = _folder_of(archive, note)
+    remember(folder, archive)  # after its note, which is to name the folder
+    return folder / inside
 
 
 def _is_archive(path: Path) -> bool:

@@ -51,6 +51,8 @@ def _refuse(question: Question, task: str) -> None:
         raise UserError(f"--option: this model's task is {task!r}, which offers none; leave it out")
     if question.kinds and task != "detection":
         raise UserError(f"--ask: this model's task is {task!r}, not 'detection'; leave it out")
+    if not all(kind.strip() for kind in question.kinds):
+        raise UserError("--ask: empty; name what to look for, or leave it out")
     if question.text and task in ("classification", "detection"):
         instead = "; name what to look for with --ask" if task == "detection" else ""
         raise UserError(f"--question: the task {task!r} asks its own{instead or '; leave it out'}")

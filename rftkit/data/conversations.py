@@ -118,8 +118,10 @@ def _turns(record: Record) -> list[Turn]:
         turns.append(_turn(ROLES[who], value_of(entry, text, inside), inside))
     spoken = [turn.role for turn in turns if turn.role != RULES]
     if not spoken or spoken != [ASKS, REPLIES] * (len(spoken) // 2):
-        said = ", ".join(spoken[:6]) or "nobody"
-        raise DataError(f"{place}: {said} speak in turn; it must be user, assistant, …, assistant")
+        said = ", ".join(spoken[:6]) or "none"
+        raise DataError(
+            f"{place}: the turns are {said}; they must be user, assistant, …, assistant"
+        )
     if any(turn.role == RULES for turn in turns[1:]):
         raise DataError(f"{place}: a system turn that is not the first; move or remove it")
     return turns

@@ -28,7 +28,7 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
     path = place_of(data.path, split, note)
     root = path.parent
     if data.images:
-        root = existing_folder(str(place_of(data.images, split, note)))
+        root = existing_folder(str(place_of(data.images, split, note)), "data.images")
     listed = _load(path)
     if not isinstance(listed.get(split), list):
         raise DataError(f"{path}: no split {split!r}; {did_you_mean(split, listed)}")

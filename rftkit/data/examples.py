@@ -102,37 +102,51 @@ def load_both(recipe: Recipe) -> tuple[Examples, Examples]:
             "data.splits: the training split has no name, so there is nothing to train on; test "
             "with it: rftkit eval --ckpt RUN --data RECIPE"
         )
-    training = load_examples(recipe, recipe.data.splits[0])
-    for example in training.examples:
-        gold_check(tasks.by_name(recipe.task), example, recipe.style)
+    train = recipe.data.splits[0]
+    training = gold_checked(recipe, load_examples(recipe, train), train, recipe.style)
     return training, load_held_out(recipe)
 
 
 def load_held_out(recipe: Recipe) -> Examples:
     """The held-out examples; every gold answer has earned full marks."""
-    held_out = load_examples(recipe, recipe.data.splits[1], limit=recipe.eval.limit)
-    for example in held_out.examples:
-        gold_check(tasks.by_name(recipe.task), example, recipe.style)
-    return held_out
+    test = recipe.data.splits[1]
+    found = load_examples(recipe, test, limit=recipe.eval.limit)
+    return gold_checked(recipe, found, test, recipe.style)
 
 
-def gold_check(task: Task, example: Example, style: Style) -> None:
-    """Raises DataError if the example's own answer, in this style, earns less than it must."""
-    ideal = task.ideal(example, style)
-    parts = task.parts(task.attempt(example, style, Completion(ideal)))
+def gold_checked(recipe: Recipe, found: Examples, split: str, style: Style) -> Examples:
+    """The same, with a note where text is too coarse for a box. Raises as `gold_check` does."""
+    task = tasks.by_name(recipe.task)
+    coarse = [e.id for e in found.examples if not gold_check(task, e, style)]
+    if not coarse:
+        return found
+    note = (
+        f"split {split!r}: in {len(coarse)} of {len(found.examples)} examples, such as "
+        f"{coarse[0]!r}, boxes are so small that whole units lose half of them, and no answer is "
+        "right; raise model.max_pixels if that shrinks the picture, or take such boxes out"
+    )
+    return replace(found, notes=(*found.notes, note))
+
+
+def gold_check(task: Task, example: Example, style: Style) -> bool:
+    """Whether the example's own answer, in this style, earns what it must.
+
+    False if nothing but writing its boxes in whole units costs more. Raises DataError for any
+    other gold answer that does not earn it.
+    """
+    attempt = task.attempt(example, style, Completion(task.ideal(example, style)))
+    parts, whole = task.parts(attempt), True
     for name, least in ((task.headline, task.least), ("format", 1.0)):
-        if (value := parts.get(name, 1.0)) < least:
-            shown = task.written(example)[:200]
-            remedy = "mend the label or the rationale"
-            if name == task.headline and "grid" in example.meta:
-                remedy = (
-                    "a box is too small for the whole units that the model writes: raise "
-                    "model.max_pixels if that shrinks the picture, or take the box out"
-                )
-            raise DataError(
-                f"{example.place}: its own answer {shown!r} earns {name} {value:g}, not "
-                f"{least:g}, in style {style!r}; {remedy}"
-            )
+        if (value := parts.get(name, 1.0)) >= least:
+            continue
+        if name == task.headline and task.rounded(attempt):
+            whole = False
+            continue
+        raise DataError(
+            f"{example.place}: its own answer {task.written(example)[:200]!r} earns {name} "
+            f"{value:g}, not {least:g}, in style {style!r}; mend the label or the rationale"
+        )
+    return whole
 
 
 def _read(recipe: Recipe, split: str) -> _Split:
@@ -144,9 +158,10 @@ def _read(recipe: Recipe, split: str) -> _Split:
     reading = Reading(recipe.options, columns, test, recipe.seed)
     found: dict[str, Example] = {}
     ids: dict[str, int] = {}
-    offered, repeats = set[str](), 0
+    offered, repeats, pictures = set[str](), 0, 0
     spelled = _spelled_out(recipe.options)
     for row in sources.rows(_divided(recipe), split, notes.append):
+        pictures += 1
         if spelled:
             offered.update(categories_of(row, reading, read_objects(row, reading)))
         for example in task.read(row, reading):
@@ -168,7 +183,13 @@ def _read(recipe: Recipe, split: str) -> _Split:
             f"{did_you_mean(lacking[0], sorted(offered))}"
         )
     if not found:
-        raise DataError(f"{recipe.data.path or recipe.data.source}: split {split!r} is empty")
+        place = f"{recipe.data.path or recipe.data.source}: split {split!r}"
+        if pictures:
+            raise DataError(
+                f"{place}: no boxes of the asked categories; annotate some, or change "
+                "options.categories"
+            )
+        raise DataError(f"{place} is empty; add rows, or change data.splits")
     if repeats:
         notes.append(f"split {split!r}: {repeats} rows repeat a picture and its label; kept once")
     return _Split(tuple(found.values()), ids, tuple(notes))

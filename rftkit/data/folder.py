@@ -47,12 +47,12 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
             yield Row(str(path), FilePicture(path, name), {"image": name, "label": label})
 
 
-def existing_folder(path: str) -> Path:
-    """The folder of that name. Raises DataError if there is none."""
+def existing_folder(path: str, key: str = "data.path") -> Path:
+    """The folder that a recipe names under `key`. Raises DataError if there is none."""
     root = Path(path).expanduser()
     if not root.is_dir():
         what = "a file, not a folder" if root.exists() else "no such folder"
-        raise DataError(f"{root}: {what}; set data.path to the folder of pictures")
+        raise DataError(f"{root}: {what}; set {key} to the folder of pictures")
     return root
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from rftkit.core import Picture
+from rftkit.data.given import as_given
 from rftkit.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -52,7 +53,7 @@ class FilePicture:
 
     def open(self) -> Image.Image:
         """The picture, upright, mode RGB. Raises DataError, naming the file."""
-        return open_safely(self.path, str(self.path))
+        return open_safely(self.path, as_given(self.path))
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def upright_size(picture: Picture) -> tuple[int, int]:
     """Width and height of a picture as it is shown, from the header alone where it is a file."""
     if not isinstance(picture, FilePicture):
         return picture.open().size
-    with _header(picture.path, str(picture.path)) as image:
+    with _header(picture.path, as_given(picture.path)) as image:
         try:  # a PNG without EXIF in its header would be decoded to the end in search of it
             looked_for = image.format != "PNG" or "exif" in image.info
             turned = looked_for and image.getexif().get(ORIENTATION, 1) >= 5

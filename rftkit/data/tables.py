@@ -19,6 +19,7 @@ from rftkit.sections import Column, Data
 
 # a table with one of these columns is no table of classes
 UNCLASSED: tuple[Column, ...] = ("question", "options", "answer", "phrase", "box", "boxes")
+NAME_IT = "write it, or take all of them out"  # the remedy for a split that some lack
 
 
 class Record(NamedTuple):
@@ -108,9 +109,9 @@ def _table(data: Data, split: str, suffix: str) -> tuple[Path, bool]:
 
 def _of_split(path: Path, data: Data, split: str, note: Note, read: Reader) -> Iterator[Record]:
     """The records whose column `split` says so; without that column, of a seeded split."""
-    first = next(_checked(path, data, read))
-    if "split" in first.values:
+    if any("split" in record.values for record in _checked(path, data, read)):
         return _marked(path, data, split, read)
+    first = next(_checked(path, data, read))
     test = splits.is_test(data, split, str(path))
     if any(data.columns.get(role, role) in first.values for role in UNCLASSED):
         note(f"{path}: {splits.PICTURES_NOTE}")
@@ -122,7 +123,9 @@ def _of_split(path: Path, data: Data, split: str, note: Note, read: Reader) -> I
 def _marked(path: Path, data: Data, split: str, read: Reader) -> Iterator[Record]:
     seen: set[str] = set()
     for record in _checked(path, data, read):
-        value = str(record.values.get("split", "")).strip()
+        value = str(record.values.get("split") or "").strip()
+        if not value:
+            raise DataError(f"{record.place}: no split, and other rows have one; {NAME_IT}")
         seen.add(value)
         if value == split:
             yield record

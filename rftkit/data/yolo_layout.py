@@ -43,6 +43,11 @@ class Pictured(NamedTuple):
     text: Path
     split: str = ""
 
+    @property
+    def place(self) -> str:
+        """What an error calls it."""
+        return str(self.text)
+
 
 class Layout(NamedTuple):
     """The data set. pictures: those of the split, or all of them where `divided` is false."""

@@ -44,8 +44,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
         others=row.others,
         meta={"source": str(source)} if (source := reading.value(row, "source")) else {},
     )
-    fixed = any(map(LETTER.fullmatch, order))  # an option that is a letter stays in its place
-    if not (reading.test and reading.options.circular) or fixed:
+    if not (reading.test and reading.options.circular) or _bare(order):
         return (example,)
     return tuple(
         replace(
@@ -112,7 +111,7 @@ def _named(answer: str, options: Sequence[str]) -> str | None:
     exact = labels.match(answer, options)
     if found is None:
         return exact
-    return _by_letter(found[1], options)
+    return _by_letter(found[1], options) or exact  # an option "x" where only A and B are in use
 
 
 def _by_letter(letter: str, options: Sequence[str]) -> str | None:
@@ -182,13 +181,19 @@ def _gold(answer: str, options: Sequence[str], place: str) -> str:
     return gold
 
 
+def _bare(options: Sequence[str]) -> dict[int, str]:
+    """The options that are themselves one of the letters in use: place -> letter."""
+    found = ((place, LETTER.fullmatch(option)) for place, option in enumerate(options))
+    letters = {place: letter[1].upper() for place, letter in found if letter}
+    return {place: own for place, own in letters.items() if _by_letter(own, options)}
+
+
 def _ordered(options: tuple[str, ...], row: Row, reading: Reading) -> tuple[str, ...]:
     """The options as they are shown. Options that are letters themselves stay where they are."""
     assert isinstance(reading.options, ChoiceOptions)
-    bare = [place for place, option in enumerate(options) if LETTER.fullmatch(option)]
-    if bare:
-        for place in bare:
-            if options[place].strip("().: ").upper() != LETTERS[place]:
+    if bare := _bare(options):
+        for place, letter in bare.items():
+            if letter != LETTERS[place]:
                 raise DataError(
                     f"{row.place}: option {options[place]!r} is a letter, but not its own; "
                     "reword it"

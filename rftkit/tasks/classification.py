@@ -30,7 +30,7 @@ def prompt(example: Example, style: Style) -> str:
     """The text beside the picture: the question, the labels if any are offered, the style."""
     lines = [example.question]
     if example.choices:
-        lines.append(f"Choose one of: {', '.join(example.choices)}.")
+        lines.append(f"Choose one of: {labels.listed(example.choices)}.")
     return "\n".join([*lines, replies.INSTRUCTIONS[style]])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from rftkit import box_text, boxes, options, replies, rewards
 from rftkit.boxes import Box, Found, Grid, Match
 from rftkit.core import Attempt, Example, Reward, Row, Style
-from rftkit.labels import normalise
+from rftkit.labels import listed, normalise
 from rftkit.matching import average_precision_of_one, credit, optimal_f1, share_of_iou
 from rftkit.options import DetectionOptions, Options
 from rftkit.tasks import detection_paper
@@ -98,10 +98,10 @@ def _for_all(row: Row, reading: Reading, objects: Things, asked: tuple[str, ...]
 def prompt(example: Example, style: Style) -> str:
     """The text beside the picture: the question, how a box is written, the style."""
     label = '"Label": one of those, ' if example.choices else ""
-    names = ", ".join(map(_spoken, example.choices))
-    listed = [f"Objects to find: {names}."] if names else []
+    names = listed([_spoken(name) for name in example.choices])
+    objects = [f"Objects to find: {names}."] if names else []
     shape = SHAPE.format(label, *Grid.of(example.meta))
-    return "\n".join([example.question, *listed, shape, replies.INSTRUCTIONS[style]])
+    return "\n".join([example.question, *objects, shape, replies.INSTRUCTIONS[style]])
 
 
 def written(example: Example) -> str:
@@ -169,6 +169,16 @@ def map_length(attempt: Attempt) -> float:
     return share * _mean_over_labels(attempt, average_precision_of_one)
 
 
+def rounded(attempt: Attempt) -> bool:
+    """Whether the reply has the gold boxes and labels, but for less than a unit of its grid."""
+    entries, text = found(attempt) or [], attempt.example.gold
+    named = [normalise(entry.label) for entry in entries] if attempt.example.choices else []
+    if named != [normalise(name) for name in boxes.load_names(text)]:
+        return False
+    grid = Grid.of(attempt.example.meta)
+    return boxes.rounded([entry.box for entry in entries], boxes.load(text), grid)
+
+
 def bind(chosen: Options, progress: float) -> dict[str, Reward]:
     """The IoU reward with the recipe's threshold at this share of the run."""
     assert isinstance(chosen, DetectionOptions)
@@ -228,5 +238,6 @@ TASK = Task(
     options=DetectionOptions,
     bind=bind,
     least=THRESHOLD,
+    rounded=rounded,
     room=256,
 )

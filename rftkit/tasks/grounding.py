@@ -82,6 +82,12 @@ def hit(attempt: Attempt) -> float:
     return float(iou(attempt) >= 0.5 - boxes.NEAR)
 
 
+def rounded(attempt: Attempt) -> bool:
+    """Whether the reply's box is the gold one, but for less than a unit of its grid."""
+    grid = Grid.of(attempt.example.meta)
+    return boxes.rounded([found(attempt)], [_gold(attempt.example)], grid)
+
+
 def bind(chosen: Options, progress: float) -> dict[str, Reward]:
     """The IoU that the recipe's threshold allows at this share of the run."""
     assert isinstance(chosen, GroundingOptions)
@@ -130,4 +136,5 @@ TASK = Task(
     options=GroundingOptions,
     bind=bind,
     least=0.5,
+    rounded=rounded,
 )

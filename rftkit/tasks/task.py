@@ -75,6 +75,11 @@ def as_is(example: Example, label: str) -> str:
     return label
 
 
+def never(attempt: Attempt) -> bool:
+    """Whether a gold answer was only rounded, where text keeps it whole."""
+    return False
+
+
 def gold_as_is(example: Example) -> str:
     """The gold answer where the text a model writes is the canonical text itself."""
     return example.gold
@@ -93,7 +98,8 @@ class Task:
     weights: of the rewards, unless a recipe gives its own; options: what a recipe may set; bind
     (options, progress in [0, 1]) -> the rewards that these change, for training; labels: whether
     the answers are labels, so that classes can be confused; least: what a gold answer earns at
-    least on its way through text, which rounds boxes; room: tokens that an answer may take.
+    least on its way through text, which rounds boxes; rounded(attempt) -> whether one that earned
+    less is still the gold answer, but for that rounding; room: tokens that an answer may take.
     """
 
     name: str
@@ -112,6 +118,7 @@ class Task:
     bind: Callable[[Options, float], Mapping[str, Reward]] | None = None
     labels: bool = False
     least: float = 1.0
+    rounded: Callable[[Attempt], bool] = never
     room: int = 32
 
     def target(self, example: Example, style: Style) -> str:
