@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rftkit.core import Completion, Example
-from rftkit.data.examples import Examples, load_both, load_held_out
+from rftkit.data.checked import load_both, load_held_out
+from rftkit.data.examples import Examples
 from rftkit.data.overlap import Pair, Print, fingerprint, one_each, overlap, two_labels
 from rftkit.data.preflight import box_notes
 from rftkit.evaluate import sample_of

@@ -51,7 +51,7 @@ def score(
 def _attack(recipe: Path, overrides: list[str]) -> None:
     """Print what cheap replies earn on a recipe's data; exit 1 if any earns what gold does."""
     from rftkit.attacks import paid_like_gold, run_attacks
-    from rftkit.data.examples import load_both
+    from rftkit.data.checked import load_both
     from rftkit.recipe_file import load_recipe
     from rftkit.recipes import find_recipe
     from rftkit.report.attacked import show_attacks

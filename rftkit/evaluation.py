@@ -15,7 +15,8 @@ from rftkit.checkpoints import sha256
 from rftkit.ckpt import WEIGHTS, Checkpoint, find, labels_of
 from rftkit.core import Example, Style
 from rftkit.data import splits
-from rftkit.data.examples import Examples, gold_checked, limited, load_examples
+from rftkit.data.checked import gold_checked
+from rftkit.data.examples import Examples, limited, load_examples
 from rftkit.data.overlap import fingerprint, one_each, overlap
 from rftkit.data.places import place_of
 from rftkit.errors import DataError, RecipeError

@@ -16,7 +16,8 @@ from rich.console import Console
 from rftkit import checkpoints, runs
 from rftkit.ckpt import write_card
 from rftkit.core import Example
-from rftkit.data.examples import Examples, load_both
+from rftkit.data.checked import load_both
+from rftkit.data.examples import Examples
 from rftkit.errors import Interrupted, RecipeError, UserError
 from rftkit.options import LabelOptions
 from rftkit.own_rewards import load_reward

@@ -15,7 +15,8 @@ from PIL import Image
 from rftkit import boxes, tasks
 from rftkit.boxes import Box
 from rftkit.core import Completion, Example, Style
-from rftkit.data.examples import Examples, gold_check, load_both, load_examples
+from rftkit.data.checked import gold_check, load_both
+from rftkit.data.examples import Examples, load_examples
 from rftkit.errors import DataError
 from rftkit.recipe import Recipe
 from rftkit.tasks import classification

@@ -12,7 +12,7 @@ import pytest
 
 from rftkit.core import Example, Row, Style
 from rftkit.data import builtin, drawn, layout, scene_questions, scenes
-from rftkit.data.examples import gold_check, load_both
+from rftkit.data.checked import gold_check, load_both
 from rftkit.data.layout import SIDE, UNITS, Place, Thing
 from rftkit.data.scene_questions import KINDS, Kind
 from rftkit.errors import DataError
