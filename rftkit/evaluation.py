@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,6 @@ from rftkit.recipe import Recipe, budget
 from rftkit.recipe_file import load_recipe
 from rftkit.recipes import find_recipe
 from rftkit.reuse import reuse_base
-from rftkit.runs import Run
 from rftkit.samples import Header, Leaks, Provenance, Side
 from rftkit.sections import Data
 from rftkit.starter_boxes import annotated_place
@@ -54,6 +52,20 @@ class Wish:
     engine: Literal["transformers", "vllm"] = "transformers"
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What is evaluated: a checkpoint's model on examples, by a recipe. shots: it was trained on.
+
+    recipe: the checkpoint's own, or that with other data, as `--data` asks.
+    """
+
+    ckpt: Checkpoint
+    recipe: Recipe
+    examples: Examples
+    policy: Policy
+    shots: Sequence[Example] = ()
+
+
 def evaluate_checkpoint(place: Path, wish: Wish, console: Console) -> Evaluation:
     """Evaluate what `--ckpt` names, with the recipe it was trained by."""
     ckpt = find(place)
@@ -65,65 +77,49 @@ def evaluate_checkpoint(place: Path, wish: Wish, console: Console) -> Evaluation
     for note in examples.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
     policy = open_policy(recipe.model, ckpt.adapter, wish.engine)
-    return run_evaluation(ckpt, recipe, examples, policy, wish, console, _shots(ckpt.recipe))
+    trial = Trial(ckpt, recipe, examples, policy, _shots(ckpt.recipe))
+    return run_evaluation(trial, wish, console)
 
 
-def evaluate_run(
-    run: Run,
-    recipe: Recipe,
-    examples: Examples,
-    policy: Policy,
-    wish: Wish,
-    console: Console,
-    shots: Sequence[Example],
-) -> Evaluation:
-    """The evaluation that ends a training run, with the policy that was just trained."""
-    ckpt = Checkpoint(run.adapter, recipe, run.evaluations, run)
-    return run_evaluation(ckpt, recipe, examples, policy, wish, console, shots)
-
-
-def run_evaluation(
-    ckpt: Checkpoint,
-    recipe: Recipe,
-    examples: Examples,
-    policy: Policy,
-    wish: Wish,
-    console: Console,
-    shots: Sequence[Example],
-) -> Evaluation:
+def run_evaluation(trial: Trial, wish: Wish, console: Console) -> Evaluation:
     """Answer, score, write summary, confusion and report. Continues where it was cut off."""
+    recipe, examples = trial.recipe, trial.examples.examples
     style: Style = wish.style or recipe.style
-    task = by_name(recipe.task)
     decoding = Decoding(_budget(recipe, style), seed=recipe.seed)
-    header = Header(
+    header = header_of(trial.policy, examples, style, _header(trial, wish, style), decoding)
+    folder = _folder(trial.ckpt, recipe, wish, header)
+    sides: tuple[Side, ...] = ("base", "tuned") if wish.base else ("tuned",)
+    plan = Plan(header, folder / "samples.jsonl", sides, recipe.eval.batch_size, decoding)
+    if wish.base_from and (used := reuse_base(plan, examples, wish.base_from)):
+        console.print(f"base: the replies in {used}", highlight=False, markup=False)
+    with memory.named("evaluating", memory.evaluating(recipe)):
+        evaluate(trial.policy, examples, plan, console)
+    summary = finish(folder)
+    _report(trial, folder, summary)
+    return Evaluation(folder, summary)
+
+
+def _header(trial: Trial, wish: Wish, style: Style) -> Header:
+    """What the samples file says of itself, as far as it is known without the model."""
+    recipe, examples = trial.recipe, trial.examples
+    return Header(
         task=recipe.task,
         style=style,
         rules=recipe.rules,
         decode=recipe.eval.decode,
-        labels=examples.labels if task.labels else (),
+        labels=examples.labels if by_name(recipe.task).labels else (),
         levels=_known_levels(examples),
         aliases=examples.examples[0].aliases,
         split=wish.split or recipe.data.splits[1],
         expected=len(examples.examples),
         provenance=Provenance(
-            adapter_sha256=sha256(ckpt.adapter / WEIGHTS),
+            adapter_sha256=sha256(trial.ckpt.adapter / WEIGHTS),
             data=f"{recipe.data.source} {recipe.data.path}".strip(),
             command=wish.command,
             started=runs.now(),
         ),
-        leaks=find_leaks(shots, examples.examples),
+        leaks=find_leaks(trial.shots, examples.examples),
     )
-    header = header_of(policy, examples.examples, style, header, decoding)
-    folder = _folder(ckpt, recipe, wish, header)
-    sides: tuple[Side, ...] = ("base", "tuned") if wish.base else ("tuned",)
-    plan = Plan(header, folder / "samples.jsonl", sides, recipe.eval.batch_size, decoding)
-    if wish.base_from and (used := reuse_base(plan, examples.examples, wish.base_from)):
-        console.print(f"base: the replies in {used}", highlight=False, markup=False)
-    with memory.named("evaluating", memory.evaluating(recipe)):
-        evaluate(policy, examples.examples, plan, console)
-    summary = finish(folder)
-    _report(ckpt, recipe, folder, summary, examples.examples)
-    return Evaluation(folder, summary)
 
 
 def _known_levels(examples: Examples) -> dict[str, dict[str, str]]:
@@ -240,13 +236,11 @@ def _folder(ckpt: Checkpoint, recipe: Recipe, wish: Wish, header: Header) -> Pat
     raise DataError(f"{ckpt.home}: 9999 evaluations named {name!r}; delete some")
 
 
-def _report(
-    ckpt: Checkpoint, recipe: Recipe, folder: Path, summary: Summary, examples: Sequence[Example]
-) -> None:
+def _report(trial: Trial, folder: Path, summary: Summary) -> None:
     """The page of this evaluation; that of a run's own is the run's."""
     from rftkit.report.run_page import write_run_report
 
-    page = folder / "report.html"
-    write_run_report(page, ckpt.run, recipe, folder, summary, examples)
-    if ckpt.run and folder == ckpt.run.evaluations / recipe.data.splits[1]:
-        shutil.copyfile(page, ckpt.run.report)
+    page, run = folder / "report.html", trial.ckpt.run
+    write_run_report(page, run, trial.recipe, folder, summary, trial.examples.examples)
+    if run and folder == run.evaluations / trial.recipe.data.splits[1]:
+        runs.write_atomically(run.report, page.read_bytes())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -42,6 +44,7 @@ def run(command: Callable[[], object]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a pipe that knows no "≥" gets a "?"
+    output = _handle(sys.stdout)
     try:
         command()
     except (UserError, Interrupted) as error:
@@ -53,7 +56,28 @@ def run(command: Callable[[], object]) -> NoReturn:
             raise
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror}; {MENDED[error.errno]}", 1)
+    except SystemExit as end:
+        if end.code == 1 and _unread(output):  # click and rich have ended it, and said nothing
+            raise SystemExit(128 + signal.SIGPIPE) from None
+        raise
     raise SystemExit(0)
+
+
+def _handle(stream: object) -> int | None:
+    """A handle of our own on a stream's file, which stays open when rich closes the stream's."""
+    try:
+        return os.dup(stream.fileno()) if isinstance(stream, io.TextIOWrapper) else None
+    except OSError:  # a test's stream, which has none
+        return None
+
+
+def _unread(handle: int | None) -> bool:
+    """Whether it is a pipe whose reader, as `head`, has gone."""
+    if handle is None:
+        return False
+    watch = select.poll()
+    watch.register(handle, 0)
+    return any(event & select.POLLERR for _, event in watch.poll(0))
 
 
 def _fail(message: str, code: int) -> NoReturn:

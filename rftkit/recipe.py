@@ -114,15 +114,10 @@ class Recipe(Section):
                     f"rewards.{name}: unknown reward; task {self.task!r} has "
                     f'{", ".join(known)}, by {self.rules} rules; your own is "file.py:name"'
                 )
-        names = [name.rpartition(":")[2] for name in self.rewards]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        taken = next((n for n in self.rewards if OWN_REWARD.fullmatch(n)
-                      and n.rpartition(":")[2] in (*known, "length")), None)  # fmt: skip
-        if twice or taken:
-            raise ValueError(
-                f"rewards: two are called {twice or names[[*self.rewards].index(str(taken))]!r}; "
-                "rename the function of yours"
-            )
+        own = [name.rpartition(":")[2] for name in self.rewards if OWN_REWARD.fullmatch(name)]
+        taken = next((n for n in own if own.count(n) > 1 or n in (*known, "length")), None)
+        if taken:
+            raise ValueError(f"rewards: two are called {taken!r}; rename the function of yours")
         counted = {n: w for n, w in self.rewards.items() if (self.style, n) != ("direct", "format")}
         if not any(counted.values()):
             raise ValueError("rewards: every weight is 0; give at least one reward a weight")

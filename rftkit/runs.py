@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import json
 import os
@@ -102,11 +103,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str | bytes) -> None:
     """Write beside and move into place: a reader sees the old text or the new one, never half."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with beside.open("wb") as file:
+        file.write(text.encode() if isinstance(text, str) else text)
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
@@ -180,9 +181,10 @@ def unfinished_run(folder: Path) -> Run:
 def locked(run: Run) -> Iterator[None]:
     """Hold the run for this process. Raises UserError if another live process holds it."""
     lock = run.folder / "lock"
-    _clear_stale(lock)
     try:
-        _create(lock, f"{os.getpid()} {socket.gethostname()}")
+        with _alone(run.folder):
+            _clear_stale(lock)
+            _create(lock, f"{os.getpid()} {socket.gethostname()}")
     except FileExistsError:
         raise UserError(f"{run.folder}: in use by another process; wait for it") from None
     except OSError as error:
@@ -195,23 +197,33 @@ def locked(run: Run) -> Iterator[None]:
         lock.unlink(missing_ok=True)
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Within it no other process takes the run's lock: what it saw as stale may be ours by then."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network folders cannot be held
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _clear_stale(lock: Path) -> None:
     """Remove the lock of a process that is gone from this machine, or that was cut off writing."""
-    if _held(lock):
-        pid, _, host = lock.read_text("utf-8").partition(" ")
-        raise UserError(
-            f"{lock.parent}: in use by process {pid} on {host}; wait for it, or delete {lock}"
-        )
+    if holder := _holder(lock):
+        raise UserError(f"{lock.parent}: in use by {holder}; wait for it, or delete {lock}")
     lock.unlink(missing_ok=True)
 
 
-def _held(lock: Path) -> bool:
-    """Whether a process that may still be alive has the lock; one on another host may be."""
+def _holder(lock: Path) -> str:
+    """The process that has the lock and may still be alive, as one on another host may; else ""."""
     try:
         pid, _, host = lock.read_text("utf-8").partition(" ")
     except FileNotFoundError:  # there is none, or its process has just ended
-        return False
-    return bool(host) and (host != socket.gethostname() or _alive(pid))
+        return ""
+    alive = host and (host != socket.gethostname() or _alive(pid))
+    return f"process {pid} on {host}" if alive else ""
 
 
 def _create(lock: Path, text: str) -> None:
@@ -222,7 +234,7 @@ def _create(lock: Path, text: str) -> None:
 def state(run: Run) -> str:
     """The run's state; one that says it is running, but whose process is gone, has stopped."""
     said = str(run.status()["state"])
-    return "stopped" if said == "running" and not _held(run.folder / "lock") else said
+    return "stopped" if said == "running" and not _holder(run.folder / "lock") else said
 
 
 def _alive(pid: str) -> bool:

@@ -39,7 +39,7 @@ class Model(Section):
         default="Qwen/Qwen2.5-VL-3B-Instruct",
         min_length=1,
         description='hub id (`name@revision` pins one), local folder, or "tiny", "tiny-hangar", '
-        '"tiny-scenes"',
+        '"tiny-scenes", "tiny-quiz"',
     )
     backend: Literal["auto", "transformers", "unsloth"] = Field(
         default="auto", description="auto: unsloth on CUDA when installed, else transformers"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from rftkit import checkpoints, runs
-from rftkit.ckpt import write_card
+from rftkit.ckpt import Checkpoint, write_card
 from rftkit.core import Example
 from rftkit.data.checked import load_both
 from rftkit.data.examples import Examples
@@ -122,7 +122,7 @@ def _go(
     request: Request,
     console: Console,
 ) -> None:
-    from rftkit.evaluation import Wish, evaluate_run
+    from rftkit.evaluation import Trial, Wish, run_evaluation
     from rftkit.models import open_learner, open_policy
 
     if run.status()["state"] not in ("trained", "finished"):
@@ -131,7 +131,8 @@ def _go(
     else:
         policy = open_policy(recipe.model, run.adapter)
     wish = Wish(command=request.command, base_from=request.base_from)
-    evaluate_run(run, recipe, held_out, policy, wish, console, shots=train_set.examples)
+    ckpt = Checkpoint(run.adapter, recipe, run.evaluations, run)
+    run_evaluation(Trial(ckpt, recipe, held_out, policy, train_set.examples), wish, console)
     run.set_status("finished")
 
 

@@ -199,6 +199,17 @@ class Tokenizer:
         return "".join(map(chr, ids))
 
 
+class Declared:
+    """A generation configuration, and how often it was read."""
+
+    read, eos_token_id = 0, 46
+
+    @classmethod
+    def from_pretrained(cls, name: str, revision: str | None) -> type[Declared]:
+        cls.read += 1
+        return cls
+
+
 class Processor:
     tokenizer = Tokenizer()
     image_processor = SimpleNamespace(size={"shortest_edge": 784, "longest_edge": 3136})
@@ -249,7 +260,8 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "load_processor_of", lambda source, settings: Processor())
     monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
     monkeypatch.setattr(loading, "longest", lambda source: 4096)
-    monkeypatch.setattr(ours.VllmPolicy, "stop_ids", lambda self: [46])
+    monkeypatch.setattr(Declared, "read", 0)
+    monkeypatch.setattr(ours, "GenerationConfig", Declared)
 
 
 def served(adapter: Path | None = Path("adapter"), **model: Any) -> Any:
@@ -297,6 +309,13 @@ def test_it_reads_the_text_and_all_pictures(vllm: None) -> None:
         "temperature": 0.7, "top_p": 0.9, "max_tokens": 8, "stop_token_ids": [46],
         "logit_bias": {35: -100.0}, "seed": 3,
     }  # fmt: skip
+
+
+def test_what_ends_a_reply_is_read_once(vllm: None) -> None:
+    policy = served()
+    for _ in range(2):
+        policy.generate([prompt("one"), prompt("two")], Decoding(8))
+    assert Declared.read == 1
 
 
 def test_labels_are_scored_by_their_own_tokens_and_the_end(vllm: None) -> None:

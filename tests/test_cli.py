@@ -75,6 +75,18 @@ def process(*arguments: str, **more: str) -> Done:
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+@pytest.mark.parametrize("words", [("recipes",), ("recipes", "quickstart"), ("--help",)])
+def test_a_reader_that_goes_ends_a_command_quietly(words: tuple[str, ...]) -> None:
+    code = "import sys, rftkit.cli; sys.argv[0] = 'rftkit'; rftkit.cli.main()"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code, *words], stdout=pipe, stderr=pipe) as begun:
+        assert begun.stdout
+        assert begun.stderr
+        begun.stdout.close()  # as `head` does once it has its lines
+        assert begun.stderr.read() == b""
+    assert begun.returncode == 128 + signal.SIGPIPE
+
+
 def refused(done: Done, *said: str, code: int = 1) -> None:
     """One line on standard error, no traceback."""
     assert done.code == code, done
@@ -359,6 +371,19 @@ def test_a_report_is_written_anew(rftkit: Command, tmp_path: Path) -> None:
     assert (done.code, done.err) == (0, "")
     assert "next: rftkit predict IMAGE --ckpt 'out/my pets'" in done.out
     assert run.report.read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_a_page_that_somebody_reads_stays_whole_while_it_is_written_anew(
+    rftkit: Command, tmp_path: Path
+) -> None:
+    run = evaluated(tmp_path / "out" / "pets")
+    pages = (run.report, run.evaluations / "test" / "report.html")
+    for page in pages:
+        page.write_text("the old page", "utf-8")
+    with pages[0].open("rb") as first, pages[1].open("rb") as second:
+        assert rftkit("report", "out").code == 0
+        assert (first.read(), second.read()) == (b"the old page", b"the old page")
+    assert pages[0].read_bytes() == pages[1].read_bytes() != b"the old page"
 
 
 def test_rescoring_equals_the_summary_to_the_byte(rftkit: Command, tmp_path: Path) -> None:

@@ -130,6 +130,16 @@ def test_base_and_tuned_are_measured_side_by_side(begin: Callable[..., Run]) -> 
     assert summary.leaks.exact == 0
 
 
+@pytest.mark.usefixtures("with_page")
+def test_a_runs_page_stays_whole_while_an_evaluation_replaces_it(begin: Callable[..., Run]) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    run.report.write_text("the old page", "utf-8")
+    with run.report.open("rb") as file:
+        measured(run)
+        assert file.read() == b"the old page"
+    assert run.report.read_bytes() != b"the old page"
+
+
 def another(run: Run, **changes: Any) -> Run:
     """Another run on the same pictures, with weights of its own."""
     folder = run.folder.with_name(f"run-{len(list(run.folder.parent.iterdir()))}")

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,46 @@ def test_the_lock_of_a_process_that_is_gone_is_cleared(tmp_path: Path, left: str
     (tmp_path / "lock").write_text(text)
     with runs.locked(begun(tmp_path)):
         assert (tmp_path / "lock").read_text().startswith(f"{os.getpid()} ")
+
+
+def test_a_stale_lock_that_two_clear_at_once_is_taken_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begun(tmp_path)
+    (tmp_path / "lock").write_text(f"{dead_pid()} {socket.gethostname()}")
+    inside, most, clear = list[str](), list[int](), Path.unlink
+    ends, entered, seen = (threading.Event() for _ in range(3))
+
+    def hold(name: str) -> None:
+        try:
+            with runs.locked(run):
+                inside.append(name)
+                most.append(len(inside))
+                entered.set()
+                ends.wait(10)
+                inside.remove(name)
+        except UserError:
+            pass
+
+    second = threading.Thread(target=hold, args=("second",))
+
+    def slow(path: Path, missing_ok: bool = False) -> None:
+        """The first saw that it is stale, and another comes before it is gone."""
+        if path.name == "lock" and second.ident is None:
+            second.start()
+            seen.set()
+            entered.wait(0.5)
+        clear(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", slow)
+    first = threading.Thread(target=hold, args=("first",))
+    first.start()
+    assert seen.wait(10)
+    second.join(1)
+    ends.set()
+    first.join(10)
+    second.join(10)
+    assert max(most) == 1
 
 
 def test_the_lock_of_another_machine_is_respected(tmp_path: Path) -> None:

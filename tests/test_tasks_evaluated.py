@@ -16,11 +16,11 @@ from PIL import Image
 from rich.console import Console
 
 from rftkit import evaluate, evaluation
-from rftkit.ckpt import write_card
+from rftkit.ckpt import Checkpoint, write_card
 from rftkit.core import Completion, Example
 from rftkit.data.examples import Examples, load_examples
 from rftkit.errors import DataError
-from rftkit.evaluation import Wish, evaluate_run
+from rftkit.evaluation import Trial, Wish, run_evaluation
 from rftkit.evaluation_files import Evaluation, rescore
 from rftkit.models.policy import Decoding, Generation, Prompt
 from rftkit.recipe import Recipe
@@ -89,9 +89,8 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Me
         run = Run(tmp_path / "run")
         policy.save(run.adapter)
         console = Console(file=io.StringIO())
-        return Measured(
-            evaluate_run(run, recipe, found, policy, Wish(), console, ()), found, policy
-        )
+        trial = Trial(Checkpoint(run.adapter, recipe, run.evaluations, run), recipe, found, policy)
+        return Measured(run_evaluation(trial, Wish(), console), found, policy)
 
     monkeypatch.setattr(evaluation, "_report", lambda *_: None)
     return run
@@ -349,7 +348,8 @@ def test_options_can_be_scored_instead_of_written(
     policy = fakes.FakePolicy(lambda name, tuned: Completion(letter))
     policy.save((run := Run(tmp_path / "scored")).adapter)
     console = Console(file=io.StringIO())
-    summary = evaluate_run(run, mine, found, policy, Wish(base=False), console, ()).summary
+    trial = Trial(Checkpoint(run.adapter, mine, run.evaluations, run), mine, found, policy)
+    summary = run_evaluation(trial, Wish(base=False), console).summary
     assert summary.tuned
     assert summary.tuned.accuracy.value == float(scored == "tree")
     assert summary.tuned.calibration

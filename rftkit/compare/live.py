@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 
 from rftkit import replies
 from rftkit.compare.asking import Asked
-from rftkit.compare.panes import Pane, Piece, softmax
+from rftkit.compare.panes import Pane, Piece
 from rftkit.compare.running import Stop
 from rftkit.core import Completion
 from rftkit.models.policy import Decoding, Generation, Policy, Prompt
 from rftkit.samples import Side
+from rftkit.summary.conduct import probabilities
 from rftkit.tasks import by_name
 
 LONGEST = 120.0  # seconds that one side may take
@@ -70,7 +71,7 @@ class ModelBackend:
         prompt = Prompt(example.picture, asked.prompt, before)
         with self.lock, self._side(pane.side):
             scores = self.policy.score([prompt], [written])[0]
-        return dict(zip(example.choices, softmax(scores), strict=True))
+        return probabilities(dict(zip(example.choices, scores, strict=True)))
 
     def count_tokens(self, text: str) -> int:
         """Length of a text in the model's tokens."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -190,13 +189,6 @@ def overlaps(pane: Pane, asked: Asked) -> list[float | None]:
         max((geometry.iou(_fraction(box, width, height), gold) for gold in there), default=0.0)
         for box in pane.boxes or ()
     ]
-
-
-def softmax(scores: Sequence[float]) -> list[float]:
-    """Probabilities from log-probabilities, over what is given alone."""
-    top = max(scores)
-    weights = [math.exp(score - top) for score in scores]
-    return [weight / math.fsum(weights) for weight in weights]
 
 
 def _answer(parsed: object, boxes: tuple[PixelBox, ...] | None, attempt: Attempt) -> str | None:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from rftkit.compare.asking import Asked
-from rftkit.compare.panes import Pane, Piece, softmax
+from rftkit.compare.panes import Pane, Piece
 from rftkit.compare.running import Stop
 from rftkit.core import Completion
 from rftkit.errors import DataError
 from rftkit.samples import Sample, SamplesFile, Side
+from rftkit.summary.conduct import probabilities
 
 LONGEST = 1.2  # seconds that the replay of one reply takes at most
 WORD = re.compile(r"\S+\s*|\s+")
@@ -43,7 +44,7 @@ class RecordedBackend:
     def probabilities(self, asked: Asked, pane: Pane) -> Mapping[str, float]:
         """From the scores of an evaluation by choices; empty for one that wrote freely."""
         scores = self._sample(asked.example.id, pane.side).scores or {}
-        return dict(zip(scores, softmax(list(scores.values())), strict=True)) if scores else {}
+        return probabilities(scores) if scores else {}
 
     def count_tokens(self, text: str) -> int:
         """In words: the tokeniser is not in the file."""

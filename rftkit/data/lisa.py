@@ -11,8 +11,7 @@ from rftkit.core import Row
 from rftkit.data.annotated import located, of_split, shown
 from rftkit.data.fields import Corners, list_of, numbers_of, text_of, value_of
 from rftkit.data.folder import subfolders
-from rftkit.data.images import SUFFIXES
-from rftkit.data.paths import Note, silent
+from rftkit.data.paths import Note, by_stem, silent
 from rftkit.data.places import SPLIT
 from rftkit.data.refs import Phrase, phrase_rows
 from rftkit.errors import DataError
@@ -35,7 +34,7 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
     folder, divided = _folder(where.annotations, data, split)
     images = where.images if data.images else folder
     base = where.images if images.is_relative_to(where.images) else images
-    names = _by_stem(images)
+    names = by_stem(images)
     found: list[Phrase] = []
     used: set[str] = set()
     tally: Counter[str] = Counter()
@@ -123,11 +122,3 @@ def _folder(root: Path, data: Data, split: str) -> tuple[Path, bool]:
     if any(name in there for name in data.splits):
         raise DataError(f"{root}/: no split {split!r}; {did_you_mean(split, there)}")
     return root, False
-
-
-def _by_stem(folder: Path) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES:
-            found.setdefault(path.stem, []).append(path.name)
-    return found

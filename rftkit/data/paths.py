@@ -8,9 +8,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from rftkit.data.images import FilePicture
+from rftkit.data.images import SUFFIXES, FilePicture
 from rftkit.errors import DataError
-from rftkit.hints import did_you_mean, missing_column  # noqa: F401
 
 Note = Callable[[str], None]
 
@@ -39,6 +38,15 @@ def picture_in(root: Path, value: object, place: str) -> FilePicture:
     if not _is_file(path):
         raise DataError(f"{place}: no file {name!r} below {root}/; check the path")
     return FilePicture(path, PurePosixPath(name).as_posix())
+
+
+def by_stem(folder: Path) -> dict[str, list[str]]:
+    """The names of a folder's pictures, by the name without its ending."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES:
+            found.setdefault(path.stem, []).append(path.name)
+    return found
 
 
 def stay_inside(path: Path, root: Path, place: str) -> None:

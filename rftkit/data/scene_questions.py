@@ -14,7 +14,6 @@ from rftkit.data.layout import MOST, SIDE, Place, Thing
 Kind = Literal["detection", "grounding", "choice", "number"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 OFFERED = 4  # options of a multiple choice
-COUNTS = tuple(str(count) for count in range(1, MOST + 1))
 COUNT_ALL = "How many digits are in this picture?"
 COUNT_ONE = "How many times is the digit {} in this picture?"
 WHICH = "Which digit is {}?"

@@ -18,8 +18,7 @@ from rftkit.boxes import Box, Labelled
 from rftkit.core import Row
 from rftkit.data.annotated import Annotated, located, of_split, shown
 from rftkit.data.fields import Size, box_in, size_of, text_of
-from rftkit.data.images import SUFFIXES
-from rftkit.data.paths import Note, check_name, picture_in, silent
+from rftkit.data.paths import Note, by_stem, check_name, picture_in, silent
 from rftkit.data.places import SPLIT
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
@@ -58,7 +57,7 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
         xml = Path(item.name)
         folder = where.images if data.images else _pictures_of(xml.parent)
         if folder not in stems:
-            stems[folder] = _by_stem(folder)
+            stems[folder] = by_stem(folder)
         name = _picture_name(stems[folder].get(xml.stem, []), item, folder)
         base = where.images if folder.is_relative_to(where.images) else folder
         picture = picture_in(base, str((folder / name).relative_to(base)), item.place)
@@ -189,14 +188,6 @@ def _listed(lists: Path, split: str, folder: Path) -> list[Path]:
 def _pictures_of(folder: Path) -> Path:
     beside = folder.parent / "JPEGImages"
     return beside if folder.name == "Annotations" and beside.is_dir() else folder
-
-
-def _by_stem(folder: Path) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES:
-            found.setdefault(path.stem, []).append(path.name)
-    return found
 
 
 def _picture_name(names: list[str], item: Annotated, folder: Path) -> str:

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
@@ -41,23 +43,40 @@ def tell(line: str) -> None:
 def ensure_tiny(name: str, say: Say = tell, plan: Plan | None = None) -> Path:
     """The folder of a built-in model (a name in COURSES), built now if it is not whole.
 
-    plan: another than the course's own. `say` gets one line when something is built, and why.
+    plan: another than the course's own. `say` gets one line when one is built again, and why, or
+    when another process builds it and this one waits.
     Raises ModelError if `name` is not one of them, or if the cache cannot be written.
     """
     if name not in COURSES:
         raise ModelError(f"model '{name}' is not built in; these are: {', '.join(COURSES)}")
     folder, plan = cache_folder(say) / name, plan or COURSES[name].plan
     version = _version(name, plan)
-    if folder.exists():
-        fault = what_is_wrong(folder, version)
-        if fault is None:
-            return folder
-        say(f"{folder}: {fault}; building it again")
+    if what_is_wrong(folder, version) is None:
+        return folder
     try:
-        _build(folder, name, version, plan)
+        with _alone(folder, say):
+            fault = what_is_wrong(folder, version)
+            if fault and folder.exists():
+                say(f"{folder}: {fault}; building it again")
+            if fault:
+                _build(folder, name, version, plan)
     except OSError as error:
         raise ModelError(f"{folder}: cannot be written ({error}); set RFTKIT_CACHE") from error
     return folder
+
+
+@contextmanager
+def _alone(folder: Path, say: Say) -> Iterator[None]:
+    """Within it no other process builds this model. A kill lets go: the kernel keeps the lock."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+        with suppress(OSError):  # some network folders know no locks: both build, and one is kept
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"{folder}: another rftkit builds it; waiting")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def what_is_wrong(folder: Path, version: str) -> str | None:
@@ -81,7 +100,6 @@ def what_is_wrong(folder: Path, version: str) -> str | None:
 
 def _build(folder: Path, name: str, version: str, plan: Plan) -> None:
     """Builds beside `folder` and moves it into place, so that a kill leaves no half model."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder.parent, name)
     beside = folder.with_name(f".{name}.{uuid4().hex[:8]}")
     beside.mkdir()

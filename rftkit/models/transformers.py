@@ -223,7 +223,8 @@ class TransformersPolicy:
         return sorted({*self.processor.tokenizer.all_special_ids} - {*self.stop_ids()})
 
     def _completion(self, ids: list[int]) -> Completion:
-        stops = [place for place, token in enumerate(ids) if token in self.stop_ids()]
+        ends = {*self.stop_ids()}
+        stops = [place for place, token in enumerate(ids) if token in ends]
         end = stops[0] if stops else len(ids)
         text = self.processor.tokenizer.decode(ids[:end], skip_special_tokens=True)
         return Completion(text, end, finished=bool(stops))

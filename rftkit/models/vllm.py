@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -169,7 +170,11 @@ class VllmPolicy:
 
     def stop_ids(self) -> list[int]:
         """Tokens that end a completion."""
-        source = self.source
+        return self._stop_ids
+
+    @cached_property
+    def _stop_ids(self) -> list[int]:
+        source = self.source  # a file, or a page of the hub: read once, not for every token
         config = GenerationConfig.from_pretrained(source.name, revision=source.revision)
         declared = config.eos_token_id
         declared = declared if isinstance(declared, list) else [declared]

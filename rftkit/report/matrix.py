@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from rftkit.report.terminal import sides_of
 from rftkit.summary import Summary
+from rftkit.summary.classes import INVALID
 from rftkit.summary.schema import SideSummary
 
 WIDEST = 30  # classes that a grid can show; past that, the commonest confusions are listed
 LISTED = 20
-INVALID = "(invalid)"
 
 
 class GridRow(NamedTuple):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rftkit.report import examples, matrix, overlay, plots, series, tables, terminal
 from rftkit.report.beside import Beside
 from rftkit.report.words import WORDS, graded, titled
+from rftkit.runs import write_atomically
 from rftkit.samples import FLAGS, Header, Sample
 from rftkit.summary import Summary
 from rftkit.summary.schema import ClassRow, SideSummary
@@ -49,10 +50,7 @@ class ReportInput:
 
 def write_report(path: Path, page: ReportInput) -> None:
     """Writes the page to `path`, UTF-8, replacing what is there in one move."""
-    text = render(page)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8", errors="replace")
-    beside.replace(path)
+    write_atomically(path, render(page).encode(errors="replace"))
 
 
 def render(page: ReportInput) -> str:

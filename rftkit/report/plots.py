@@ -163,13 +163,7 @@ def _chart(
         return None
     figure, axes = _figure(SIZE)
     handles = [_draw(axes, line) for line in left]
-    if right:
-        other = axes.twinx()
-        other.grid(visible=False)
-        other.tick_params(length=0)
-        other.spines[:].set_visible(False)
-        handles += [_draw(other, line) for line in right]
-        other.set_ylim(*_limits(right, share=right[0].name.endswith(("reward", "accuracy"))))
+    handles += _draw_beside(axes, right) if right else []
     axes.set_ylim(*_limits(left, share))
     axes.set_xlabel("step")
     axes.tick_params(length=0)
@@ -189,6 +183,16 @@ def _chart(
         for line in [*left, *right]
     ]
     return Chart(title, caption, svg(figure, "; ".join(ends)))
+
+
+def _draw_beside(axes: Axes, lines: Sequence[Line]) -> list[Artist]:
+    """The lines on an axis of their own, at the right; their handles for the legend."""
+    other = axes.twinx()
+    other.grid(visible=False)
+    other.tick_params(length=0)
+    other.spines[:].set_visible(False)
+    other.set_ylim(*_limits(lines, share=lines[0].name.endswith(("reward", "accuracy"))))
+    return [_draw(other, line) for line in lines]
 
 
 def _undrawn(names: Sequence[str]) -> str:

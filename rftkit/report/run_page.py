@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +66,7 @@ def rewrite_report(place: Path) -> Run:
     examples = _examples(recipe, summary.split) if summary else ()
     write_run_report(run.report, run, recipe, folder, summary, examples)
     if folder:
-        shutil.copyfile(run.report, folder / REPORT)
+        runs.write_atomically(folder / REPORT, run.report.read_bytes())
     return run
 
 

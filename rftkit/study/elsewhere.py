@@ -12,7 +12,7 @@ from rich.console import Console
 from rftkit import exits
 from rftkit.ckpt import Checkpoint, recipe_of
 from rftkit.data.examples import load_examples
-from rftkit.evaluation import Wish, run_evaluation
+from rftkit.evaluation import Trial, Wish, run_evaluation
 from rftkit.models import open_policy
 from rftkit.runs import Run
 
@@ -25,7 +25,7 @@ def evaluate_elsewhere(trained: Run, other: Run, home: Path, console: Console) -
     policy = open_policy(recipe.model, trained.adapter)
     wish = Wish(base=False, command=shlex.join(sys.argv))
     ckpt = Checkpoint(trained.adapter, recipe, home)
-    run_evaluation(ckpt, recipe, held_out, policy, wish, console, shots)
+    run_evaluation(Trial(ckpt, recipe, held_out, policy, shots), wish, console)
 
 
 def main(words: Sequence[str]) -> None:

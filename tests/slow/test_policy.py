@@ -79,6 +79,15 @@ def test_sampling_is_seeded_and_has_no_special_tokens(
     assert not any("<|" in made.text for made in first)
 
 
+def test_what_ends_a_reply_is_not_looked_up_for_every_token(
+    policy: Policy, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, own = list[int](), type(policy).stop_ids
+    monkeypatch.setattr(type(policy), "stop_ids", lambda self: looked.append(1) or own(self))
+    policy.generate(prompts[:2], Decoding(16))
+    assert len(looked) == 4  # what ends and what is banned, and one for each reply
+
+
 def test_a_budget_of_two_tokens_cuts_the_reply_off(policy: Policy, prompts: list[Prompt]) -> None:
     made = policy.generate(prompts[:3], Decoding(2)).completions
     assert [(c.tokens, c.finished) for c in made] == [(2, False)] * 3

@@ -25,6 +25,7 @@ from vlm_batches import (
     tiny_model,
 )
 
+from rftkit.models import loading
 from rftkit.shared_prefix.cache import RoomyLayer
 from rftkit.shared_prefix.decoding import shared_prefill
 from rftkit.shared_prefix.features import FeatureMemory, is_frozen
@@ -220,11 +221,38 @@ def test_few_logits_at_once_change_nothing(
 
 
 def test_under_bfloat16_autocast(kind: str) -> None:
+    """As far from the truth as TRL's way: both round, each in places of its own."""
     batch, model = batch_of(kind, THREE, SHUFFLED), tiny_model(kind).to(torch.bfloat16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found, expected = ours(model, batch).logps, theirs(model, batch).logps
     assert found.dtype == torch.float32
-    assert (found - expected).abs().mean() < 0.1
+    exact = theirs(model.float(), batch).logps
+    off, allowed = ((logps - exact).abs().mean() for logps in (found, expected))
+    assert off < 1.5 * allowed
+
+
+def test_with_an_adapter_on_a_4_bit_base(kind: str, tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForImageTextToText
+
+    tiny_model(kind).save_pretrained(tmp_path)
+    base = AutoModelForImageTextToText.from_pretrained(
+        tmp_path, quantization_config=loading.nf4(), dtype=torch.float32
+    )
+    where = r".*(language_model|text_model).*\.(q_proj|v_proj|up_proj|down_proj)"
+    model = get_peft_model(base, LoraConfig(target_modules=where, r=4))
+    stored = {
+        w.dtype for n, w in model.named_parameters() if n.endswith("q_proj.base_layer.weight")
+    }
+    assert stored == {torch.uint8}
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.2)
+    model.train()  # else bitsandbytes packs the weights for a CPU, which these are too small for
+    batch = batch_of(kind, THREE, SHUFFLED)
+    found, expected = ours(model, batch).logps, theirs(model, batch).logps
+    close(found, expected)
+    assert_same_gradients(gradients(model, found), gradients(model, expected))
 
 
 def test_whole_answers_are_scored_after_their_own_prompt(kind: str, model: Any) -> None:
@@ -357,7 +385,29 @@ def test_training_ends_where_trls_training_ends(tmp_path: Path, where: str) -> N
     assert max(float(w.abs().max()) for w in ended[True][0] if w.shape[1] == 4) > 0.01  # was 0
 
 
-def grpo_trainer(folder: Path, shared: bool, where: str) -> Any:
+def test_mixed_precision_is_that_of_trls_own_way(tmp_path: Path) -> None:
+    """Accelerate casts around the model's forward, which shared prefixes go past."""
+    seen: dict[bool, set[torch.dtype]] = {False: set(), True: set()}
+    for shared, dtypes in seen.items():
+        trainer = grpo_trainer(tmp_path / str(shared), shared, r".*\.", bf16=True)
+        layer = text_model(trainer.model.get_base_model()).layers[0].self_attn.q_proj
+        own = trainer._get_per_token_logps_and_entropies
+
+        def scored(
+            *given: Any, own: Any = own, layer: Any = layer, dtypes: Any = dtypes, **named: Any
+        ) -> Any:
+            hook = layer.register_forward_hook(lambda _, __, found: dtypes.add(found.dtype))
+            try:
+                return own(*given, **named)
+            finally:
+                hook.remove()
+
+        trainer._get_per_token_logps_and_entropies = scored
+        trainer.train()
+    assert seen == {False: {torch.bfloat16}, True: {torch.bfloat16}}
+
+
+def grpo_trainer(folder: Path, shared: bool, where: str, bf16: bool = False) -> Any:
     from datasets import Dataset
     from peft import LoraConfig
     from PIL import Image
@@ -403,7 +453,7 @@ def grpo_trainer(folder: Path, shared: bool, where: str) -> Any:
         top_k=0,
         generation_kwargs={"suppress_tokens": sorted({*specials} - {end})},
         gradient_checkpointing=True,
-        bf16=False,
+        bf16=bf16,
         report_to=[],
         disable_tqdm=True,
         use_cpu=True,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +118,8 @@ def test_a_damaged_file_is_noticed_and_the_model_rebuilt_the_same(brief: Path) -
     tiny.ensure_tiny("tiny-hangar", said.append, BRIEF)
     assert said == [f"{brief}: model.safetensors has changed since it was built; building it again"]
     assert weights.read_bytes() == whole
-    assert [path.name for path in brief.parent.iterdir()] == ["tiny-hangar"]
+    left = sorted(path.name for path in brief.parent.iterdir())
+    assert left == [".tiny-hangar.lock", "tiny-hangar"]
 
 
 def test_another_version_is_rebuilt(brief: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +138,63 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(tiny, "build_tiny", broken)
     with pytest.raises(KeyboardInterrupt):
         tiny.ensure_tiny("tiny")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".tiny.lock"]
+
+
+def test_two_that_want_one_model_build_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, told = threading.Event(), threading.Event()
+    built, said = list[Path](), list[str]()
+
+    def build(folder: Path, *_: object) -> None:
+        built.append(folder)
+        begun.set()
+        told.wait(1)
+        (folder / "model.safetensors").write_bytes(b"weights")
+
+    def tell(line: str) -> None:
+        said.append(line)
+        told.set()
+
+    monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(tiny, "build_tiny", build)
+    first = threading.Thread(target=tiny.ensure_tiny, args=("tiny",))
+    first.start()
+    assert begun.wait(10)
+    folder = tiny.ensure_tiny("tiny", tell)
+    first.join(10)
+    assert len(built) == 1
+    assert said == [f"{folder}: another rftkit builds it; waiting"]
+
+
+def test_a_builder_that_was_killed_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import sys\nfrom rftkit.models import tiny\n"
+        "def hang(*_):\n    print('builds', flush=True)\n    sys.stdin.read()\n"
+        "tiny.build_tiny = hang\ntiny.ensure_tiny('tiny')"
+    )
+    monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path))
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"builds\n"
+
+        def build(folder: Path, *_: object) -> None:
+            (folder / "model.safetensors").write_bytes(b"weights")
+
+        said = list[str]()
+
+        def tell(line: str) -> None:
+            said.append(line)
+            other.kill()
+
+        monkeypatch.setattr(tiny, "build_tiny", build)
+        folder = tiny.ensure_tiny("tiny", tell)
+    assert said == [f"{folder}: another rftkit builds it; waiting"]
+    assert (folder / "model.safetensors").read_bytes() == b"weights"
 
 
 def test_it_was_trained_on_the_very_tokens_that_its_chat_template_makes(
