@@ -275,7 +275,7 @@ def test_64_kilobytes_are_read_in_50_milliseconds(unit: str, start: str) -> None
     for read in (box_text.read_boxes, box_text.read_box):
         seconds = []
         for _ in range(3):
-            began = time.perf_counter()
+            began = time.process_time()
             read(text)
-            seconds.append(time.perf_counter() - began)
+            seconds.append(time.process_time() - began)
         assert min(seconds) < 0.05

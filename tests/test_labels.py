@@ -109,17 +109,17 @@ def test_a_long_answer_meets_a_thousand_labels_in_50_milliseconds(unit: str) -> 
     labels.match("warm", known)
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         labels.match_open(text, known)
         labels.several(text, known)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 0.05
 
 
 def test_a_long_run_of_combining_marks_is_normalised_in_linear_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     labels.normalise("a" + "\u0300\u0316" * 32768)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @pytest.mark.parametrize(

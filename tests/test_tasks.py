@@ -219,11 +219,11 @@ def test_every_rule_is_quick_on_64_kilobytes(task: Task, example: Example, unit:
     ):
         seconds = []
         for _ in range(3):
-            began = time.perf_counter()
+            began = time.process_time()
             reply = attempt(task, example, "think", text)
             task.parts(reply)
             task.parts(reply, "paper")
-            seconds.append(time.perf_counter() - began)
+            seconds.append(time.process_time() - began)
         assert min(seconds) < 0.15
 
 

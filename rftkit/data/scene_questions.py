@@ -9,7 +9,7 @@ import numpy as np
 
 from rftkit.boxes import Labelled
 from rftkit.data.drawn import DIGITS
-from rftkit.data.layout import MOST, SIDE, Place, Thing
+from rftkit.data.layout import SIDE, Place, Thing
 
 Kind = Literal["detection", "grounding", "choice", "number"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
