@@ -4,7 +4,7 @@
 #   colab:
 #     gpuType: L4
 #     provenance: []
-#   extras: unsloth,vllm
+#   extras: unsloth
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -20,9 +20,9 @@
 # before it answers, another to answer at once; everything else is the same. Which one names more
 # aircraft that it has not seen, and what does the reasoning cost?
 #
-# **Needs** a GPU with 24 GB, such as an L4: *Runtime → Change runtime type*. vLLM writes the
-# replies where it can. No token is needed. The pictures (FGVC-Aircraft) are free for research that
-# is not commercial. **Memory** is estimated below. **Time** has not been measured yet.
+# **Needs** a GPU with 24 GB, such as an L4: *Runtime → Change runtime type*. No token is needed.
+# The pictures (FGVC-Aircraft) are free for research that is not commercial. **Memory** is estimated
+# below. **Time** has not been measured yet.
 
 # %% tags=["setup"]
 

@@ -19,9 +19,9 @@
 # You bring a folder with a sub-folder for each class, or a zip of one: `pets/cat/*.jpg`,
 # `pets/dog/*.jpg`. Ten pictures of each class are a start. No token is needed.
 #
-# **Needs** a GPU: *Runtime → Change runtime type → T4 GPU*. A T4 computes in fp16 and gets no
-# vLLM; both are seen to by themselves. **Memory** is estimated below, before anything is
-# downloaded. **Time** has not been measured on a T4 yet.
+# **Needs** a GPU: *Runtime → Change runtime type → T4 GPU*. A T4 computes in fp16, which is
+# seen to by itself. **Memory** is estimated below, before anything is downloaded. **Time** has not
+# been measured on a T4 yet.
 
 # %% tags=["setup"]
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import app_fakes
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 from rftkit import __version__
 from rftkit.app import boxes_drawn, limits, opening
 from rftkit.app.desk import NO_PICTURE, REPLAY, Desk, OnShow, Request, refused, view, voted
-from rftkit.app.history import MOST, SESSIONS, Past, added, export, history_html
+from rftkit.app.history import MOST, SESSIONS, Order, Past, added, export, history_html
 from rftkit.app.limits import Limits, Meter, check_sharing, read_upload
 from rftkit.app.opening import Served, open_recorded
 from rftkit.app.pane_html import pane_html, verdict_html
@@ -37,11 +38,18 @@ from rftkit.runs import Run, locked
 from rftkit.samples import Header, Provenance
 
 EVIL = app_fakes.EVIL
+SWAPPED: Order = ("tuned", "base")
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Served:
     return open_recorded(app_fakes.samples_file(tmp_path), pace=0)
+
+
+def png(width: int, height: int) -> bytes:
+    out = io.BytesIO()
+    Image.effect_noise((width, height), 50).save(out, "PNG")
+    return out.getvalue()
 
 
 def picture_file(folder: Path, size: tuple[int, int] = (40, 30), name: str = "x.png") -> Path:
@@ -89,13 +97,15 @@ def picture_bomb(path: Path, width: int, height: int) -> Path:
         (b"GIF89a" + b"\0" * 40, "not a PNG, JPEG or WebP"),
         (b"hello", "not a PNG, JPEG or WebP"),
         (b"RIFF\0\0\0\0WAVEfmt ", "not a PNG, JPEG or WebP"),
-        (b"\x89PNG\r\n\x1a\n cut", "not a picture that can be read"),
+        (b"\x89PNG\r\n\x1a\n cut", "can be read; save it as PNG, JPEG or WebP$"),
+        (png(1, 1), "1 × 1 pixels, too small to show anything; choose a larger picture$"),
+        (png(40, 30)[:80], "cut off or broken .*; choose another picture$"),
     ],
 )
 def test_what_is_no_picture_is_named(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(DataError, match=said):
-        read_upload(tmp_path / "x")
+        read_upload(tmp_path / "x").open()
 
 
 def test_an_upload_that_is_gone_and_one_that_is_turned(tmp_path: Path) -> None:
@@ -143,11 +153,25 @@ def test_model_text_is_never_markup(tmp_path: Path) -> None:
     both = evil_comparison(tmp_path)
     assert both.tuned.answer == EVIL
     (evaluated,) = open_recorded(app_fakes.samples_file(tmp_path, evil=True)).evaluated
-    past = added((), form_of(both), both, blind=False)
+    past = added((), form_of(both), both)
     pages = [*view(both), rows_html(evaluated, "all"), headline_html(evaluated), history_html(past),
              refused(UserError(EVIL)).banner]  # fmt: skip
     assert [page for page in pages if "<img src=x" in page or "<answer>" in page] == []
     assert sum("&lt;img src=x" in page for page in pages) >= 4
+
+
+def test_a_long_text_is_short_wherever_it_is_only_named(served: Served) -> None:
+    both = recorded_comparisons(served.evaluated[0])[0]
+    text = "<|im_end|>\x1b[0m no" * 1000
+    both = replace(both, tuned=replace(both.tuned, answer=text))
+    past = added((), form_of(both), both)
+    short = [
+        view(both).status,
+        view(both).banner,
+        history_html(past).replace(past[0].thumbnail, ""),
+    ]
+    assert [len(html) for html in short if len(html) > 1000] == []
+    assert f'<p class="answer long">{escape(text)}' in view(both).right
 
 
 def test_a_pane_shows_answer_reasoning_rewards_and_the_raw_text(served: Served) -> None:
@@ -163,6 +187,7 @@ def test_a_pane_shows_answer_reasoning_rewards_and_the_raw_text(served: Served) 
     html = pane_html(unread.base, "Base model")
     assert "could not read an answer</p><pre>no idea</pre>" in html
     assert "No reasoning." in html
+    assert "thought" not in html  # no "0 tok" beside it
 
 
 def test_reasoning_is_open_while_it_is_thought(served: Served) -> None:
@@ -198,8 +223,8 @@ def test_results_have_interval_test_confusions_and_lengths(served: Served) -> No
 
 def test_history_keeps_lists_and_exports(served: Served) -> None:
     both = recorded_comparisons(served.evaluated[0])[0]
-    past = added((), form_of(both), both, blind=False)
-    past = voted(added(past, form_of(both), both, blind=True), "left", OnShow(("tuned", "base"), 2))
+    past = added((), form_of(both), both)
+    past = voted(added(past, form_of(both), both, SWAPPED), "left", OnShow(SWAPPED, 2))
     assert [entry.vote for entry in past] == ["", "tuned"]
     assert voted(past, "tie", OnShow()) == past  # a row of the results has no number
     assert [entry.vote for entry in voted(past, "tie", OnShow(number=1))] == ["tie", "tuned"]
@@ -211,8 +236,23 @@ def test_history_keeps_lists_and_exports(served: Served) -> None:
     assert [line["vote"] for line in lines] == [None, "tuned"]
     assert lines[0]["tuned"]["text"] == both.tuned.piece.completion.text
     for _ in range(MOST):
-        past = added(past, form_of(both), both, blind=False)
+        past = added(past, form_of(both), both)
     assert (len(past), past[-1].number) == (MOST, MOST + 2)
+
+
+def test_history_does_not_give_away_a_blind_run(served: Served) -> None:
+    both = recorded_comparisons(served.evaluated[0])[0]
+    past = added((), form_of(both), both, SWAPPED)
+    html = history_html(past)
+    assert "vote to see the answers" in html
+    assert [word for word in ("fixed", "→", "tuned") if word in html] == []
+    assert past[0].hidden == SWAPPED  # it is opened again as it was
+    past = voted(past, "left", OnShow(past[0].order, 1))
+    assert past[0].hidden is None
+    assert [word for word in ("fixed", "→", "vote: tuned") if word in history_html(past)] == [
+        "fixed", "→", "vote: tuned",
+    ]  # fmt: skip
+    assert added((), form_of(both), both)[0].hidden is None
 
 
 def test_sessions_forget(served: Served) -> None:
@@ -296,7 +336,10 @@ def test_a_bad_truth_is_said_beside_its_field(served: Served, tmp_path: Path) ->
         next(Desk(held(served)).run(request(form, picture_file(tmp_path))))
     look = refused(error.value)
     assert "is not on the list" in look.truth_note
-    assert refused(UserError(NO_PICTURE)).truth_note == ""
+    assert "".join(look[:-1]) == ""  # said once
+    look = refused(UserError(NO_PICTURE))
+    assert "".join(look) == look.banner
+    assert 'role="alert"' in look.banner
 
 
 def test_boxes_are_drawn_in_their_own_colour_and_style() -> None:
@@ -307,6 +350,14 @@ def test_boxes_are_drawn_in_their_own_colour_and_style() -> None:
     boxes_drawn.draw(dashed, [(20, 20, 60, 50)], boxes_drawn.LOOKS["base"])
     colours = {dashed.getpixel((x, 50)) for x in range(22, 58)}
     assert {(0x1F, 0x5F, 0xD0), (255, 255, 255)} <= colours
+
+
+def test_the_truth_shows_on_a_box_that_is_the_same() -> None:
+    picture = Image.new("RGB", (100, 80), "#888888")
+    for side in ("tuned", "truth"):
+        boxes_drawn.draw(picture, [(20, 20, 60, 50)], boxes_drawn.LOOKS[side])
+    colours = {picture.getpixel((x, 50)) for x in range(22, 58)}
+    assert {(0x1B, 0x7F, 0x3B), (0xD2, 0x50, 0x0F)} <= colours
 
 
 @pytest.mark.parametrize(
@@ -335,6 +386,13 @@ def test_boxes_have_a_table_alternatives_and_a_slider(served: Served, tmp_path: 
         "<td>tuned</td><td>1</td><td>dog</td><td>20, 10, 100, 30</td><td>0.75</td><td>1.00" in html
     )
     assert '<input type="range"' in html
+    assert html.index('class="tuned"') < html.index('class="truth"')  # the truth lies on top
+
+
+def test_results_say_when_a_box_is_right(tmp_path: Path, served: Served) -> None:
+    (boxed,) = open_recorded(app_fakes.boxes_file(tmp_path / "boxes")).evaluated
+    assert "Boxes are right from a score of 0.5 on" in headline_html(boxed)
+    assert "score of 0.5" not in headline_html(served.evaluated[0])
 
 
 def test_the_newest_run_is_opened_and_without_one_the_built_in(

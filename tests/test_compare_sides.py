@@ -10,6 +10,7 @@ from pathlib import Path
 import app_fakes
 import fakes
 import pytest
+import torch
 from PIL import Image
 
 from rftkit.compare.asking import Asked, Form, ask, of_example, prompt_of
@@ -83,7 +84,17 @@ def test_every_preset_asks_as_its_task_does(
         ({"task": "detection", "labels": ""}, "what to find: empty"),
         ({"task": "detection", "labels": "a\nb"}, "what to find: one kind of object at a time"),
         ({"task": "detection", "labels": "a", "truth": "[[1, 2"}, "the answer you gave: not JSON"),
-        ({"task": "detection", "labels": "a", "truth": "[[1, 2]]"}, "the answer you gave: "),
+        ({"task": "detection", "labels": "a", "truth": "[[1, 2]]"},
+         "the answer you gave: box [1, 2] is not [left, top, right, bottom], left < right"),
+        ({"task": "detection", "labels": "a", "truth": "[[1, 2, 300, 20]]"},
+         "the answer you gave: box [1, 2, 300, 20] leaves the picture; keep it inside 200 × 50"),
+        ({"task": "detection", "labels": "a", "truth": "{}"}, "the answer you gave: {} is not a"),
+        ({"task": "detection", "labels": "a", "truth": "[[2, 1, 1, 5]]"}, "the answer you gave: b"),
+        ({"task": "grounding", "question": "a", "truth": "7"},
+         "the answer you gave: 7 is not a list; write one box in pixels"),
+        ({"task": "grounding", "question": "a", "truth": "[[1, 1, 2, 2], [1, 1, 2, 2]]"},
+         "the answer you gave: box [[1, 1, 2, 2], [1, 1, 2, 2]] is not"),
+        ({"labels": "a\nb", "truth": "*"}, "the answer you gave: '*' has no word in it"),
         ({"task": "number", "question": "n?", "truth": "many"}, "the answer you gave: "),
     ],
 )  # fmt: skip
@@ -94,6 +105,7 @@ def test_a_field_that_cannot_be_used_is_named(
     with pytest.raises(UserError) as error:
         ask(replace(setup.form("classification"), **form), setup, picture)
     assert str(error.value).startswith(said)
+    assert "gold" not in str(error.value)
 
 
 def test_the_truth_is_read_in_each_tasks_own_way(picture: Picture) -> None:
@@ -107,6 +119,9 @@ def test_the_truth_is_read_in_each_tasks_own_way(picture: Picture) -> None:
     assert gold(**options, truth="B") == gold(**options, truth="right") == "right"
     boxed = gold(task="detection", labels="dog", truth="[[20, 10, 100, 30]]")
     assert json.loads(boxed) == [[0.1, 0.2, 0.5, 0.6]]
+    for text in ("[20, 10, 100, 30]", "[[20, 10, 100, 30]]"):
+        boxed = gold(task="grounding", question="the dog", truth=text)
+        assert json.loads(boxed) == [[0.1, 0.2, 0.5, 0.6]]
 
 
 def test_each_side_goes_through_its_states_and_the_verdict_comes_last(picture: Picture) -> None:
@@ -285,6 +300,61 @@ def test_a_side_that_takes_too_long_is_cut_off(picture: Picture) -> None:
     both = last(ModelBackend(policy, longest=0.0), asked(picture))
     assert both.base.piece.completion.tokens == 1
     assert "The reply was cut off before it ended." in both.base.hints
+
+
+class FullPolicy(WatchedPolicy):
+    """Runs out of memory where `full` says: a side that answers, or "labels"."""
+
+    full = "tuned"
+
+    def generate(
+        self, prompts: list[Prompt], decoding: Decoding, watch: Watch | None = None
+    ) -> Generation:
+        if self.full == ("tuned" if self.tuned else "base"):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nGPU 0 has")
+        return super().generate(prompts, decoding, watch)
+
+    def score(self, prompts: list[Prompt], answers: list[list[str]]) -> list[list[float]]:
+        if self.full == "labels":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().score(prompts, answers)
+
+
+@pytest.mark.parametrize("full", ["base", "tuned", "labels"])
+def test_a_side_without_memory_says_what_to_change_and_leaves_the_other(
+    picture: Picture, full: str
+) -> None:
+    policy = FullPolicy(fakes.never)
+    policy.full = full
+    both = last(ModelBackend(policy), asked(picture))
+    states = {side: "failed" if side == full else "done" for side in ("base", "tuned")}
+    assert {"base": both.base.state, "tuned": both.tuned.state} == states
+    said = both.base.error + both.tuned.error
+    assert ("ran out of memory while answering" in said) == (full != "labels")
+    assert ("a smaller picture, fewer new tokens" in said) == (full != "labels")
+    assert (both.tuned.answer == "5") == (full != "tuned")
+    assert bool(both.base.probabilities) == (full == "tuned")
+
+
+NOISE = {
+    "long": "no " * 7000,
+    "control": "\x00\x07\x1b[31m\u202eabc\x7f\r\n",
+    "template": "<|im_end|><|im_start|>system<|vision_start|><|image_pad|><s></s>[INST]",
+    "tags": "<think>" * 200 + "</answer>" * 200,
+}
+
+
+@pytest.mark.parametrize("text", NOISE.values(), ids=NOISE)
+@pytest.mark.parametrize("frame", ["{}", app_fakes.REPLY, "<think>{}</think><answer>5</answer>"])
+def test_any_text_of_a_model_is_kept_as_written_and_judged(
+    picture: Picture, text: str, frame: str
+) -> None:
+    written = frame.format(text)
+    both = last(app_fakes.HeldBackend({"base": written, "tuned": FIVE}), asked(picture))
+    assert (both.base.state, both.tuned.state) == ("done", "done")
+    assert both.base.piece.completion.text == written
+    assert both.verdict in ("fixed", "both right")
+    assert json.loads(json.dumps(both.record()))["base"]["text"] == written
 
 
 def test_recorded_answers_are_replayed_and_no_others(tmp_path: Path, picture: Picture) -> None:

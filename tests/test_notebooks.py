@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import socket
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -101,10 +102,9 @@ def test_a_notebook_for_a_gpu_pins_what_it_adds() -> None:
     setup = {name: source(cells(name)[1]) for name in NAMES}
     assert 'EXTRAS = "" if GPU' in setup["quickstart"]
     assert 'EXTRAS = "[unsloth]" if GPU' in setup["your_own_images"]
-    assert 'EXTRAS = "[unsloth,vllm]" if GPU' in setup["aircraft_think_or_direct"]
+    assert 'EXTRAS = "[unsloth]" if GPU' in setup["aircraft_think_or_direct"]
     assert "unsloth_zoo==" in setup["your_own_images"]
-    assert "vllm==" not in setup["your_own_images"]
-    assert "vllm==" in setup["aircraft_think_or_direct"]
+    assert [name for name in NAMES if "vllm" in "".join(map(source, cells(name))).lower()] == []
 
 
 def constraints() -> str:
@@ -131,11 +131,38 @@ def test_setup_stops_at_a_wrong_version_and_at_an_old_import(
     good = re.sub(r"^[^ =]+==\S+( \S+==\S+)*$", as_installed, maker.setup(""), flags=re.M)
     exec(good, {})
     assert capsys.readouterr().out.startswith("ready: rftkit ")
-    with pytest.raises(AssertionError, match=r"typer is .*; this notebook needs typer==0\.0\.1"):
+    with pytest.raises(Exception, match=r"typer is .*; this notebook needs typer==0\.0\.1"):
         exec(re.sub(r"typer==\S+", "typer==0.0.1", good), {})
+    with pytest.raises(Exception, match=r"not installed here.*%pip install unsloth-not==1\.0$"):
+        exec(re.sub(r"typer==\S+", "unsloth-not==1.0", good), {})
     monkeypatch.setattr(sys.modules["PIL"], "__version__", "1.0")
-    with pytest.raises(AssertionError, match="restart the session"):
+    with pytest.raises(Exception, match="restart the session"):
         exec(good, {})
+
+
+def test_setup_says_in_a_line_why_it_cannot_install(
+    maker: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[list[str]] = []
+
+    def pip(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(words)
+        return subprocess.CompletedProcess(words, 1, "", "fatal: repository not found")
+
+    monkeypatch.setenv("RFTKIT_NOTEBOOK_TINY", "1")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("subprocess.run", pip)
+    cell = maker.setup("")
+    with pytest.raises(Exception, match="put the repository's address in SOURCE") as stop:
+        exec(cell, {})
+    assert asked == []
+    assert stop.value._render_traceback_() == [f"stopped: {stop.value}"]  # type: ignore[attr-defined]
+    with pytest.raises(
+        Exception, match=r"^pip could not install from git\+https://github.com/me/r"
+    ):
+        exec(cell.replace(f'{maker.GITHUB}"', 'me/rftkit"'), {})
+    assert "repository not found" in capsys.readouterr().out
+    assert asked[0][:4] == [sys.executable, "-m", "pip", "install"]
 
 
 # what the notebooks call

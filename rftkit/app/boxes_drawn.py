@@ -22,16 +22,20 @@ Corners = tuple[float, float, float, float]
 
 
 class Look(NamedTuple):
-    """How the boxes of one side are drawn: on and off are pixels of a dashed line."""
+    """How the boxes of one side are drawn: on and off are pixels of a dashed line.
+
+    over: drawn last, without numbers, and what lies under it shows between its dots.
+    """
 
     colour: str
     on: int
     off: int
     words: str
+    over: bool = False
 
 
 LOOKS = {
-    "truth": Look("#1b7f3b", 2, 4, "dotted green: the truth"),
+    "truth": Look("#1b7f3b", 3, 9, "dotted green: the truth", over=True),
     "base": Look("#1f5fd0", 10, 6, "dashed blue: base"),
     "tuned": Look("#d2500f", 1, 0, "solid orange: tuned"),
 }
@@ -52,13 +56,15 @@ def boxes_html(both: Comparison) -> str:
     size = (round(picture.width * scale), round(picture.height * scale))
     shown = picture.resize(size, Image.Resampling.LANCZOS)
     truth = _truth(both.asked.example) if both.asked.known else []
-    draw(shown, [_scaled(corners, scale) for corners in truth], LOOKS["truth"])
-    panes = [
-        f'<img class="{pane.side}" src="{_uri(_layer(pane, size, scale), "PNG")}" '
-        f'alt="{escape(_alt(pane))}">'
+    drawn = [
+        (pane.side, [box.box for box in pane.boxes or ()], _alt(pane))
         for pane in (both.base, both.tuned)
     ]
-    layers = f'<img src="{_uri(shown.convert("RGB"), "JPEG")}" alt="">' + "".join(panes)
+    layers = f'<img src="{_uri(shown.convert("RGB"), "JPEG")}" alt="">' + "".join(
+        f'<img class="{name}" src="{_uri(_layer(name, found, size, scale), "PNG")}" '
+        f'alt="{escape(alt)}">'
+        for name, found, alt in (*drawn, ("truth", truth, ""))
+    )
     return (
         f'<figure class="rft-boxes" style="--wide:{size[0]}px"><div class="stack">{layers}'
         '</div><label>Base <input type="range" min="0" max="100" value="50" '
@@ -77,7 +83,7 @@ def draw(picture: Image.Image, corners: Sequence[Corners], look: Look, first: in
         for start, end in (((x1, y1), (x2, y1)), ((x2, y1), (x2, y2)),
                            ((x1, y2), (x2, y2)), ((x1, y1), (x1, y2))):  # fmt: skip
             _line(pen, start, end, look)
-        if look.on == LOOKS["truth"].on:
+        if look.over:
             continue
         text = str(number)
         left, _, right, bottom = pen.textbbox((0, 0), text, font=font)
@@ -91,7 +97,8 @@ def _line(
     pen: ImageDraw.ImageDraw, start: tuple[float, float], end: tuple[float, float], look: Look
 ) -> None:
     """A line along an axis, on white, so that it shows on any picture."""
-    pen.line((start, end), fill="white", width=5)
+    if not look.over:
+        pen.line((start, end), fill="white", width=5)
     if not look.off:
         pen.line((start, end), fill=look.colour, width=3)
         return
@@ -101,17 +108,17 @@ def _line(
     for step in range(steps):
         a = step * (look.on + look.off) / length if length else 0.0
         b = min(1.0, a + look.on / length) if length else 0.0
-        pen.line(
-            ((x1 + (x2 - x1) * a, y1 + (y2 - y1) * a), (x1 + (x2 - x1) * b, y1 + (y2 - y1) * b)),
-            fill=look.colour,
-            width=3,
-        )
+        part = (x1 + (x2 - x1) * a, y1 + (y2 - y1) * a, x1 + (x2 - x1) * b, y1 + (y2 - y1) * b)
+        if look.over:
+            left, top, right, bottom = part
+            pen.rectangle((left - 2, top - 2, right + 2, bottom + 2), fill="white")
+        pen.line(part, fill=look.colour, width=3)
 
 
-def _layer(pane: Pane, size: tuple[int, int], scale: float) -> Image.Image:
-    """The boxes of one side, on nothing."""
+def _layer(name: str, found: Sequence[Corners], size: tuple[int, int], scale: float) -> Image.Image:
+    """The boxes of one side or of the truth, on nothing."""
     layer = Image.new("RGBA", size)
-    draw(layer, [_scaled(b.box, scale) for b in pane.boxes or ()], LOOKS[pane.side])
+    draw(layer, [_scaled(corners, scale) for corners in found], LOOKS[name])
     return layer
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from rftkit import __version__
 from rftkit.app.boxes_drawn import boxes_html
-from rftkit.app.history import Entry, Past
+from rftkit.app.history import AS_NAMED, Entry, Order, Past
 from rftkit.app.limits import PRIVATE, Limits, Meter, read_upload
 from rftkit.app.opening import Served
 from rftkit.app.pane_html import (
@@ -24,18 +24,16 @@ from rftkit.app.pane_html import (
 )
 from rftkit.app.results_html import find
 from rftkit.app.worked import worked_examples
-from rftkit.compare.asking import PLACE, Asked, Form, ask, prompt_of
+from rftkit.compare.asking import Asked, Form, ask, prompt_of
 from rftkit.compare.panes import Comparison, Pane
 from rftkit.compare.running import Stop, compare
+from rftkit.compare.truth import PLACE
 from rftkit.core import Picture
 from rftkit.errors import UserError
-from rftkit.samples import Side
 
 NO_PICTURE = "There is no picture yet: upload or paste one, or choose an example."
 REPLAY = "This page replays recorded answers: choose an example, or a row of the results."
 VOTES = ("left", "right", "tie", "both bad")
-
-Order = tuple[Side, Side]
 
 
 class View(NamedTuple):
@@ -52,7 +50,7 @@ class View(NamedTuple):
 class OnShow(NamedTuple):
     """What a vote is about: which side is left, and its number in the history or 0."""
 
-    order: Order = ("base", "tuned")
+    order: Order = AS_NAMED
     number: int = 0
 
 
@@ -196,10 +194,13 @@ def view(both: Comparison, blind: Order | None = None) -> View:
 
 
 def refused(error: UserError) -> View:
-    """What is shown for a question that cannot be asked: the sentence, beside its field."""
-    said = str(error)
-    beside = message_html(said, "error") if said.startswith(PLACE) else ""
-    return View(escape(said), message_html(said, "error"), "", "", "", beside)
+    """What is shown for a question that cannot be asked: the sentence, once.
+
+    One about the right answer stands beside its field, and nothing else of the View is to be shown.
+    """
+    said = message_html(str(error), "error")
+    beside = str(error).startswith(PLACE)
+    return View("", "", "", "", "", said) if beside else View("", said, "", "", "")
 
 
 def voted(entries: tuple[Entry, ...], vote: str, on_show: OnShow) -> tuple[Entry, ...]:
@@ -212,4 +213,4 @@ def voted(entries: tuple[Entry, ...], vote: str, on_show: OnShow) -> tuple[Entry
 
 
 def _order(blind: bool) -> Order:
-    return ("tuned", "base") if blind and random.random() < 0.5 else ("base", "tuned")
+    return ("tuned", "base") if blind and random.random() < 0.5 else AS_NAMED

@@ -13,15 +13,22 @@ from rftkit.compare.asking import Form
 from rftkit.compare.panes import Comparison
 from rftkit.errors import DataError
 from rftkit.report.examples import thumbnail
+from rftkit.samples import Side
 
 MOST = 50  # comparisons kept; the oldest goes
 EDGE = 96  # pixels of a thumbnail
 SESSIONS = 100  # kept at most
 
+Order = tuple[Side, Side]  # which side is left, which right
+AS_NAMED: Order = ("base", "tuned")
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One comparison that was run. vote: of a person, "" if none; blind: names were hidden."""
+    """One comparison that was run. vote: of a person, "" if none; blind: names were hidden.
+
+    order: which side was left.
+    """
 
     number: int
     form: Form
@@ -29,6 +36,12 @@ class Entry:
     thumbnail: str = ""
     vote: str = ""
     blind: bool = False
+    order: Order = AS_NAMED
+
+    @property
+    def hidden(self) -> Order | None:
+        """The order of a blind one that has no vote yet, which nothing may give away; else None."""
+        return self.order if self.blind and not self.vote else None
 
     def record(self) -> dict[str, object]:
         """For a line of the export."""
@@ -66,14 +79,16 @@ class Past:
             self._entries.pop(session, None)
 
 
-def added(entries: Sequence[Entry], form: Form, both: Comparison, blind: bool) -> tuple[Entry, ...]:
-    """The entries with one more."""
+def added(
+    entries: Sequence[Entry], form: Form, both: Comparison, blind: Order | None = None
+) -> tuple[Entry, ...]:
+    """The entries with one more. blind: which side is left, if names are hidden."""
     number = entries[-1].number + 1 if entries else 1
     try:
         small = thumbnail(both.asked.example.picture.open(), EDGE).uri
     except DataError:
         small = ""
-    return (*entries, Entry(number, form, both, small, blind=blind))[-MOST:]
+    return (*entries, Entry(number, form, both, small, "", bool(blind), blind or AS_NAMED))[-MOST:]
 
 
 def history_html(entries: Sequence[Entry]) -> str:
@@ -97,7 +112,9 @@ def _row(entry: Entry) -> str:
     answers = " → ".join(
         "no answer" if pane.answer is None else pane.answer[:40] for pane in (both.base, both.tuned)
     )
-    verdict = both.verdict or "stopped"
+    verdict: str = both.verdict or "stopped"
+    if entry.hidden:
+        verdict, answers = "blind", "vote to see the answers"
     vote = f"vote: {entry.vote}" if entry.vote else ""
     return (
         f'<li><button type="button" class="rft-open" data-open="{entry.number}">{picture}'

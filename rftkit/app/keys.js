@@ -33,8 +33,37 @@
     answers.tabIndex = -1;
     answers.focus();
   };
+  // What a reader opened or closed stays so while the text around it is written anew, which may
+  // be between press and release: then there is no click.
+  let folds = {}, pressed = "", turned = -1e9;
+  const foldOf = details => {
+    const place = details?.closest("#rft-left, #rft-right");
+    return place ? place.id + details.querySelector("summary").firstChild.textContent : "";
+  };
+  const foldAt = event => event.target.closest(".rft-pane summary")?.parentElement;
+  const turn = details => { folds[foldOf(details)] = details.open = !details.open; };
+  document.addEventListener("pointerdown", event => { pressed = foldOf(foldAt(event)); });
+  document.addEventListener("pointerup", event => {
+    const details = foldAt(event);
+    if (!pressed || pressed !== foldOf(details)) return;
+    turn(details);
+    turned = event.timeStamp;
+  });
+  document.addEventListener("click", event => {
+    if (event.target.closest("#rft-run, .rft-example, .rft-open")) folds = {};
+    const details = foldAt(event);
+    if (!details) return;
+    event.preventDefault();
+    if (event.timeStamp - turned > 500) turn(details);  // by a key, or read aloud
+  });
+  const refold = () => {
+    for (const details of document.querySelectorAll(".rft-pane details")) {
+      details.open = folds[foldOf(details)] ?? details.open;
+    }
+  };
   const name = () => {
     follow();
+    refold();
     const status = document.getElementById("rft-status");
     if (status && !status.hasAttribute("aria-live")) {
       status.setAttribute("role", "status");

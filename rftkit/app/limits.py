@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
+from PIL import Image
+
 from rftkit.core import Picture
-from rftkit.data.images import BytesPicture, read_size
+from rftkit.data.images import MEANT, REMEDY, open_safely, read_size
 from rftkit.errors import DataError, UserError
 
 MAX_BYTES = 8_000_000
+MAX_UPLOAD = "16mb"  # above it Gradio refuses in its own words, below it we do in ours
 MAX_PIXELS = 25_000_000
 KEPT_SECONDS = 3600  # uploads
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF")  # PNG, JPEG, WebP
+SMALL = "too small to show anything; "
+MENDS = ((SMALL + REMEDY, SMALL + "choose a larger picture"), (REMEDY, "choose another picture"),
+         (MEANT, "save it as PNG, JPEG or WebP"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A picture that a visitor chose: what is wrong with it is said to one without a data set."""
+
+    content: bytes = field(repr=False)
+    name: str
+
+    def open(self) -> Image.Image:
+        """The picture, upright, mode RGB. Raises DataError, naming itself."""
+        with _said_to_a_visitor():
+            return open_safely(self.content, self.name)
 
 
 @dataclass(frozen=True)
@@ -62,7 +83,8 @@ def read_upload(path: Path, name: str = "the picture") -> Picture:
             f"{name}: no longer here, uploads are kept for an hour; upload it again"
         ) from None
     if content[:8].startswith(MAGIC) and (content[:4] != b"RIFF" or content[8:12] == b"WEBP"):
-        width, height = read_size(content, name)
+        with _said_to_a_visitor():
+            width, height = read_size(content, name)
     elif content:
         raise DataError(f"{name}: not a PNG, JPEG or WebP picture; save it as one of these")
     else:
@@ -72,7 +94,18 @@ def read_upload(path: Path, name: str = "the picture") -> Picture:
             f"{name}: {width} × {height} pixels, above the limit of {MAX_PIXELS / 1e6:.0f} "
             "megapixels; make it smaller"
         )
-    return BytesPicture(content, name)
+    return Upload(content, name)
+
+
+@contextmanager
+def _said_to_a_visitor() -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        said = str(error)
+        for ours, theirs in MENDS:
+            said = said.replace(ours, theirs)
+        raise DataError(said) from None
 
 
 @dataclass

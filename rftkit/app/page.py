@@ -78,7 +78,7 @@ def _fields(desk: Desk) -> Fields:
     with gr.Row(elem_id="rft-go"):
         run = gr.Button("Run", variant="primary", elem_id="rft-run")
         stop = gr.Button("Stop", elem_id="rft-stop")
-    with gr.Accordion("I know the answer", open=bool(form.truth), elem_id="rft-known"):
+    with gr.Accordion("I know the answer", open=bool(form.truth), elem_id="rft-known") as known:
         truth = gr.Textbox(
             form.truth,
             label="Right answer",
@@ -101,7 +101,7 @@ def _fields(desk: Desk) -> Fields:
     blind = gr.Checkbox(label="Blind: hide which side is which until I vote", elem_id="rft-blind")
     return Fields(
         picture, task, labels, question, truth, prompt, *settings,
-        blind=blind, run=run, stop=stop, examples=examples, truth_note=truth_note,
+        blind=blind, run=run, stop=stop, examples=examples, known=known, truth_note=truth_note,
     )  # fmt: skip
 
 

@@ -82,8 +82,9 @@ def verdict_html(both: Comparison) -> str:
 
 
 def message_html(text: str, kind: str = "note") -> str:
-    """A sentence for a person, as a box; "" stays empty."""
-    return f'<p class="rft-message {kind}">{escape(text)}</p>' if text else ""
+    """A sentence for a person, as a box, an error read aloud at once; "" stays empty."""
+    role = ' role="alert"' if kind == "error" else ""
+    return f'<p class="rft-message {kind}"{role}>{escape(text)}</p>' if text else ""
 
 
 def _answer(pane: Pane) -> str:
@@ -156,7 +157,7 @@ def _figures(pane: Pane) -> str:
     known = [
         ("first token", f"{piece.first_token_seconds:.2f} s" if piece.first_token_seconds else ""),
         ("total", f"{piece.seconds:.2f} s" if piece.seconds else ""),
-        ("thought", f"{pane.reasoning_tokens} tok"),
+        ("thought", f"{pane.reasoning_tokens} tok" if pane.reasoning_tokens else ""),
         ("answer", f"{pane.answer_tokens} tok"),
         ("prompt", f"{piece.prompt_tokens} tok" if piece.prompt_tokens else ""),
         ("picture", f"{piece.image_tokens} tok" if piece.image_tokens else ""),

@@ -8,13 +8,18 @@ from itertools import groupby
 
 from rftkit.app.opening import Evaluated
 from rftkit.app.worked import recorded_comparisons
-from rftkit.compare.panes import Comparison, Pane, Verdict
+from rftkit.compare.panes import GOOD, Comparison, Pane, Verdict
+from rftkit.compare.truth import BOXED
 from rftkit.samples import SIDES, Sample
 from rftkit.summary import Summary, summarise
 
 ROWS = 30  # samples listed
 CONFUSIONS = 6
 BINS = 4  # of reply length
+BOXES_RIGHT = (
+    f'<p class="quiet">Boxes are right from a score of {GOOD:g} on: “fixed” was below it before '
+    "training and is not below it after.</p>"
+)
 FILTERS: dict[str, tuple[Verdict, ...]] = {
     "fixed": ("fixed",),
     "broke": ("broke",),
@@ -26,8 +31,9 @@ FILTERS: dict[str, tuple[Verdict, ...]] = {
 def headline_html(evaluated: Evaluated) -> str:
     """Accuracy of both sides with intervals, the difference, McNemar, confusions, lengths."""
     summary = summarise(evaluated.file)
-    parts = [_scores(summary), _difference(summary), _notes(summary), _confusions(summary),
-             _lengths(evaluated)]  # fmt: skip
+    boxed = evaluated.file.header.task in BOXED
+    parts = [_scores(summary), _difference(summary), BOXES_RIGHT if boxed else "", _notes(summary),
+             _confusions(summary), _lengths(evaluated)]  # fmt: skip
     return f'<div class="rft-results">{"".join(parts)}</div>'
 
 

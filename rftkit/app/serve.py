@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rftkit.app.history import SESSIONS
-from rftkit.app.limits import LOOPBACK, PRIVATE, PUBLIC, Limits, check_sharing
+from rftkit.app.limits import LOOPBACK, MAX_UPLOAD, PRIVATE, PUBLIC, Limits, check_sharing
 from rftkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def launch(served: Served, limits: Limits = PRIVATE, wish: Wish | None = None) -
             server_port=wish.port or None,
             share=wish.share,
             auth=(user, password) if wish.auth else None,
-            max_file_size="8mb",
+            max_file_size=MAX_UPLOAD,
             state_session_capacity=SESSIONS,  # a call by API is a session: ten thousand take 1 GB
             prevent_thread_lock=True,
             quiet=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from rftkit.app.desk import (
     view,
     voted,
 )
-from rftkit.app.history import Entry, added, export, history_html
+from rftkit.app.history import AS_NAMED, Entry, added, export, history_html
 from rftkit.app.limits import read_upload
 from rftkit.app.pane_html import NAMES, message_html
 from rftkit.app.results_html import headline_html, rows_html
@@ -33,7 +33,6 @@ from rftkit.compare.panes import Comparison
 from rftkit.errors import UserError
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-SHOWN = 6  # outputs of a View
 
 
 class Fields(NamedTuple):
@@ -54,6 +53,7 @@ class Fields(NamedTuple):
     run: Any
     stop: Any
     examples: Any
+    known: Any
     truth_note: Any
 
     def asked(self) -> list[Any]:
@@ -93,30 +93,28 @@ def wire(page: gr.Blocks, desk: Desk, fields: Fields, places: Places, tabs: Any)
     shown = [places.status, places.banner, places.left, places.right, places.boxes,
              fields.truth_note]  # fmt: skip
     filled = [*fields.asked(), written]
-    _wire_run(desk, fields, shown, (chosen, on_show, written), tabs)
-    _wire_fields(desk, fields, shown, (chosen, on_show, written))
+    _wire_run(desk, fields, [*shown, places.note], (chosen, on_show, written), tabs)
+    _wire_fields(desk, fields, [*shown, places.note], (chosen, on_show, written))
     _wire_votes(desk, places, shown, on_show, tabs)
-    opening = [fields.picture, *filled, chosen, on_show, tabs.tabs, *shown]
+    opening = [fields.picture, *filled, chosen, on_show, tabs.tabs, *shown, places.note]
+    legend = places.note.value
 
-    def opened(
-        both: Comparison | None, form: Form | None = None, number: int = 0
-    ) -> tuple[Any, ...]:
-        if both is None:
-            return tuple(gr.skip() for _ in opening)
-        form = form or form_of(both)
+    def opened(both: Comparison, form: Form, show: OnShow, look: View) -> tuple[Any, ...]:
         return (_picture(both), *_values(form), form.prompt or both.asked.prompt,
-                both.asked.example.id, OnShow(number=number), gr.Tabs(selected="compare"),
-                *view(both))  # fmt: skip
+                both.asked.example.id, show, gr.Tabs(selected="compare"), *look,
+                legend)  # fmt: skip
 
     def open_row(name: str, event: gr.EventData) -> tuple[Any, ...]:
-        return opened(desk.opened(name, str(event.open)))
+        both = desk.opened(name, str(event.open))
+        return opened(both, form_of(both), OnShow(), view(both)) if both else _skipped(opening)
 
     def open_entry(request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
         past = desk.past.of(session_of(request))
         for entry in past:
             if str(entry.number) == str(event.open):
-                return opened(entry.comparison, entry.form, entry.number)
-        return opened(None)
+                both, show = entry.comparison, OnShow(entry.hidden or AS_NAMED, entry.number)
+                return opened(both, entry.form, show, view(both, entry.hidden))
+        return _skipped(opening)
 
     tabs.rows.click(open_row, tabs.names, opening, **QUICK)
     tabs.past.click(open_entry, None, opening, **QUICK)
@@ -129,25 +127,34 @@ def _wire_run(
     desk: Desk, fields: Fields, shown: list[Any], states: tuple[Any, ...], tabs: Any
 ) -> None:
     chosen, on_show, written = states
+    *_, note = shown
+    legend = note.value
 
     def run(
         request: gr.Request, path: str | None, known: str, auto: str, blind: bool, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
-        session, kept = session_of(request), (gr.skip(), gr.skip())
+        session, kept, said = session_of(request), _skipped(range(3)), legend
         try:
             form = form_from(values)
             form = replace(form, prompt="") if form.prompt == auto else form
             asked = Request(form, path or "", known, session, address_of(request), blind)
             for both, look, sides in desk.run(asked):  # noqa: B007  the last one is kept
-                yield (*look, OnShow(sides), *kept)
-            past = added(desk.past.of(session), form, both, blind)
+                yield (*look, said, OnShow(sides), *kept)
+                said = gr.skip()
+            past = added(desk.past.of(session), form, both, sides if blind else None)
             desk.past.keep(session, past)
-            yield (*look, OnShow(sides, past[-1].number), history_html(past), _exported(past))
+            show = OnShow(sides, past[-1].number)
+            yield (*look, said, show, history_html(past), _exported(past), gr.skip())
         except UserError as error:
-            yield (*refused(error), OnShow(), *kept)
+            look = refused(error)
+            if look.truth_note:  # what is on show stays
+                places = (*_skipped(look[:-1]), look.truth_note, *_skipped(range(4)))
+                yield (*places, gr.Accordion(open=True))
+            else:
+                yield (*look, legend, OnShow(), *kept)
 
     inputs = [fields.picture, chosen, written, fields.blind, *fields.asked()]
-    outputs = [*shown, on_show, tabs.past, tabs.export]
+    outputs = [*shown, on_show, tabs.past, tabs.export, fields.known]
     how: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", **MODEL}
     fields.run.click(run, inputs, outputs, **how)
 
@@ -167,6 +174,8 @@ def _wire_run(
 
 def _wire_fields(desk: Desk, fields: Fields, shown: list[Any], states: tuple[Any, ...]) -> None:
     chosen, on_show, written = states
+    *_, note = shown
+    legend = note.value
 
     def preset(task: str, path: str | None) -> tuple[Any, ...]:
         form = desk.served.setup.form(task)
@@ -194,9 +203,9 @@ def _wire_fields(desk: Desk, fields: Fields, shown: list[Any], states: tuple[Any
             if path:
                 read_upload(Path(path))
         except UserError as error:
-            return (None, "", "", OnShow(), *refused(error))
+            return (None, "", "", OnShow(), *refused(error), legend)
         said = "Picture read: press Run." if path else NO_PICTURE
-        return (gr.skip(), "", "", OnShow(), *View(said, message_html(said), "", "", ""))
+        return (gr.skip(), "", "", OnShow(), *View(said, message_html(said), "", "", ""), legend)
 
     outputs = [fields.picture, chosen, fields.truth, on_show, *shown]
     fields.picture.upload(uploaded, fields.picture, outputs, **QUICK).then(
@@ -214,12 +223,12 @@ def _wire_votes(desk: Desk, places: Places, shown: list[Any], on_show: Any, tabs
             before = next((entry for entry in past if entry.number == show.number), None)
             if before is None:
                 note = message_html("Nothing to vote on yet: press Run, and wait for both.")
-                return (*(gr.skip() for _ in range(SHOWN + 1)), note, gr.skip(), gr.skip())
+                return (*_skipped([*shown, on_show]), note, *_skipped(range(2)))
             past = voted(past, vote, show)
             desk.past.keep(session, past)
             (entry,) = (entry for entry in past if entry.number == show.number)
             said = f"Noted: {entry.vote}."
-            if before.blind and not before.vote:
+            if before.hidden:
                 said += f" Left was the {NAMES[show.order[0]].lower()}; now base is on the left."
             look = (*view(entry.comparison), OnShow(number=entry.number))
             return (*look, message_html(said), history_html(past), _exported(past))
@@ -253,6 +262,11 @@ def _leaver(desk: Desk) -> Any:
         desk.leave(session_of(request))
 
     return leave
+
+
+def _skipped(places: Iterable[object]) -> tuple[Any, ...]:
+    """For outputs that stay as they are."""
+    return tuple(gr.skip() for _ in places)
 
 
 def _picture(both: Comparison) -> Any:

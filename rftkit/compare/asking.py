@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from rftkit import labels as spelling
-from rftkit import replies, score
+from rftkit import replies
+from rftkit.compare.truth import gold_of
 from rftkit.core import Example, Picture, Style
 from rftkit.data import asked as asking
-from rftkit.data.images import upright_size
 from rftkit.data.placing import boxed_placer
-from rftkit.errors import DataError, UserError
-from rftkit.hints import did_you_mean
+from rftkit.errors import UserError
 from rftkit.options import DetectionOptions
 from rftkit.recipe import Recipe
 from rftkit.tasks import TASKS, by_name
 from rftkit.tasks.task import Unseen
 
 LISTED = ("classification", "choice", "detection")  # tasks that are given labels, options or kinds
-BOXED = ("detection", "grounding")
 TEXT_LIMIT = 4000  # characters of anything that is typed
-PLACE = "the answer you gave"
 
 
 @dataclass(frozen=True)
@@ -137,25 +132,6 @@ def of_example(example: Example, task: str, settings: Settings) -> Asked:
     return Asked(task, example, by_name(task).prompt(example, settings.style), settings, True)
 
 
-def gold_of(truth: str, task: str, example: Example) -> str:
-    """The gold answer in the task's own canonical text. Raises DataError, saying what to write."""
-    values: dict[str, Any] = {"gold": truth.strip()}
-    if task == "classification" and example.choices:
-        label = spelling.match(truth, example.choices, example.aliases)
-        if label is None:
-            hint = did_you_mean(truth.strip(), example.choices[:20])
-            raise DataError(f"{PLACE}: {truth.strip()[:60]!r} is not on the list; {hint}")
-        values = {"gold": label, "choices": list(example.choices)}
-    elif task == "choice":
-        values |= {"choices": list(example.choices), "question": example.question}
-    elif task in BOXED:
-        size = list(upright_size(example.picture))
-        values = {"gold": _boxes(truth), "coords": "pixels", "size": size}
-        if example.choices:
-            values["choices"] = list(example.choices)
-    return score.example_of(values, PLACE, by_name(task)).gold
-
-
 def names_of(text: str) -> tuple[str, ...]:
     """The labels on the lines of a text, or between its commas if it is one line."""
     parts = text.splitlines() if "\n" in text.strip() else text.split(",")
@@ -199,13 +175,3 @@ def _missing(task: str) -> str:
         "grounding": "phrase: empty; say what to find, such as 'the dog on the left'",
         "choice": "question and options: a question and two options at least are needed",
     }.get(task, "question: empty; ask something")
-
-
-def _boxes(truth: str) -> object:
-    try:
-        return json.loads(truth)
-    except (ValueError, RecursionError) as error:
-        said = str(error)[:80]
-        raise DataError(
-            f"{PLACE}: not JSON ({said}); write boxes in pixels, such as [[10, 20, 110, 220]]"
-        ) from None

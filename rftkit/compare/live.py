@@ -59,6 +59,8 @@ class ModelBackend:
 
     def probabilities(self, asked: Asked, pane: Pane) -> Mapping[str, float]:
         """Of each label offered, given the reasoning that this side has written."""
+        from rftkit.models import memory
+
         example, style = asked.example, asked.settings.style
         text = pane.piece.completion.text
         place = text.lower().rfind(OPENING)
@@ -69,7 +71,7 @@ class ModelBackend:
         spelled = by_name(asked.task).spelled
         written = [spelled(example, label) + end for label in example.choices]
         prompt = Prompt(example.picture, asked.prompt, before)
-        with self.lock, self._side(pane.side):
+        with self.lock, self._side(pane.side), memory.named("weighing labels", REMEDY):
             scores = self.policy.score([prompt], [written])[0]
         return probabilities(dict(zip(example.choices, scores, strict=True)))
 

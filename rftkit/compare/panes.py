@@ -9,8 +9,9 @@ from typing import Any, Literal, NamedTuple
 from rftkit import boxes as geometry
 from rftkit import replies
 from rftkit.boxes import Box
-from rftkit.compare.asking import BOXED, Asked
+from rftkit.compare.asking import Asked
 from rftkit.compare.predictions import PixelBox, pixel_boxes
+from rftkit.compare.truth import BOXED
 from rftkit.core import Attempt, Completion, Reply, Style
 from rftkit.data.placing import annotated_size
 from rftkit.labels import match

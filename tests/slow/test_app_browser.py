@@ -27,6 +27,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 REPLIES = {"base": app_fakes.REPLY.format("6"), "tuned": app_fakes.REPLY.format("5")}
 LONG = {side: text.replace("one", "one " * 400) for side, text in REPLIES.items()}
 WIDTHS = (320, 390, 768, 1280)
+PLACE_OF = {"Results": "headline", "History": "history"}
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,14 @@ def slow(recorded: Served, slow_backend: app_fakes.HeldBackend) -> Iterator[str]
     page = launch(replace(recorded, backend=slow_backend, replay=False))
     yield page.local_url
     page.close()
+
+
+@pytest.fixture
+def backend() -> app_fakes.HeldBackend:
+    """Takes two seconds for each side."""
+    return app_fakes.HeldBackend(
+        {side: text.replace("one", "one " * 40) for side, text in REPLIES.items()}, pause=0.05
+    )
 
 
 @pytest.fixture
@@ -210,9 +219,50 @@ def test_the_verdict_follows_the_truth(visit: Any, stub: str, photo: Path) -> No
     for text, verdict in (("5", "Fixed by training"), ("6", "Broken by training"),
                           ("0", "Both wrong"), ("", "Different answers")):  # fmt: skip
         run(page, verdict, prepare=partial(truth.fill, text))
+    before = page.inner_text("#rft-right")
     truth.fill("eleven")
+    page.click("#rft-known button >> nth=0")  # closed, where the sentence would not be seen
     page.click("#rft-run")
     says(page, "#rft-truth-note", "is not on the list")
+    page.wait_for_selector("#rft-truth-note", state="visible")
+    assert page.inner_text("body").count("is not on the list") == 1
+    assert page.inner_text("#rft-right") == before  # what was there stays
+    says(page, "#rft-banner", "Different answers")
+
+
+def test_a_picture_that_is_too_large_is_refused_in_our_words(
+    visit: Any, stub: str, tmp_path: Path
+) -> None:
+    page = visit(stub)
+    (tmp_path / "large.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 9_000_000)
+    upload(page, tmp_path / "large.png")
+    says(page, "#rft-banner", "9.0 MB, above the limit of 8 MB; make it smaller")
+
+
+def test_reasoning_stays_as_the_reader_left_it(
+    visit: Any, recorded: Served, backend: app_fakes.HeldBackend
+) -> None:
+    app = launch(replace(recorded, backend=backend, replay=False))
+    page = visit(app.local_url)
+    page.click("#rft-run")
+    says(page, "#rft-left .state", "thinking")
+    fold = page.locator("#rft-left summary", has_text="Reasoning")
+    opened = page.locator("#rft-left details[open]")
+    fold.click()  # closed while it is written
+    says(page, "#rft-right .state", "thinking")
+    assert opened.count() == 0
+    fold.click()
+    assert opened.count() == 1
+    says(page, "#rft-right .state", "done")  # the probabilities of both came with it
+    assert opened.count() == 1
+    fold.press("Enter")
+    assert opened.count() == 0
+    fold.press("Enter")
+    page.click("#rft-run")
+    says(page, "#rft-right .state", "done")
+    page.wait_for_function("document.querySelector('#rft-left .state').innerText == 'done'")
+    assert opened.count() == 0  # another comparison starts folded
+    app.close()
 
 
 def test_what_is_run_is_listed_voted_on_opened_again_and_exported(visit: Any, replay: str) -> None:
@@ -258,12 +308,15 @@ def test_a_vote_is_for_what_is_on_show(visit: Any, replay: str) -> None:
     page.get_by_role("tab", name="History").click()
     page.locator("#rft-history .rft-open").last.click()
     says(page, "#rft-banner", "Broken by training")
+    assert "Keys: " in page.inner_text("#rft-vote-note")
     page.click("#rft-vote-1")
     says(page, "#rft-vote-note", "Noted: base.")
     assert "Broken by training" in page.inner_text("#rft-banner")
+    run(page, "Fixed by training", "li:nth-child(1) > .rft-example")
+    assert "Keys: " in page.inner_text("#rft-vote-note")  # the note was about the one before
     page.get_by_role("tab", name="History").click()
     says(page, "#rft-history li:last-child", "vote: base")
-    assert "vote" not in page.inner_text("#rft-history li:first-child")
+    assert page.inner_text("#rft-history").count("vote") == 1
 
 
 def test_boxes_of_both_show_until_the_slider_says_else(visit: Any, boxes: str) -> None:
@@ -286,8 +339,17 @@ def test_blind_names_come_back_with_the_vote(visit: Any, stub: str) -> None:
     page.click("#rft-run")
     says(page, "#rft-status", "vote to see which is which")
     assert page.inner_text("#rft-left h3") == "Left"
+    answer = page.inner_text("#rft-left .answer")
+    page.get_by_role("tab", name="History").click()
+    says(page, "#rft-history", "vote to see the answers")
+    assert "→" not in page.inner_text("#rft-history")
+    page.locator("#rft-history .rft-open").first.click()
+    says(page, "#rft-status", "vote to see which is which")
+    assert page.inner_text("#rft-left .answer") == answer
+    assert page.inner_text("#rft-banner") == ""
     page.click("#rft-vote-3")
     says(page, "#rft-left h3", "Base model")
+    says(page, "#rft-vote-note", f"Left was the {'base' if answer == '6' else 'tuned'} model")
 
 
 def test_everything_can_be_done_with_the_keyboard(visit: Any, stub: str) -> None:
@@ -317,19 +379,42 @@ def test_everything_can_be_done_with_the_keyboard(visit: Any, stub: str) -> None
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_no_sideways_scroll_and_large_targets(visit: Any, replay: str, width: int) -> None:
-    page = visit(replay, width)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.get_by_role("tab", name="Results").click()
-    says(page, "#rft-headline", "95 % interval")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.get_by_role("tab", name="Compare").click()
+@pytest.mark.parametrize("app", ["replay", "boxes"])
+def test_no_sideways_scroll_and_large_targets(
+    visit: Any, request: pytest.FixtureRequest, app: str, width: int
+) -> None:
+    page = visit(request.getfixturevalue(app), width)
+    stays_within(page, width)
+    panes, votes = (page.locator(place) for place in ("#rft-panes", "#rft-votes"))
+    assert votes.bounding_box()["width"] <= panes.bounding_box()["width"]
+    assert votes.locator("button").first.bounding_box()["x"] == pytest.approx(
+        page.locator("#rft-left .rft-pane").bounding_box()["x"], abs=1
+    )
     if width <= 640:
         left, right = (page.locator(f"#rft-{side}").bounding_box() for side in ("left", "right"))
         assert left["y"] + left["height"] <= right["y"] + 1  # stacked
         for name in ("run", "stop", "vote-1", "vote-4"):
             assert page.locator(f"#rft-{name}").bounding_box()["height"] >= 44
         assert page.locator("#rft-left summary").first.bounding_box()["height"] >= 44
+
+
+@pytest.mark.parametrize("app", ["replay", "boxes"])
+def test_the_layout_of_a_desktop_bears_twice_the_size(
+    visit: Any, request: pytest.FixtureRequest, app: str
+) -> None:
+    page = visit(request.getfixturevalue(app), 1280)
+    page.evaluate("document.documentElement.style.zoom = 2")
+    stays_within(page, 1280)
+    pane = "pane => pane.scrollWidth <= pane.clientWidth"
+    assert page.locator(".rft-pane").evaluate_all(f"panes => panes.every({pane})")
+
+
+def stays_within(page: Any, width: int) -> None:
+    """Checks that no tab has to be scrolled sideways; ends on the first."""
+    for tab in ("History", "Results", "Compare"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_selector("#rft-run" if tab == "Compare" else f"#rft-{PLACE_OF[tab]}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
 
 
 def test_text_of_a_model_stays_text(visit: Any, replay: str) -> None:
@@ -348,11 +433,17 @@ def test_text_of_a_model_stays_text(visit: Any, replay: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("tab", ["Compare", "Results", "History"])
-def test_axe_finds_no_serious_fault(visit: Any, replay: str, tab: str, scheme: str) -> None:
+@pytest.mark.parametrize(
+    ("app", "tab"),
+    [("replay", "Compare"), ("replay", "Results"), ("replay", "History"), ("boxes", "Compare"),
+     ("boxes", "Results")],
+)  # fmt: skip
+def test_axe_finds_no_serious_fault(
+    visit: Any, request: pytest.FixtureRequest, app: str, tab: str, scheme: str
+) -> None:
     import axe_playwright_python
 
-    page = visit(replay, scheme=scheme)
+    page = visit(request.getfixturevalue(app), scheme=scheme)
     page.get_by_role("tab", name=tab).click()
     page.wait_for_timeout(500)
     page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8"))
