@@ -41,6 +41,9 @@ class FeatureMemory:
     @contextmanager
     def used_by(self, model: Any) -> Iterator[None]:
         """Within it the model asks this memory before its tower."""
+        if hasattr(bare(model), "_supports_mm_encoder_outputs"):  # transformers 5.19 and later
+            yield  # generate calls the tower itself there, and keeps what it saw
+            return
         inner = bare(model).base_model
         inner.get_image_features = partial(self._features, inner)
         try:
