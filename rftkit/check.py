@@ -60,7 +60,7 @@ def check(recipe: Recipe) -> Checked:
     Of a recipe without a training split the held-out one alone, and `notes` says so.
     Raises UserError at the first thing that would stop a run.
     """
-    only_tests = not recipe.data.splits[0]
+    only_tests = not recipe.data.train_split
     training, held_out = (
         (Examples((), ()), load_held_out(recipe)) if only_tests else load_both(recipe)
     )
@@ -82,7 +82,7 @@ def check(recipe: Recipe) -> Checked:
         sizes=tuple(mark.size for mark in (*ours, *theirs)),
         opened=len(ours) + len(theirs),
         notes=(
-            *([NO_TRAINING.format(recipe.data.splits[1])] if only_tests else []),
+            *([NO_TRAINING.format(recipe.data.test_split)] if only_tests else []),
             *_notes(recipe.task, training, held_out, [*ours, *theirs]),
             *recipe.notes(),
             *box_notes(recipe.model, (*training.examples, *held_out.examples)),

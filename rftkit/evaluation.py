@@ -72,7 +72,7 @@ def evaluate_checkpoint(place: Path, wish: Wish, console: Console) -> Evaluation
     if ckpt.note:
         console.print(ckpt.note, highlight=False, markup=False)
     recipe = _with_data(ckpt.recipe, wish)
-    split, style = wish.split or recipe.data.splits[1], wish.style or recipe.style
+    split, style = wish.split or recipe.data.test_split, wish.style or recipe.style
     examples = gold_checked(recipe, _examples(recipe, ckpt, wish), split, style)
     for note in examples.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
@@ -110,7 +110,7 @@ def _header(trial: Trial, wish: Wish, style: Style) -> Header:
         labels=examples.labels if by_name(recipe.task).labels else (),
         levels=_known_levels(examples),
         aliases=examples.examples[0].aliases,
-        split=wish.split or recipe.data.splits[1],
+        split=wish.split or recipe.data.test_split,
         expected=len(examples.examples),
         provenance=Provenance(
             adapter_sha256=sha256(trial.ckpt.adapter / WEIGHTS),
@@ -149,7 +149,7 @@ def _with_data(recipe: Recipe, wish: Wish) -> Recipe:
     if wish.data is not None:
         data = _other_data(wish.data, recipe)
         if wish.split is not None and wish.split not in data.splits:
-            data = data.model_copy(update={"splits": (data.splits[0], wish.split)})
+            data = data.model_copy(update={"splits": (data.train_split, wish.split)})
     return recipe.model_copy(update={"data": data})
 
 
@@ -192,7 +192,7 @@ def _with_recipe(recipe: Recipe, wish: Wish) -> Recipe:
 
 
 def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish) -> Examples:
-    split = wish.split or recipe.data.splits[1]
+    split = wish.split or recipe.data.test_split
     limit = recipe.eval.limit if wish.limit is None else wish.limit
     if wish.data is None or wish.data.suffix == ".toml":
         return load_examples(recipe, split, limit=limit)
@@ -201,7 +201,7 @@ def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish) -> Examples:
     if wish.split is None and any(splits.UNDIVIDED in note for note in found.notes):
         # pictures that nobody divided: all of them are tested on
         whole = recipe.model_copy(update={"data": recipe.data.model_copy(update={"shots": 0})})
-        other = load_examples(whole, recipe.data.splits[0], labels=known)
+        other = load_examples(whole, recipe.data.train_split, labels=known)
         both = sorted((*found.examples, *other.examples), key=lambda example: example.id)
         found = replace(found, examples=tuple(both), notes=())
     return replace(found, examples=limited(recipe, found.examples, limit))
@@ -210,7 +210,7 @@ def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish) -> Examples:
 def _shots(recipe: Recipe) -> Sequence[Example]:
     """The pictures trained on; none where the training data is not at hand any more."""
     try:
-        return load_examples(recipe, recipe.data.splits[0]).examples
+        return load_examples(recipe, recipe.data.train_split).examples
     except DataError:
         return ()
 
@@ -242,5 +242,5 @@ def _report(trial: Trial, folder: Path, summary: Summary) -> None:
 
     page, run = folder / "report.html", trial.ckpt.run
     write_run_report(page, run, trial.recipe, folder, summary, trial.examples.examples)
-    if run and folder == run.evaluations / trial.recipe.data.splits[1]:
+    if run and folder == run.evaluations / trial.recipe.data.test_split:
         runs.write_atomically(run.report, page.read_bytes())

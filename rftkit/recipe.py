@@ -142,9 +142,9 @@ class Recipe(Section):
                 "eval.decode: 'choices' needs offered labels: task \"classification\" with "
                 'data.choices = "all", or task "choice"'
             )
-        if self.data.splits[0] == self.data.splits[1]:
+        if self.data.train_split == self.data.test_split:
             raise ValueError(
-                f"data.splits: both are {self.data.splits[0]!r}; test on pictures not trained on"
+                f"data.splits: both are {self.data.train_split!r}; test on pictures not trained on"
             )
         together = isinstance(self.options, DetectionOptions) and self.options.ask == "picture"
         if together and data.classes != "all":

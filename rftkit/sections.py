@@ -98,6 +98,16 @@ class Data(Section):
     def _pair(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value  # TOML has no tuples
 
+    @property
+    def train_split(self) -> str:
+        """The name of the split to train on; "" if the data is only to be tested on."""
+        return self.splits[0]
+
+    @property
+    def test_split(self) -> str:
+        """The name of the held-out split."""
+        return self.splits[1]
+
 
 class Update(Section):
     """How a scored rollout becomes a gradient: TRL's options, by TRL's meaning."""

@@ -338,3 +338,8 @@ def test_a_value_that_is_shown_is_short() -> None:
 def test_a_comment_may_have_any_number_of_dots() -> None:
     text = '# 1.0 2.0 3.0 4.0 5.0 6.0 7.0 8.0 9.0 10.0\n[data]\nsource = "digits"\n'
     assert parse_recipe(text, "test").data.source == "digits"
+
+
+def test_the_two_splits_have_names() -> None:
+    data = parse_recipe('[data]\npath = "x"\nsplits = ["", "val"]', "test").data
+    assert (data.train_split, data.test_split) == ("", "val")

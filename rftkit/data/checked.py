@@ -14,19 +14,19 @@ from rftkit.tasks.task import Task
 
 def load_both(recipe: Recipe) -> tuple[Examples, Examples]:
     """The training and the held-out examples; every gold answer has earned full marks."""
-    if not recipe.data.splits[0]:
+    if not recipe.data.train_split:
         raise DataError(
             "data.splits: the training split has no name, so there is nothing to train on; test "
             "with it: rftkit eval --ckpt RUN --data RECIPE"
         )
-    train = recipe.data.splits[0]
+    train = recipe.data.train_split
     training = gold_checked(recipe, load_examples(recipe, train), train, recipe.style)
     return training, load_held_out(recipe)
 
 
 def load_held_out(recipe: Recipe) -> Examples:
     """The held-out examples; every gold answer has earned full marks."""
-    test = recipe.data.splits[1]
+    test = recipe.data.test_split
     found = load_examples(recipe, test, limit=recipe.eval.limit)
     return gold_checked(recipe, found, test, recipe.style)
 

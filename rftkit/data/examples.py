@@ -47,7 +47,7 @@ class _Split:
 def load_examples(
     recipe: Recipe, split: str, *, limit: int = 0, labels: Sequence[str] | None = None
 ) -> Examples:
-    """The examples of a split, by its name: the training one is `recipe.data.splits[0]`.
+    """The examples of a split, by its name: the training one is `recipe.data.train_split`.
 
     The training split is filtered to `data.classes` and drawn to `data.shots`. Any other keeps
     all classes; `meta["half"]` is "base", "new" or "all", and an example is offered labels of its
@@ -55,7 +55,7 @@ def load_examples(
     the known labels, where the data has no training split to learn them from. Pictures are not
     decoded; of those with boxes the header is read.
     """
-    task, train = tasks.by_name(recipe.task), recipe.data.splits[0]
+    task, train = tasks.by_name(recipe.task), recipe.data.train_split
     found = _read(recipe, split)
     learnt = found if split == train else None
     if learnt is None and task.labels and not labels:
@@ -100,7 +100,7 @@ def _read(recipe: Recipe, split: str) -> _Split:
     columns = {str(role): name for role, name in recipe.data.columns.items()}
     if recipe.data.source == "refs":
         columns = {}  # it reads by them itself, and its rows have the usual names
-    test = split != recipe.data.splits[0]
+    test = split != recipe.data.train_split
     reading = Reading(recipe.options, columns, test, recipe.seed)
     found: dict[str, Example] = {}
     ids: dict[str, int] = {}
@@ -174,7 +174,7 @@ def _known_labels(
     """
     known = set(given or ()) | ({e.gold for e in learnt.examples} if learnt else set())
     if recipe.data.classes != "all":
-        splits = [_read(recipe, recipe.data.splits[1])] if found is learnt else [found]
+        splits = [_read(recipe, recipe.data.test_split)] if found is learnt else [found]
         known |= {example.gold for split in splits for example in split.examples}
     everything = known | {example.gold for example in found.examples}
     for first, second in spelling.collisions(sorted(everything)):

@@ -38,7 +38,7 @@ def is_test(data: Data, split: str, place: str) -> bool:
     if split not in data.splits:
         there = " and ".join(data.splits)
         raise DataError(f"{place}: no split {split!r}; it is divided into {there}")
-    return split == data.splits[1]
+    return split == data.test_split
 
 
 def held_out_pictures(names: Iterable[str], place: str) -> frozenset[str]:

@@ -61,7 +61,7 @@ def page(place: str | Path, height: int = 640) -> Html:
 def examples(recipe: str | Path, *changes: str, count: int = 6) -> Html:
     """Some training pictures of a recipe, with their labels. changes: as after `--set`."""
     loaded = load_recipe(find_recipe(Path(recipe)), changes)
-    found = load_examples(loaded, loaded.data.splits[0]).examples
+    found = load_examples(loaded, loaded.data.train_split).examples
     some = found[:: max(1, len(found) // count)][:count]
     drawn = [Card(one.gold, tuple(thumbnail(p.open()) for p in one.pictures)) for one in some]
     return Html(render(f"{len(some)} of {len(found)} training pictures", drawn))
@@ -126,7 +126,7 @@ def _tested(folder: Path) -> _Tested:
     recipe = recipe_of(found)
     if recipe.task in overlay.BOXED:
         raise UserError(f"{folder}: its answers are boxes; page('{folder}') draws them")
-    main = found.evaluations / recipe.data.splits[1]
+    main = found.evaluations / recipe.data.test_split
     if main not in evaluations(found.evaluations):
         raise UserError(f"{folder}: was not tested yet; train to the end")
     file = rescored(read_samples(main / SAMPLES))

@@ -69,7 +69,7 @@ def _row(run: Run, root: Path) -> dict[str, Any]:
     name = run.folder.name if run.folder == root else str(run.folder.relative_to(root))
     try:
         recipe, metrics = recipe_of(run), runs.read_lines(run.metrics)
-        main = run.evaluations / recipe.data.splits[1]
+        main = run.evaluations / recipe.data.test_split
         summary = read_summary(main) if main in evaluations(run.evaluations) else None
     except UserError as error:  # one damaged run does not hide the others
         return dict.fromkeys(COLUMNS, "") | {"run": name, "state": f"unreadable: {error}"}

@@ -59,7 +59,7 @@ def rewrite_report(place: Path) -> Run:
         raise UserError(f"{place}: no run there; `rftkit runs` lists them")
     run = found[0]
     recipe = recipe_of(run)
-    main = run.evaluations / recipe.data.splits[1]
+    main = run.evaluations / recipe.data.test_split
     known = evaluations(run.evaluations)
     folder = main if main in known else next(iter(known), None)
     summary = finish(folder) if folder else None

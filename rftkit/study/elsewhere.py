@@ -20,8 +20,8 @@ from rftkit.runs import Run
 def evaluate_elsewhere(trained: Run, other: Run, home: Path, console: Console) -> None:
     """Evaluate the adapter alone: the base model's replies are in the other run already."""
     recipe, own = recipe_of(other), recipe_of(trained)
-    held_out = load_examples(recipe, recipe.data.splits[1], limit=recipe.eval.limit)
-    shots = load_examples(own, own.data.splits[0]).examples
+    held_out = load_examples(recipe, recipe.data.test_split, limit=recipe.eval.limit)
+    shots = load_examples(own, own.data.train_split).examples
     policy = open_policy(recipe.model, trained.adapter)
     wish = Wish(base=False, command=shlex.join(sys.argv))
     ckpt = Checkpoint(trained.adapter, recipe, home)

@@ -41,7 +41,7 @@ class Measured:
 def read_cell(cell: Cell, out: Path) -> Measured:
     """The figures of a finished cell."""
     run, recipe = run_of(cell, out), cell.wanted
-    folder = run.evaluations / recipe.data.splits[1]
+    folder = run.evaluations / recipe.data.test_split
     file = rescored(read_samples(folder / SAMPLES))
     metrics = runs.read_lines(run.metrics)
     silent = column(metrics, "silent_groups").values

@@ -36,7 +36,7 @@ class Crossing(NamedTuple):
 
     def samples(self, out: Path) -> Path:
         """The folder of its samples and its summary."""
-        return self.folder(out) / self.other.wanted.data.splits[1]
+        return self.folder(out) / self.other.wanted.data.test_split
 
 
 def run_of(cell: Cell, out: Path) -> Run:
