@@ -170,9 +170,10 @@ def _answer(
         return _choose(policy, examples, prompts, plan, side)
     made = policy.generate(prompts, plan.decoding)
     share = made.seconds / len(examples)
+    whole = [replies.with_prefill(completion, header.style) for completion in made.completions]
     return [
         derive(_sample(policy, example, completion, header, side, share), header)
-        for example, completion in zip(examples, made.completions, strict=True)
+        for example, completion in zip(examples, whole, strict=True)
     ], made
 
 
@@ -186,7 +187,7 @@ def _choose(
     given = [example.choices for example in examples]
     spelled = by_name(header.task).spelled
     written = [
-        [replies.render(spelled(example, label), None, header.style) for label in example.choices]
+        [replies.continuation(spelled(example, label), header.style) for label in example.choices]
         for example in examples
     ]
     scores = policy.score(prompts, written)
@@ -206,9 +207,11 @@ def _prompt(example: Example, header: Header) -> Prompt:
     return Prompt(example.picture, text, replies.prefill(header.style), example.others)
 
 
-def sample_of(example: Example, made: Completion, header: Header, side: Side) -> Sample:
-    """What one side wrote for an example, before tokens are counted and fields derived."""
-    text = replies.prefill(header.style) + made.text
+def sample_of(example: Example, whole: Completion, header: Header, side: Side) -> Sample:
+    """One side's sample of an example, before tokens are counted and fields derived.
+
+    whole: the reply with its prefill (`replies.with_prefill`).
+    """
     prompt = by_name(header.task).prompt(example, header.style)
     half = example.meta.get("half", "")
     return Sample(
@@ -217,22 +220,22 @@ def sample_of(example: Example, made: Completion, header: Header, side: Side) ->
         picture=example.picture.name,
         place=example.place,
         prompt=None if prompt == header.prompt else prompt,
-        text=text,
+        text=whole.text,
         gold=example.gold,
         choices=None if example.choices == header.labels else example.choices,
         half="base" if half == "base" else "new" if half == "new" else "",
         category="" if by_name(header.task).labels else example.category,
         meta={name: value for name, value in example.meta.items() if name != "half"},
-        tokens=made.tokens,
-        finished=made.finished,
+        tokens=whole.tokens,
+        finished=whole.finished,
     )
 
 
 def _sample(
-    policy: Policy, example: Example, made: Completion, header: Header, side: Side, seconds: float
+    policy: Policy, example: Example, whole: Completion, header: Header, side: Side, seconds: float
 ) -> Sample:
-    sample = sample_of(example, made, header, side)
-    reply = replies.read(Completion(sample.text, made.tokens, made.finished), header.style)
+    sample = sample_of(example, whole, header, side)
+    reply = replies.read(whole, header.style)
     counted = {
         "reasoning_tokens": policy.count_tokens(reply.reasoning or ""),
         "answer_tokens": policy.count_tokens(reply.answer or ""),
@@ -279,7 +282,8 @@ def _side(policy: Policy, side: Side) -> AbstractContextManager[None]:
 
 def _in_words(header: Header, decoding: Decoding) -> str:
     if header.decode == "choices":
-        return "log-probability of each offered label"
+        after = ", after an empty thought" if replies.prefill(header.style) else ""
+        return f"log-probability of each offered label{after}"
     how = f"sampled at {decoding.temperature:g}" if decoding.temperature else "greedy"
     return f"{how}, at most {decoding.max_new_tokens} new tokens"
 

@@ -7,6 +7,7 @@ so training and evaluation cannot drift apart.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from rftkit.core import Completion, Problem, Reply, Style
 
@@ -30,6 +31,20 @@ TAG = re.compile(r"</?(?:think|answer|reason)>", re.IGNORECASE)
 def prefill(style: Style) -> str:
     """Text already written for the model before it starts: an empty thought, or nothing."""
     return EMPTY_THOUGHT if style == "empty-think" else ""
+
+
+def with_prefill(made: Completion, style: Style) -> Completion:
+    """The whole reply: what the model wrote, after the text that was written for it."""
+    return replace(made, text=prefill(style) + made.text)
+
+
+def continuation(answer: str, style: Style) -> str:
+    """What a model writes to give `answer` without reasoning: `render`, without its prefill.
+
+    >>> continuation("cat", "empty-think")
+    '<answer>cat</answer>'
+    """
+    return render(answer, None, style).removeprefix(prefill(style))
 
 
 def render(answer: str, reasoning: str | None, style: Style) -> str:

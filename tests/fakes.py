@@ -36,6 +36,7 @@ class FakePolicy:
     tuned: bool = True
     asked: list[tuple[str, bool]] = field(default_factory=list)
     prompts: list[Prompt] = field(default_factory=list)
+    scored: list[str] = field(default_factory=list)  # whole replies, with what was prefilled
     model: object = None
     processor: object = None
 
@@ -52,6 +53,8 @@ class FakePolicy:
     ) -> list[list[float]]:
         """The label that `answer` holds is likeliest, the others fall off in their order."""
         self.asked += [(prompt.picture.name, self.tuned) for prompt in prompts]
+        for prompt, texts in zip(prompts, answers, strict=True):
+            self.scored += [prompt.prefill + text for text in texts]
         return [
             [-0.1 if self.answer(prompt.picture.name, self.tuned).text in text else -2.0 - place
              for place, text in enumerate(texts)]

@@ -381,6 +381,17 @@ def test_an_empty_thought_is_put_before_what_was_written(begin: Callable[..., Ru
     assert (sample.tokens, sample.rewards["format"], sample.correct) == (3, 1.0, 1.0)
 
 
+def test_choices_after_an_empty_thought_are_scored_after_just_one(
+    begin: Callable[..., Run],
+) -> None:
+    answer = fakes.FakePolicy(lambda *_: Completion("<answer>dog</answer>"))
+    found = measured(begin(answer, eval={"decode": "choices"}), style="empty-think")
+    thought = "<think>\n\n</think>\n"
+    assert {*answer.scored} == {f"{thought}<answer>{label}</answer>" for label in CLASSES}
+    texts = {sample.text for sample in read_samples(found.folder / "samples.jsonl").samples}
+    assert texts == {f"{thought}<answer>dog</answer>"}
+
+
 def test_replies_that_were_cut_off_are_counted(begin: Callable[..., Run]) -> None:
     def cut(name: str, tuned: bool) -> Completion:
         whole = reply(Path(name).parent.name)

@@ -94,31 +94,28 @@ class ModelBackend:
         from rftkit.models import memory
 
         settings = asked.settings
-        prefill, start = replies.prefill(settings.style), time.perf_counter()
+        start = time.perf_counter()
         first = 0.0
 
         def watch(made: Completion) -> bool:
             nonlocal first
             seconds = time.perf_counter() - start
             first = first or seconds
-            pieces.put(Piece(_whole(prefill, made), seconds, first))
+            pieces.put(Piece(replies.with_prefill(made, settings.style), seconds, first))
             return stop.is_set() or seconds > self.longest
 
         decoding = Decoding(
             settings.max_new_tokens, settings.temperature, settings.seed, settings.top_p
         )
+        prefill = replies.prefill(settings.style)
         prompt = Prompt(asked.example.picture, asked.prompt, prefill, asked.example.others)
         with self._side(side), memory.named("answering", REMEDY):
             made = self.policy.generate([prompt], decoding, watch)
-        whole = _whole(prefill, made.completions[0])
+        whole = replies.with_prefill(made.completions[0], settings.style)
         return _ended(whole, made, time.perf_counter() - start)
 
     def _side(self, side: Side) -> AbstractContextManager[None]:
         return self.policy.base() if side == "base" else nullcontext()
-
-
-def _whole(prefill: str, made: Completion) -> Completion:
-    return Completion(prefill + made.text, made.tokens, made.finished)
 
 
 def _ended(whole: Completion, made: Generation, seconds: float) -> Piece:

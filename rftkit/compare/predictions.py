@@ -12,7 +12,7 @@ from rich.console import Console
 from rftkit import replies
 from rftkit.boxes import Box, Found
 from rftkit.ckpt import aliases_of, find, labels_of
-from rftkit.core import Attempt, Completion, Example
+from rftkit.core import Attempt, Example
 from rftkit.data import asked
 from rftkit.data.asked import Question
 from rftkit.data.images import FilePicture
@@ -115,8 +115,7 @@ def predict(
             text = task.prompt(example, recipe.style)
             prompt = Prompt(picture, text, replies.prefill(recipe.style))
             made = policy.generate([prompt], decoding).completions[0]
-            whole = Completion(prompt.prefill + made.text, made.tokens, made.finished)
-            attempt = task.attempt(example, recipe.style, whole)
+            attempt = task.attempt(example, recipe.style, replies.with_prefill(made, recipe.style))
             yield _prediction(picture.path, task.parsed(attempt), attempt)
 
 
