@@ -1,4 +1,4 @@
-"""The ends of errors: what a wrong name was likely to mean."""
+"""The wording of errors: what a wrong name was likely to mean, what another error says."""
 
 from __future__ import annotations
 
@@ -18,3 +18,12 @@ def missing_column(role: str, column: str, known: Iterable[str]) -> str:
     hint = did_you_mean(column, known)
     stop = "" if hint.endswith("?") else "."
     return f"no column {column!r}; {hint}{stop} Set data.columns.{role} in the recipe"
+
+
+def first_line(error: BaseException, longest: int = 160) -> str:
+    """The first line of an error's text that says something, cut to `longest` characters.
+
+    The name of its type where it has no text, as many of the standard errors do.
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip()[:longest]

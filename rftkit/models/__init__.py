@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rftkit.errors import ModelError
+from rftkit.hints import first_line
 from rftkit.recipe import Recipe
 from rftkit.sections import Model
 
@@ -74,7 +75,7 @@ def _importing_unsloth() -> Iterator[None]:
     try:
         yield
     except (ImportError, OSError, RuntimeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        first = first_line(error)
         raise ModelError(
             f"model.backend: unsloth does not load ({first}); see `rftkit doctor`, or set "
             'model.backend = "transformers"'

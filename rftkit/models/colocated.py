@@ -13,6 +13,7 @@ from functools import cache, partial
 from typing import Any
 
 from rftkit.errors import ModelError
+from rftkit.hints import first_line
 from rftkit.models import loading, memory
 
 PICTURES = 8  # of one prompt, at most
@@ -49,7 +50,7 @@ def engine_like(processor: Any) -> Iterator[None]:
         with memory.named("starting vLLM", memory.LOADING):
             yield
     except (ImportError, OSError, RuntimeError, ValueError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        first = first_line(error)
         raise ModelError(
             f"model.generation: vLLM does not start ({first}); see `rftkit doctor`, or set "
             'model.generation = "transformers"'

@@ -12,6 +12,7 @@ from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from rftkit.errors import ModelError
+from rftkit.hints import first_line
 from rftkit.models.processor import load_processor
 from rftkit.sections import TINY, Model
 
@@ -121,7 +122,7 @@ def put_adapter(model: Any, adapter: Path) -> Any:
     try:
         return PeftModel.from_pretrained(model, str(adapter))
     except (RuntimeError, ValueError) as error:
-        first = str(error).splitlines()[0][:200]
+        first = first_line(error, 200)
         raise ModelError(
             f"{adapter}: does not fit the model ({first}); was it trained on another one?"
         ) from None
@@ -170,7 +171,7 @@ def _check_finite(weights: Path) -> None:
 
 def not_loaded(source: Source, error: Exception) -> ModelError:
     """The line for a model that could not be loaded, with the first of the reason."""
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    first = first_line(error)
     return ModelError(
         f"model.name: {source.name}: cannot be loaded ({first}); check the id and the network, "
         "or name a local folder"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from rftkit.errors import TrainingError
+from rftkit.hints import first_line
 from rftkit.recipe import Recipe
 
 SAID = ("CUDA out of memory", "CUDA driver error: out of memory", "STATUS_ALLOC_FAILED")
@@ -21,7 +22,7 @@ def named(doing: str, remedies: str) -> Iterator[None]:
     except RuntimeError as error:  # torch.OutOfMemoryError is one
         if not ran_out(error):
             raise
-        first = str(error).splitlines()[0][:120]
+        first = first_line(error, 120)
         raise TrainingError(
             f"the GPU ran out of memory while {doing} ({first}); change in this order: {remedies}"
         ) from None

@@ -18,6 +18,7 @@ from transformers import GenerationConfig
 
 from rftkit.core import Completion
 from rftkit.errors import ModelError
+from rftkit.hints import first_line
 from rftkit.models import engines, loading
 from rftkit.models.colocated import engine_options
 from rftkit.models.policy import Decoding, Generation, Prompt, Watch
@@ -37,7 +38,7 @@ def open_vllm(settings: Model, adapter: Path | None = None) -> VllmPolicy:
     try:
         from vllm import LLM
     except ImportError as error:
-        first = str(error).splitlines()[0][:120]
+        first = first_line(error, 120)
         raise ModelError(f"--engine vllm: {first}; {engines.VLLM_INSTALL}") from None
     if adapter:
         loading.check_adapter(adapter)

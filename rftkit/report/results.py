@@ -11,6 +11,7 @@ from rftkit import runs
 from rftkit.ckpt import recipe_of
 from rftkit.errors import UserError
 from rftkit.evaluation_files import SUMMARY, evaluations
+from rftkit.hints import first_line
 from rftkit.report.beside import beside, show_beside
 from rftkit.report.terminal import show_summary
 from rftkit.runs import Run
@@ -42,7 +43,7 @@ def read_summary(folder: Path) -> Summary:
     try:
         return Summary.model_validate_json(path.read_text("utf-8"))
     except ValueError as error:
-        first = str(error).splitlines()[0]
+        first = first_line(error)
         raise UserError(f"{path}: cannot be read ({first}); `rftkit eval --rescore` it") from None
 
 
