@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from rich.console import Console
+from rich.text import Text
 from safetensors import SafetensorError
 from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
@@ -159,7 +160,8 @@ def newest_checkpoint(run: Run, console: Console) -> Path | None:
         harm = checkpoints.damage(path)
         if harm is None:
             return path
-        console.print(f"[yellow]{path.name}[/] is damaged ({harm}); an earlier one is used")
+        rest = f" is damaged ({harm}); an earlier one is used"
+        console.print(Text.assemble((path.name, "yellow"), rest))
     return None
 
 

@@ -93,7 +93,8 @@ def _meter(job: Job, examples: Sequence[Example]) -> Meter | None:
     known = job.run.status().get("length_target")
     target = float(known) if known else auto_target(_lengths(job, examples, meter))
     job.run.set_status("running", length_target=target)  # a resumed run keeps it
-    job.console.print(f"method.length.target: {target:g} tokens", highlight=False)
+    line = f"method.length.target: {target:g} tokens"
+    job.console.print(line, highlight=False, markup=False)
     return replace(meter, target=target)
 
 

@@ -109,9 +109,11 @@ def show_recipes(console: Console) -> None:
     for name, path in builtin_recipes().items():
         table.add_row(Text(name, style="bold", no_wrap=True), Text(headline(path)))
     console.print(table)
-    console.print("start from one: rftkit recipes NAME --copy mine.toml", highlight=False)
-    studies = ", ".join(builtin_studies())
-    console.print(f"studies, for `rftkit study NAME`: {studies}", highlight=False, soft_wrap=True)
+    for line in (
+        "start from one: rftkit recipes NAME --copy mine.toml",
+        f"studies, for `rftkit study NAME`: {', '.join(builtin_studies())}",
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _builtin_files() -> dict[str, Path]:

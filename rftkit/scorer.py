@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from rftkit import rewards
 from rftkit.core import Attempt, Completion, Example, Reward
@@ -141,13 +141,14 @@ class Scorer:
         record = {"step": step, "id": example.id, "prompt": prompt, "text": text}
         append_line(self.run.samples, {**record, "gold": gold, "rewards": parts})
         scores = ", ".join(f"{name} {value:g}" for name, value in parts.items())
-        for line in (
-            f"[dim]step {step}[/] {_shown(example.id)}  gold [b]{_shown(gold)}[/]",
-            f"  [dim]…{_shown(prompt[-60:])}[/]",
-            f"  {_shown(text)}",
-            f"  [dim]{scores}[/]",
-        ):
-            self.console.print(line, highlight=False)
+        self.console.print(
+            Text.assemble(
+                (f"step {step}", "dim"), f" {_shown(example.id)}  gold ", (_shown(gold), "bold"),
+                (f"\n  …{_shown(prompt[-60:])}", "dim"),
+                f"\n  {_shown(text)}",
+                (f"\n  {scores}", "dim"),
+            )
+        )  # fmt: skip
 
     def _guard(self, attempts: list[Attempt]) -> None:
         scored = [self._parts(attempt) for attempt in attempts]
@@ -160,7 +161,7 @@ class Scorer:
         elif all(len({tuple(parts.values()) for parts in group}) == 1 for group in groups):
             what = SILENT
         if what:
-            self.console.print(f"[yellow]Cold start:[/] {what}. {ADVICE}", highlight=False)
+            self.console.print(Text.assemble(("Cold start:", "yellow"), f" {what}. {ADVICE}"))
 
 
 def short(name: str) -> str:
@@ -176,7 +177,7 @@ def checked(name: str, value: float) -> float:
 
 
 def _shown(text: str) -> str:
-    return escape(printable(text.strip()))
+    return printable(text.strip())
 
 
 def _text(completion: Any) -> str:

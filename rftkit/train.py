@@ -151,7 +151,8 @@ def _learn(
     resume = newest_checkpoint(run, console)
     _check_fingerprint(run, fingerprint(recipe, train_set.examples, policy), resume)
     if resume:
-        console.print(f"continuing from step {checkpoints.step_of(resume)}", highlight=False)
+        line = f"continuing from step {checkpoints.step_of(resume)}"
+        console.print(line, highlight=False, markup=False)
     run.set_status("running")
     method = grpo if recipe.method.kind == "grpo" else sft
     try:
@@ -171,7 +172,8 @@ def _begin(
     from rftkit.evaluate import versions
 
     if run.folder != request.out:
-        console.print(f"{request.out} holds a run already; this one goes to {run.folder}")
+        line = f"{request.out} holds a run already; this one goes to {run.folder}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     runs.write_atomically(run.given, read_text(request.recipe))
     runs.write_atomically(run.resolved, dump_recipe(recipe))
     known = versions()

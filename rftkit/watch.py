@@ -53,7 +53,7 @@ class Metrics(TrainerCallback):
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 console=self.console,
             )
             self.task = self.bar.add_task("", total=state.max_steps, note="")
@@ -93,9 +93,8 @@ class Metrics(TrainerCallback):
         if self.bar:
             self.bar.update(self.task, completed=state.global_step, note=note)
         elif state.global_step % self.every == 0 or state.global_step in (1, state.max_steps):
-            self.console.print(
-                f"step {state.global_step}/{state.max_steps}  {note}", highlight=False
-            )
+            line = f"step {state.global_step}/{state.max_steps}  {note}"
+            self.console.print(line, highlight=False, markup=False)
 
 
 class Keeper(TrainerCallback):
@@ -138,7 +137,8 @@ class Stopper(TrainerCallback):
             if self.received is not None:
                 raise Interrupted(number)
             self.received = number
-            console.print("stopping after this step; once more stops at once", highlight=False)
+            line = "stopping after this step; once more stops at once"
+            console.print(line, highlight=False, markup=False)
 
         before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
         try:
