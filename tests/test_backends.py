@@ -84,7 +84,7 @@ def test_a_learner_gets_a_new_adapter_drawn_from_the_recipes_seed(unsloth: FastV
     assert unsloth.loaded == {
         "name": "Qwen/Qwen2.5-VL-3B-Instruct", "revision": None, "dtype": loading.dtype_here(),
         "load_in_4bit": True, "max_seq_length": 32_768, "use_exact_model_name": True,
-        "use_gradient_checkpointing": "unsloth",
+        "use_gradient_checkpointing": "unsloth", "trust_remote_code": False,
     }  # fmt: skip
     assert unsloth.adapted == {
         "r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "bias": "none", "random_state": 5,
@@ -205,7 +205,9 @@ class Declared:
     read, eos_token_id = 0, 46
 
     @classmethod
-    def from_pretrained(cls, name: str, revision: str | None) -> type[Declared]:
+    def from_pretrained(
+        cls, name: str, revision: str | None, trust_remote_code: bool
+    ) -> type[Declared]:
         cls.read += 1
         return cls
 
@@ -274,7 +276,8 @@ def prompt(text: str, others: int = 0) -> Prompt:
 
 def test_the_engine_is_told_everything(vllm: None) -> None:
     assert served(lora_rank=24).llm.options == {
-        "model": "a/b", "revision": None, "dtype": "float32", "max_model_len": 4096,
+        "model": "a/b", "revision": None, "trust_remote_code": False, "dtype": "float32",
+        "max_model_len": 4096,
         "limit_mm_per_prompt": {"image": 8, "video": 0},
         "mm_processor_kwargs": {"size": {"shortest_edge": 784, "longest_edge": 3136}},
         "enforce_eager": True, "seed": 0, "disable_log_stats": True,

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
+import transformers
+from transformers import AutoModelForImageTextToText, BitsAndBytesConfig, PretrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from rftkit.errors import ModelError
@@ -51,7 +53,9 @@ def longest(source: Source) -> int:
     """Tokens that the model was made for: prompt, pictures and reply."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(source.name, revision=source.revision)
+    config = AutoConfig.from_pretrained(
+        source.name, revision=source.revision, trust_remote_code=False
+    )
     return int(config.get_text_config().max_position_embeddings)
 
 
@@ -60,6 +64,26 @@ def dtype_here() -> torch.dtype:
     if not torch.cuda.is_available():
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
+
+
+def check_architecture(source: Source) -> None:
+    """Raises ModelError if transformers has no image-text model of the source's `model_type`.
+
+    The Python files that such a model may bring along (`auto_map`) are never run. Raises OSError
+    if the source has no configuration.
+    """
+    config, _ = PretrainedConfig.get_config_dict(source.name, revision=source.revision)
+    kind = config.get("model_type")
+    if kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return
+    if config.get("auto_map"):
+        reason = "needs Python code of its own (auto_map), which rftkit never runs"
+    else:
+        reason = "is no image-text model"
+    raise ModelError(
+        f"model.name: {source.name}: model_type {kind!r} {reason}; name a model that transformers "
+        f"{transformers.__version__} knows, such as Qwen/Qwen2.5-VL-3B-Instruct"
+    )
 
 
 def load_model(source: Source, settings: Model) -> Any:
@@ -74,7 +98,10 @@ def load_model(source: Source, settings: Model) -> Any:
     if torch.cuda.is_available():
         options["device_map"] = {"": 0}
     try:
-        return AutoModelForImageTextToText.from_pretrained(source.name, **options)
+        check_architecture(source)
+        return AutoModelForImageTextToText.from_pretrained(
+            source.name, trust_remote_code=False, **options
+        )
     except (OSError, ValueError) as error:
         raise not_loaded(source, error) from None
 
@@ -82,6 +109,7 @@ def load_model(source: Source, settings: Model) -> Any:
 def load_processor_of(source: Source, settings: Model) -> Any:
     """The processor of that model, with the recipe's image budget."""
     try:
+        check_architecture(source)
         return load_processor(source.name, settings.max_pixels, source.revision)
     except (OSError, ValueError) as error:
         raise not_loaded(source, error) from None
@@ -120,7 +148,7 @@ def put_adapter(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
     try:
-        return PeftModel.from_pretrained(model, str(adapter))
+        return PeftModel.from_pretrained(model, str(adapter), trust_remote_code=False)
     except (RuntimeError, ValueError) as error:
         first = first_line(error, 200)
         raise ModelError(

@@ -30,11 +30,14 @@ def load_processor(
     A model that was made for less than `max_pixels` keeps its own limit.
     Raises OSError if there is no such folder or id.
     """
-    kind = AutoConfig.from_pretrained(folder_or_id, revision=revision).model_type
+    config = AutoConfig.from_pretrained(folder_or_id, revision=revision, trust_remote_code=False)
+    kind = config.model_type
     if kind in STILL and find_spec("torchvision") is None:
         processor = _still_processor(folder_or_id, kind, revision)
     else:
-        processor = AutoProcessor.from_pretrained(folder_or_id, revision=revision)
+        processor = AutoProcessor.from_pretrained(
+            folder_or_id, revision=revision, trust_remote_code=False
+        )
     processor.tokenizer.padding_side = "left"  # replies are generated at the right end
     if max_pixels is not None:
         _limit_pixels(processor.image_processor, max_pixels)
@@ -42,8 +45,12 @@ def load_processor(
 
 
 def _still_processor(folder_or_id: str, kind: str, revision: str | None) -> Any:
-    images = Qwen2VLImageProcessorPil.from_pretrained(folder_or_id, revision=revision or "main")
-    tokenizer = AutoTokenizer.from_pretrained(folder_or_id, revision=revision)
+    images = Qwen2VLImageProcessorPil.from_pretrained(
+        folder_or_id, revision=revision or "main", trust_remote_code=False
+    )
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder_or_id, revision=revision, trust_remote_code=False
+    )
     return STILL[kind](images, tokenizer, chat_template=tokenizer.chat_template)
 
 

@@ -51,7 +51,9 @@ def open_unsloth(
     options = _options(settings, source, training)
     try:
         with _engine_like(processor) if "fast_inference" in options else nullcontext():
-            model, _ = FastVisionModel.from_pretrained(source.name, **options)
+            model, _ = FastVisionModel.from_pretrained(
+                source.name, trust_remote_code=False, **options
+            )
     except (ImportError, OSError, RuntimeError, ValueError) as error:  # of vLLM's start too
         if memory.ran_out(error):
             raise  # the caller puts it in words

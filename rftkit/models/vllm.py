@@ -64,6 +64,7 @@ def _options(
     given: dict[str, Any] = {
         "model": source.name,
         "revision": source.revision,
+        "trust_remote_code": False,
         **engine_options(processor),
         "max_model_len": min(LONGEST, loading.longest(source)),
         "enforce_eager": True,  # recording graphs takes longer than they save on a few hundred
@@ -176,7 +177,9 @@ class VllmPolicy:
     @cached_property
     def _stop_ids(self) -> list[int]:
         source = self.source  # a file, or a page of the hub: read once, not for every token
-        config = GenerationConfig.from_pretrained(source.name, revision=source.revision)
+        config = GenerationConfig.from_pretrained(
+            source.name, revision=source.revision, trust_remote_code=False
+        )
         declared = config.eos_token_id
         declared = declared if isinstance(declared, list) else [declared]
         return sorted({self.processor.tokenizer.eos_token_id, *declared} - {None})

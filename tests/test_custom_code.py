@@ -1,0 +1,134 @@
+"""A model's own Python is never run, whatever its folder says and whoever sits at the terminal."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rftkit.errors import ModelError
+from rftkit.models import loading, open_policy
+from rftkit.sections import Model
+
+PACKAGE = Path(loading.__file__).parents[1]
+CLASSES = ("AutoConfig", "AutoProcessor", "AutoTokenizer", "AutoModelForImageTextToText")
+CODE = """
+import os
+open(os.environ["MARKER"], "w").close()
+from transformers import PretrainedConfig
+class Config(PretrainedConfig):
+    model_type = "evil"
+"""
+
+
+def model_with_code(folder: Path, model_type: str) -> Path:
+    """A model folder whose files all name classes in a Python file that writes `$MARKER`."""
+    folder.mkdir()
+    (folder / "evil.py").write_text(CODE, "utf-8")
+    own = {"auto_map": dict.fromkeys(CLASSES, "evil.Config")}
+    own["auto_map"]["AutoTokenizer"] = ["evil.Config", "evil.Config"]  # type: ignore[assignment]
+    for name in ("config", "processor_config", "tokenizer_config", "preprocessor_config"):
+        text = json.dumps(own | {"model_type": model_type})
+        (folder / f"{name}.json").write_text(text, "utf-8")
+    return folder
+
+
+@pytest.fixture
+def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that a model's code would write; questions are answered with yes."""
+    monkeypatch.setenv("MARKER", str(tmp_path / "ran"))
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("builtins.input", lambda _: "y")
+    return tmp_path / "ran"
+
+
+@pytest.mark.parametrize("model_type", ["evil", "llama"])
+def test_a_model_that_needs_its_own_code_is_refused(
+    tmp_path: Path, marker: Path, model_type: str
+) -> None:
+    folder = model_with_code(tmp_path / "model", model_type)
+    refused = (
+        rf"^model\.name: {folder}: model_type '{model_type}' needs Python code of its own "
+        r"\(auto_map\), which rftkit never runs; name a model that transformers \S+ knows, "
+        r"such as Qwen/Qwen2\.5-VL-3B-Instruct$"
+    )
+    with pytest.raises(ModelError, match=refused):
+        open_policy(Model(name=str(folder), backend="transformers"))
+    for load in (loading.load_model, loading.load_processor_of):
+        with pytest.raises(ModelError, match=refused):
+            load(loading.resolve(str(folder)), Model(name=str(folder)))
+    assert not marker.exists()
+
+
+def test_an_unknown_model_without_code_is_refused_too(tmp_path: Path, marker: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "evil"}', "utf-8")
+    with pytest.raises(ModelError, match=r"model_type 'evil' is no image-text model; name a"):
+        open_policy(Model(name=str(tmp_path), backend="transformers"))
+
+
+def test_code_beside_a_known_model_is_passed_over(tmp_path: Path, marker: Path) -> None:
+    folder = model_with_code(tmp_path / "model", "qwen2_5_vl")
+    loading.check_architecture(loading.resolve(str(folder)))
+    assert loading.longest(loading.resolve(str(folder))) > 0
+    with pytest.raises(ModelError, match=r"cannot be loaded"):  # it has no weights
+        loading.load_model(loading.resolve(str(folder)), Model(name=str(folder)))
+    processor = loading.load_processor_of(loading.resolve(str(folder)), Model(name=str(folder)))
+    for part in (processor.tokenizer, processor.image_processor):
+        assert type(part).__module__.startswith("transformers.models.")
+    assert not marker.exists()
+
+
+def test_at_a_terminal_nothing_is_asked_and_nothing_runs(tmp_path: Path) -> None:
+    folder, ours = model_with_code(tmp_path / "model", "evil"), tmp_path / "ran"
+    terminal, theirs = pty.openpty()
+    os.write(terminal, b"y\n" * 3)
+    code = "from rftkit.cli import main; main()"
+    sets = [f"model.name={folder}", "model.backend=transformers", "model.load_in_4bit=false"]
+    words = ["train", "quickstart", "--out", "run", *(w for s in sets for w in ("--set", s))]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        stdin=theirs,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "MARKER": str(ours), "HF_MODULES_CACHE": str(tmp_path / "hub")},
+        check=False,
+    )
+    os.close(terminal)
+    os.close(theirs)
+    assert done.returncode == 1
+    assert "run the custom code?" not in done.stdout + done.stderr
+    assert done.stderr.splitlines()[-1].startswith("rftkit: model.name: ")
+    assert "Traceback" not in done.stderr
+    assert not ours.exists()
+
+
+def calls_without(word: str, text: str) -> list[int]:
+    """The lines of a module that call a `from_pretrained` without `word=False`, or `**options`."""
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    loads = [c for c in calls if ast.unparse(c.func).endswith(("from_pretrained", ".from_config"))]
+    return [c.lineno for c in loads if not any(_is_off(k, word) for k in c.keywords)]
+
+
+def _is_off(keyword: ast.keyword, word: str) -> bool:
+    return keyword.arg == word and ast.unparse(keyword.value) == "False"
+
+
+def test_every_load_says_that_no_code_is_trusted() -> None:
+    assert calls_without("trust_remote_code", "\nA.from_pretrained('a', b=1)") == [2]
+    assert calls_without("trust_remote_code", "A.from_pretrained('a', **options)") == [1]
+    assert calls_without("trust_remote_code", "f(trust_remote_code=True)") == []
+    modules = list(PACKAGE.rglob("*.py"))
+    open_ones = {
+        path.relative_to(PACKAGE).as_posix(): lines
+        for path in modules
+        if (lines := calls_without("trust_remote_code", path.read_text("utf-8")))
+    }
+    assert len(modules) > 100
+    assert open_ones == {}
