@@ -1,4 +1,10 @@
-"""Values that a model wrote out as text: JSON, or the literals of Python. Nothing is evaluated."""
+"""Values written out as text, by a model or in a table's cell: JSON, or the literals of Python.
+
+It is a wall against hostile text. `ast.literal_eval` compiles what it is given: a long or deeply
+nested text takes the parser's stack and memory, and integers of unlimited length. Here a text is
+cut into tokens by one regular expression that never goes back, respelled as JSON, and read by
+`json`: the time is linear in its length, nothing is compiled and nothing is evaluated.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +22,26 @@ TOKEN = re.compile(
     |(?P<mark>[\[\](){},:]))""",
     re.VERBOSE | re.DOTALL,
 )
+ESCAPE = re.compile(
+    r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U(00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})|(.))",
+    re.DOTALL,
+)
+ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "'": "'", '"': '"', "\\": "\\"}
 WORDS = {"True": "true", "False": "false", "None": "null", "true": "true", "false": "false"}
 WORDS |= {"null": "null"} | dict.fromkeys(("nan", "NaN", "inf", "Infinity"), "NaN")
 
 
-def literal(text: str) -> object:
+def literal(text: str, *, numbers_as_text: bool = False) -> object:
     """The value that a text spells, as JSON or as a Python literal; None if it is neither.
 
-    Numbers are floats, tuples are lists. The Python literal is respelled as JSON, never evaluated.
+    Numbers are floats, or with `numbers_as_text` the texts that they are written as; tuples are
+    lists. The Python literal is respelled as JSON, never evaluated.
     """
-    value = _json(text)
+    value = _json(text, numbers_as_text)
     if value is not None:
         return value
-    respelled = _respelled(text) if len(text) <= MAX_CHARS else None
-    values = _json(f"[{respelled}]") if respelled else None
+    respelled = _respelled(text, numbers_as_text) if len(text) <= MAX_CHARS else None
+    values = _json(f"[{respelled}]", numbers_as_text) if respelled else None
     if not isinstance(values, list):
         return None
     return values[0] if len(values) == 1 else values
@@ -45,21 +57,22 @@ def number(value: object) -> float | None:
         return math.inf
 
 
-def _json(text: str) -> object:
+def _json(text: str, numbers_as_text: bool) -> object:
+    kind: type = str if numbers_as_text else float
     try:
-        value: object = json.loads(text, parse_int=float)
+        value: object = json.loads(text, parse_int=kind, parse_float=kind)
     except (ValueError, RecursionError):
         return None
     return value
 
 
-def _respelled(text: str) -> str | None:
+def _respelled(text: str, numbers_as_text: bool) -> str | None:
     pieces: list[str] = []
     place = 0
     text = text.rstrip()
     while place < len(text):
         token = TOKEN.match(text, place)
-        piece = _piece(token) if token else None
+        piece = _piece(token, numbers_as_text) if token else None
         if token is None or piece is None:
             return None
         if piece in ("]", "}") and pieces and pieces[-1] == ",":
@@ -69,13 +82,24 @@ def _respelled(text: str) -> str | None:
     return " ".join(pieces).removesuffix(",")
 
 
-def _piece(token: re.Match[str]) -> str | None:
+def _piece(token: re.Match[str], numbers_as_text: bool) -> str | None:
     spelling = token.group(token.lastgroup or 0)
     if token.lastgroup == "text":
-        return json.dumps(re.sub(r"""\\(['"\\])""", r"\1", spelling[1:-1]))
+        return json.dumps(ESCAPE.sub(_unescaped, spelling[1:-1]))
+    if token.lastgroup == "number" and numbers_as_text:
+        return json.dumps(spelling)
     if token.lastgroup == "number":
         number = float(spelling)
         return repr(number) if math.isfinite(number) else "NaN"
     if token.lastgroup == "word":
         return WORDS.get(spelling.lstrip("+-"))
     return {"(": "[", ")": "]"}.get(spelling, spelling)
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    """What an escape of Python's `repr` means; any other stands as it is."""
+    *codes, letter = escape.groups()
+    if letter is not None:
+        return ESCAPED.get(letter, escape[0])
+    number = int(next(code for code in codes if code), 16)
+    return escape[0] if 0xD800 <= number < 0xE000 else chr(number)

@@ -13,7 +13,8 @@ from rftkit.options import ChoiceOptions, DetectionOptions
 from rftkit.tasks import by_name
 from rftkit.tasks.task import Reading, Task, Unseen
 
-COLUMNS = {"label": "gold", "boxes": "gold", "box": "gold", "answer": "gold", "options": "choices"}
+LABEL_COLUMNS = {"label": "gold"}
+COLUMNS = {"boxes": "gold", "box": "gold", "answer": "gold", "options": "choices"}
 MAX_SIDE = 1_000_000  # pixels
 
 
@@ -74,7 +75,7 @@ def example_of(values: Mapping[str, object], place: str, task: Task) -> Example:
 def _reading(task: Task) -> Reading:
     """How a line is read: options stay in the order in which they were shown."""
     options = ChoiceOptions(shuffle=False) if task.name == "choice" else task.options()
-    return Reading(options, COLUMNS)
+    return Reading(options, LABEL_COLUMNS if task.labels else COLUMNS)
 
 
 def _labelled(values: Mapping[str, object], place: str, task: Task) -> Example:

@@ -237,6 +237,7 @@ def test_a_bad_gold_box_is_refused_by_place_and_value(value: object, says: str) 
     [
         ("{'a': (1, .5, -2.), \"b\": [True, None,],}", {"a": [1, 0.5, -2], "b": [True, None]}),
         (r"'it\'s'", "it's"),
+        (r"['\xe9\u2014\U0001f600\n', '\ud800\N{BULLET}']", ["é—😀\n", r"\ud800\N{BULLET}"]),
         ("[1 2]", None),
         ("{1, 2}", None),
         ("-", None),

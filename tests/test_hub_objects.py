@@ -120,3 +120,13 @@ def test_a_box_without_its_category_is_refused(tmp_path: Path, key: str, count: 
 def test_a_bad_box_is_refused_with_its_row(tmp_path: Path, box: list[float], says: str) -> None:
     with pytest.raises(DataError, match=rf"set:train:0: .*{says}"):
         rows(tmp_path, [annotated(box)], boxes_of(["cat", "dog"]))
+
+
+def test_a_category_that_is_missing_is_refused(tmp_path: Path) -> None:
+    """As text it would be the category "None"."""
+    row = annotated([16.0, 12.0, 32.0, 24.0])
+    row["objects"]["category"] = ["cat", None]
+    features = boxes_of([])
+    features["objects"]["category"] = datasets.List(datasets.Value("string"))
+    with pytest.raises(DataError, match=r"set:train:0: category '' is not a text"):
+        rows(tmp_path, [row], features)

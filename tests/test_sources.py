@@ -319,12 +319,44 @@ def test_a_bad_csv_is_refused_with_its_line(tmp_path: Path, text: str, says: str
         ('{"image": "p/1.png"}', "jsonl:2: no column 'label'; there are: image"),
         ('{"image": "p/1.png", "label": null}', "jsonl:2: no label"),
         ('{"image": "p/\\u0000.png", "label": "a"}', "unreadable characters"),
-        ('{"image": "\\ud800.png", "label": "a"}', "unreadable characters"),
+        ('{"image": "\\ud800.png", "label": "a"}', r"jsonl:2: '\ud800' is half of a letter"),
+        ('{"image": "p/1.png", "label": "c\\udc00t"}', r"jsonl:2: '\udc00' is half of a letter"),
+        ('{"image": "p/1.png", "label": NaN}', "jsonl:2: label nan is not a text or a number"),
+        ('{"image": "p/1.png", "label": -1e999}', "jsonl:2: label -inf is not a text or a number"),
+        ('{"image": "p/1.png", "label": {"a": 1}}', "jsonl:2: label {'a': 1} is not a text or"),
+        ('{"image": "p/1.png", "label": ["a"]}', "jsonl:2: label ['a'] is not a text or a"),
     ],
 )
 def test_a_bad_json_line_is_refused_with_its_number(tmp_path: Path, line: str, says: str) -> None:
     table(tmp_path, '{"image": "p/1.png", "label": "cat"}\n' + line, "train.jsonl")
     assert says in refusal("jsonl", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        ("NaN", "label nan is not a text or a number"),
+        ("1e999", "label inf is not a text or a number"),
+        ('{"a": 1}', "label {'a': 1} is not a text or a number"),
+        ('"\\ud800"', r"'\ud800' is half of a letter"),
+    ],
+)
+def test_what_is_no_label_does_not_become_a_class_of_a_divided_table(
+    tmp_path: Path, label: str, says: str
+) -> None:
+    lines = [
+        f'{{"image": "p/{n}.png", "label": {name}}}' for n in (1, 2, 3) for name in ('"cat"', label)
+    ]
+    path = table(tmp_path, "\n".join(lines), "all.jsonl")
+    assert (
+        refusal("jsonl", path)
+        == f"{path}:2: {says}; {'mend the text' if 'half' in says else 'write one'}"
+    )
+
+
+def test_a_letter_beyond_16_bits_is_one_letter(tmp_path: Path) -> None:
+    table(tmp_path, '{"image": "p/1.png", "label": "\\ud83d\\ude00"}', "train.jsonl")
+    assert named(read("jsonl", tmp_path)) == [("p/1.png", "\U0001f600")]
 
 
 def test_tables_that_are_not_text_are_refused(tmp_path: Path) -> None:

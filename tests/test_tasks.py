@@ -467,11 +467,33 @@ def test_options_may_stand_in_columns_or_in_the_question() -> None:
         ({"options": ["B", "A", "C"]}, "is a letter, but not its own"),
         ({"options": ["x", "y", "b"], "answer": "x"}, "option 'b' is a letter, but not its own"),
         ({"question": "a <answer> b"}, "holds a tag"),
+        ({"options": ["left", {"a": 1}]}, "option {'a': 1} is not a text or a number"),
+        ({"options": ["left", float("nan")]}, "option nan is not a text or a number"),
+        ({"options": '["left", "\\ud800"]'}, r"option '\ud800' holds a control character"),
+        ({"options": "__import__('os').getcwd()"}, "are not a list"),
+        ({"options": "(" * 5000}, "are not a list"),
+        ({"question": ["a"]}, "question ['a'] is not a text or a number"),
     ],
 )
 def test_a_bad_question_is_refused_by_place(change: dict[str, object], said: str) -> None:
     with pytest.raises(DataError, match=rf"^a.json:1: .*{re.escape(said)}"):
         read(choice.TASK, {**QUESTION, **change})
+
+
+@pytest.mark.parametrize(
+    ("cell", "options"),
+    [
+        ('["left", "right"]', ("left", "right")),
+        (r"""('left\'s', 'ri\xe9ght\n', "on")""", ("left's", "riéght", "on")),
+        ("[1, 2.50, 3e5, 007]", ("1", "2.50", "3e5", "007")),
+        ("[True, 1.]", ("True", "1.")),
+    ],
+)
+def test_a_cell_of_options_is_a_list_as_json_or_python_writes_it(
+    cell: str, options: tuple[str, ...]
+) -> None:
+    values = {**QUESTION, "options": cell, "answer": "A"}
+    assert read(choice.TASK, values, options={"shuffle": False})[0].choices == options
 
 
 def test_circular_asks_once_in_training() -> None:

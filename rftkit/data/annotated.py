@@ -15,7 +15,7 @@ from rftkit.data import splits
 from rftkit.data.images import FilePicture
 from rftkit.data.paths import Note, picture_in, silent
 from rftkit.data.places import SPLIT, place_of
-from rftkit.data.tables import NAME_IT, Record, read_jsonl
+from rftkit.data.tables import NAME_IT, Record, check_letters, read_jsonl
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
 from rftkit.sections import Data
@@ -132,9 +132,11 @@ def read_json(path: Path, hook: Hook | None = None) -> object:
             text = file.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
             raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; divide it")
-        return json.loads(text, object_hook=hook)
+        values: object = json.loads(text, object_hook=hook)
     except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON ({error}); get it again") from error
+    check_letters(text, values, str(path))
+    return values
 
 
 def opened(path: Path) -> IO[bytes]:

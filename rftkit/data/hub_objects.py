@@ -8,8 +8,10 @@ from typing import Any
 
 from rftkit.boxes import Grid, Labelled, gold_box
 from rftkit.core import Row
+from rftkit.data.fields import text_of
 from rftkit.data.images import upright_size
 from rftkit.errors import DataError
+from rftkit.tasks.task import cell_text
 
 
 def with_objects(row: Row, features: Mapping[str, Any]) -> Row:
@@ -52,7 +54,9 @@ def _thing(box: object, label: object, names: tuple[str, ...], grid: Grid, place
             raise DataError(f"{place}: box {repr(box)[:60]} is not [x, y, width, height]; mend it")
     if isinstance(label, int) and names and not 0 <= label < len(names):
         raise DataError(f"{place}: category {label} is none of the {len(names)} names; mend it")
-    text = names[label] if isinstance(label, int) and names else str(label)
+    if isinstance(label, int) and names:
+        return Labelled(names[label], gold_box(edges, grid, place))
+    text = text_of(cell_text(label, "category", place), "category", place)
     return Labelled(text, gold_box(edges, grid, place))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -19,6 +21,7 @@ from rftkit.sections import Column, Data
 
 # a table with one of these columns is no table of classes
 UNCLASSED: tuple[Column, ...] = ("question", "options", "answer", "phrase", "box", "boxes")
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # in JSON: half of a letter beyond 16 bits, or both
 NAME_IT = "write it, or take all of them out"  # the remedy for a split that some lack
 
 
@@ -78,7 +81,19 @@ def read_jsonl(path: Path) -> Iterator[Record]:
                 raise DataError(f"{place}: not JSON ({error}); mend the line") from error
             if not isinstance(values, dict):
                 raise DataError(f'{place}: not a JSON object; write {{"image": …, "label": …}}')
+            check_letters(text, values, place)
             yield Record(place, values)
+
+
+def check_letters(content: bytes, values: object, place: str) -> None:
+    """Raises DataError for JSON texts with half of a surrogate pair, which nothing can encode."""
+    if not SURROGATE.search(content):
+        return
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise DataError(f"{place}: {half!a} is half of a letter; mend the text") from error
 
 
 def _rows(data: Data, split: str, note: Note, read: Reader) -> Iterator[Row]:
@@ -140,11 +155,18 @@ def _by_class(path: Path, data: Data, test: bool, read: Reader) -> Iterator[Reco
     names: dict[str, list[str]] = {}
     for record in _checked(path, data, read):
         value = record.values.get(label)
-        if value is None or not str(value).strip():
+        if not _is_label(value):
             yield record
             return
         names.setdefault(" ".join(str(value).split()), []).append(_picture(record, data))
     yield from _share(splits.held_out(names, str(path)), path, data, test, read)
+
+
+def _is_label(value: object) -> bool:
+    """Whether a task takes it as a label; if not, the task says why."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) or (isinstance(value, str) and bool(value.strip()))
 
 
 def _by_picture(path: Path, data: Data, test: bool, read: Reader) -> Iterator[Record]:

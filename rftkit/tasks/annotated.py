@@ -46,7 +46,7 @@ def read_objects(row: Row, reading: Reading, one: bool = False) -> Things:
     if len(value) > boxes.MAX_BOXES:
         raise DataError(f"{row.place}: {len(value)} gold boxes; at most {boxes.MAX_BOXES} are read")
     grid = _grid(row, reading)
-    label = "object" if reading.value(row, "label") is None else reading.text(row, "label")
+    label = _label(row, reading)
     return tuple(Labelled(label, boxes.gold_box(box, grid, row.place)) for box in value)
 
 
@@ -70,9 +70,13 @@ def categories_of(row: Row, reading: Reading, objects: Sequence[Labelled]) -> tu
     vouched = row.values.get("categories")
     if isinstance(vouched, tuple):
         return vouched
-    return tuple(dict.fromkeys([thing.label for thing in objects])) or (
-        str(reading.value(row, "label", "object")),
-    )
+    boxed = tuple(dict.fromkeys([thing.label for thing in objects]))
+    return boxed or (_label(row, reading),)
+
+
+def _label(row: Row, reading: Reading) -> str:
+    """The one label of a table's boxes, "object" where the table has none."""
+    return "object" if reading.value(row, "label") is None else reading.text(row, "label")
 
 
 def chosen_categories(given: Names) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import random
 import re
 from collections.abc import Sequence
@@ -11,9 +10,10 @@ from dataclasses import replace
 from rftkit import labels, replies, rewards
 from rftkit.core import Attempt, Example, Row, Style
 from rftkit.errors import DataError
+from rftkit.literals import literal
 from rftkit.options import ChoiceOptions
 from rftkit.tasks.classification import paper_accuracy
-from rftkit.tasks.task import Reading, Task, Unseen
+from rftkit.tasks.task import Reading, Task, Unseen, cell_text
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LETTER = re.compile(r"\(?\s*([A-Za-z])\s*[).:]?")
@@ -30,7 +30,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     """
     assert isinstance(reading.options, ChoiceOptions)
     question, shown = _question(row, reading)
-    gold = _gold(str(reading.value(row, "answer", "")), shown, row.place)
+    gold = _gold(reading.cell(row, "answer"), shown, row.place)
     order = _ordered(shown, row, reading)
     example = Example(
         id=reading.question_id(row),
@@ -40,9 +40,9 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
         choices=order,
         rationale=reading.rationale(row),
         place=row.place,
-        category=str(reading.value(row, "category") or ""),
+        category=reading.cell(row, "category"),
         others=row.others,
-        meta={"source": str(source)} if (source := reading.value(row, "source")) else {},
+        meta={"source": source} if (source := reading.cell(row, "source")) else {},
     )
     if not (reading.test and reading.options.circular) or _bare(order):
         return (example,)
@@ -121,8 +121,7 @@ def _by_letter(letter: str, options: Sequence[str]) -> str | None:
 
 def _question(row: Row, reading: Reading) -> tuple[str, tuple[str, ...]]:
     """The question without its options, and the options in the order of the data."""
-    value = reading.value(row, "question")
-    text = str(value).strip() if value else ASKS
+    text = reading.cell(row, "question").strip() or ASKS
     given = reading.value(row, "options")
     if given is None:
         there = [letter for letter in LETTERS if _filled(row.values.get(letter))]
@@ -138,7 +137,8 @@ def _question(row: Row, reading: Reading) -> tuple[str, tuple[str, ...]]:
             f"{row.place}: options {repr(given)[:60]} are not a list of 2 to {len(LETTERS)}; "
             "give them in a column 'options', or in columns A, B, C, …"
         )
-    options = tuple(" ".join(str(option).split()) for option in given)
+    texts = (cell_text(option, "option", row.place) for option in given)
+    options = tuple(" ".join(text.split()) for text in texts)
     _check(text, options, row.place)
     return text, options
 
@@ -147,13 +147,11 @@ def _filled(value: object) -> bool:
     return value is not None and bool(str(value).strip())
 
 
-def _listed(text: str, place: str) -> object:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise DataError(
-            f'{place}: options {text[:60]!r} are not a list; write ["left", "right"]'
-        ) from None
+def _listed(text: str, place: str) -> list[object]:
+    value = literal(text, numbers_as_text=True)
+    if not isinstance(value, list):
+        raise DataError(f'{place}: options {text[:60]!r} are not a list; write ["left", "right"]')
+    return value
 
 
 def _check_letters(letters: Sequence[str], place: str) -> None:
@@ -162,6 +160,8 @@ def _check_letters(letters: Sequence[str], place: str) -> None:
 
 
 def _check(question: str, options: Sequence[str], place: str) -> None:
+    if unreadable := next((option for option in options if not option.isprintable()), None):
+        raise DataError(f"{place}: option {unreadable[:60]!r} holds a control character; reword it")
     for text in (question, *options):
         if replies.TAG.search(text) or "<|" in text:
             raise DataError(f"{place}: {text[:60]!r} holds a tag of replies; reword it")

@@ -43,7 +43,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
             rationale=reading.rationale(row),
             place=row.place,
             meta={**placed(row, reading), "phrase": phrase},
-            category=str(reading.value(row, "category") or ""),
+            category=reading.cell(row, "category"),
         ),
     )
 

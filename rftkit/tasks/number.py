@@ -41,7 +41,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
             gold=_spelled(gold),
             rationale=reading.rationale(row),
             place=row.place,
-            category=str(reading.value(row, "category") or ""),
+            category=reading.cell(row, "category"),
             others=row.others,
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -40,15 +41,18 @@ class Reading:
         """What the row has in the column of that role."""
         return row.values.get(self.columns.get(role, role), default)
 
+    def cell(self, row: Row, role: str) -> str:
+        """The same as text, "" if there is none. Raises DataError as `cell_text` does."""
+        return cell_text(self.value(row, role), role, row.place)
+
     def text(self, row: Row, role: str) -> str:
         """The same as a text of one line. Raises DataError if there is none."""
         wanted = self.columns.get(role, role)
         if wanted not in row.values:
             raise DataError(f"{row.place}: {missing_column(role, wanted, row.values)}")
-        value = row.values[wanted]
-        if value is None or not str(value).strip():
+        text = " ".join(self.cell(row, role).split())
+        if not text:
             raise DataError(f"{row.place}: no {role} in column {wanted!r}; every row needs one")
-        text = " ".join(str(value).split())
         if replies.TAG.search(text) or "<|" in text or not text.isprintable():
             raise DataError(
                 f"{row.place}: {role} {text[:60]!r} holds a tag or control character; reword it"
@@ -66,8 +70,20 @@ class Reading:
 
     def rationale(self, row: Row) -> str | None:
         """The row's written reasoning, if it has one."""
-        value = self.value(row, "rationale")
-        return str(value).strip() or None if value is not None else None
+        return self.cell(row, "rationale").strip() or None
+
+
+def cell_text(value: object, what: str, place: str) -> str:
+    """The text of a cell: a text, or a number as it is written; "" for None.
+
+    Raises DataError for a list, an object, NaN and infinity: as text they would become a class or
+    a question that nobody meant.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return str(value)
+    raise DataError(f"{place}: {what} {repr(value)[:60]} is not a text or a number; write one")
 
 
 def as_is(example: Example, label: str) -> str:
