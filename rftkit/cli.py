@@ -24,6 +24,8 @@ from rftkit.errors import UserError
 if TYPE_CHECKING:
     from rftkit.evaluation_files import Evaluation
 
+READ_BY_RESCORE = {"rescore", "as_json", "fail_if_worse", "max_invalid"}  # options of `eval`
+
 app = typer.Typer(
     cls=exits.Verbs,
     help="Fine-tune vision-language models on few labelled images, by reward or by example.",
@@ -74,6 +76,7 @@ def train(
 
 @app.command(name="eval")
 def evaluate(
+    context: typer.Context,
     ckpt: Annotated[
         Path | None, typer.Option("--ckpt", help="a run, a checkpoint, an adapter, or out/")
     ] = None,
@@ -102,9 +105,7 @@ def evaluate(
     if fail_if_worse is not None and not base:
         raise typer.BadParameter("--fail-if-worse compares with the base; leave out --no-base")
     if rescore is not None:
-        given = {"--split": split, "--data": data, "--limit": limit, "--style": style}
-        if ignored := [name for name, value in given.items() if value is not None]:
-            raise typer.BadParameter(f"--rescore reads a file as it is; leave out {ignored[0]}")
+        _refuse_ignored(context)
         evaluation = _rescored(rescore)
     else:
         from rftkit.evaluation import Wish, evaluate_checkpoint
@@ -118,6 +119,16 @@ def evaluate(
     broken = broken_gates(evaluation.summary, fail_if_worse, max_invalid)
     if broken:
         raise UserError("; ".join(broken))
+
+
+def _refuse_ignored(context: typer.Context) -> None:
+    """Raises BadParameter if an option was typed that --rescore has no use for."""
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
+        typed = source is not None and source.name == "COMMANDLINE"
+        if typed and option.name not in READ_BY_RESCORE:
+            name = "/".join([*option.opts, *option.secondary_opts])
+            raise typer.BadParameter(f"--rescore reads a file as it is; leave out {name}")
 
 
 @app.command()
@@ -146,7 +157,7 @@ def check(
     try:
         show_checked(check(loaded), console)
     except HubError as error:
-        say(f"its data were not read: {error}", console)
+        raise HubError(f"its data were not read: {error}") from None
 
 
 @app.command()

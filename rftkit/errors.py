@@ -20,7 +20,9 @@ class DataError(UserError):
 
 
 class HubError(DataError):
-    """A data set that only the hub has, and the hub cannot be reached now."""
+    """A data set that only the hub has, and the hub cannot be reached now: try again later."""
+
+    exit_code = 4
 
 
 class ModelError(UserError):

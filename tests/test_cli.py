@@ -286,10 +286,11 @@ def test_a_hub_that_cannot_be_reached_is_said_at_once(
     started = time.monotonic()
     done = rftkit("check", "mine.toml")
     assert time.monotonic() - started < 3
-    assert done.code == 0
-    sound, unread = done.out.splitlines()  # one line each, however narrow the terminal
-    assert sound == "mine.toml: the recipe is sound"
-    assert unread.startswith("its data were not read: someone/nothing: the hub cannot be reached")
+    assert done.code == 4  # neither sound nor broken: a gate must not pass on what nobody looked at
+    assert done.out == "mine.toml: the recipe is sound\n"
+    unread = "rftkit: its data were not read: someone/nothing: the hub cannot be reached; go online"
+    assert done.err.startswith(unread)
+    assert done.err.count("\n") == 1
     assert datasets.config.HF_HUB_OFFLINE is False
 
 
@@ -395,6 +396,21 @@ def test_rescoring_equals_the_summary_to_the_byte(rftkit: Command, tmp_path: Pat
     people = rftkit("eval", "--rescore", str(place / "samples.jsonl"))
     assert "accuracy" in people.out
     refused(rftkit("eval", "--rescore", "none.jsonl"), "--rescore none.jsonl: no such file")
+
+
+@pytest.mark.parametrize(("ignored", "named"), [
+    (["--engine", "vllm"], "--engine"), (["--engine", "transformers"], "--engine"),
+    (["--no-base"], "--base/--no-base"), (["--base"], "--base/--no-base"),
+    (["--split", "val"], "--split"), (["--data", "x.csv"], "--data"),
+    (["--limit", "2"], "--limit"), (["--style", "direct"], "--style"),
+])  # fmt: skip
+def test_rescoring_refuses_what_it_would_ignore(
+    rftkit: Command, tmp_path: Path, ignored: list[str], named: str
+) -> None:
+    samples = evaluated(tmp_path / "out" / "pets").evaluations / "test" / "samples.jsonl"
+    done = rftkit("eval", "--rescore", str(samples), *ignored)
+    assert (done.code, done.out) == (2, "")
+    assert f"--rescore reads a file as it is; leave out {named}" in " ".join(done.err.split())
 
 
 @pytest.mark.parametrize(("tuned_right", "cut", "gates", "broken"), [
