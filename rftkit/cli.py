@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
@@ -192,6 +193,7 @@ for command in (
 
 def main() -> NoReturn:
     """Run the command line; turn what the user can fix into one line and an exit code."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # what libraries start imports nothing from this folder
     exits.run(lambda: app(prog_name="rftkit"))
 
 

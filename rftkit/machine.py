@@ -109,7 +109,7 @@ def _number(text: str) -> float:
 def _start(lot: Sequence[str]) -> tuple[subprocess.Popen[bytes], Sequence[str]]:
     quiet = {"HF_HUB_OFFLINE": "1", "UNSLOTH_DISABLE_STATISTICS": "1", "VLLM_NO_USAGE_STATS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-c", PROBE, *lot],
+        [sys.executable, "-P", "-c", PROBE, *lot],  # -P: not from the current folder
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         stdin=subprocess.DEVNULL,

@@ -75,22 +75,22 @@ class Fake:
 
     def __call__(self, words: Sequence[str], console: Console) -> Ended:
         self.seen.append(list(words))
-        if words[2] == "rftkit.study.elsewhere":
-            return self.elsewhere(*map(Path, words[3:]))
-        if self.fails in words[6]:
+        if words[3] == "rftkit.study.elsewhere":
+            return self.elsewhere(*map(Path, words[4:]))
+        if self.fails in words[7]:
             return Ended(1, "rftkit: pets.csv:3: no such picture; mend it")
         overrides = [words[n + 1] for n, word in enumerate(words) if word == "--set"]
-        recipe = load_recipe(Path(words[4]), overrides)
-        run = Run(Path(words[6]))
+        recipe = load_recipe(Path(words[5]), overrides)
+        run = Run(Path(words[7]))
         run.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(run.resolved, dump_recipe(recipe))
-        if self.stops in words[6]:
+        if self.stops in words[7]:
             run.set_status("stopped")
             raise Interrupted(signal.SIGINT)
         for step in (1, 2):
             long = 20 if recipe.style == "think" else 2
             append_line(run.metrics, {"step": step, "seconds": 3 * long, "length": long})
-        self.write(run.evaluations / "test", Path(words[4]).stem, recipe.style, recipe.seed, True)
+        self.write(run.evaluations / "test", Path(words[5]).stem, recipe.style, recipe.seed, True)
         run.set_status("finished")
         return Ended(0, "")
 
@@ -229,7 +229,7 @@ def test_what_is_done_is_skipped_and_what_began_goes_on(place: Path) -> None:
     assert read_study(out / "study.html").finished == 1
     again = Fake()
     page = run_study(path, out, QUIET, "", again)
-    assert [words[6].rsplit("/")[-1] for words in again.seen] == ["one-direct-grpo-allshot-seed0"]
+    assert [words[7].rsplit("/")[-1] for words in again.seen] == ["one-direct-grpo-allshot-seed0"]
     assert again.seen[0][-1] == "--resume"
     assert "--resume" not in stopping.seen[0]
     assert read_study(page).finished == 2
@@ -279,7 +279,7 @@ def test_a_cell_is_run_as_a_user_would_type_it(place: Path) -> None:
     fake = Fake()
     run_study(study(ONE), place / "out", QUIET, "", fake)
     assert fake.seen[0] == [
-        *(sys.executable, "-m", "rftkit.cli", "train", "one.toml"),
+        *(sys.executable, "-P", "-m", "rftkit.cli", "train", "one.toml"),
         *("--out", str(place / "out" / "one-think-grpo-allshot-seed0")),
         *("--set", 'style="think"', "--set", "seed=0"),
     ]
@@ -365,7 +365,7 @@ def test_the_free_lunch_matrix_is_gain_over_the_base_model(place: Path) -> None:
         ("two", "one"): 0.0,
         ("two", "two"): 0.59,
     }
-    crossed = [words for words in fake.seen if words[2] == "rftkit.study.elsewhere"]
+    crossed = [words for words in fake.seen if words[3] == "rftkit.study.elsewhere"]
     assert len(crossed) == 8  # 2 orders × 2 styles × 2 seeds
     again = Fake(right, 100)
     run_study(path, out, QUIET, "", again)

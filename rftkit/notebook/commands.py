@@ -87,7 +87,8 @@ def json_lines(words: Sequence[str]) -> list[dict[str, object]]:
 
 def _python(words: Sequence[str]) -> list[str]:
     first, *rest = words
-    return [sys.executable, "-m", "rftkit.cli", *rest] if first == "rftkit" else [first, *rest]
+    own = [sys.executable, "-P", "-m", "rftkit.cli"]  # -P: not from the current folder
+    return [*own, *rest] if first == "rftkit" else [first, *rest]
 
 
 def _environment() -> dict[str, str]:

@@ -102,7 +102,7 @@ def command_of(cell: Cell, out: Path, twin: Cell | None = None) -> list[str]:
     base = ["--base-from", str(run_of(twin, out).folder)] if twin else []
     folder = str(run_of(cell, out).folder)
     words = ["train", str(cell.path), "--out", folder, *changes, *base, *resume]
-    return [*_python("rftkit.cli"), *words]
+    return [*python_module("rftkit.cli"), *words]
 
 
 def _twin(cell: Cell, grid: Sequence[Cell], out: Path) -> Cell | None:
@@ -138,7 +138,7 @@ def run_crossings(
         _say(f"test of {name}", console)
         folders = [str(run_of(cell, out).folder) for cell in crossing]
         home = str(crossing.folder(out))
-        ended = launch([*_python("rftkit.study.elsewhere"), *folders, home], console)
+        ended = launch([*python_module("rftkit.study.elsewhere"), *folders, home], console)
         if ended.code:
             failed[name] = complaint(ended)
 
@@ -149,8 +149,9 @@ def _comparable(one: Cell, other: Cell) -> bool:
     return same_point and (mine.task, mine.model) == (theirs.task, theirs.model)
 
 
-def _python(module: str) -> list[str]:
-    return [sys.executable, "-m", module]
+def python_module(module: str) -> list[str]:
+    """The command that runs a module of rftkit's, whatever modules the current folder holds."""
+    return [sys.executable, "-P", "-m", module]
 
 
 def _say(line: str, console: Console) -> None:

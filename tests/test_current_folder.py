@@ -1,0 +1,65 @@
+"""Modules in the current folder, perhaps unpacked with somebody's data, never run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from rftkit import machine
+from rftkit import notebook as nb
+from rftkit.study import runner
+from rftkit.study.launch import Ended, launch
+
+MARK = "import pathlib\npathlib.Path(__file__).with_name('ran').touch()\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder; `ran` appears in it once one of its modules has been imported."""
+    for name in ("json", "marked", "rftkit", "torch", "typer"):
+        (tmp_path / f"{name}.py").write_text(MARK, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_doctor_looks_for_modules_elsewhere(folder: Path) -> None:
+    found = machine.imports(["marked"])
+    assert found.errors == {"marked": "ModuleNotFoundError: No module named 'marked'"}
+    assert not (folder / "ran").exists()
+
+
+def test_a_study_starts_rftkit_from_elsewhere(folder: Path) -> None:
+    words = [*runner.python_module("rftkit.cli"), "--version"]
+    assert launch(words, Console(quiet=True)) == Ended(0, "")
+    assert not (folder / "ran").exists()
+
+
+def test_a_notebook_starts_rftkit_from_elsewhere(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nb.run("rftkit --version")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("rftkit ")
+    assert not (folder / "ran").exists()
+
+
+def test_what_a_library_starts_looks_elsewhere_too(folder: Path) -> None:
+    code = """
+import subprocess, sys
+from rftkit.cli import main
+sys.argv = ["rftkit", "--version"]
+try:
+    main()
+except SystemExit:
+    raise SystemExit(subprocess.run([sys.executable, "-c", "import marked"]).returncode)
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
+    words = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout[:7]) == (1, "rftkit ")
+    assert "No module named 'marked'" in done.stderr
+    assert not (folder / "ran").exists()
