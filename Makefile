@@ -1,7 +1,5 @@
-# make demo   installs, trains the quickstart recipe, evaluates it, says where the report is
-# make test   installs with the tools of a developer, then lint, types and tests
-#
-# Both need Python 3.11 or later and make. Both keep what they installed in .venv and reuse it.
+# make help lists the targets. All need Python 3.11 or later and make, and keep what they installed
+# in .venv, to use it again.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -12,26 +10,45 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 OMP_NUM_THREADS ?= 2
 export OMP_NUM_THREADS
 
-.PHONY: demo test notebooks test-unsloth test-vllm
+WORKERS ?= 2
+PYTEST  := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+.DEFAULT_GOAL := help
+.PHONY: help demo lint quick test browser hooks notebooks test-unsloth test-vllm
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/.installed
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.installed  ## install, train the quickstart recipe, evaluate it, say where the report is
 	$(BIN)/rftkit train recipes/quickstart.toml
 
-test: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev  ## ruff's checks and format, mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-notebooks: $(VENV)/.installed-dev
+quick: lint  ## lint and the fast tests: before every push
+	$(PYTEST) -m "not slow"
+
+test: lint  ## lint and all tests, which build and train the tiny models and drive a browser
+	$(PYTEST)
+
+browser:  ## install Chromium by apt if there is none: tests of the app without it are skipped
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || { sudo=$$(command -v sudo || true); \
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium > /dev/null; }
+
+hooks: $(VENV)/.installed-dev  ## have git run the checks of .pre-commit-config.yaml before each commit
+	$(BIN)/pre-commit install
+
+notebooks: $(VENV)/.installed-dev  ## write the notebooks from their sources
 	$(BIN)/python notebooks/make_notebooks.py
 
 # Both in environments of their own: what they need does not go together with what the rest needs.
-test-unsloth: .venv-unsloth/.installed
+test-unsloth: .venv-unsloth/.installed  ## train with the real Unsloth, in an environment of its own
 	HF_HUB_OFFLINE=1 .venv-unsloth/bin/python -m pytest -m slow tests/slow/test_unsloth.py
 
-test-vllm: .venv-vllm/.installed
+test-vllm: .venv-vllm/.installed  ## generate with the real vLLM on the CPU, in an environment of its own
 	PYTHONPATH=tests/slow/vllm_site HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -m slow tests/slow/test_vllm.py
 
 .venv-unsloth/.installed: pyproject.toml
