@@ -486,6 +486,38 @@ def test_a_local_image_folder_is_a_hub_data_set_too(
     assert found[0].picture.open().size == (8, 8)
 
 
+def parquet_of_paths(file: Path, *paths: str) -> None:
+    """A table whose column of pictures names files and holds no bytes."""
+    import datasets
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+    cells = [{"image": {"bytes": None, "path": path}, "label": "cat"} for path in paths]
+    write_table(pyarrow.Table.from_pylist(cells, features.arrow_schema), file)
+
+
+@pytest.mark.parametrize("path", ["{root}/../s.png", "../s.png", "link.png", "{root}-2/s.png"])
+def test_a_path_in_a_parquet_cell_does_not_leave_the_data_set(hub: Path, path: str) -> None:
+    root = folder(hub.parent / "named", "p/1.png")
+    (root / "link.png").symlink_to(png(hub.parent / "s.png"))
+    png(hub.parent / "named-2/s.png")
+    written = path.format(root=root)
+    parquet_of_paths(root / "train.parquet", "p/1.png", f"{root}/p/1.png", written)
+    *inside, outside = [row.picture for row in read("hub", root)]
+    assert [picture.open().size for picture in inside] == [(8, 8), (8, 8)]
+    with pytest.raises(DataError) as refused:
+        outside.open()
+    line = str(refused.value)
+    assert line.startswith(f"train:2: path {written!r} leads out of {root}/; move the picture")
+
+
+def test_a_data_set_that_is_a_script_is_refused(hub: Path) -> None:
+    (hub / f"{hub.name}.py").write_text("raise SystemExit")
+    line = refusal("hub", hub, columns={"image": "img"})
+    assert line.startswith(f"{hub}: split 'train' cannot be read (Dataset scripts are no longer")
+
+
 def test_data_sets_that_cannot_be_read_are_refused(hub: Path) -> None:
     assert "no column 'image'; did you mean 'img'? Set data.columns.image" in refusal("hub", hub)
     line = refusal("hub", hub, columns={"image": "label"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from rftkit.core import Row
 from rftkit.data.hub_objects import with_objects
 from rftkit.data.images import open_safely
 from rftkit.data.online import offline_if_unreachable
-from rftkit.data.paths import Note, silent
+from rftkit.data.paths import Note, check_name, silent
 from rftkit.errors import DataError, HubError
 from rftkit.hints import missing_column
 from rftkit.sections import Data
@@ -24,11 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HubPicture:
-    """A cell of a data set on disk, read when it is opened: only its number is in memory."""
+    """A cell of a data set on disk, read when it is opened: only its number is in memory.
+
+    roots: the folders into which a path in the cell may lead; the first is the data set's own.
+    """
 
     name: str
     number: int
     table: Dataset = field(repr=False, compare=False)
+    roots: tuple[str, ...] = field(repr=False, compare=False)
     place: int | None = None  # in the cell, where it holds a list
 
     def open(self) -> Image:
@@ -38,8 +43,19 @@ class HubPicture:
         if content := cell.get("bytes"):
             return open_safely(content, self.name)
         if path := cell.get("path"):
-            return open_safely(Path(path), f"{self.name} ({path})")
+            return open_safely(self._file(path), f"{self.name} ({path})")
         raise DataError(f"{self.name}: no picture in this row; take the row out")
+
+    def _file(self, path: str) -> Path:
+        """The file that the cell names. Raises DataError if it lies outside the data set."""
+        check_name(path, self.name)
+        real = os.path.realpath(Path(self.roots[0], path))
+        if not any(Path(real).is_relative_to(root) for root in self.roots):
+            raise DataError(
+                f"{self.name}: path {path[:80]!r} leads out of {self.roots[0]}/; move the picture "
+                "there, or put its bytes into the table"
+            )
+        return Path(real)
 
 
 def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
@@ -55,11 +71,12 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
     pictures = _pictures(table, data.path, column)
     counts = _counts(pictures, column)
     others = [c for c, kind in table.features.items() if c != column and not _shows(kind)]
+    roots = _roots(data.path)
     texts = table.select_columns(others) if others else ({} for _ in range(len(table)))
     for number, values in enumerate(texts):
         place = f"{data.path}:{split}:{number}"
         count = counts[number] if counts else None
-        shown = _shown(HubPicture(f"{split}:{number}", number, pictures), count, place)
+        shown = _shown(HubPicture(f"{split}:{number}", number, pictures, roots), count, place)
         row = Row(place, shown[0], _named(values, table), tuple(shown[1:]))
         yield with_objects(row, table.features) if "objects" in table.features else row
 
@@ -81,6 +98,18 @@ def _pictures(table: Dataset, path: str, column: str) -> Dataset:
             "set data.columns.image"
         )
     return table.select_columns([column]).cast_column(column, wanted)
+
+
+def _roots(path: str) -> tuple[str, ...]:
+    """Where the pictures of a data set may lie: a local one's folder, or what was downloaded."""
+    from datasets import config
+    from huggingface_hub import constants
+
+    local = Path(path).expanduser()
+    if local.exists():
+        return (os.path.realpath(local),)
+    downloads = Path(config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_DIR)
+    return os.path.realpath(constants.HF_HUB_CACHE), os.path.realpath(downloads)
 
 
 def _shows(kind: object) -> bool:
@@ -129,7 +158,7 @@ def _load(path: str, split: str) -> Dataset:
             f"{path}: the hub cannot be reached; go online once, or set data.path to a local "
             "folder (HF_HUB_OFFLINE=1 uses what was downloaded before)"
         ) from error
-    except (DatasetsError, ValueError, OSError) as error:
+    except (DatasetsError, ValueError, OSError, RuntimeError) as error:  # RuntimeError: a script
         reason = " ".join(str(error).split())[:200]
         raise DataError(
             f"{path}: split {split!r} cannot be read ({reason}); check data.path and data.splits "
