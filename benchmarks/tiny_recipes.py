@@ -3,8 +3,8 @@
     python benchmarks/tiny_recipes.py quickstart tiny_direct --seeds 0 1 2 --out out/bench
 
 One line per recipe: accuracy of base and tuned for each seed, the difference with its interval,
-seconds of training and of the whole command, peak memory of the process. A run that is there
-already is read, not repeated.
+seconds of training and of the whole command, and the peak memory of an evaluation. A run that is
+there already is read, not repeated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 RECIPES = Path(__file__).parent.parent / "recipes"
-HEAD = "| recipe | base, % | tuned, % | difference, points (95 % interval) | train, s | peak, GB |"
+HEAD = "| recipe | base, % | tuned, % | difference, points (95 % interval) | train, s | eval, GB |"
 
 
 class Row(NamedTuple):
@@ -61,7 +61,7 @@ def run(name: str, seed: int, out: Path) -> Row:
         tuned=100 * sides[1]["accuracy"]["value"],
         interval=(100 * found["low"], 100 * found["high"]),
         train_seconds=sum(step["seconds"] for step in metrics),
-        peak_bytes=max(side["speed"]["peak_memory_bytes"] for side in sides),
+        peak_bytes=max(side["speed"]["peak_memory_bytes"] or 0 for side in sides),
         halves=" → ".join(halves(side) for side in sides if side["halves"]),
     )
 

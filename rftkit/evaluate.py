@@ -7,8 +7,6 @@ What the samples mean is worked out by `summary`, from the file alone.
 from __future__ import annotations
 
 import hashlib
-import resource
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from rich.progress import Progress
 from rftkit import replies
 from rftkit.core import Completion, Example, Style
 from rftkit.models.policy import Decoding, Generation, Policy, Prompt
+from rftkit.peak_memory import Peak, peak_memory
 from rftkit.runs import write_atomically
 from rftkit.samples import (
     Header,
@@ -123,17 +122,18 @@ def _answer_all(
     policy: Policy, examples: Sequence[Example], plan: Plan, side: Side
 ) -> Iterator[int]:
     """Answer in batches, append each as it ends, yield its size; the first one warms up."""
-    watch = _Stopwatch(plan, side)
-    try:
-        for start in range(0, len(examples), plan.batch_size):
-            batch = examples[start : start + plan.batch_size]
-            samples, made = _answer(policy, batch, plan, side)
-            with plan.file.open("a", encoding="utf-8") as file:
-                file.write("".join(sample_line(sample) for sample in samples))
-            watch.add(len(batch), sum(s.tokens for s in samples), made)
-            yield len(batch)
-    finally:
-        watch.write()
+    with peak_memory() as peak:
+        watch = _Stopwatch(plan, side, peak)
+        try:
+            for start in range(0, len(examples), plan.batch_size):
+                batch = examples[start : start + plan.batch_size]
+                samples, made = _answer(policy, batch, plan, side)
+                with plan.file.open("a", encoding="utf-8") as file:
+                    file.write("".join(sample_line(sample) for sample in samples))
+                watch.add(len(batch), sum(s.tokens for s in samples), made)
+                yield len(batch)
+        finally:
+            watch.write()
 
 
 class _Stopwatch:
@@ -142,8 +142,8 @@ class _Stopwatch:
     The session's first batch warms up and is not timed, unless it is the only one.
     """
 
-    def __init__(self, plan: Plan, side: Side) -> None:
-        self.plan, self.side = plan, side
+    def __init__(self, plan: Plan, side: Side, peak: Peak) -> None:
+        self.plan, self.side, self.peak = plan, side, peak
         self.spent: list[tuple[int, int, Generation]] = []  # pictures, tokens, times
         self.warm = False
 
@@ -156,8 +156,11 @@ class _Stopwatch:
         counted = self.spent if self.warm else self.spent[1:] or self.spent
         if counted:
             self.warm = self.warm or len(self.spent) > 1
+            timing = _timing(counted, self.plan, self.side, self.warm).model_copy(
+                update={"peak_memory_bytes": self.peak.read(), "peak_memory_of": self.peak.of}
+            )
             with self.plan.file.open("a", encoding="utf-8") as file:
-                file.write(timing_line(_timing(counted, self.plan, self.side, self.warm)))
+                file.write(timing_line(timing))
             self.spent = []
 
 
@@ -260,20 +263,9 @@ def _timing(
         first_token_seconds=round(sum(firsts) / len(firsts), 6) if written else None,
         token_seconds=round((seconds - sum(firsts)) / steps, 6) if written else None,
         batch_size=plan.batch_size,
-        peak_memory_bytes=peak_memory(),
         warmup_excluded=warm,
         hardware=plan.header.provenance.hardware,
     )
-
-
-def peak_memory() -> int:
-    """Most bytes ever held: of the GPU's memory where there is one, else of the process."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _side(policy: Policy, side: Side) -> AbstractContextManager[None]:

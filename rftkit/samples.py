@@ -24,6 +24,7 @@ Side = Literal["base", "tuned"]
 Flag = Literal[
     "no answer", "unparseable", "off the list", "several answers", "truncated", "repetition"
 ]
+MemoryOf = Literal["gpu", "process", ""]
 SIDES: tuple[Side, ...] = get_args(Side)
 FLAGS: tuple[Flag, ...] = get_args(Flag)
 
@@ -130,6 +131,9 @@ class Timing(Record):
     token_seconds: float | None = Field(default=None, description="mean between a batch's tokens")
     batch_size: int = 1
     peak_memory_bytes: int | None = None
+    peak_memory_of: MemoryOf = Field(
+        default="", description="while this model answered; empty: since the program started"
+    )
     warmup_excluded: bool = False
     hardware: str = ""
 

@@ -72,7 +72,6 @@ def improved(name: str, tuned: bool) -> Completion:
 @pytest.fixture
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
     """A trained run on drawn pictures, whose model is a policy that replays texts; no page."""
-    monkeypatch.setattr(evaluate, "peak_memory", lambda: 1)  # the real one asks torch
     monkeypatch.setattr(evaluation, "_report", lambda *_: None)  # the slowest part by far
 
     def start(policy: fakes.FakePolicy, **more: Any) -> Run:
@@ -450,3 +449,43 @@ def test_another_split_of_other_data_is_found_by_its_name(
     other = pictures(tmp_path / "other")
     (other / "test").rename(other / "val")
     assert measured(run, data=other, split="val").summary.expected == 2 * HELD_OUT
+
+
+class FakeGpu:
+    """Counts the bytes that are held, and the most since the last reset, as torch.cuda does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.held = self.most = 0
+        cuda = pytest.importorskip("torch").cuda
+        monkeypatch.setattr(cuda, "is_available", lambda: True)
+        monkeypatch.setattr(cuda, "max_memory_allocated", lambda *_: self.most)
+        monkeypatch.setattr(cuda, "reset_peak_memory_stats", self.reset)
+
+    def reset(self, *_: object) -> None:
+        self.most = self.held
+
+    def use(self, size: int) -> None:
+        """Take so many bytes for a moment."""
+        self.most = max(self.most, self.held + size)
+
+
+def test_each_model_has_its_own_peak_of_gpu_memory(
+    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = FakeGpu(monkeypatch)
+
+    def answer(name: str, tuned: bool) -> Completion:
+        gpu.use(300 if tuned else 500)
+        return improved(name, tuned)
+
+    run = begin(fakes.FakePolicy(answer))
+    gpu.held = 1000
+    gpu.use(9000)  # what training took
+    summary = measured(run).summary
+    assert summary.base
+    assert summary.base.speed
+    assert summary.tuned
+    assert summary.tuned.speed
+    peaks = summary.base.speed.peak_memory_bytes, summary.tuned.speed.peak_memory_bytes
+    assert peaks == (1500, 1300)
+    assert summary.base.speed.peak_memory_of == "gpu"

@@ -25,7 +25,7 @@ LAYERS = (
     "sections",
     "recipe recipe_file published attacks",
     "runs checkpoints data models shared_prefix plan machine doctor",
-    "samples scoring statistics summary ckpt",
+    "samples scoring statistics summary ckpt peak_memory",
     "schedule scorer watch fit evaluate starter starter_boxes starter_others score check report",
     "evaluation_files reuse sft grpo recipes report.checked",
     "report.run_page report.results",

@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from rftkit.report.page import ReportInput, no_picture, render, write_report
 from rftkit.report.plots import training
 from rftkit.report.series import column, cost, reward_names, smoothed
 from rftkit.report.terminal import show_summary
-from rftkit.samples import Header, Leaks, Provenance, Sample, SamplesFile
+from rftkit.samples import Header, Leaks, Provenance, Sample, SamplesFile, Timing
 from rftkit.scoring import rescored
 from rftkit.summary import Summary, summarise, to_json
 
@@ -255,3 +256,22 @@ def test_a_page_made_from_a_stored_summary_is_the_same() -> None:
     charts = re.compile(r"<svg.*?</svg>", re.DOTALL)
     again = charts.sub("", page_of(file, summary=stored))
     assert again == charts.sub("", page_of(file))
+
+
+@pytest.mark.parametrize(("of", "said"), [
+    (("gpu", "gpu"), "Peak memory of the GPU while a model answered."),
+    (("process", "process"), "Peak memory of the process while a model answered."),
+    (("", ""), "Peak memory of the whole command until then, loading and training included."),
+    (("", "gpu"), "Peak memory of the whole command until then, loading and training included "
+                  "(base); of the GPU while a model answered (tuned)."),
+])  # fmt: skip
+def test_the_page_says_what_the_peak_of_memory_is_of(of: tuple[str, str], said: str) -> None:
+    file = evaluated()
+    timings = tuple(
+        Timing.model_validate({
+            "side": side, "seconds": 1, "samples": 2, "tokens": 24,
+            "peak_memory_bytes": 2**30, "peak_memory_of": scope,
+        })
+        for side, scope in zip(("base", "tuned"), of, strict=True)
+    )  # fmt: skip
+    assert said in " ".join(page_of(replace(file, timings=timings)).split())

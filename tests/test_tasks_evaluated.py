@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from rftkit import evaluate, evaluation
+from rftkit import evaluation
 from rftkit.ckpt import Checkpoint, write_card
 from rftkit.core import Completion, Example
 from rftkit.data.examples import Examples, load_examples
@@ -79,7 +79,6 @@ class Measured:
 @pytest.fixture
 def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Measured]:
     """A function: recipe and what the tuned model writes (gold, unless given) -> evaluation."""
-    monkeypatch.setattr(evaluate, "peak_memory", lambda: 1)
 
     def run(recipe: Recipe, write: Write | None = None) -> Measured:
         found = load_examples(recipe, "test")
@@ -305,7 +304,6 @@ def test_a_rotated_question_is_right_if_all_its_turns_are(
 def test_a_limit_on_other_pictures_keeps_every_turn_of_a_question(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate, "peak_memory", lambda: 1)
     mine = recipe("choice", "jsonl", bench(tmp_path), options={"circular": True})
     adapter = tmp_path / "alone"
     fakes.FakePolicy(fakes.never).save(adapter)
@@ -440,7 +438,6 @@ def boxed_set(root: Path, name: str) -> Path:
 def test_other_pictures_with_boxes_are_recognised_as_init_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate, "peak_memory", lambda: 1)
     monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path / "cache"))
     own, other = boxed_set(tmp_path, "own"), boxed_set(tmp_path, "other")
     mine = recipe("detection", "coco", own / "{split}.json", data={"splits": ["train", "val"]})

@@ -72,6 +72,7 @@ def render(page: ReportInput) -> str:
             charts=plots.training(page.metrics),
             cost=series.cost(page.metrics),
             figures=tables.figure_rows(sides),
+            peak_words=tables.peak_words(sides),
             kinds=tables.kinds(summary, sides) if summary else None,
             levels=dict.fromkeys(level for _, side in sides for level in side.levels),
             classes=_classes(sides),

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rftkit.report.words import words_of
+from rftkit.samples import MemoryOf
 from rftkit.summary import Summary
 from rftkit.summary.schema import Measure, Rate, SideSummary
 from rftkit.summary.verdict import points
 
 AP_OF = "AP of "  # begins the name of a figure that is one category's
 NONE = "–"
+PEAK_OF: dict[MemoryOf, str] = {
+    "gpu": "of the GPU while a model answered",
+    "process": "of the process while a model answered",
+    "": "of the whole command until then, loading and training included",
+}
 # as they are read; a stored summary has them by name. Others follow.
 ORDER = (
     *("mAP", "AP50", "AP75", "mAP of rare ones", "mAP of common ones", "mAP of frequent ones"),
@@ -114,6 +120,17 @@ def interval(figure: Measure | Rate) -> str:
     if figure.low is None or figure.high is None:
         return ""
     return f"{points(figure.low)}–{points(figure.high)}"
+
+
+def peak_words(sides: Sides) -> str:
+    """What the peak of memory is of, as a sentence; "" where none was measured."""
+    by_scope: dict[str, list[str]] = {}
+    for name, side in sides:
+        if side.speed and side.speed.peak_memory_bytes is not None:
+            by_scope.setdefault(PEAK_OF[side.speed.peak_memory_of], []).append(name)
+    several = len(by_scope) > 1
+    parts = [f"{of} ({', '.join(names)})" if several else of for of, names in by_scope.items()]
+    return f"Peak memory {'; '.join(parts)}." if parts else ""
 
 
 def _kind(name: str, summary: Summary, sides: Sides, precise: bool, other: bool) -> KindRow:

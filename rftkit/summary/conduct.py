@@ -104,6 +104,7 @@ def speed(timings: Sequence[Timing]) -> Speed | None:
     if seconds <= 0:
         return None
     peaks = [t.peak_memory_bytes for t in timings if t.peak_memory_bytes is not None]
+    held_by = {t.peak_memory_of for t in timings if t.peak_memory_bytes is not None}
     return Speed(
         seconds=seconds,
         samples_per_second=sum(t.samples for t in timings) / seconds,
@@ -111,6 +112,7 @@ def speed(timings: Sequence[Timing]) -> Speed | None:
         first_token_seconds=_weighted([(t.first_token_seconds, t.samples) for t in timings]),
         token_seconds=_weighted([(t.token_seconds, t.samples) for t in timings]),
         peak_memory_bytes=max(peaks, default=None),
+        peak_memory_of=next(iter(held_by)) if len(held_by) == 1 else "",
         batch_sizes=tuple(sorted({t.batch_size for t in timings})),
         hardware=tuple(sorted({t.hardware for t in timings if t.hardware})),
         warmup_excluded=all(t.warmup_excluded for t in timings),

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from rftkit.core import Rules, Style
-from rftkit.samples import Leaks, Provenance, Record
+from rftkit.samples import Leaks, MemoryOf, Provenance, Record
 
 Verdict = Literal["better", "worse", "no difference detected"]
 
@@ -98,6 +98,9 @@ class Speed(Record):
     first_token_seconds: float | None
     token_seconds: float | None
     peak_memory_bytes: int | None
+    peak_memory_of: MemoryOf = Field(
+        default="", description="while this model answered; empty: since the program started"
+    )
     batch_sizes: tuple[int, ...]
     hardware: tuple[str, ...]
     warmup_excluded: bool
