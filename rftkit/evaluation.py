@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -20,7 +21,8 @@ from rftkit.data.overlap import fingerprint, one_each, overlap
 from rftkit.data.places import place_of
 from rftkit.errors import DataError, RecipeError
 from rftkit.evaluate import Plan, evaluate, header_of, same_evaluation
-from rftkit.evaluation_files import Evaluation, finish
+from rftkit.evaluation_files import SAMPLES, Evaluation, finish
+from rftkit.locks import locked
 from rftkit.models import memory, open_policy
 from rftkit.models.policy import Decoding, Policy
 from rftkit.recipe import Recipe, budget
@@ -82,20 +84,23 @@ def evaluate_checkpoint(place: Path, wish: Wish, console: Console) -> Evaluation
 
 
 def run_evaluation(trial: Trial, wish: Wish, console: Console) -> Evaluation:
-    """Answer, score, write summary, confusion and report. Continues where it was cut off."""
+    """Answer, score, write summary, confusion and report. Continues where it was cut off.
+
+    Raises UserError if another process is running the same evaluation.
+    """
     recipe, examples = trial.recipe, trial.examples.examples
     style: Style = wish.style or recipe.style
     decoding = Decoding(_budget(recipe, style), seed=recipe.seed)
     header = header_of(trial.policy, examples, style, _header(trial, wish, style), decoding)
-    folder = _folder(trial.ckpt, recipe, wish, header)
     sides: tuple[Side, ...] = ("base", "tuned") if wish.base else ("tuned",)
-    plan = Plan(header, folder / "samples.jsonl", sides, recipe.eval.batch_size, decoding)
-    if wish.base_from and (used := reuse_base(plan, examples, wish.base_from)):
-        console.print(f"base: the replies in {used}", highlight=False, markup=False)
-    with memory.named("evaluating", memory.evaluating(recipe)):
-        evaluate(trial.policy, examples, plan, console)
-    summary = finish(folder)
-    _report(trial, folder, summary)
+    with _held_folder(trial.ckpt, recipe, wish, header) as folder:
+        plan = Plan(header, folder / SAMPLES, sides, recipe.eval.batch_size, decoding)
+        if wish.base_from and (used := reuse_base(plan, examples, wish.base_from)):
+            console.print(f"base: the replies in {used}", highlight=False, markup=False)
+        with memory.named("evaluating", memory.evaluating(recipe)):
+            evaluate(trial.policy, examples, plan, console)
+        summary = finish(folder)
+        _report(trial, folder, summary)
     return Evaluation(folder, summary)
 
 
@@ -221,8 +226,9 @@ def _budget(recipe: Recipe, style: Style) -> int:
     return given if style == recipe.style else max(given, budget(recipe.task, style))
 
 
-def _folder(ckpt: Checkpoint, recipe: Recipe, wish: Wish, header: Header) -> Path:
-    """A folder for this evaluation: the one it began in, else one of its own."""
+@contextmanager
+def _held_folder(ckpt: Checkpoint, recipe: Recipe, wish: Wish, header: Header) -> Iterator[Path]:
+    """A folder for this evaluation, locked: the one it began in, else one of its own."""
     parts = [header.split, ckpt.name]
     parts += [header.style] if header.style != recipe.style else []
     limited = wish.limit is not None and wish.limit != recipe.eval.limit
@@ -231,8 +237,13 @@ def _folder(ckpt: Checkpoint, recipe: Recipe, wish: Wish, header: Header) -> Pat
     name = "-".join(part for part in parts if part)
     for number in range(1, 10_000):
         folder = ckpt.home / (name if number == 1 else f"{name}-{number}")
-        if same_evaluation(folder / "samples.jsonl", header):
-            return folder
+        if not same_evaluation(folder / SAMPLES, header):
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            if same_evaluation(folder / SAMPLES, header):  # none began before it was locked
+                yield folder
+                return
     raise DataError(f"{ckpt.home}: 9999 evaluations named {name!r}; delete some")
 
 

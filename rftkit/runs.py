@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import json
 import os
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from rftkit.errors import RecipeError, UserError
+from rftkit.locks import LOCK, holder
 
 State = Literal["running", "stopped", "failed", "trained", "finished"]
 FORMAT = 1  # of run.json; a newer one is refused
-BEGUN = {"lock", "recipe.toml", "resolved.toml"}  # what is there before run.json makes it a run
+BEGUN = {LOCK, "recipe.toml", "resolved.toml"}  # what is there before run.json makes it a run
 
 
 @dataclass(frozen=True)
@@ -177,76 +176,10 @@ def unfinished_run(folder: Path) -> Run:
     return max(runs, key=lambda run: run.status_file.stat().st_mtime_ns)
 
 
-@contextmanager
-def locked(run: Run) -> Iterator[None]:
-    """Hold the run for this process. Raises UserError if another live process holds it."""
-    lock = run.folder / "lock"
-    try:
-        with _alone(run.folder):
-            _clear_stale(lock)
-            _create(lock, f"{os.getpid()} {socket.gethostname()}")
-    except FileExistsError:
-        raise UserError(f"{run.folder}: in use by another process; wait for it") from None
-    except OSError as error:
-        raise UserError(
-            f"{run.folder}: cannot write there ({error.strerror}); check its rights"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Within it no other process takes the run's lock: what it saw as stale may be ours by then."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network folders cannot be held
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _clear_stale(lock: Path) -> None:
-    """Remove the lock of a process that is gone from this machine, or that was cut off writing."""
-    if holder := _holder(lock):
-        raise UserError(f"{lock.parent}: in use by {holder}; wait for it, or delete {lock}")
-    lock.unlink(missing_ok=True)
-
-
-def _holder(lock: Path) -> str:
-    """The process that has the lock and may still be alive, as one on another host may; else ""."""
-    try:
-        pid, _, host = lock.read_text("utf-8").partition(" ")
-    except FileNotFoundError:  # there is none, or its process has just ended
-        return ""
-    alive = host and (host != socket.gethostname() or _alive(pid))
-    return f"process {pid} on {host}" if alive else ""
-
-
-def _create(lock: Path, text: str) -> None:
-    with lock.open("x", encoding="utf-8") as file:
-        file.write(text)
-
-
 def state(run: Run) -> str:
     """The run's state; one that says it is running, but whose process is gone, has stopped."""
     said = str(run.status()["state"])
-    return "stopped" if said == "running" and not _holder(run.folder / "lock") else said
-
-
-def _alive(pid: str) -> bool:
-    if not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return "stopped" if said == "running" and not holder(run.folder) else said
 
 
 def _numbered(place: Path, folder: Path) -> bool:
@@ -258,7 +191,7 @@ def _free(place: Path) -> bool:
     """Whether a run may begin here: nothing is there, or one that was cut off as it began."""
     names = {path.name for path in place.iterdir()} if place.is_dir() else set[str]()
     seen = {name for name in names if not name.startswith(".")}
-    return not names or ("lock" in names and seen <= BEGUN)
+    return not names or (LOCK in names and seen <= BEGUN)
 
 
 def _record(line: bytes, place: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from rftkit.core import Example
 from rftkit.data.checked import load_both
 from rftkit.data.examples import Examples
 from rftkit.errors import Interrupted, RecipeError, UserError
+from rftkit.locks import locked
 from rftkit.options import LabelOptions
 from rftkit.own_rewards import load_reward
 from rftkit.recipe import BUILT_IN, OWN_REWARD, Recipe
@@ -54,7 +55,7 @@ def train(request: Request, console: Console) -> Run:
         load_reward(name)
     train_set, held_out = load_both(recipe)
     run = _continued(request, recipe) if request.resume else runs.new_run(request.out)
-    with runs.locked(run):
+    with locked(run.folder):
         if not runs.is_run(run.folder):
             _begin(run, request, recipe, train_set, console)
         for note in dict.fromkeys([*recipe.notes(), *train_set.notes, *held_out.notes]):

@@ -7,7 +7,10 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,11 @@ from rich.console import Console
 
 from rftkit import ckpt, evaluate, evaluation
 from rftkit.core import Completion
-from rftkit.errors import DataError
+from rftkit.errors import DataError, UserError
 from rftkit.evaluation import Wish, evaluate_checkpoint
 from rftkit.evaluation_files import Evaluation, rescore
+from rftkit.locks import locked
+from rftkit.models.policy import Decoding, Generation, Prompt
 from rftkit.recipe import Recipe
 from rftkit.recipe_file import dump_recipe
 from rftkit.runs import Run
@@ -251,6 +256,57 @@ def test_a_killed_evaluation_keeps_its_answers_and_its_times(
     summary = measured(run).summary
     assert summary.complete
     assert len(policy.asked) == 20
+
+
+class Waiting(fakes.FakePolicy):
+    """Answers its first batch once it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(improved)
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> Generation:
+        self.entered.set()
+        assert self.go.wait(60)
+        return super().generate(prompts, decoding)
+
+
+def test_one_evaluation_is_run_by_one_process(begin: Callable[..., Run]) -> None:
+    run = begin(slow := Waiting())
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(measured, run)
+        assert slow.entered.wait(60)
+        begin(other := fakes.FakePolicy(improved))
+        with pytest.raises(UserError, match=rf"eval/test: in use by process {os.getpid()} on .+;"):
+            measured(run)
+        assert measured(run, limit=4).folder.name == "test-first-4"  # another one may go on
+        slow.go.set()
+        whole = first.result(60)
+    assert whole.summary.complete
+    assert not (whole.folder / "lock").exists()
+    asked = len(other.asked)
+    again = measured(run)
+    assert (again.folder, len(other.asked), len(slow.asked)) == (whole.folder, asked, 20)
+    assert facts(again.summary) == facts(whole.summary)
+
+
+def test_an_evaluation_that_another_process_began_meanwhile_is_not_mixed_up(
+    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    theirs = measured(run, style="direct").folder
+
+    @contextmanager
+    def late(folder: Path) -> Iterator[None]:
+        """Between the look at the folder and its lock, another evaluation begins there."""
+        if folder.name == "test":
+            theirs.rename(folder)
+        with locked(folder):
+            yield
+
+    monkeypatch.setattr(evaluation, "locked", late)
+    assert measured(run).folder.name == "test-2"
+    assert read_samples(run.evaluations / "test" / "samples.jsonl").header.style == "direct"
 
 
 def test_times_are_written_as_the_evaluation_goes_on(

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 LAYERS = (
-    "errors core printable hints",
+    "errors core printable hints locks",
     "literals replies labels boxes box_text matching",
     "rewards lengths options categories own_rewards",
     "tasks",

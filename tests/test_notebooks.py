@@ -223,9 +223,12 @@ def test_a_run_of_a_session_that_died_goes_on(
     asked: list[tuple[object, ...]], tmp_path: Path, state: str
 ) -> None:
     run = begun(tmp_path / "pets", state, "another-machine")
+    (run.evaluations / "test").mkdir(parents=True)
+    (run.evaluations / "test" / "lock").write_text("7 another-machine")
     nb.train("pets.toml", tmp_path / "pets")
     assert asked == [("rftkit train", "pets.toml", "--out", tmp_path / "pets", "--resume")]
     assert not (run.folder / "lock").exists()
+    assert not (run.evaluations / "test" / "lock").exists()
 
 
 def test_the_lock_of_this_machine_is_left_to_rftkit(

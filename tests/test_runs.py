@@ -1,19 +1,17 @@
-"""The run folder: never overwritten, held by one process, readable after a kill at any moment."""
+"""The run folder: never overwritten, readable after a kill at any moment."""
 
 from __future__ import annotations
 
 import json
 import os
 import socket
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import pytest
 
 from rftkit import runs
 from rftkit.errors import RecipeError, UserError
+from rftkit.locks import locked
 from rftkit.runs import Run
 
 
@@ -22,12 +20,6 @@ def begun(folder: Path) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     Run(folder).set_status("running")
     return Run(folder)
-
-
-def dead_pid() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
 
 
 def test_a_run_goes_where_it_was_asked_to(tmp_path: Path) -> None:
@@ -82,82 +74,6 @@ def test_an_unwritable_place_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(RecipeError, match=r"cannot write there \(Permission denied\)"):
         runs.new_run(tmp_path / "pets")
-
-
-def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:
-    run = begun(tmp_path)
-    with runs.locked(run):
-        assert (tmp_path / "lock").read_text() == f"{os.getpid()} {socket.gethostname()}"
-        with (
-            pytest.raises(UserError, match=f"in use by process {os.getpid()} on"),
-            runs.locked(run),
-        ):
-            pass
-        assert (tmp_path / "lock").exists()
-    assert not (tmp_path / "lock").exists()
-
-
-def test_the_lock_is_let_go_when_the_work_fails(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), runs.locked(begun(tmp_path)):
-        raise KeyError
-    assert not (tmp_path / "lock").exists()
-
-
-@pytest.mark.parametrize("left", ["dead", "", "what"])
-def test_the_lock_of_a_process_that_is_gone_is_cleared(tmp_path: Path, left: str) -> None:
-    text = f"{dead_pid()} {socket.gethostname()}" if left == "dead" else left
-    (tmp_path / "lock").write_text(text)
-    with runs.locked(begun(tmp_path)):
-        assert (tmp_path / "lock").read_text().startswith(f"{os.getpid()} ")
-
-
-def test_a_stale_lock_that_two_clear_at_once_is_taken_by_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = begun(tmp_path)
-    (tmp_path / "lock").write_text(f"{dead_pid()} {socket.gethostname()}")
-    inside, most, clear = list[str](), list[int](), Path.unlink
-    ends, entered, seen = (threading.Event() for _ in range(3))
-
-    def hold(name: str) -> None:
-        try:
-            with runs.locked(run):
-                inside.append(name)
-                most.append(len(inside))
-                entered.set()
-                ends.wait(10)
-                inside.remove(name)
-        except UserError:
-            pass
-
-    second = threading.Thread(target=hold, args=("second",))
-
-    def slow(path: Path, missing_ok: bool = False) -> None:
-        """The first saw that it is stale, and another comes before it is gone."""
-        if path.name == "lock" and second.ident is None:
-            second.start()
-            seen.set()
-            entered.wait(0.5)
-        clear(path, missing_ok)
-
-    monkeypatch.setattr(Path, "unlink", slow)
-    first = threading.Thread(target=hold, args=("first",))
-    first.start()
-    assert seen.wait(10)
-    second.join(1)
-    ends.set()
-    first.join(10)
-    second.join(10)
-    assert max(most) == 1
-
-
-def test_the_lock_of_another_machine_is_respected(tmp_path: Path) -> None:
-    (tmp_path / "lock").write_text(f"{dead_pid()} elsewhere")
-    with (
-        pytest.raises(UserError, match=r"on elsewhere; wait for it, or delete .*lock"),
-        runs.locked(begun(tmp_path)),
-    ):
-        pass
 
 
 def test_lines_are_read_back(tmp_path: Path) -> None:
@@ -262,7 +178,7 @@ def test_a_run_whose_process_is_gone_is_shown_as_stopped(tmp_path: Path) -> None
     run = Run(tmp_path)
     run.set_status("running")
     assert runs.state(run) == "stopped"
-    with runs.locked(run):
+    with locked(tmp_path):
         assert runs.state(run) == "running"
     (tmp_path / "lock").write_text(f"999999999 {socket.gethostname()}", "utf-8")
     assert runs.state(run) == "stopped"

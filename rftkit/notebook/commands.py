@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from shutil import which
 
 from rftkit import runs
 from rftkit.errors import RecipeError, UserError
+from rftkit.locks import forget_other_machines
 from rftkit.printable import printable
 from rftkit.runs import Run
 
@@ -117,6 +117,5 @@ def _relay(child: subprocess.Popen[str]) -> int:
 
 
 def _forget_other_machines(found: Run) -> None:
-    lock = found.folder / "lock"
-    if lock.exists() and lock.read_text("utf-8").partition(" ")[2] != socket.gethostname():
-        lock.unlink()
+    for folder in (found.folder, *found.evaluations.glob("*")):
+        forget_other_machines(folder)

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from rftkit import runs
 from rftkit.errors import Interrupted, RecipeError, UserError
+from rftkit.locks import locked
 from rftkit.recipe_file import read_text
-from rftkit.runs import Run
 from rftkit.study import runner
 from rftkit.study.launch import Launch, launch
 from rftkit.study.plan import Cell, cells, load_study
@@ -48,7 +48,7 @@ def run_study(
     job = _job(path, out, again)
     _make(out)
     page, failed = _Page(job), dict[str, str]()
-    with runs.locked(Run(out)):
+    with locked(out):
         try:
             runner.run_cells(job.grid, out, console, launch, failed, page.now_and_then)
             if job.crossed:
