@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rftkit.core import Completion, Example
-from rftkit.data.checked import load_both, load_held_out
+from rftkit.data.checked import load_checked_splits, load_checked_test
 from rftkit.data.examples import Examples
 from rftkit.data.overlap import Pair, Print, fingerprint, one_each, overlap, two_labels
 from rftkit.data.preflight import box_notes
@@ -62,7 +62,7 @@ def check(recipe: Recipe) -> Checked:
     """
     only_tests = not recipe.data.train_split
     training, held_out = (
-        (Examples((), ()), load_held_out(recipe)) if only_tests else load_both(recipe)
+        (Examples((), ()), load_checked_test(recipe)) if only_tests else load_checked_splits(recipe)
     )
     task = by_name(recipe.task)
     ours, theirs = (

@@ -51,13 +51,13 @@ def score(
 def _attack(recipe: Path, overrides: list[str]) -> None:
     """Print what cheap replies earn on a recipe's data; exit 1 if any earns what gold does."""
     from rftkit.attacks import paid_like_gold, run_attacks
-    from rftkit.data.checked import load_both
+    from rftkit.data.checked import load_checked_splits
     from rftkit.recipe_file import load_recipe
     from rftkit.recipes import find_recipe
     from rftkit.report.attacked import show_attacks
 
     loaded = load_recipe(find_recipe(recipe), overrides)
-    training, _ = load_both(loaded)
+    training, _ = load_checked_splits(loaded)
     outcomes = run_attacks(loaded, training.examples)
     show_attacks(outcomes, results())
     if paid := paid_like_gold(outcomes):

@@ -15,10 +15,11 @@ from rftkit.checkpoints import sha256
 from rftkit.ckpt import WEIGHTS, Checkpoint, find, labels_of
 from rftkit.core import Example, Style
 from rftkit.data import splits
-from rftkit.data.checked import gold_checked
+from rftkit.data.checked import with_gold_check
 from rftkit.data.examples import Examples, limited, load_examples
 from rftkit.data.overlap import fingerprint, one_each, overlap
 from rftkit.data.places import place_of
+from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError, RecipeError
 from rftkit.evaluate import Plan, evaluate, header_of, same_evaluation
 from rftkit.evaluation_files import SAMPLES, Evaluation, finish
@@ -75,11 +76,14 @@ def evaluate_checkpoint(place: Path, wish: Wish, console: Console) -> Evaluation
         console.print(ckpt.note, highlight=False, markup=False)
     recipe = _with_data(ckpt.recipe, wish)
     split, style = wish.split or recipe.data.test_split, wish.style or recipe.style
-    examples = gold_checked(recipe, _examples(recipe, ckpt, wish), split, style)
+    cache = ReadCache()
+    examples = with_gold_check(recipe, _examples(recipe, ckpt, wish, cache), split, style)
+    shots = _shots(ckpt.recipe, cache)
+    del cache  # what it holds is not needed while the model answers
     for note in examples.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
     policy = open_policy(recipe.model, ckpt.adapter, wish.engine)
-    trial = Trial(ckpt, recipe, examples, policy, _shots(ckpt.recipe))
+    trial = Trial(ckpt, recipe, examples, policy, shots)
     return run_evaluation(trial, wish, console)
 
 
@@ -196,26 +200,26 @@ def _with_recipe(recipe: Recipe, wish: Wish) -> Recipe:
     )
 
 
-def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish) -> Examples:
+def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish, cache: ReadCache) -> Examples:
     split = wish.split or recipe.data.test_split
     limit = recipe.eval.limit if wish.limit is None else wish.limit
     if wish.data is None or wish.data.suffix == ".toml":
-        return load_examples(recipe, split, limit=limit)
+        return load_examples(recipe, split, limit=limit, cache=cache)
     known = labels_of(ckpt)
-    found = load_examples(recipe, split, labels=known)
+    found = load_examples(recipe, split, labels=known, cache=cache)
     if wish.split is None and any(splits.UNDIVIDED in note for note in found.notes):
         # pictures that nobody divided: all of them are tested on
         whole = recipe.model_copy(update={"data": recipe.data.model_copy(update={"shots": 0})})
-        other = load_examples(whole, recipe.data.train_split, labels=known)
+        other = load_examples(whole, recipe.data.train_split, labels=known, cache=cache)
         both = sorted((*found.examples, *other.examples), key=lambda example: example.id)
         found = replace(found, examples=tuple(both), notes=())
     return replace(found, examples=limited(recipe, found.examples, limit))
 
 
-def _shots(recipe: Recipe) -> Sequence[Example]:
+def _shots(recipe: Recipe, cache: ReadCache) -> Sequence[Example]:
     """The pictures trained on; none where the training data is not at hand any more."""
     try:
-        return load_examples(recipe, recipe.data.train_split).examples
+        return load_examples(recipe, recipe.data.train_split, cache=cache).examples
     except DataError:
         return ()
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rftkit import checkpoints, runs
 from rftkit.ckpt import Checkpoint, write_card
 from rftkit.core import Example
-from rftkit.data.checked import load_both
+from rftkit.data.checked import load_checked_splits
 from rftkit.data.examples import Examples
 from rftkit.errors import Interrupted, RecipeError, UserError
 from rftkit.locks import locked
@@ -53,7 +53,7 @@ def train(request: Request, console: Console) -> Run:
     _check_logger(request.log)
     for name in filter(OWN_REWARD.fullmatch, recipe.rewards):
         load_reward(name)
-    train_set, held_out = load_both(recipe)
+    train_set, held_out = load_checked_splits(recipe)
     run = _continued(request, recipe) if request.resume else runs.new_run(request.out)
     with locked(run.folder):
         if not runs.is_run(run.folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
@@ -15,7 +16,7 @@ from PIL import Image
 from rftkit import boxes, tasks
 from rftkit.boxes import Box
 from rftkit.core import Completion, Example, Style
-from rftkit.data.checked import gold_check, load_both
+from rftkit.data.checked import gold_check, load_checked_splits
 from rftkit.data.examples import Examples, load_examples
 from rftkit.errors import DataError
 from rftkit.recipe import Recipe
@@ -96,6 +97,8 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
 def test_labels_that_read_the_same_are_refused(tmp_path: Path, pair: list[str]) -> None:
     line = refusal(tmp_path, "train", train=[*pair, "c"], test=["c"])
     assert all(repr(label) in line for label in pair)
+    path = tmp_path / "t.jsonl"
+    assert {f"{path}:1", f"{path}:2"} == {*re.findall(rf"{path}:\d", line)}
     assert "read the same" in refusal(tmp_path, train=[pair[0], "c"], test=[pair[1]])
 
 
@@ -167,10 +170,10 @@ def test_gold_that_can_be_read_back_passes(style: Style) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"gold": "---"}, "pets.csv:3: its own answer '---' earns accuracy 0, not 1"),
-        ({"gold": "oak", "choices": ("rose", "ash")}, "earns accuracy 0"),
-        ({"rationale": "a </think> inside"}, "its own answer 'rose' earns"),
-        ({"rationale": "!!!"}, "earns format 0, not 1, in style 'think'"),
+        ({"gold": "---"}, "pets.csv:3: the gold answer '---' scores accuracy 0 (needs 1)"),
+        ({"gold": "oak", "choices": ("rose", "ash")}, "scores accuracy 0"),
+        ({"rationale": "a </think> inside"}, "the gold answer 'rose' scores"),
+        ({"rationale": "!!!"}, "scores format 0 (needs 1) in style 'think'"),
     ],
 )
 def test_gold_that_cannot_earn_full_marks_is_refused(change: dict[str, object], says: str) -> None:
@@ -192,7 +195,7 @@ def test_gold_boxes_that_text_can_hardly_say_pass_and_are_told_apart() -> None:
     sliver = boxed(Box(0.26, 0.25, 0.28, 0.5))  # a third of a unit
     for style in ("think", "direct"):
         assert not gold_check(task, sliver, style)
-    with pytest.raises(DataError, match=r"^t.jsonl:4: its own answer .* earns format 0, not 1"):
+    with pytest.raises(DataError, match=r"^t.jsonl:4: the gold answer .* scores format 0 .needs 1"):
         gold_check(task, replace(sliver, rationale="a </think> inside"), "think")
 
 
@@ -201,7 +204,7 @@ def test_small_boxes_among_others_pass_and_a_label_that_is_lost_does_not() -> No
     gold = boxes.dump([tiny, tiny, Box(0.25, 0.25, 0.5, 0.5)], ["dog", "cat", "dog"])
     example = replace(task.sample, gold=gold, choices=("cat", "dog"), meta={"grid": "16x16"})
     assert not gold_check(task, example, "think")
-    with pytest.raises(DataError, match=r"earns iou 0, .*; mend the label or the rationale"):
+    with pytest.raises(DataError, match=r"scores iou 0 .*; fix the label or the rationale"):
         gold_check(task, replace(example, gold=gold.replace("cat", "<answer>")), "think")
 
 
@@ -222,10 +225,14 @@ def test_one_small_box_leaves_a_note_and_refuses_nothing(tmp_path: Path) -> None
     (tmp_path / "test.json").write_text(json.dumps(whole))
     whole["annotations"][0]["bbox"] = [5, 1, 0.02, 5]  # a tenth of a unit wide
     (tmp_path / "train.json").write_text(json.dumps(whole))
-    training, held_out = load_both(Recipe.model_validate({**given, "model": {"name": "tiny"}}))
+    training, held_out = load_checked_splits(
+        Recipe.model_validate({**given, "model": {"name": "tiny"}})
+    )
     assert (len(training.examples), held_out.notes) == (1, ())
     (note,) = training.notes
-    assert note.startswith("split 'train': in 1 of 1 examples, such as 'a.png: fox', boxes are so")
+    assert note.startswith(
+        "split 'train': in 1 of 1 examples, such as 'a.png: fox', boxes are smaller than"
+    )
 
 
 @pytest.mark.parametrize(
@@ -256,7 +263,7 @@ def test_pictures_without_a_box_that_is_asked_for_are_refused(
 def test_categories_that_read_the_same_are_refused(tmp_path: Path, ask: str) -> None:
     given = scene(tmp_path, "red_fox", "Red fox")
     mine = Recipe.model_validate({**given, "options": {"ask": ask, "absent": "always"}})
-    with pytest.raises(DataError, match="categories 'Red fox' and 'red_fox' read the same"):
+    with pytest.raises(DataError, match=r"^\S+json: images.0. .*: categories 'red_fox' and 'Red f"):
         load_examples(mine, "train")
 
 

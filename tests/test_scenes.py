@@ -12,7 +12,7 @@ import pytest
 
 from rftkit.core import Example, Row, Style
 from rftkit.data import builtin, drawn, layout, scene_questions, scenes
-from rftkit.data.checked import gold_check, load_both
+from rftkit.data.checked import gold_check, load_checked_splits
 from rftkit.data.layout import SIDE, UNITS, Place, Thing
 from rftkit.data.scene_questions import KINDS, Kind
 from rftkit.errors import DataError
@@ -206,7 +206,7 @@ def test_another_kind_or_split_is_refused(kind: str, split: str, said: str) -> N
 def test_the_recipe_of_a_kind_reads_its_examples(kind: Kind) -> None:
     recipe: Recipe = load_recipe(RECIPES / f"tiny_{kind}.toml")
     assert (recipe.task, recipe.data.path, recipe.model.name) == (kind, kind, MODELS[kind])
-    training, held_out = load_both(recipe)
+    training, held_out = load_checked_splits(recipe)
     assert len(training.examples) >= 100
     assert len(held_out.examples) >= 200
     if kind in ("detection", "grounding"):

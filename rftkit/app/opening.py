@@ -24,6 +24,8 @@ from rftkit.scoring import attempt_of, rescored
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rftkit.data.read_cache import ReadCache
+
 FIRST = "quickstart"  # the recipe of the built-in comparison
 
 
@@ -115,22 +117,27 @@ def _find(place: Path | None, console: Console) -> tuple[ckpt.Checkpoint, str]:
 
 
 def _evaluations(found: ckpt.Checkpoint) -> tuple[Evaluated, ...]:
-    known = []
+    from rftkit.data.read_cache import ReadCache
+
+    known, cache = [], ReadCache()
     for folder in evaluations(found.home):
         try:
             file = rescored(read_samples(folder / SAMPLES))
         except DataError:
             continue  # a damaged evaluation is not shown; `rftkit eval` says what is wrong with it
-        known.append(_evaluated(folder.name, file, found.recipe))
+        known.append(_evaluated(folder.name, file, found.recipe, cache))
     return tuple(known)
 
 
-def _evaluated(name: str, file: SamplesFile, recipe: Recipe) -> Evaluated:
+def _evaluated(
+    name: str, file: SamplesFile, recipe: Recipe, cache: ReadCache | None = None
+) -> Evaluated:
     from rftkit.data.examples import load_examples
 
     examples = {s.id: attempt_of(s, file.header).example for s in file.samples}
     try:
-        found = load_examples(recipe, file.header.split, labels=file.header.labels).examples
+        header = file.header
+        found = load_examples(recipe, header.split, labels=header.labels, cache=cache).examples
     except UserError:
         found = ()  # the data have moved: answers without pictures
     return Evaluated(name, file, {**examples, **{e.id: e for e in found if e.id in examples}})

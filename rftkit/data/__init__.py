@@ -22,32 +22,37 @@ from rftkit.data import (
 )
 from rftkit.data.given import as_given, as_given_in_errors
 from rftkit.data.paths import Note, silent
+from rftkit.data.read_cache import ReadCache
 from rftkit.sections import Data
 
-SOURCES: dict[str, Callable[[Data, str, Note], Iterator[Row]]] = {
-    "hub": hub.rows,
-    "folder": folder.rows,
-    "csv": tables.csv_rows,
-    "jsonl": tables.jsonl_rows,
+SOURCES: dict[str, Callable[[Data, str, Note, ReadCache], Iterator[Row]]] = {
+    "hub": lambda data, split, note, cache: hub.rows(data, split),
+    "folder": lambda data, split, note, cache: folder.rows(data, split, note),
+    "csv": tables.rows,
+    "jsonl": tables.rows,
     "coop": coop.rows,
     "coco": coco.rows,
     "voc": voc.rows,
-    "yolo": yolo.rows,
+    "yolo": lambda data, split, note, cache: yolo.rows(data, split, note),
     "lisa": lisa.rows,
     "refs": refs.rows,
     "llava": conversations.rows,
-    "digits": lambda data, split, note: builtin.digits_rows(split),
-    "hangar": lambda data, split, note: builtin.hangar_rows(split),
-    "scenes": lambda data, split, note: scenes.rows(data.path, split),
+    "digits": lambda data, split, note, cache: builtin.digits_rows(split),
+    "hangar": lambda data, split, note, cache: builtin.hangar_rows(split),
+    "scenes": lambda data, split, note, cache: scenes.rows(data.path, split),
 }
 
 
-def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
+def rows(
+    data: Data, split: str, note: Note = silent, cache: ReadCache | None = None
+) -> Iterator[Row]:
     """The annotated pictures of a split, one by one, none of them opened.
 
     note: is told what a person should know and no error says, such as files that were skipped.
+    cache: shares the parsed annotations with other reads of one command.
     Raises DataError where the data cannot be read.
     """
+    source, shared = SOURCES[data.source], cache or ReadCache()
     with as_given_in_errors():
-        for row in SOURCES[data.source](data, split, lambda said: note(as_given(said))):
+        for row in source(data, split, lambda said: note(as_given(said)), shared):
             yield replace(row, place=as_given(row.place))

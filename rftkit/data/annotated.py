@@ -15,6 +15,7 @@ from rftkit.data import splits
 from rftkit.data.images import FilePicture
 from rftkit.data.paths import Note, picture_in, silent
 from rftkit.data.places import SPLIT, place_of
+from rftkit.data.read_cache import ReadCache
 from rftkit.data.tables import NAME_IT, Record, check_letters, read_jsonl
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
@@ -66,6 +67,7 @@ class Annotated(NamedTuple):
 
 
 Part = TypeVar("Part", bound=Divisible)
+Parsed = TypeVar("Parsed")
 
 
 def located(data: Data, split: str, note: Note = silent) -> Located:
@@ -94,6 +96,19 @@ def file_at(path: Path) -> Path:
     if not path.is_file():  # a pipe would be waited for
         raise DataError(f"{path}: not a file; set data.path to the annotations")
     return path
+
+
+def read_shared(
+    read: Callable[[Note], Parsed], where: Located, data: Data, note: Note, cache: ReadCache
+) -> Parsed:
+    """What `read(note)` makes of the annotations; parsed once where both splits are in one file.
+
+    With `{split}` in its path a file is of one split alone, and is not kept.
+    """
+    if SPLIT in data.path:
+        return read(note)
+    key = (data.source, str(where.annotations), *sorted(data.columns.items()))
+    return cache.once(key, read, note)
 
 
 def rows_of(

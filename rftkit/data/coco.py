@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from rftkit.boxes import Labelled
 from rftkit.core import Row
-from rftkit.data.annotated import Annotated, Thing, located, read_json, rows_of, shown
+from rftkit.data.annotated import Annotated, Thing, located, read_json, read_shared, rows_of, shown
 from rftkit.data.fields import (
     Size,
     box_in,
@@ -22,6 +23,7 @@ from rftkit.data.fields import (
     whole_of,
 )
 from rftkit.data.paths import Note, silent
+from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError
 from rftkit.sections import Data
 
@@ -43,7 +45,7 @@ class Pictured(NamedTuple):
     objects: list[Labelled]
 
 
-def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
+def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     """One row for each picture, in the order of the file, those without objects too.
 
     Values: "size", "objects" and "categories", all those of the file. For LVIS "categories" are
@@ -51,7 +53,8 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
     boxed, and "frequency" gives r, c or f by label.
     """
     where = located(data, split, note)
-    found = read_annotations(where.annotations, note)
+    read = partial(read_annotations, where.annotations)
+    found = read_shared(read, where, data, note, cache)
     yield from rows_of(found, where, data, split, note)
 
 

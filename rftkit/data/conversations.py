@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from rftkit.core import Row
-from rftkit.data.annotated import located, of_split, read_records, shown
+from rftkit.data.annotated import located, of_split, read_records, read_shared, shown
 from rftkit.data.fields import list_of, value_of
 from rftkit.data.paths import Note, picture_in, silent
 from rftkit.data.places import SPLIT
+from rftkit.data.read_cache import ReadCache
 from rftkit.data.tables import Record
 from rftkit.errors import DataError
 from rftkit.sections import Data
@@ -49,7 +51,7 @@ class Talk(NamedTuple):
         return self.names[0]
 
 
-def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
+def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     """One row for each conversation about a picture; those without one are counted in a note.
 
     Values: "question" and "answer", the last reply; what was said before is part of the question.
@@ -57,7 +59,8 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
     folder. Conversations that have a `split` say themselves what they are for.
     """
     where = located(data, split, note)
-    found = read_annotations(where.annotations, note)
+    read = partial(read_annotations, where.annotations)
+    found = read_shared(read, where, data, note, cache)
     for item in found if SPLIT in data.path else of_split(found, data, split, note):
         first, *others = (picture_in(where.images, name, item.place) for name in item.names)
         yield Row(item.place, first, item.values, tuple(others))

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from rftkit.core import Row
 from rftkit.data.folder import existing_folder
-from rftkit.data.paths import Note, picture_in, silent
+from rftkit.data.paths import Note, picture_in
 from rftkit.data.places import place_of
+from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
 from rftkit.sections import Data
@@ -19,7 +20,7 @@ from rftkit.sections import Data
 MAX_BYTES = 256_000_000  # unpacked; one that lists all of ImageNet would have about 80 MB
 
 
-def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
+def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     """The pictures that the split file `data.path` lists for a split, below `data.images`.
 
     The file is `{split: [[path, label id, class name], …]}`, `.json` or `.json.gz`. Underscores in
@@ -29,7 +30,7 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
     root = path.parent
     if data.images:
         root = existing_folder(str(place_of(data.images, split, note)), "data.images")
-    listed = _load(path)
+    listed = cache.once((data.source, str(path)), lambda _: _load(path))
     if not isinstance(listed.get(split), list):
         raise DataError(f"{path}: no split {split!r}; {did_you_mean(split, listed)}")
     for number, entry in enumerate(listed[split]):

@@ -1,24 +1,33 @@
-"""From a recipe to the examples of a split: rows, labels, halves, shots, offered labels."""
+"""From a recipe to the examples of a split: classes, halves, shots, questions, offered labels.
+
+What happens to a recipe with `classes = "base"` and `shots = 1`, whose training split holds two
+pictures each of cat, cow and dog, and whose test split one each of cat, cow, dog and emu:
+
+    classes of the data    cat, cow, dog, emu    of both splits, because they are halved
+    base half, new half    cat, cow | dog, emu   the same for every split
+    training split         1 cat, 1 cow          each is offered the labels "cat, cow"
+    test split             1 of each             offered "cat, cow" (base) or "dog, emu" (new)
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rftkit import data as sources
-from rftkit import labels as spelling
 from rftkit import tasks
 from rftkit.core import Example
 from rftkit.data import shots
 from rftkit.data.hierarchies import Hierarchy, read_hierarchy
 from rftkit.data.placing import boxed_placer
+from rftkit.data.read_cache import ReadCache
+from rftkit.data.read_split import SplitExamples, check_spellings, read_split
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
-from rftkit.options import DetectionOptions, LabelOptions, Names, Options
+from rftkit.options import DetectionOptions, LabelOptions, Names
 from rftkit.recipe import Recipe
-from rftkit.sections import Data
-from rftkit.tasks.annotated import categories_of, chosen_categories, read_objects
-from rftkit.tasks.task import Reading
+from rftkit.tasks.annotated import chosen_categories
+
+Halves = Mapping[str, tuple[str, ...]]  # "base" and "new", or "all" -> its sorted classes
 
 
 @dataclass(frozen=True)
@@ -35,58 +44,42 @@ class Examples:
     levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Split:
-    """A split as it was read, without repeats; ids: the label ids of a CoOp split file."""
-
-    examples: tuple[Example, ...]
-    ids: Mapping[str, int]
-    notes: tuple[str, ...]
-
-
 def load_examples(
-    recipe: Recipe, split: str, *, limit: int = 0, labels: Sequence[str] | None = None
+    recipe: Recipe,
+    split: str,
+    *,
+    limit: int = 0,
+    labels: Sequence[str] = (),
+    cache: ReadCache | None = None,
 ) -> Examples:
     """The examples of a split, by its name: the training one is `recipe.data.train_split`.
 
     The training split is filtered to `data.classes` and drawn to `data.shots`. Any other keeps
     all classes; `meta["half"]` is "base", "new" or "all", and an example is offered labels of its
     own half only. limit: at most so many pictures, evenly by label where there are labels. labels:
-    the known labels, where the data has no training split to learn them from. Pictures are not
-    decoded; of those with boxes the header is read.
+    the known labels, where the data has no training split to take them from. cache: shares what is
+    read with the other splits of one command. Pictures are not decoded; of those with boxes the
+    header is read.
     """
-    task, train = tasks.by_name(recipe.task), recipe.data.train_split
-    found = _read(recipe, split)
-    learnt = found if split == train else None
-    if learnt is None and task.labels and not labels:
-        learnt = _read(recipe, train) if train else found
-    others = () if learnt is None or learnt is found else learnt.notes
-    if task.labels:
-        known = _known_labels(recipe, found, learnt, labels)
-    else:
-        known = _known_categories(recipe, found)
-    ids = {**(learnt.ids if learnt else {}), **found.ids}
-    groups = _groups(recipe, known, ids)
-    half_of = {label: half for half, own in groups.items() for label in own}
-    chosen = found.examples
-    if split == train:
-        wanted = [e for e in chosen if half_of[e.category] == recipe.data.classes]
-        if not wanted:
-            raise DataError(
-                f"data.classes: {recipe.data.classes!r} has nothing to train on in {split!r}; "
-                'set it to "all", or add pictures'
-            )
-        chosen = shots.draw_shots(wanted, recipe.data.shots, recipe.seed)
-    hierarchy = _hierarchy(recipe, known)
-    boxed = boxed_placer(recipe.model)
-    placed = tuple(
-        boxed(_placed(example, recipe, half := half_of[example.category], groups[half]))
-        for example in limited(recipe, chosen, limit)
+    cache = cache or ReadCache()
+    own = read_split(recipe, split, cache)
+    naming = [read_split(recipe, name, cache) for name in _naming_splits(recipe, split, labels)]
+    classes = _classes(recipe, own, naming, labels)
+    halves = _halves(recipe, classes, _label_ids([*naming, own]))
+    half_of = {name: half for half, names in halves.items() for name in names}
+    examples = own.examples
+    if split == recipe.data.train_split:
+        in_half = [e for e in examples if half_of[e.category] == recipe.data.classes]
+        examples = _drawn(recipe, in_half)
+    hierarchy, with_grid = _hierarchy(recipe, classes), boxed_placer(recipe.model)
+    prepared = tuple(
+        with_grid(_prepared(example, recipe, half_of[example.category], halves))
+        for example in limited(recipe, examples, limit)
     )
-    if meant := hierarchy.spellings:
-        placed = tuple(replace(example, aliases=meant) for example in placed)
-    notes = tuple(dict.fromkeys([*found.notes, *others]))
-    return Examples(placed, _named(recipe, known, found), notes, hierarchy.levels)
+    if aliases := hierarchy.spellings:
+        prepared = tuple(replace(example, aliases=aliases) for example in prepared)
+    notes = dict.fromkeys(note for part in (own, *naming) for note in part.notes)
+    return Examples(prepared, _shown_classes(recipe, classes, own), tuple(notes), hierarchy.levels)
 
 
 def limited(recipe: Recipe, examples: Sequence[Example], limit: int) -> tuple[Example, ...]:
@@ -95,178 +88,142 @@ def limited(recipe: Recipe, examples: Sequence[Example], limit: int) -> tuple[Ex
     return picked(examples, limit)
 
 
-def _read(recipe: Recipe, split: str) -> _Split:
-    task, notes = tasks.by_name(recipe.task), list[str]()
-    columns = {str(role): name for role, name in recipe.data.columns.items()}
-    if recipe.data.source == "refs":
-        columns = {}  # it reads by them itself, and its rows have the usual names
-    test = split != recipe.data.train_split
-    reading = Reading(recipe.options, columns, test, recipe.seed)
-    found: dict[str, Example] = {}
-    ids: dict[str, int] = {}
-    offered, repeats, pictures = set[str](), 0, 0
-    spelled = _spelled_out(recipe.options)
-    for row in sources.rows(_divided(recipe), split, notes.append):
-        pictures += 1
-        if spelled:
-            offered.update(categories_of(row, reading, read_objects(row, reading)))
-        for example in task.read(row, reading):
-            if (before := found.setdefault(example.id, example)) is not example:
-                _check_repeat(before, example)
-                repeats += 1
-        if isinstance(number := row.values.get("label_id"), int):
-            ids[example.category] = number
-    if task.name == "detection":
-        asked = {name for e in found.values() for name in e.choices or (e.category,)}
-        for first, second in spelling.collisions(sorted(asked)):
-            raise DataError(
-                f"categories {first!r} and {second!r} read the same; rename or merge one"
-            )
-    lacking = [] if test else [name for name in spelled if name not in offered]
-    if lacking:
-        raise DataError(
-            f"options.categories: no {lacking[0]!r} in split {split!r}; "
-            f"{did_you_mean(lacking[0], sorted(offered))}"
-        )
-    if not found:
-        place = f"{recipe.data.path or recipe.data.source}: split {split!r}"
-        if pictures:
-            raise DataError(
-                f"{place}: no boxes of the asked categories; annotate some, or change "
-                "options.categories"
-            )
-        raise DataError(f"{place} is empty; add rows, or change data.splits")
-    if repeats:
-        notes.append(f"split {split!r}: {repeats} rows repeat a picture and its label; kept once")
-    return _Split(tuple(found.values()), ids, tuple(notes))
+def _naming_splits(recipe: Recipe, split: str, labels: Sequence[str]) -> list[str]:
+    """The splits whose examples say which classes there are.
 
-
-def _spelled_out(options: Options) -> tuple[str, ...]:
-    """The categories that a recipe names one by one; a list by name may hold more than the data."""
-    chosen = options.categories if isinstance(options, DetectionOptions) else ()
-    return () if isinstance(chosen, str) else chosen
-
-
-def _divided(recipe: Recipe) -> Data:
-    """The data, divided as its task needs: a count that stands in `label` is no class."""
-    if recipe.task != "number":
-        return recipe.data
-    columns = recipe.data.columns
-    counts = {"answer": columns.get("label", "label"), **columns}
-    return recipe.data.model_copy(update={"columns": counts})
-
-
-def _check_repeat(before: Example, example: Example) -> None:
-    if before.gold != example.gold:
-        raise DataError(
-            f"{example.place}: picture {example.id!r} is {example.gold!r} here and "
-            f"{before.gold!r} at {before.place}; keep one label"
-        )
-
-
-def _known_labels(
-    recipe: Recipe, found: _Split, learnt: _Split | None, given: Sequence[str] | None
-) -> tuple[str, ...]:
-    """The data set's labels, sorted; refuses those that no answer could tell apart.
-
-    With `data.classes` in halves the held-out labels count too: the new ones need not be in the
-    training split.
+    Halves are those of both splits together, so that they are the same for each: new classes need
+    not be in the training split. Else labels are those of the training split, and categories, as
+    objects of a kind may be in one split only, those of the split itself.
     """
-    known = set(given or ()) | ({e.gold for e in learnt.examples} if learnt else set())
-    if recipe.data.classes != "all":
-        splits = [_read(recipe, recipe.data.test_split)] if found is learnt else [found]
-        known |= {example.gold for split in splits for example in split.examples}
-    everything = known | {example.gold for example in found.examples}
-    for first, second in spelling.collisions(sorted(everything)):
-        raise DataError(f"labels {first!r} and {second!r} read the same; rename or merge one")
-    for example in found.examples:
-        if example.gold not in known:
+    data, halved = recipe.data, recipe.data.classes != "all"
+    if not tasks.by_name(recipe.task).labels:
+        names = [data.train_split, data.test_split] if halved else [split]
+    elif labels and split != data.train_split:
+        names = [split] if halved else []
+    else:
+        names = [data.train_split or split, data.test_split if halved else ""]
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def _classes(
+    recipe: Recipe, own: SplitExamples, naming: Sequence[SplitExamples], labels: Sequence[str]
+) -> tuple[str, ...]:
+    """The labels or categories of the data, sorted. Raises DataError where they cannot be right.
+
+    That is for labels that read the same, an example of another class, and a single label.
+    """
+    if not tasks.by_name(recipe.task).labels:
+        classes = {example.category for part in naming for example in part.examples}
+        _check_known(recipe, "category", own, classes)
+        return tuple(sorted(classes))
+    classes = {*labels, *(example.gold for part in naming for example in part.examples)}
+    places = dict.fromkeys(labels, "")
+    for example in (example for part in (*naming, own) for example in part.examples):
+        places[example.gold] = places.get(example.gold) or example.place
+    check_spellings("labels", places)
+    _check_known(recipe, "label", own, classes)
+    if len(classes) < 2:
+        raise DataError(
+            f"one class only: {min(classes)!r}; there is nothing to tell apart, add one"
+        )
+    return tuple(sorted(classes))
+
+
+def _check_known(recipe: Recipe, kind: str, own: SplitExamples, classes: set[str]) -> None:
+    """Raises DataError for an example whose class the naming splits do not have."""
+    where = "training split" if recipe.data.classes == "all" else "training and the test split"
+    for example in own.examples:
+        if example.category not in classes:
             raise DataError(
-                f"{example.place}: label {example.gold!r} is not among the {len(known)} of the "
-                f"training split; add pictures of it there or take it out here"
+                f"{example.place}: {kind} {example.category!r} is not among the {len(classes)} of "
+                f"the {where}; add pictures of it there or take it out here"
             )
-    if len(known) < 2:
-        raise DataError(f"one class only: {min(known)!r}; there is nothing to tell apart, add one")
-    return tuple(sorted(known))
 
 
-def _known_categories(recipe: Recipe, found: _Split) -> tuple[str, ...]:
-    """The categories, sorted; in halves those of both splits, so that the halves are the same."""
-    splits = [found]
-    if recipe.data.classes != "all":
-        splits = [_read(recipe, split) for split in recipe.data.splits if split]
-    return tuple(sorted({example.category for split in splits for example in split.examples}))
+def _label_ids(splits: Sequence[SplitExamples]) -> dict[str, int]:
+    return {name: number for part in splits for name, number in part.label_ids.items()}
 
 
-def _named(recipe: Recipe, known: tuple[str, ...], found: _Split) -> tuple[str, ...]:
-    """The labels or categories that have a name, those that are asked for all at once too."""
-    if isinstance(recipe.options, DetectionOptions) and recipe.options.ask == "picture":
-        return tuple(sorted({name for example in found.examples for name in example.choices}))
-    return tuple(name for name in known if name)
-
-
-def _groups(
-    recipe: Recipe, known: tuple[str, ...], ids: Mapping[str, int]
-) -> dict[str, tuple[str, ...]]:
-    """The sorted labels or categories of each half, or of "all"."""
+def _halves(recipe: Recipe, classes: tuple[str, ...], label_ids: Mapping[str, int]) -> Halves:
+    """The classes of each half: as the recipe names the new ones, else as CoOp divides them."""
     if recipe.data.classes == "all":
-        return {"all": known}
+        return {"all": classes}
     if isinstance(recipe.options, DetectionOptions) and recipe.options.new:
-        unseen = _unseen(recipe.options.new, known)
-        new = tuple(name for name in known if name in unseen)
-        return {"base": tuple(name for name in known if name not in unseen), "new": new}
-    halves = shots.base_new(known, ids if set(known) <= set(ids) else None)
+        new = _new_categories(recipe.options.new, classes)
+        return {
+            "base": tuple(name for name in classes if name not in new),
+            "new": tuple(name for name in classes if name in new),
+        }
+    halves = shots.base_new(classes, label_ids if set(classes) <= set(label_ids) else None)
     return {"base": tuple(sorted(halves.base)), "new": tuple(sorted(halves.new))}
 
 
-def _unseen(given: Names, known: tuple[str, ...]) -> tuple[str, ...]:
-    """The categories of the new half; a list by name may hold some that the data has not.
+def _new_categories(new: Names, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The categories of `options.new`; a list by name may hold some that the data has not.
 
     Raises DataError for one that was spelled out and is not there, and for a list of none that is.
     """
-    wanted = chosen_categories(given)
-    lacking = [name for name in wanted if name not in known]
-    if lacking and (not isinstance(given, str) or len(lacking) == len(wanted)):
+    wanted = chosen_categories(new)
+    lacking = [name for name in wanted if name not in classes]
+    if lacking and (not isinstance(new, str) or len(lacking) == len(wanted)):
         raise DataError(
-            f"options.new: no {lacking[0]!r} in the data; {did_you_mean(lacking[0], known)}"
+            f"options.new: no {lacking[0]!r} in the data; {did_you_mean(lacking[0], classes)}"
         )
     return wanted
 
 
-def _placed(example: Example, recipe: Recipe, half: str, own: tuple[str, ...]) -> Example:
+def _drawn(recipe: Recipe, examples: Sequence[Example]) -> tuple[Example, ...]:
+    """The shots of the half that is trained on. Raises DataError if it has no examples."""
+    if not examples:
+        raise DataError(
+            f"data.classes: {recipe.data.classes!r} has nothing to train on in "
+            f'{recipe.data.train_split!r}; set it to "all", or add pictures'
+        )
+    return shots.draw_shots(examples, recipe.data.shots, recipe.seed)
+
+
+def _shown_classes(recipe: Recipe, classes: tuple[str, ...], own: SplitExamples) -> tuple[str, ...]:
+    """The classes that have a name; of categories asked for all at once, those in the prompts."""
+    if isinstance(recipe.options, DetectionOptions) and recipe.options.ask == "picture":
+        return tuple(sorted({name for example in own.examples for name in example.choices}))
+    return tuple(name for name in classes if name)
+
+
+def _prepared(example: Example, recipe: Recipe, half: str, halves: Halves) -> Example:
     """The example with its question and half; of classification, with the labels it is offered."""
-    placed = replace(example, question=_asked(recipe, example), meta={**example.meta, "half": half})
+    question = _question(recipe, example)
+    prepared = replace(example, question=question, meta={**example.meta, "half": half})
     if not tasks.by_name(recipe.task).labels:
-        return placed
+        return prepared
     share = shots.FEW_SHOT if half == "all" else shots.BASE_TO_NEW
-    choices = shots.offered(own, example, recipe.data.choices, recipe.seed, share)
-    return replace(placed, choices=choices, labels=own)
+    offered = shots.offered(halves[half], example, recipe.data.choices, recipe.seed, share)
+    return replace(prepared, choices=offered, labels=halves[half])
 
 
-def _asked(recipe: Recipe, example: Example) -> str:
+def _question(recipe: Recipe, example: Example) -> str:
     """The recipe's question, if it has one, with what only the example knows filled in."""
     if not recipe.data.question:
         return example.question
-    known = {
+    values = {
         "label": "" if tasks.by_name(recipe.task).labels else example.category,
         "phrase": example.meta.get("phrase", ""),
         "question": example.question,
     }
     question = recipe.data.question
-    for name, value in known.items():
+    for name, value in values.items():
         question = question.replace(f"{{{name}}}", value)
     return question
 
 
-def _hierarchy(recipe: Recipe, known: Sequence[str]) -> Hierarchy:
+def _hierarchy(recipe: Recipe, labels: Sequence[str]) -> Hierarchy:
     """The coarser classes and aliases of the labels. Raises DataError if a label has no row."""
     if not isinstance(recipe.options, LabelOptions) or not recipe.options.names:
         return Hierarchy({}, {})
     name = recipe.options.names
     hierarchy = read_hierarchy(name)
-    if lacking := [label for label in known if label not in hierarchy.aliases]:
+    if lacking := [label for label in labels if label not in hierarchy.aliases]:
         raise DataError(
-            f"options.names: {name} has no row for {len(lacking)} of the {len(known)} labels, such "
-            f"as {lacking[0]!r}; add a row for each, spelled as in the data"
+            f"options.names: {name} has no row for {len(lacking)} of the {len(labels)} labels, "
+            f"such as {lacking[0]!r}; add a row for each, spelled as in the data"
         )
     return hierarchy

@@ -10,7 +10,7 @@ from pathlib import Path
 from rftkit.core import Row
 from rftkit.data import splits
 from rftkit.data.images import SUFFIXES, FilePicture
-from rftkit.data.paths import Note, check_name, silent, stay_inside
+from rftkit.data.paths import Note, check_name, stay_inside
 from rftkit.data.places import place_of
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
@@ -28,7 +28,7 @@ class Listing:
     skipped: Mapping[str, int]
 
 
-def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
+def rows(data: Data, split: str, note: Note) -> Iterator[Row]:
     """One row for each picture of the split, sorted by class and name; the class is the label."""
     root = existing_folder(str(place_of(data.path, split, note)))
     divided = has_splits(root, data.splits)

@@ -13,7 +13,7 @@ from rftkit.core import Row
 from rftkit.data.hub_objects import with_objects
 from rftkit.data.images import open_safely
 from rftkit.data.online import offline_if_unreachable
-from rftkit.data.paths import Note, check_name, silent
+from rftkit.data.paths import check_name
 from rftkit.errors import DataError, HubError
 from rftkit.hints import missing_column
 from rftkit.sections import Data
@@ -58,7 +58,7 @@ class HubPicture:
         return Path(real)
 
 
-def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
+def rows(data: Data, split: str) -> Iterator[Row]:
     """The rows of a split, kept on disk by `datasets`; class numbers become names.
 
     The column of pictures may hold lists of them. A column `objects` of boxes, as COCO's exports

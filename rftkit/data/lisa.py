@@ -11,8 +11,9 @@ from rftkit.core import Row
 from rftkit.data.annotated import located, of_split, shown
 from rftkit.data.fields import Corners, list_of, numbers_of, text_of, value_of
 from rftkit.data.folder import subfolders
-from rftkit.data.paths import Note, by_stem, silent
+from rftkit.data.paths import Note, by_stem
 from rftkit.data.places import SPLIT
+from rftkit.data.read_cache import ReadCache
 from rftkit.data.refs import Phrase, phrase_rows
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
@@ -23,7 +24,7 @@ TARGET = "target"
 UNUSED = ("ignore", "flag")  # unsure regions, and marks that mean nothing any more
 
 
-def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
+def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     """One row for each text of each picture of the split, sorted by name.
 
     The folder is `data.path` with `{split}` in it, or `<split>` below it, or is divided. The box
@@ -34,6 +35,17 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
     folder, divided = _folder(where.annotations, data, split)
     images = where.images if data.images else folder
     base = where.images if images.is_relative_to(where.images) else images
+
+    def read(note: Note) -> list[Phrase]:
+        return _read_folder(folder, images, base, note)
+
+    found = cache.once((data.source, str(folder), str(images)), read, note)
+    own = found if divided else of_split(found, data, split, note)
+    yield from phrase_rows(own, base, f"{folder}/", note)
+
+
+def _read_folder(folder: Path, images: Path, base: Path, note: Note) -> list[Phrase]:
+    """The texts of all JSON files of a folder, sorted by file; pictures are named from `base`."""
     names = by_stem(images)
     found: list[Phrase] = []
     used: set[str] = set()
@@ -52,8 +64,7 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
         note(f"{images}/: {left} pictures without a JSON file; left out")
     for label, count in tally.items():
         note(f"{folder}/: {count} polygons are {label!r}, not {TARGET!r}; left out")
-    own = found if divided else of_split(found, data, split, note)
-    yield from phrase_rows(own, base, f"{folder}/", note)
+    return found
 
 
 def read_annotations(path: Path, name: str, tally: Counter[str] | None = None) -> list[Phrase]:

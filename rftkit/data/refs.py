@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rftkit.boxes import Labelled
 from rftkit.core import Row
-from rftkit.data.annotated import located, of_split, read_records, shown
+from rftkit.data.annotated import located, of_split, read_records, read_shared, shown
 from rftkit.data.fields import (
     Corners,
     Size,
@@ -21,8 +21,9 @@ from rftkit.data.fields import (
     text_of,
 )
 from rftkit.data.images import upright_size
-from rftkit.data.paths import Note, picture_in, silent
+from rftkit.data.paths import Note, picture_in
 from rftkit.data.places import SPLIT
+from rftkit.data.read_cache import ReadCache
 from rftkit.data.tables import Record
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
@@ -44,7 +45,7 @@ class Phrase(NamedTuple):
     split: str = ""
 
 
-def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
+def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     """One row for each phrase; its picture is named from `data.images` or the file's folder.
 
     Values: "phrase", "size", "objects" (the one, labelled with the phrase) and "categories". Lines
@@ -52,7 +53,11 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
     """
     where = located(data, split, note)
     columns = {str(role): key for role, key in data.columns.items()}
-    found = read_annotations(where.annotations, columns)
+
+    def read(_: Note) -> list[Phrase]:
+        return read_annotations(where.annotations, columns)
+
+    found = read_shared(read, where, data, note, cache)
     own = found if SPLIT in data.path else of_split(found, data, split, note)
     yield from phrase_rows(own, where.images, str(where.annotations), note)
 

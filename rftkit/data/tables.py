@@ -6,15 +6,15 @@ import csv
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from rftkit.core import Row
 from rftkit.data import splits
-from rftkit.data.paths import Note, picture_in, silent
+from rftkit.data.paths import Note, picture_in
 from rftkit.data.places import SPLIT, place_of
+from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError
 from rftkit.hints import missing_column
 from rftkit.sections import Column, Data
@@ -32,17 +32,24 @@ class Record(NamedTuple):
     values: Mapping[str, object]
 
 
-Reader = Callable[[Path], Iterator[Record]]
+def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
+    """The rows of a CSV file (comma, header, UTF-8) or of JSON lines, one object a line.
 
-
-def csv_rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
-    """The rows of a CSV file (comma, header, UTF-8), or of `<split>.csv` in a folder."""
-    return _rows(data, split, note, read_csv)
-
-
-def jsonl_rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
-    """The rows of a file of JSON objects, one a line, or of `<split>.jsonl` in a folder."""
-    return _rows(data, split, note, read_jsonl)
+    In a folder those of `<split>.csv` or `<split>.jsonl`.
+    """
+    path, divided = _table(data, split)
+    if divided:
+        own: Sequence[Record] = _records(path, data)
+    else:
+        key = (data.source, str(path), _image_column(data))
+        records = cache.once(key, lambda _: _records(path, data))
+        own = _of_split(records, path, data, split, note)
+    root = place_of(data.images, split, note) if data.images else path.parent
+    for record in own:
+        named = record.values[_image_column(data)]
+        names = named if isinstance(named, list) and named else [named]
+        first, *others = (picture_in(root, name, record.place) for name in names)
+        yield Row(record.place, first, record.values, tuple(others))
 
 
 def read_csv(path: Path) -> Iterator[Record]:
@@ -96,21 +103,9 @@ def check_letters(content: bytes, values: object, place: str) -> None:
         raise DataError(f"{place}: {half!a} is half of a letter; mend the text") from error
 
 
-def _rows(data: Data, split: str, note: Note, read: Reader) -> Iterator[Row]:
-    path, divided = _table(data, split, ".csv" if read is read_csv else ".jsonl")
-    column = data.columns.get("image", "image")
-    records = _checked(path, data, read)
-    for record in records if divided else _of_split(path, data, split, note, read):
-        named = record.values[column]
-        names = named if isinstance(named, list) and named else [named]
-        root = place_of(data.images, split, note) if data.images else path.parent
-        first, *others = (picture_in(root, name, record.place) for name in names)
-        yield Row(record.place, first, record.values, tuple(others))
-
-
-def _table(data: Data, split: str, suffix: str) -> tuple[Path, bool]:
+def _table(data: Data, split: str) -> tuple[Path, bool]:
     """The table to read, and whether it holds this split alone."""
-    path = place_of(data.path, split)
+    path, suffix = place_of(data.path, split), f".{data.source}"
     if path.is_dir():
         table = path / f"{split}{suffix}"
         if not table.is_file():
@@ -122,44 +117,54 @@ def _table(data: Data, split: str, suffix: str) -> tuple[Path, bool]:
     return path, SPLIT in data.path
 
 
-def _of_split(path: Path, data: Data, split: str, note: Note, read: Reader) -> Iterator[Record]:
+def _records(path: Path, data: Data) -> list[Record]:
+    """All records of a table, each with a picture column. Raises DataError if there is none."""
+    records = [*READERS[data.source](path)]
+    if not records:
+        raise DataError(f"{path}: no rows; add a line for each picture")
+    image = _image_column(data)
+    for record in records:
+        if image not in record.values:
+            raise DataError(f"{record.place}: {missing_column('image', image, record.values)}")
+    return records
+
+
+def _of_split(
+    records: Sequence[Record], path: Path, data: Data, split: str, note: Note
+) -> Sequence[Record]:
     """The records whose column `split` says so; without that column, of a seeded split."""
-    if any("split" in record.values for record in _checked(path, data, read)):
-        return _marked(path, data, split, read)
-    first = next(_checked(path, data, read))
+    if any("split" in record.values for record in records):
+        return _marked(records, path, split)
     test = splits.is_test(data, split, str(path))
-    if any(data.columns.get(role, role) in first.values for role in UNCLASSED):
+    if any(data.columns.get(role, role) in records[0].values for role in UNCLASSED):
         note(f"{path}: {splits.PICTURES_NOTE}")
-        return _by_picture(path, data, test, read)
-    note(f"{path}: {splits.NOTE}")
-    return _by_class(path, data, test, read)
+        names = (_picture(record, data) for record in records)
+        held_out = splits.held_out_pictures(names, str(path))
+    else:
+        note(f"{path}: {splits.NOTE}")
+        label = data.columns.get("label", "label")
+        if bad := next((r for r in records if not _is_label(r.values.get(label))), None):
+            return [bad]  # its task refuses it, and says why
+        pictures_by_class: dict[str, list[str]] = {}
+        for record in records:
+            name = " ".join(str(record.values[label]).split())
+            pictures_by_class.setdefault(name, []).append(_picture(record, data))
+        held_out = splits.held_out(pictures_by_class, str(path))
+    return [record for record in records if (_picture(record, data) in held_out) == test]
 
 
-def _marked(path: Path, data: Data, split: str, read: Reader) -> Iterator[Record]:
-    seen: set[str] = set()
-    for record in _checked(path, data, read):
-        value = str(record.values.get("split") or "").strip()
-        if not value:
+def _marked(records: Sequence[Record], path: Path, split: str) -> list[Record]:
+    """The records that name this split in their column `split`, which every row then needs."""
+    by_split: dict[str, list[Record]] = {}
+    for record in records:
+        name = str(record.values.get("split") or "").strip()
+        if not name:
             raise DataError(f"{record.place}: no split, and other rows have one; {NAME_IT}")
-        seen.add(value)
-        if value == split:
-            yield record
-    if split not in seen:
-        there = ", ".join(repr(value) for value in sorted(seen)[:10])
+        by_split.setdefault(name, []).append(record)
+    if split not in by_split:
+        there = ", ".join(repr(name) for name in sorted(by_split)[:10])
         raise DataError(f"{path}: no row of split {split!r}; column 'split' holds {there}")
-
-
-def _by_class(path: Path, data: Data, test: bool, read: Reader) -> Iterator[Record]:
-    """A fixed share of each class. A record without label comes alone: its task refuses it."""
-    label = data.columns.get("label", "label")
-    names: dict[str, list[str]] = {}
-    for record in _checked(path, data, read):
-        value = record.values.get(label)
-        if not _is_label(value):
-            yield record
-            return
-        names.setdefault(" ".join(str(value).split()), []).append(_picture(record, data))
-    yield from _share(splits.held_out(names, str(path)), path, data, test, read)
+    return by_split[split]
 
 
 def _is_label(value: object) -> bool:
@@ -169,36 +174,14 @@ def _is_label(value: object) -> bool:
     return isinstance(value, int) or (isinstance(value, str) and bool(value.strip()))
 
 
-def _by_picture(path: Path, data: Data, test: bool, read: Reader) -> Iterator[Record]:
-    names = (_picture(record, data) for record in _checked(path, data, read))
-    yield from _share(splits.held_out_pictures(names, str(path)), path, data, test, read)
-
-
-def _share(
-    chosen: frozenset[str], path: Path, data: Data, test: bool, read: Reader
-) -> Iterator[Record]:
-    for record in _checked(path, data, read):
-        if (_picture(record, data) in chosen) == test:
-            yield record
+def _image_column(data: Data) -> str:
+    return data.columns.get("image", "image")
 
 
 def _picture(record: Record, data: Data) -> str:
     """The path of the record's picture; of its first one, if it has several."""
-    value = record.values[data.columns.get("image", "image")]
+    value = record.values[_image_column(data)]
     return str(value[0] if isinstance(value, list) and value else value)
-
-
-def _checked(path: Path, data: Data, read: Reader) -> Iterator[Record]:
-    """The records, each with a picture column. Raises DataError if there is none."""
-    records = read(path)
-    first = next(records, None)
-    if first is None:
-        raise DataError(f"{path}: no rows; add a line for each picture")
-    image = data.columns.get("image", "image")
-    for record in chain([first], records):
-        if image not in record.values:
-            raise DataError(f"{record.place}: {missing_column('image', image, record.values)}")
-        yield record
 
 
 def _header(cells: list[str], path: Path) -> list[str]:
@@ -209,3 +192,6 @@ def _header(cells: list[str], path: Path) -> list[str]:
         if names.count(name) > 1:
             raise DataError(f"{path}: two columns are called {name!r}; rename one")
     return names
+
+
+READERS: Mapping[str, Callable[[Path], Iterator[Record]]] = {"csv": read_csv, "jsonl": read_jsonl}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.parsers import expat
@@ -18,8 +18,9 @@ from rftkit.boxes import Box, Labelled
 from rftkit.core import Row
 from rftkit.data.annotated import Annotated, located, of_split, shown
 from rftkit.data.fields import Size, box_in, size_of, text_of
-from rftkit.data.paths import Note, by_stem, check_name, picture_in, silent
+from rftkit.data.paths import Note, by_stem, check_name, picture_in
 from rftkit.data.places import SPLIT
+from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError
 from rftkit.hints import did_you_mean
 from rftkit.sections import Data
@@ -36,7 +37,7 @@ class Layout(NamedTuple):
     divided: bool
 
 
-def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
+def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     """One row for each XML file of the split, sorted by name, or as the split's list has them.
 
     Either VOC's folders `Annotations`, `JPEGImages` and `ImageSets/Main/<split>.txt`, or folders
@@ -46,10 +47,9 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
     """
     where = located(data, split, note)
     layout = _layout(where.annotations, data, split, note)
-    tally: Counter[str] = Counter()
-    read = {path: read_annotations(path, tally) for path in layout.all}
-    for what, count in tally.items():
-        note(f"{where.annotations}/: {count} boxes {what}")
+    paths = sorted(layout.all)
+    key = (data.source, *map(str, paths))
+    read = cache.once(key, lambda note: _read_all(paths, where.annotations, note), note)
     categories = tuple(sorted({thing.label for path in read for thing in _objects(read[path])}))
     own = [read[path] for path in layout.own]
     stems: dict[Path, dict[str, list[str]]] = {}
@@ -62,6 +62,14 @@ def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
         base = where.images if folder.is_relative_to(where.images) else folder
         picture = picture_in(base, str((folder / name).relative_to(base)), item.place)
         yield Row(item.place, picture, {**item.values, "categories": categories})
+
+
+def _read_all(paths: Sequence[Path], root: Path, note: Note) -> dict[Path, Annotated]:
+    tally: Counter[str] = Counter()
+    read = {path: read_annotations(path, tally) for path in paths}
+    for what, count in tally.items():
+        note(f"{root}/: {count} boxes {what}")
+    return read
 
 
 def read_annotations(path: Path, tally: Counter[str] | None = None) -> Annotated:

@@ -13,7 +13,7 @@ from rftkit.core import Row
 from rftkit.data.annotated import of_split, shown
 from rftkit.data.fields import Size, box_in
 from rftkit.data.images import upright_size
-from rftkit.data.paths import Note, picture_in, silent
+from rftkit.data.paths import Note, picture_in
 from rftkit.data.yolo_layout import Labels, layout_of
 from rftkit.errors import DataError
 from rftkit.sections import Data
@@ -29,7 +29,7 @@ class Line(NamedTuple):
     edges: tuple[float, float, float, float]
 
 
-def rows(data: Data, split: str, note: Note = silent) -> Iterator[Row]:
+def rows(data: Data, split: str, note: Note) -> Iterator[Row]:
     """One row for each picture of the split, sorted by path; without a file of labels it is empty.
 
     Either a `data.yaml` (or the folder that holds it), or a folder with `images/<split>` and

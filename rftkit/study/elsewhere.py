@@ -12,6 +12,7 @@ from rich.console import Console
 from rftkit import exits
 from rftkit.ckpt import Checkpoint, recipe_of
 from rftkit.data.examples import load_examples
+from rftkit.data.read_cache import ReadCache
 from rftkit.evaluation import Trial, Wish, run_evaluation
 from rftkit.models import open_policy
 from rftkit.runs import Run
@@ -20,8 +21,11 @@ from rftkit.runs import Run
 def evaluate_elsewhere(trained: Run, other: Run, home: Path, console: Console) -> None:
     """Evaluate the adapter alone: the base model's replies are in the other run already."""
     recipe, own = recipe_of(other), recipe_of(trained)
-    held_out = load_examples(recipe, recipe.data.test_split, limit=recipe.eval.limit)
-    shots = load_examples(own, own.data.train_split).examples
+    cache = ReadCache()
+    test = recipe.data.test_split
+    held_out = load_examples(recipe, test, limit=recipe.eval.limit, cache=cache)
+    shots = load_examples(own, own.data.train_split, cache=cache).examples
+    del cache  # what it holds is not needed while the model answers
     policy = open_policy(recipe.model, trained.adapter)
     wish = Wish(base=False, command=shlex.join(sys.argv))
     ckpt = Checkpoint(trained.adapter, recipe, home)
