@@ -88,6 +88,8 @@ class Run:
             raise UserError(
                 f"{self.folder}: written by a newer rftkit ({status.get('rftkit')}); upgrade rftkit"
             )
+        if not isinstance(status.get("state"), str):
+            raise UserError(f"{self.status_file}: damaged (no state); start a new run")
         return status
 
     def set_status(self, state: State, **more: object) -> None:

@@ -366,6 +366,17 @@ def test_runs_are_listed_with_what_they_reached(rftkit: Command, tmp_path: Path)
     assert "75.0 %" in table.out
 
 
+def test_a_strangers_run_does_not_steer_the_terminal(rftkit: Command, tmp_path: Path) -> None:
+    run = evaluated(tmp_path / "out" / "red\x1b[31m")
+    status = run.status() | {"state": "done\x1b[2J\x1b]8;;http://x\x07"}
+    run.status_file.write_text(json.dumps(status), "utf-8")
+    table = rftkit("runs")
+    assert table.code == 0
+    assert "\x1b" not in table.out
+    assert "red\\x1b[31m" in table.out
+    assert "done\\x1b[2J" in table.out
+
+
 def test_a_report_is_written_anew(rftkit: Command, tmp_path: Path) -> None:
     run = evaluated(tmp_path / "out" / "my pets", tuned_right=3)
     done = rftkit("report", "out")

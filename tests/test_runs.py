@@ -143,7 +143,9 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         Run(tmp_path).status()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": "new"}', "{}", "\x00\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"format": "new"}', "{}", "\x00\xff", '{"format": 1}']
+)
 def test_a_damaged_status_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text, "latin-1")
     with pytest.raises(UserError, match=r"run\.json: damaged \(.*\); start a new run"):

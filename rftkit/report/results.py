@@ -12,6 +12,7 @@ from rftkit.ckpt import recipe_of
 from rftkit.errors import UserError
 from rftkit.evaluation_files import SUMMARY, evaluations
 from rftkit.hints import first_line
+from rftkit.printable import printable
 from rftkit.report.beside import beside, show_beside
 from rftkit.report.terminal import show_summary
 from rftkit.runs import Run
@@ -62,7 +63,7 @@ def list_runs(folder: Path, console: Console, as_json: bool) -> None:
     for name in COLUMNS:
         table.add_column(name, justify="right" if name in ("step", "base", "tuned") else "left")
     for row in rows:
-        table.add_row(*(Text(str(row[name])) for name in COLUMNS))
+        table.add_row(*(Text(printable(str(row[name]))) for name in COLUMNS))
     console.print(table)
 
 
