@@ -128,8 +128,7 @@ def fit(trainer: Any, job: Job) -> None:
     for callback in (metrics, stopper, Keeper(job.run)):
         trainer.add_callback(callback)
     job.policy.model = trainer.model
-    if trainer.args.fp16:
-        widen(trainer.model)
+    widen(trainer.model)  # before the optimizer is made: its moments take the weights' format
     try:
         with (
             stopper.listening(job.console),
@@ -145,9 +144,11 @@ def fit(trainer: Any, job: Job) -> None:
 
 
 def widen(model: Any) -> None:
-    """Put what is trained in 32 bit.
+    """Put the trained parameters in 32 bit, and thereby the optimizer's moments.
 
-    TRL makes the adapter of a quantised model bf16; the loss scaling of fp16 has no kernel for it.
+    TRL casts the adapter of a quantised model to bf16. That has 8 significant bits: an AdamW step
+    below 1/512 of a weight rounds away, which at a learning rate of 1e-5 is most of lora_A, and a
+    second moment times 0.999 rounds back to itself. fp16's loss scaling has no kernel for bf16.
     """
     for parameter in model.parameters():
         if parameter.requires_grad:

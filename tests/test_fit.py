@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fakes
 import pytest
 import torch
+from rich.console import Console
 
 from rftkit.errors import ModelError
-from rftkit.fit import verify, widen
+from rftkit.fit import Job, fit, verify, widen
 from rftkit.grpo import USED_BY_THE_LOSS
 from rftkit.runs import Run
 
@@ -65,3 +68,18 @@ def test_only_what_is_trained_is_put_in_32_bit() -> None:
     model[0].requires_grad_(False)
     widen(model)
     assert [part.weight.dtype for part in model] == [torch.bfloat16, torch.float32]
+
+
+def test_the_adapter_is_in_32_bit_when_training_begins(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 2, dtype=torch.bfloat16)  # as TRL leaves that of a quantised model
+    seen = list[torch.dtype]()
+    trainer = SimpleNamespace(
+        model=model,
+        args=SimpleNamespace(fp16=False),
+        add_callback=lambda callback: None,
+        remove_callback=lambda callback: None,
+        train=lambda **_: seen.extend(p.dtype for p in model.parameters()),
+    )
+    policy = fakes.FakePolicy(answer=fakes.never)
+    fit(trainer, Job(fakes.recipe(), policy, Run(tmp_path), Console(file=io.StringIO())))
+    assert seen == [torch.float32, torch.float32]

@@ -165,9 +165,12 @@ def test_imitation_has_no_rollout_and_takes_one_example_at_a_time() -> None:
     assert part(few, "forward and backward") == part(many, "forward and backward")
 
 
-def test_an_adapter_on_a_card_without_bf16_is_kept_in_32_bit() -> None:
-    half, full = (part(need(recipe(), card_of(name)), "optimizer") for name in ("l4", "t4"))
-    assert full == 2 * half
+@pytest.mark.parametrize("card", [None, card_of("t4"), card_of("l4")])
+def test_adapter_gradient_and_moments_are_counted_in_32_bit(card: Card | None) -> None:
+    found = need(recipe(), card)
+    parameters = parts.adapter_size(found.shape, 16, vision=False)
+    assert part(found, "adapter") == (4 + 4) * parameters
+    assert part(found, "optimizer") == (4 + 4) * parameters
 
 
 def test_the_engine_takes_a_share_of_the_card_with_the_weights_it_serves() -> None:

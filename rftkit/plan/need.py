@@ -103,7 +103,7 @@ def setup_of(recipe: Recipe) -> Setup:
 
 
 def need(recipe: Recipe, card: Card | None = None, setup: Setup | None = None) -> Need:
-    """What the recipe needs. card: for the share of vLLM, and the format of the adapter.
+    """What the recipe needs. card: for the share of its memory that vLLM is to take.
 
     The largest picture under the budget is taken, `TEXT_TOKENS` tokens beside it, and completions
     as long as they may be. Raises ModelError for a model of unknown sizes.
@@ -113,16 +113,15 @@ def need(recipe: Recipe, card: Card | None = None, setup: Setup | None = None) -
     picture = shape.picture_tokens(pixels)
     load = _Load(recipe, shape, setup, picture)
     base = parts.weights(shape, recipe.model.load_in_4bit)
-    half = recipe.model.load_in_4bit and not (card and 0 < card.capability < 8)
     lora = parts.adapter_size(shape, recipe.model.lora_rank, recipe.model.lora_vision)
-    each = parts.HALF if half else parts.FULL
+    twice = 2.0 * parts.FULL * lora  # weights and optimizer stay in 32 bit whatever the base is in
     always = [
         Part("weights, 4 bit" if recipe.model.load_in_4bit else "weights", base.matrices,
              f"{shape.text.linear / 1e9:.2f} billion"),
         Part("weights, 16 bit", base.rest, "embedding, head, norms"),
         Part("vision tower", base.vision, f"{shape.vision_size / 1e9:.2f} billion, 16 bit"),
-        Part("adapter", 2.0 * each * lora, f"{lora / 1e6:.0f} million, and their gradients"),
-        Part("optimizer", 2.0 * each * lora, "AdamW's two moments"),
+        Part("adapter", twice, f"{lora / 1e6:.0f} million, and their gradients"),
+        Part("optimizer", twice, "AdamW's two moments"),
     ]  # fmt: skip
     reserved = 0.0
     if setup.generation == "vllm":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 from rftkit.checkpoints import in_order
+from rftkit.ckpt import WEIGHTS
 from rftkit.errors import Interrupted, RecipeError, TrainingError
 from rftkit.evaluation_files import Evaluation
 from rftkit.models import open_policy
@@ -32,11 +34,20 @@ METHODS = [(), ("method.kind=sft",)]
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
-    return load_file(run.adapter / "adapter_model.safetensors")
+    return load_file(run.adapter / WEIGHTS)
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def dtypes(checkpoint: Path) -> set[torch.dtype]:
+    """Of the adapter's weights and of both moments that AdamW keeps of each."""
+    adapter = load_file(checkpoint / WEIGHTS)
+    states = torch.load(checkpoint / "optimizer.pt", weights_only=True)["state"].values()
+    moments = [state[name] for state in states for name in ("exp_avg", "exp_avg_sq")]
+    assert len(moments) == 2 * len(adapter)
+    return {tensor.dtype for tensor in [*adapter.values(), *moments]}
 
 
 def curve(run: Run) -> list[tuple[Any, ...]]:
@@ -215,6 +226,35 @@ def test_a_4_bit_base_trains_on_a_cpu(short_run: ShortRun) -> None:
     assert tuned.provenance.quantisation == "nf4"
     moved = [name for name, value in weights(run).items() if "lora_B" in name and value.any()]
     assert moved, "the adapter has learned something"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_adapter_and_optimizer_of_a_4_bit_base_stay_in_32_bit(
+    short_run: ShortRun, method: tuple[str, ...]
+) -> None:
+    sets = (*method, "model.load_in_4bit=true", "eval.limit=10")
+    whole = short_run(*sets)
+    stopped = short_run(*sets, out="stopped")
+    shutil.rmtree(in_order(stopped.checkpoints)[0])
+    shutil.rmtree(stopped.adapter)
+    stopped.set_status("stopped")
+    resumed = short_run(*sets, out="stopped", resume=True)
+    for run in (whole, resumed):
+        for checkpoint in in_order(run.checkpoints):
+            assert dtypes(checkpoint) == {torch.float32}
+    assert same(weights(whole), weights(resumed))
+
+
+def test_a_small_learning_rate_moves_the_adapter_of_a_4_bit_base(short_run: ShortRun) -> None:
+    run = short_run(
+        *("method.kind=sft", "model.load_in_4bit=true", "method.learning_rate=1e-5"),
+        *("eval.limit=10", "method.steps=8"),
+        save_every=4,
+    )
+    late, early = (load_file(path / WEIGHTS) for path in in_order(run.checkpoints))
+    first = [name for name in late if "lora_A" in name]
+    moved = sum(int((late[name] != early[name]).sum()) for name in first)
+    assert moved > 0.95 * sum(late[name].numel() for name in first)
 
 
 def test_a_reward_that_is_not_finite_stops_the_run(
