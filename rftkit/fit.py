@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,8 @@ import torch
 from rich.console import Console
 from rich.text import Text
 from safetensors import SafetensorError
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
+from transformers.integrations import TensorBoardCallback
 from transformers.utils import logging as transformers_logging
 
 from rftkit import checkpoints
@@ -57,8 +57,6 @@ def common_arguments(job: Job, rows: int, unit: int) -> dict[str, Any]:
     Every value that decides the result is set, because libraries change their defaults.
     """
     recipe, method = job.recipe, job.recipe.method
-    # the logger reads it while the trainer is built; its default is the staging folder
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run.folder / "tensorboard")
     small = job.policy.model.num_parameters() < WHOLE_BATCH_BELOW
     micro = rows if small else unit
     dtype = job.policy.facts()["dtype"]
@@ -81,7 +79,7 @@ def common_arguments(job: Job, rows: int, unit: int) -> dict[str, Any]:
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
         "save_steps": job.keeping.save_every,
-        "report_to": [] if job.keeping.log == "none" else [job.keeping.log],
+        "report_to": ["trackio"] if job.keeping.log == "trackio" else [],  # TensorBoard: see fit
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
         "remove_unused_columns": False,
@@ -125,7 +123,7 @@ def fit(trainer: Any, job: Job) -> None:
     stopper = Stopper()
     metrics = Metrics(job.run, job.console, job.keeping.save_every)
     trainer.remove_callback(PrinterCallback)
-    for callback in (metrics, stopper, Keeper(job.run)):
+    for callback in (metrics, stopper, Keeper(job.run), *_tensorboard(job)):
         trainer.add_callback(callback)
     job.policy.model = trainer.model
     widen(trainer.model)  # before the optimizer is made: its moments take the weights' format
@@ -141,6 +139,14 @@ def fit(trainer: Any, job: Job) -> None:
     finally:
         metrics.close()
         shutil.rmtree(job.run.checkpoints / STAGING, ignore_errors=True)
+
+
+def _tensorboard(job: Job) -> Iterator[TrainerCallback]:
+    """The logger, if it is asked for: the trainer's own would write into the staging folder."""
+    if job.keeping.log == "tensorboard":
+        from torch.utils.tensorboard import SummaryWriter
+
+        yield TensorBoardCallback(SummaryWriter(str(job.run.folder / "tensorboard")))
 
 
 def widen(model: Any) -> None:

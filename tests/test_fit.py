@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,10 @@ import fakes
 import pytest
 import torch
 from rich.console import Console
+from transformers.integrations import TensorBoardCallback
 
 from rftkit.errors import ModelError
-from rftkit.fit import Job, fit, verify, widen
+from rftkit.fit import Job, Keeping, common_arguments, fit, verify, widen
 from rftkit.grpo import USED_BY_THE_LOSS
 from rftkit.runs import Run
 
@@ -70,16 +72,51 @@ def test_only_what_is_trained_is_put_in_32_bit() -> None:
     assert [part.weight.dtype for part in model] == [torch.bfloat16, torch.float32]
 
 
-def test_the_adapter_is_in_32_bit_when_training_begins(tmp_path: Path) -> None:
-    model = torch.nn.Linear(2, 2, dtype=torch.bfloat16)  # as TRL leaves that of a quantised model
-    seen = list[torch.dtype]()
-    trainer = SimpleNamespace(
-        model=model,
-        args=SimpleNamespace(fp16=False),
-        add_callback=lambda callback: None,
-        remove_callback=lambda callback: None,
-        train=lambda **_: seen.extend(p.dtype for p in model.parameters()),
-    )
+def job_in(folder: Path, **keeping: Any) -> Job:
+    """A job of the model that trains in these tests: one layer in bf16."""
     policy = fakes.FakePolicy(answer=fakes.never)
-    fit(trainer, Job(fakes.recipe(), policy, Run(tmp_path), Console(file=io.StringIO())))
-    assert seen == [torch.float32, torch.float32]
+    policy.model = SimpleNamespace(num_parameters=lambda: 6)
+    console = Console(file=io.StringIO())
+    return Job(fakes.recipe(), policy, Run(folder), console, keeping=Keeping(**keeping))
+
+
+def fitted(job: Job) -> SimpleNamespace:
+    """A trainer that `fit` has called. seen: the model's formats then; callbacks: those added."""
+    model = torch.nn.Linear(2, 2, dtype=torch.bfloat16)  # as TRL leaves that of a quantised model
+    found = SimpleNamespace(model=model, seen=[], callbacks=[], remove_callback=lambda kind: None)
+    found.add_callback = found.callbacks.append
+    found.train = lambda **_: found.seen.extend(p.dtype for p in model.parameters())
+    fit(found, job)
+    return found
+
+
+def test_the_adapter_is_in_32_bit_when_training_begins(tmp_path: Path) -> None:
+    assert fitted(job_in(tmp_path)).seen == [torch.float32, torch.float32]
+
+
+@pytest.mark.parametrize("log", ["none", "tensorboard", "trackio"])
+def test_trainer_arguments_leave_the_environment_alone(
+    log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    common_arguments(job_in(tmp_path, log=log), rows=8, unit=4)
+    assert "TENSORBOARD_LOGGING_DIR" not in os.environ
+
+
+def test_tensorboard_writes_into_the_run_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard")
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "elsewhere"))
+    job = job_in(tmp_path / "run", log="tensorboard")
+    assert common_arguments(job, rows=8, unit=4)["report_to"] == []
+    (callback,) = [c for c in fitted(job).callbacks if isinstance(c, TensorBoardCallback)]
+    assert callback.tb_writer.log_dir == str(job.run.folder / "tensorboard")
+    assert not (tmp_path / "elsewhere").exists()
+    assert os.environ["TENSORBOARD_LOGGING_DIR"] == str(tmp_path / "elsewhere")
+
+
+def test_without_tensorboard_nothing_is_written_for_it(tmp_path: Path) -> None:
+    callbacks = fitted(job_in(tmp_path)).callbacks
+    assert not [c for c in callbacks if isinstance(c, TensorBoardCallback)]
+    assert not (tmp_path / "tensorboard").exists()
