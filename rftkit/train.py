@@ -14,7 +14,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from rftkit import checkpoints, runs
-from rftkit.ckpt import Checkpoint, write_card
+from rftkit.ckpt import CARD, Checkpoint, read_card, write_card
 from rftkit.core import Example
 from rftkit.data.checked import load_checked_splits
 from rftkit.data.examples import Examples
@@ -58,6 +58,8 @@ def train(request: Request, console: Console) -> Run:
     with locked(run.folder):
         if not runs.is_run(run.folder):
             _begin(run, request, recipe, train_set, console)
+        else:
+            _renew_recipe(run, request, recipe)
         for note in dict.fromkeys([*recipe.notes(), *train_set.notes, *held_out.notes]):
             console.print(f"note: {note}", highlight=False, markup=False)
         try:
@@ -175,11 +177,23 @@ def _begin(
     if run.folder != request.out:
         line = f"{request.out} holds a run already; this one goes to {run.folder}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    runs.write_atomically(run.given, read_text(request.recipe))
-    runs.write_atomically(run.resolved, dump_recipe(recipe))
+    _write_recipe(run, request, recipe)
     known = versions()
     told = {"labels": list(train_set.labels), "aliases": dict(train_set.examples[0].aliases)}
     run.set_status("running", rftkit=known["rftkit"], versions=known, **told)
+
+
+def _write_recipe(run: Run, request: Request, recipe: Recipe) -> None:
+    runs.write_atomically(run.given, read_text(request.recipe))
+    runs.write_atomically(run.resolved, dump_recipe(recipe))
+
+
+def _renew_recipe(run: Run, request: Request, recipe: Recipe) -> None:
+    """Replace the recipe of a resumed run, and of its adapter: [eval] may be another one now."""
+    _write_recipe(run, request, recipe)
+    if (run.adapter / CARD).is_file():
+        card = read_card(run.adapter)
+        write_card(run.adapter, recipe, card.labels, card.aliases)
 
 
 def _continued(request: Request, recipe: Recipe) -> Run:

@@ -1,0 +1,75 @@
+"""A run that is resumed with other settings of its evaluation says what it is evaluated by."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import fakes
+import pytest
+from rich.console import Console
+
+from rftkit.ckpt import read_card, recipe_of, write_card
+from rftkit.errors import ModelError, RecipeError
+from rftkit.recipe_file import parse_recipe
+from rftkit.runs import Run
+from rftkit.train import Request, train
+
+RECIPE = """
+model = { name = "tiny" }
+data = { source = "digits", shots = 1 }
+"""
+Start = Callable[..., Run]
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Begins or resumes a run, which stops where a model would be loaded."""
+
+    def stop(*_: object) -> None:
+        raise ModelError("no model here")
+
+    for name in ("open_learner", "open_policy"):
+        monkeypatch.setattr(f"rftkit.models.{name}", stop)
+    file, out = tmp_path / "mine.toml", tmp_path / "run"
+
+    def begin(recipe: str, *overrides: str, resume: bool = False) -> Run:
+        file.write_text(recipe)
+        with pytest.raises(ModelError, match="no model here"):
+            train(Request(file, out, overrides, resume), Console(file=io.StringIO()))
+        return Run(out)
+
+    return begin
+
+
+def test_a_resumed_run_keeps_the_evaluation_that_it_is_given(start: Start) -> None:
+    run = start(RECIPE, "eval.limit=5")
+    assert recipe_of(run).eval.limit == 5
+    changed = RECIPE + "eval = { batch_size = 3 }\n"
+    start(changed, "eval.limit=7", resume=True)
+    assert (recipe_of(run).eval.limit, recipe_of(run).eval.batch_size) == (7, 3)
+    assert run.given.read_text("utf-8") == changed
+    assert not [path for path in run.folder.iterdir() if path.name.startswith(".")]
+
+
+def test_the_recipe_beside_a_trained_adapter_follows(start: Start) -> None:
+    run = start(RECIPE, "eval.limit=5")
+    fakes.FakePolicy(fakes.never).save(run.adapter)
+    write_card(run.adapter, recipe_of(run), ("one", "two"), {"uno": "one"})
+    run.set_status("trained")
+    start(RECIPE, "eval.limit=7", resume=True)
+    card = read_card(run.adapter)
+    assert parse_recipe(card.recipe, "the card").eval.limit == 7
+    assert (card.labels, card.aliases) == (("one", "two"), {"uno": "one"})
+
+
+def test_a_run_that_is_not_resumed_for_another_recipe_keeps_its_own(
+    start: Start, tmp_path: Path
+) -> None:
+    run = start(RECIPE, "eval.limit=5")
+    before = run.resolved.read_bytes()
+    request = Request(tmp_path / "mine.toml", run.folder, ("seed=9", "eval.limit=7"), True)
+    with pytest.raises(RecipeError, match="seed is 9, was 0"):
+        train(request, Console(file=io.StringIO()))
+    assert run.resolved.read_bytes() == before
