@@ -14,7 +14,7 @@ from rftkit.boxes import Box
 from rftkit.core import Example
 from rftkit.data.examples import Examples, load_examples
 from rftkit.data.images import FilePicture
-from rftkit.data.placing import annotated_size, boxed_placer
+from rftkit.data.placing import annotated_size, grid_setter
 from rftkit.data.preflight import box_notes
 from rftkit.errors import DataError
 from rftkit.models.families import SCENES_FAMILY
@@ -48,26 +48,26 @@ def example(shown: FilePicture, *gold: Box, **meta: str) -> Example:
 def test_an_example_gets_the_grid_of_the_model(
     tmp_path: Path, model: Model, grid: str, written: str
 ) -> None:
-    placed = boxed_placer(model)(example(picture(tmp_path)))
+    placed = grid_setter(model)(example(picture(tmp_path)))
     assert placed.meta == {"grid": grid, "size": "640x480"}
     assert box_text.write_box(CAT, boxes.Grid.of(placed.meta)) == written
 
 
 def test_a_built_in_model_has_a_grid_of_its_own(tmp_path: Path) -> None:
-    placed = boxed_placer(TINY)(example(picture(tmp_path)))
+    placed = grid_setter(TINY)(example(picture(tmp_path)))
     assert SCENES_FAMILY.units
     assert placed.meta["grid"] == str(boxes.Grid(*SCENES_FAMILY.units)) != "1000x1000"
 
 
 def test_a_picture_above_the_budget_has_a_smaller_grid(tmp_path: Path) -> None:
     model = QWEN25.model_copy(update={"max_pixels": 50_176})  # 64 squares of 28 pixels
-    placed = boxed_placer(model)(example(picture(tmp_path)))
+    placed = grid_setter(model)(example(picture(tmp_path)))
     assert placed.meta["grid"] == "252x168"
     assert placed.meta["size"] == "640x480"
 
 
 def test_the_size_of_the_annotation_is_kept_if_the_picture_is_a_copy(tmp_path: Path) -> None:
-    placed = boxed_placer(QWEN25)(example(picture(tmp_path), size="1280x961"))
+    placed = grid_setter(QWEN25)(example(picture(tmp_path), size="1280x961"))
     assert (placed.meta["size"], annotated_size(placed)) == ("1280x961", (1280, 961))
     assert placed.meta["grid"] == "644x476"
 
@@ -75,9 +75,9 @@ def test_the_size_of_the_annotation_is_kept_if_the_picture_is_a_copy(tmp_path: P
 @pytest.mark.parametrize("model", [QWEN2, QWEN25])
 def test_a_picture_that_lies_on_its_side_is_refused(tmp_path: Path, model: Model) -> None:
     turned = picture(tmp_path, orientation=6)
-    assert boxed_placer(model)(example(turned, size="480x640")).meta["size"] == "480x640"
+    assert grid_setter(model)(example(turned, size="480x640")).meta["size"] == "480x640"
     with pytest.raises(DataError) as caught:
-        boxed_placer(model)(example(turned, size="640x480"))
+        grid_setter(model)(example(turned, size="640x480"))
     assert str(caught.value) == (
         "a.json: annotated as 640 × 480 pixels, but a.jpg is 480 × 640; is it turned or cropped?"
     )
@@ -91,7 +91,7 @@ def test_an_example_without_boxes_is_left_as_it_is() -> None:
             raise AssertionError("opened")
 
     plain = Example("a", Closed(), "?", "cat")
-    assert boxed_placer(QWEN25)(plain) is plain
+    assert grid_setter(QWEN25)(plain) is plain
 
 
 def test_the_header_of_a_picture_is_read_once(
@@ -104,7 +104,7 @@ def test_the_header_of_a_picture_is_read_once(
         return 640, 480
 
     monkeypatch.setattr("rftkit.data.placing.upright_size", size)
-    place, shown = boxed_placer(QWEN25), picture(tmp_path)
+    place, shown = grid_setter(QWEN25), picture(tmp_path)
     assert [place(example(shown)).meta["grid"] for _ in range(3)] == ["644x476"] * 3
     assert read == ["a.jpg"]
 
@@ -113,7 +113,7 @@ def test_the_header_of_a_picture_is_read_once(
 
 
 def noted(model: Model, folder: Path, *gold: Box, **shown: Any) -> tuple[str, ...]:
-    return box_notes(model, [boxed_placer(model)(example(picture(folder, **shown), *gold))])
+    return box_notes(model, [grid_setter(model)(example(picture(folder, **shown), *gold))])
 
 
 def test_the_check_names_the_coordinates_and_the_trip_through_text(tmp_path: Path) -> None:

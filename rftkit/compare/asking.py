@@ -10,7 +10,7 @@ from rftkit import replies
 from rftkit.compare.truth import gold_of
 from rftkit.core import Example, Picture, Style
 from rftkit.data import asked as asking
-from rftkit.data.placing import boxed_placer
+from rftkit.data.placing import grid_setter
 from rftkit.errors import UserError
 from rftkit.options import DetectionOptions
 from rftkit.recipe import Recipe
@@ -155,7 +155,7 @@ def _example(form: Form, setup: Setup, picture: Picture | None) -> Example:
     example = prepared[0](picture or Unseen())
     if form.task == "classification":
         example = replace(example, aliases=setup.aliases)
-    return boxed_placer(recipe.model)(example) if picture else example
+    return grid_setter(recipe.model)(example) if picture else example
 
 
 def _check_names(names: tuple[str, ...], task: str) -> None:

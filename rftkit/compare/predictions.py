@@ -16,7 +16,7 @@ from rftkit.core import Attempt, Example
 from rftkit.data import asked
 from rftkit.data.asked import Question
 from rftkit.data.images import FilePicture
-from rftkit.data.placing import annotated_size, boxed_placer
+from rftkit.data.placing import annotated_size, grid_setter
 from rftkit.models import open_policy
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.printable import printable
@@ -106,7 +106,7 @@ def predict(
     prepared = asked.prompts(recipe, labels_of(ckpt), question)
     if ckpt.note:
         console.print(ckpt.note, highlight=False, markup=False)
-    place_boxes, aliases = boxed_placer(recipe.model), aliases_of(ckpt)
+    place_boxes, aliases = grid_setter(recipe.model), aliases_of(ckpt)
     policy = open_policy(recipe.model, ckpt.adapter)
     decoding = Decoding(recipe.method.max_new_tokens, seed=recipe.seed)
     for picture in pictures:

@@ -1,4 +1,4 @@
-"""What `rftkit predict` asks about a picture that nobody has labelled: an example a prompt."""
+"""Build unlabelled examples from the options of `rftkit predict`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ ExampleOf = Callable[[Picture], Example]
 
 @dataclass(frozen=True)
 class Question:
-    """What a person asks: `text` is a question or a phrase, `kinds` the objects to find."""
+    """The question of `rftkit predict`.
+
+    text: a question, or the phrase of grounding. options: of a multiple choice. kinds: categories
+    of object to detect. What a task does not take is empty.
+    """
 
     text: str = ""
     options: tuple[str, ...] = ()
@@ -25,10 +29,10 @@ class Question:
 
 
 def prompts(recipe: Recipe, labels: Sequence[str], question: Question) -> list[ExampleOf]:
-    """One function from a picture to an example for every prompt that a picture gets.
+    """For each prompt that every picture gets, a function that builds the picture's example.
 
-    labels: those that the model was trained with. Raises UserError for a question, options or
-    kinds that the task needs and has not, or has and cannot use.
+    labels: those that the model was trained with. Raises UserError if the task needs a question,
+    options or kinds that are missing, or cannot use those that are given.
     """
     task = recipe.task
     _refuse(question, task)
@@ -100,7 +104,7 @@ def _choice(recipe: Recipe, question: Question) -> ExampleOf:
 
 
 def _filled(recipe: Recipe, question: str, label: str = "", phrase: str = "") -> str:
-    """The recipe's own wording, if it has one, with what was asked in it."""
+    """The text of the prompt: the recipe's own question, if it has one, with its braces filled."""
     text = recipe.data.question or "{question}"
     for name, value in (("label", label), ("phrase", phrase), ("question", question)):
         text = text.replace(f"{{{name}}}", value)
@@ -108,7 +112,7 @@ def _filled(recipe: Recipe, question: str, label: str = "", phrase: str = "") ->
 
 
 def _boxed(asked: str) -> dict[str, str]:
-    """`meta` of an example with boxes; the grid is put right for the model and the picture."""
+    """`meta` of an example with boxes; `grid_setter` then sets the model's own grid."""
     return {"grid": "1000x1000", "asked": asked}
 
 

@@ -18,7 +18,7 @@ from rftkit import tasks
 from rftkit.core import Example
 from rftkit.data import shots
 from rftkit.data.hierarchies import Hierarchy, read_hierarchy
-from rftkit.data.placing import boxed_placer
+from rftkit.data.placing import grid_setter
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.read_split import SplitExamples, check_spellings, read_split
 from rftkit.errors import DataError
@@ -71,7 +71,7 @@ def load_examples(
     if split == recipe.data.train_split:
         in_half = [e for e in examples if half_of[e.category] == recipe.data.classes]
         examples = _drawn(recipe, in_half)
-    hierarchy, with_grid = _hierarchy(recipe, classes), boxed_placer(recipe.model)
+    hierarchy, with_grid = _hierarchy(recipe, classes), grid_setter(recipe.model)
     prepared = tuple(
         with_grid(_prepared(example, recipe, half_of[example.category], halves))
         for example in limited(recipe, examples, limit)

@@ -1,4 +1,4 @@
-"""Boxes meet pictures: in which grid a model writes them, and how large a picture is to it."""
+"""Attach the image size and the model's box coordinate grid to an example."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ SAME_SHAPE = 0.02  # ratio of sides: a copy of another size keeps it, but for ro
 Size = tuple[int, int]
 
 
-def boxed_placer(model: Model) -> Callable[[Example], Example]:
-    """A function that gives an example with boxes the grid of `model`, and its picture's size.
+def grid_setter(model: Model) -> Callable[[Example], Example]:
+    """A function that sets `meta["grid"]` and `meta["size"]` of an example with boxes.
 
-    The header of each picture is read once. Raises DataError if a picture is not of the shape that
-    its annotation says, as when it lies on its side.
+    "grid" is the width and height that the coordinates of `model` count, "1000x1000" or the pixels
+    of the resized picture; "size" is the picture's own in pixels. The header of each picture is
+    read once; an example without boxes comes back as it is. The function raises DataError if the
+    sides of a picture are in another ratio than its annotation says, as when it is turned.
     """
     family, sizes = families.family_of(model), dict[str, Size]()
 
-    def place(example: Example) -> Example:
+    def with_grid(example: Example) -> Example:
         if "grid" not in example.meta:
             return example
         name = example.picture.name
@@ -35,7 +37,7 @@ def boxed_placer(model: Model) -> Callable[[Example], Example]:
         grid = families.grid_of(family, model.max_pixels, (width, height))
         return replace(example, meta={**example.meta, "grid": str(grid), "size": size})
 
-    return place
+    return with_grid
 
 
 def annotated_size(example: Example) -> Size:
