@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from rftkit.cli_common import (
     results,
 )
 from rftkit.errors import UserError
+from rftkit.hints import runnable
 
 
 def recipes(
@@ -46,7 +46,7 @@ def init(
     from rftkit.recipes import write_starter
 
     path = write_starter(folder, out)
-    typer.echo(f"wrote {path}\nnext: {shlex.join(['rftkit', 'check', str(path)])}")
+    typer.echo(f"wrote {path}\nnext: {runnable('check', str(path))}")
 
 
 def runs(

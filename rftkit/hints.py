@@ -1,9 +1,13 @@
-"""The wording of errors: what a wrong name was likely to mean, what another error says."""
+"""The wording of messages: what a wrong name meant, why it failed, commands to type."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+from shutil import which
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
@@ -27,3 +31,35 @@ def first_line(error: BaseException, longest: int = 160) -> str:
     """
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].rstrip()[:longest]
+
+
+def runnable(*words: str) -> str:
+    """`rftkit` with these arguments, as a line that runs in this folder as it is printed.
+
+    The program goes by its name where the shell finds this very installation by it, and by its
+    path elsewhere: nobody has to activate an environment.
+    """
+    return shlex.join([*_program(), *words])
+
+
+def pip_install(*words: str) -> str:
+    """The line that installs something beside this rftkit, whichever environment is active."""
+    pip = which("pip")
+    ours = pip is not None and Path(pip).parent == Path(sys.executable).parent
+    program = ["pip"] if ours else [_within(Path(sys.executable)), "-m", "pip"]
+    return shlex.join([*program, "install", *words])
+
+
+def _program() -> list[str]:
+    for script in (Path(sys.argv[0]), Path(sys.executable).with_name("rftkit")):
+        if script.name == "rftkit" and script.is_file():
+            found = which("rftkit")
+            named = found is not None and Path(found).samefile(script)
+            return ["rftkit"] if named else [_within(script)]
+    return [_within(Path(sys.executable)), "-m", "rftkit.cli"]
+
+
+def _within(path: Path) -> str:
+    """The path from the current folder if it lies there; with a slash, so that a shell runs it."""
+    short = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return str(short) if len(short.parts) > 1 else f"./{short}"

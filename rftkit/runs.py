@@ -72,6 +72,11 @@ class Run:
         return self.folder / "eval"
 
     @property
+    def example(self) -> Path:
+        """A held-out image, PNG: what `predict` can be tried with."""
+        return self.folder / "example.png"
+
+    @property
     def status_file(self) -> Path:
         """State, fingerprint and versions."""
         return self.folder / "run.json"

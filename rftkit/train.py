@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
+import io
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from rftkit.core import Example
 from rftkit.data.checked import load_checked_splits
 from rftkit.data.examples import Examples
 from rftkit.errors import Interrupted, RecipeError, UserError
+from rftkit.hints import pip_install, runnable
 from rftkit.locks import locked
 from rftkit.options import LabelOptions
 from rftkit.own_rewards import load_reward
@@ -27,6 +28,7 @@ from rftkit.recipe_file import dump_recipe, load_recipe, parse_recipe, read_text
 from rftkit.runs import Run
 
 PICTURES_HASHED = 512  # of the training set, for the fingerprint
+EXAMPLE_EDGE = 1024  # pixels, at most, of the image that is kept to try `predict` with
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def _is_file_path(source: str, value: str) -> bool:
 
 def _check_logger(log: str) -> None:
     if log != "none" and find_spec(log) is None:
-        raise RecipeError(f"--log {log}: needs {log}: pip install -e '.[{log}]'")
+        raise RecipeError(f"--log {log}: needs {log}: {pip_install('-e', f'.[{log}]')}")
 
 
 def _resume_command(request: Request, run: Run) -> str:
@@ -114,7 +116,7 @@ def _resume_command(request: Request, run: Run) -> str:
     kept += ["--log", request.log] if request.log != "none" else []
     kept += ["--base-from", str(request.base_from)] if request.base_from else []
     recipe, folder = str(request.recipe), str(run.folder)
-    return shlex.join(["rftkit", "train", recipe, "--out", folder, *changes, *kept, "--resume"])
+    return runnable("train", recipe, "--out", folder, *changes, *kept, "--resume")
 
 
 def _go(
@@ -136,7 +138,16 @@ def _go(
     wish = Wish(command=request.command, base_from=request.base_from)
     ckpt = Checkpoint(run.adapter, recipe, run.evaluations, run)
     run_evaluation(Trial(ckpt, recipe, held_out, policy, train_set.examples), wish, console)
+    _keep_example(run, held_out.examples[0])
     run.set_status("finished")
+
+
+def _keep_example(run: Run, example: Example) -> None:
+    """Write a held-out image as a file: built-in data and archives have none to name."""
+    image, content = example.picture.open(), io.BytesIO()
+    image.thumbnail((EXAMPLE_EDGE, EXAMPLE_EDGE))
+    image.save(content, format="PNG")
+    runs.write_atomically(run.example, content.getvalue())
 
 
 def _learn(

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 # where one of these is set, typer colours its help even when nobody watches; it looks once,
 # when it is imported
 for name in ("GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS"):
     os.environ.pop(name, None)
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# as in an activated environment, where a command that is printed begins with `rftkit`
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -381,7 +381,10 @@ def test_a_report_is_written_anew(rftkit: Command, tmp_path: Path) -> None:
     run = evaluated(tmp_path / "out" / "my pets", tuned_right=3)
     done = rftkit("report", "out")
     assert (done.code, done.err) == (0, "")
-    assert "next: rftkit predict IMAGE --ckpt 'out/my pets'" in done.out
+    assert "next: rftkit predict IMAGE --ckpt 'out/my pets'" in done.out  # a run of before
+    Image.new("RGB", (8, 8)).save(run.example)
+    done = rftkit("report", "out")
+    assert "next: rftkit predict 'out/my pets/example.png' --ckpt 'out/my pets'\n" in done.out
     assert run.report.read_text("utf-8").startswith("<!doctype html>")
 
 

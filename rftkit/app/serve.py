@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rftkit.app.history import SESSIONS
 from rftkit.app.limits import LOOPBACK, MAX_UPLOAD, PRIVATE, PUBLIC, Limits, check_sharing
 from rftkit.errors import UserError
+from rftkit.hints import pip_install
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +44,8 @@ def demo(wish: Wish, console: Console) -> None:
         raise UserError("--ckpt and --recorded: give one of them")
     check_sharing(wish.host, wish.share, wish.auth, wish.public)
     if find_spec("gradio") is None:
-        raise UserError("the app needs gradio: pip install -c constraints.txt -e '.[app]'")
+        line = pip_install("-c", "constraints.txt", "-e", ".[app]")
+        raise UserError(f"the app needs gradio: {line}")
     limits = PUBLIC if wish.public else PRIVATE
     served = _served(wish, limits, console)
     console.print(f"open: {served.line}", highlight=False, markup=False)

@@ -50,6 +50,15 @@ def prompts(recipe: Recipe, labels: Sequence[str], question: Question) -> list[E
     return [_example(text, choices=choices, labels=tuple(labels))]
 
 
+def needs_question(recipe: Recipe, labels: Sequence[str]) -> bool:
+    """Whether a person has to say what is asked of an image; the other tasks ask their own."""
+    try:
+        prompts(recipe, labels, Question())
+    except UserError:
+        return True
+    return False
+
+
 def _refuse(question: Question, task: str) -> None:
     if question.options and task != "choice":
         raise UserError(f"--option: this model's task is {task!r}, which offers none; leave it out")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from rftkit import runs
 from rftkit.ckpt import recipe_of
 from rftkit.errors import UserError
 from rftkit.evaluation_files import SUMMARY, evaluations
-from rftkit.hints import first_line
+from rftkit.hints import first_line, runnable
 from rftkit.printable import printable
 from rftkit.report.beside import beside, show_beside
 from rftkit.report.terminal import show_summary
@@ -31,11 +30,20 @@ def show_result(run: Run, console: Console) -> None:
         show_summary(summary, console)
         if found := beside(recipe_of(run), summary):
             show_beside(found, console)
-    for text in (
-        f"report: {run.report}",
-        f"next: rftkit predict IMAGE --ckpt {shlex.quote(str(run.folder))}",
-    ):
+    for text in (f"report: {run.report}", f"next: {_next(run)}"):
         console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _next(run: Run) -> str:
+    """A prediction for the image that the run kept; for one of the user's where that says little.
+
+    The tasks that need a question as well get no image: the command says what else to give.
+    """
+    from rftkit.data.asked import needs_question
+
+    asked = needs_question(recipe_of(run), run.status().get("labels", ()))
+    image = str(run.example) if run.example.is_file() and not asked else "IMAGE"
+    return runnable("predict", image, "--ckpt", str(run.folder))
 
 
 def read_summary(folder: Path) -> Summary:

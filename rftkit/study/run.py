@@ -13,6 +13,7 @@ from rich.console import Console
 
 from rftkit import runs
 from rftkit.errors import Interrupted, RecipeError, UserError
+from rftkit.hints import runnable
 from rftkit.locks import locked
 from rftkit.recipe_file import read_text
 from rftkit.study import runner
@@ -56,7 +57,7 @@ def run_study(
         except (Interrupted, KeyboardInterrupt) as stop:
             page.write(failed)
             number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
-            raise Interrupted(number, f"stopped; go on with: {again}") from None
+            raise Interrupted(number, f"stopped; go on with: {_typed(again)}") from None
         page.write(failed)
     return out / PAGE
 
@@ -77,7 +78,12 @@ def broken(summary: StudySummary) -> str:
         return ""
     first = summary.failures[0]
     count = f"{len(summary.failures)} of the runs and tests failed"
-    return f"{count}, first {first.cell}: {first.error}; to try again: {summary.command}"
+    return f"{count}, first {first.cell}: {first.error}; to try again: {_typed(summary.command)}"
+
+
+def _typed(command: str) -> str:
+    """A command of the record as it can be typed here."""
+    return runnable(*shlex.split(command)[1:])
 
 
 def _job(path: Path, out: Path, command: str) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -75,6 +76,14 @@ def wait_for_lines(process: subprocess.Popen[bytes], path: Path, count: int) -> 
         time.sleep(0.05)
 
 
+def typed(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What a shell makes of a line where nobody has activated an environment."""
+    bare = {**os.environ, "PATH": os.defpath}
+    return subprocess.run(
+        line, shell=True, cwd=folder, env=bare, capture_output=True, text=True, check=False
+    )
+
+
 def test_grpo_makes_the_tiny_model_better_at_real_digits(short_run: ShortRun) -> None:
     run = short_run(
         *("method.steps=60", "method.batch_size=8", "method.group_size=8", "data.shots=16"),
@@ -134,6 +143,19 @@ def test_ctrl_c_saves_prints_the_way_on_and_exits_130(short_run: ShortRun, tmp_p
     assert victim.status()["state"] == "stopped"
     last = read_lines(victim.metrics)[-1]["step"]
     assert in_order(victim.checkpoints)[0].name == f"step-{last:06d}"
+
+
+def test_the_command_that_training_prints_runs_as_it_is_printed(
+    short_run: ShortRun, tmp_path: Path
+) -> None:
+    program = shlex.quote(str(Path(sys.executable).with_name("rftkit")))
+    few = "--set method.steps=1 --set eval.limit=2"
+    made = typed(f"{program} train short.toml --out 'out/a run' --quiet {few}", tmp_path)
+    assert made.returncode == 0, made.stderr
+    (line,) = (text for text in made.stdout.splitlines() if text.startswith("next: "))
+    done = typed(line.removeprefix("next: "), tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("out/a run/example.png: ")
 
 
 def test_a_damaged_checkpoint_is_passed_over(short_run: ShortRun, tmp_path: Path) -> None:
