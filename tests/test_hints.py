@@ -85,5 +85,5 @@ def test_a_vllm_that_does_not_load_and_does_not_say_why_is_refused(
         open_vllm(Model(name="tiny"))
 
 
-def fails(*_: object) -> object:
+def fails(*_: object, **__: object) -> object:
     raise ValueError
