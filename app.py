@@ -2,7 +2,7 @@
 
 import sys
 
-from rftkit.cli import main
+from rftkit.cli.main import main
 
 if __name__ == "__main__":
     sys.argv.insert(1, "demo")

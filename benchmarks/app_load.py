@@ -31,11 +31,11 @@ from rich.console import Console
 from rftkit.app.limits import PRIVATE
 from rftkit.app.opening import Served, open_model
 from rftkit.app.serve import launch
-from rftkit.compare.asking import Asked, Setup
-from rftkit.compare.panes import Pane, Piece
 from rftkit.core import Completion
-from rftkit.recipe import Recipe
-from rftkit.samples import Side
+from rftkit.inference.form import Asked, Setup
+from rftkit.inference.panes import Pane, Piece
+from rftkit.metrics.samples import Side
+from rftkit.recipe.schema import Recipe
 
 CLIENTS = (1, 2, 4, 8, 16, 32, 64, 128)
 STUB_SECONDS = 0.2  # both sides

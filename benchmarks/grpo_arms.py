@@ -17,7 +17,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration as Qwen
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from rftkit.models.processor import StillQwen25VLProcessor
-from rftkit.models.tiny_tokenizer import SPECIALS, token_ids, train_tokenizer
+from rftkit.models.tiny.tokenizer import SPECIALS, token_ids, train_tokenizer
 from rftkit.shared_prefix.trainer import trainer_class
 
 NEW_TOKENS = {"direct": 16, "think": 128}

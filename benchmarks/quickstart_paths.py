@@ -70,9 +70,9 @@ def train(path: str, seed: int, out: Path) -> None:
     """Train and evaluate the quickstart by this path, and write down what it cost."""
     from rich.console import Console
 
-    from rftkit import grpo
-    from rftkit.train import Request
-    from rftkit.train import train as train_by
+    from rftkit.training import grpo
+    from rftkit.training.run import Request
+    from rftkit.training.run import train as train_by
 
     if path == "trl":
         grpo.train = partial(grpo.train, shared_prefix=False)

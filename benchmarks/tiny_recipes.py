@@ -49,7 +49,7 @@ def run(name: str, seed: int, out: Path) -> Row:
     """Train by a recipe, unless it has been done, and read its result."""
     if not (out / "eval" / "test" / "summary.json").exists():
         recipe = str(RECIPES / f"{name}.toml")
-        command = [sys.executable, "-m", "rftkit.cli", "train", recipe, "--out", str(out)]
+        command = [sys.executable, "-m", "rftkit", "train", recipe, "--out", str(out)]
         started = time.perf_counter()
         subprocess.run([*command, "--set", f"seed={seed}"], check=True, stdout=sys.stderr)
         print(f"{out}: {time.perf_counter() - started:.0f} s in all", file=sys.stderr)

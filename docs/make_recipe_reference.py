@@ -12,9 +12,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from rftkit import rewards, tasks
-from rftkit.options import Options
-from rftkit.recipe import Recipe
+from rftkit import tasks
+from rftkit.recipe.schema import Recipe
+from rftkit.rewards import general as rewards
+from rftkit.tasks.options import Options
 
 PAGE = Path(__file__).with_name("recipe.md")
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from typer.core import TyperGroup
 
 from rftkit.errors import Interrupted, UserError
-from rftkit.printable import printable
+from rftkit.messages import printable
 
 MENDED = {  # what an operating system refuses and a user can mend
     errno.ENOSPC: "make room on the disk",

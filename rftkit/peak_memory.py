@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
-from rftkit.samples import MemoryOf
+from rftkit.metrics.samples import MemoryOf
 
 SAMPLED_EVERY = 0.02  # seconds
 RESIDENT = Path("/proc/self/statm")  # Linux; the second number is the resident set, in pages

@@ -11,7 +11,7 @@ from PIL import Image
 from rftkit.core import Row
 from rftkit.data import rows
 from rftkit.errors import DataError
-from rftkit.sections import Data
+from rftkit.recipe.sections import Data
 
 
 def picture(path: Path, width: int = 20, height: int = 10, turn: int = 1) -> Path:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import fakes
 
-from rftkit.compare.asking import Asked, Settings, Setup
-from rftkit.compare.panes import Pane, Piece
 from rftkit.core import Completion
 from rftkit.errors import UserError
-from rftkit.samples import Header, Provenance, Sample, Side, header_line, sample_line
+from rftkit.inference.form import Asked, Settings, Setup
+from rftkit.inference.panes import Pane, Piece
+from rftkit.metrics.samples import Header, Provenance, Sample, Side, header_line, sample_line
 
 LABELS = tuple("0123456789")
 REPLY = "<think>one closed loop</think>\n<answer>{}</answer>"
@@ -74,7 +74,7 @@ def boxes_file(folder: Path) -> Path:
 
 
 def _gold(places: range) -> list[str]:
-    from rftkit.data.builtin import digits_rows
+    from rftkit.data.sources.builtin import digits_rows
 
     rows = list(digits_rows("test"))
     return [str(rows[place].values["label"]) for place in places]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from rftkit.core import Completion
 from rftkit.models.policy import Decoding, Generation, Prompt
-from rftkit.recipe import Recipe
+from rftkit.recipe.schema import Recipe
 
 Answer = Callable[[str, bool], Completion]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rftkit import machine
 from rftkit import notebook as nb
+from rftkit.hardware import probe as machine
 from rftkit.study import runner
 from rftkit.study.launch import Ended, launch
 
@@ -34,7 +34,7 @@ def test_doctor_looks_for_modules_elsewhere(folder: Path) -> None:
 
 
 def test_a_study_starts_rftkit_from_elsewhere(folder: Path) -> None:
-    words = [*runner.python_module("rftkit.cli"), "--version"]
+    words = [*runner.python_module("rftkit.cli.main"), "--version"]
     assert launch(words, Console(quiet=True)) == Ended(0, "")
     assert not (folder / "ran").exists()
 

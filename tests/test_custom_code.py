@@ -14,7 +14,7 @@ import pytest
 
 from rftkit.errors import ModelError
 from rftkit.models import loading, open_policy
-from rftkit.sections import Model
+from rftkit.recipe.sections import Model
 
 PACKAGE = Path(loading.__file__).parents[1]
 CLASSES = ("AutoConfig", "AutoProcessor", "AutoTokenizer", "AutoModelForImageTextToText")
@@ -88,7 +88,7 @@ def test_at_a_terminal_nothing_is_asked_and_nothing_runs(tmp_path: Path) -> None
     folder, ours = model_with_code(tmp_path / "model", "evil"), tmp_path / "ran"
     terminal, theirs = pty.openpty()
     os.write(terminal, b"y\n" * 3)
-    code = "from rftkit.cli import main; main()"
+    code = "from rftkit.cli.main import main; main()"
     sets = [f"model.name={folder}", "model.backend=transformers", "model.load_in_4bit=false"]
     words = ["train", "quickstart", "--out", "run", *(w for s in sets for w in ("--set", s))]
     done = subprocess.run(

@@ -17,16 +17,16 @@ import typer
 from PIL import Image
 from test_layers import LAYERS
 
-from rftkit import boxes
-from rftkit.cli import app
+from rftkit.answers import boxes
+from rftkit.cli.main import app
 from rftkit.core import Completion, Example
 from rftkit.data import rows
-from rftkit.lengths import Length
-from rftkit.recipe import SOURCES_OF, Recipe
-from rftkit.recipe_file import leaf_keys, load_recipe, parse_recipe
-from rftkit.recipes import headline
-from rftkit.score import score_lines
-from rftkit.sections import Source
+from rftkit.metrics.completions import score_lines
+from rftkit.recipe.builtin import headline
+from rftkit.recipe.schema import SOURCES_OF, Recipe
+from rftkit.recipe.sections import Source
+from rftkit.recipe.toml import leaf_keys, load_recipe, parse_recipe
+from rftkit.rewards.length import Length
 from rftkit.tasks import TASKS, by_name
 from rftkit.tasks.task import Reading
 

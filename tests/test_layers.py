@@ -1,10 +1,8 @@
-"""Imports point down, and what must answer quickly loads nothing heavy.
+"""Imports point down, package by package, and what must answer quickly loads nothing heavy.
 
-LAYERS lists the modules from the bottom up. A name covers the package of that name, unless a
-longer one names the module itself. A module may import from its own layer and from those below,
-inside functions too; imports for type checkers do not run and are not looked at. Two packages
-span layers: `report` draws pages from a summary alone (low), and puts a run's page together from
-its files (high); `data` and `models` share one, because the tiny model learns from drawn pictures.
+ORDER lists the rooms of `rftkit/` from the bottom up. A module may import from its own room and
+from the rooms of lower lines, inside functions too; rooms of one line do not import each other,
+but for the values at the very bottom. Imports for type checkers do not run and do not count.
 """
 
 from __future__ import annotations
@@ -12,33 +10,36 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-LAYERS = (
-    "errors core printable hints locks",
-    "literals replies labels boxes box_text matching",
-    "rewards lengths options categories own_rewards",
+ORDER = (
+    "core errors messages cache files exits",
+    "answers",
+    "rewards",
     "tasks",
-    "sections",
-    "recipe recipe_file published attacks",
-    "runs checkpoints data models shared_prefix plan machine doctor",
-    "samples scoring statistics summary ckpt peak_memory",
-    "schedule scorer watch fit evaluate starter starter_boxes starter_others score check report",
-    "evaluation_files reuse sft grpo recipes report.checked",
-    "report.run_page report.results",
-    "evaluation compare",
-    "train exits notebook",
-    "study app cli_common",
-    "cli_machine cli_score cli_files cli_demo",
+    "recipe",
+    "model_info runs",
+    "data",
+    "metrics hardware shared_prefix",
+    "models preflight report",
+    "evaluation inference",
+    "training",
+    "study app notebook",
     "cli",
+    "__main__",
 )
-LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
+LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms.split()}
 ROOT = Path(__file__).parents[1] / "rftkit"
+ROOMS_HOLD = 16  # modules at most; a room in a room counts for itself
+MODULES_IN_ROOT = 8
 
-LIGHT = "rftkit.cli, rftkit.recipe, rftkit.recipe_file, rftkit.runs, rftkit.report.results"
+LIGHT = (
+    "rftkit.cli.main, rftkit.recipe.schema, rftkit.recipe.toml, rftkit.runs.run, "
+    "rftkit.cli.show_runs"
+)
 HEAVY = (
     "torch transformers trl peft unsloth accelerate bitsandbytes datasets huggingface_hub gradio "
     "matplotlib sklearn scipy numpy PIL"
@@ -51,21 +52,17 @@ def module_name(path: Path) -> str:
 
 
 FILES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+SOURCES = {module: path.read_text("utf-8") for module, path in FILES.items() if module}
 
 
-def for_type_checkers(node: ast.stmt) -> bool:
+def for_type_checkers(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
-def running(tree: ast.AST) -> list[ast.stmt]:
-    """Every statement that can run, in functions and classes too."""
-    found = []
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.stmt) and not for_type_checkers(node):
-            found.append(node)
-        if not (isinstance(node, ast.stmt) and for_type_checkers(node)):
-            found += running(node)
-    return found
+def running(tree: ast.AST) -> list[ast.AST]:
+    """Every node that can run, in functions and classes too."""
+    children = [node for node in ast.iter_child_nodes(tree) if not for_type_checkers(node)]
+    return children + [inner for node in children for inner in running(node)]
 
 
 def imports(source: str) -> set[str]:
@@ -78,44 +75,91 @@ def imports(source: str) -> set[str]:
             assert node.level == 0, f"relative import: {ast.unparse(node)}"
             inside = {f"{node.module}.{alias.name}" for alias in node.names}
             modules = {name for name in inside if name.removeprefix("rftkit.") in FILES}
-            found |= modules or {node.module or ""}
+            others = inside - modules
+            found |= modules | ({node.module or ""} if others else set())
     return {name.removeprefix("rftkit.") for name in found if name.startswith("rftkit.")}
 
 
-def level(module: str) -> int:
-    """The layer of a module: that of the longest name that covers it."""
-    parts = module.split(".")
-    names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-    return next(LEVELS[name] for name in names if name in LEVELS)
+def room(module: str) -> str:
+    return module.partition(".")[0]
 
 
-SOURCES = {module: path.read_text("utf-8") for module, path in FILES.items() if module}
+def may_import(here: str, there: str) -> bool:
+    """Whether a module of the room `here` may import from the room `there`."""
+    values = LEVELS[here] == LEVELS[there] == 0
+    return here == there or values or LEVELS[there] < LEVELS[here]
+
+
+def loop(graph: dict[str, set[str]]) -> list[str]:
+    """The names along a loop of imports; empty if there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 @pytest.mark.parametrize("module", SOURCES)
 def test_imports_point_down(module: str) -> None:
-    upwards = {name for name in imports(SOURCES[module]) if level(name) > level(module)}
-    assert not upwards, f"{module} is below what it imports: {upwards}"
+    wrong = {name for name in imports(SOURCES[module]) if not may_import(room(module), room(name))}
+    assert not wrong, f"{module} is not above what it imports: {wrong}"
 
 
-def test_no_two_modules_need_each_other() -> None:
-    graph = {module: imports(source) - {module} for module, source in SOURCES.items()}
-    for package in ("data", "models", "report", "summary", "tasks"):
-        graph[package] = {name for name in graph[package] if name in FILES}
-    TopologicalSorter(graph).prepare()  # raises CycleError, naming them
+def test_no_loop_between_packages() -> None:
+    graph = {name: set[str]() for name in LEVELS}
+    for module, source in SOURCES.items():
+        graph[room(module)] |= {room(name) for name in imports(source)} - {room(module)}
+    for value in ORDER[0].split():  # single files, which the next test looks at
+        graph[value] = set()
+    assert loop(graph) == []
 
 
-def test_every_layer_names_modules_that_exist() -> None:
-    assert [name for name in LEVELS if name not in FILES] == []
+def test_no_loop_inside_a_package() -> None:
+    assert loop({name: imports(source) - {name} for name, source in SOURCES.items()}) == []
+
+
+def test_a_package_that_needs_its_own_members_counts_as_a_loop() -> None:
+    assert loop({"data": {"data.folder"}, "data.folder": {"data"}}) != []
+
+
+def test_every_room_has_its_place_in_the_order() -> None:
+    assert {room(module) for module in SOURCES} == {*LEVELS}
+
+
+def test_the_rooms_are_small() -> None:
+    in_root = [path for path in ROOT.glob("*.py") if not path.name.startswith("__")]
+    assert len(in_root) <= MODULES_IN_ROOT
+    for package in {path.parent for path in FILES.values()} - {ROOT}:
+        modules = [path for path in package.glob("*.py") if path.name != "__init__.py"]
+        assert len(modules) <= ROOMS_HOLD, package
+
+
+def test_every_room_says_what_it_holds() -> None:
+    for path in ROOT.rglob("__init__.py"):
+        assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), path
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "allowed"),
+    [
+        ("tasks", "rewards", True),
+        ("rewards", "tasks", False),
+        ("report", "preflight", False),
+        ("core", "errors", True),
+        ("core", "answers", False),
+    ],
+)
+def test_a_room_imports_from_lower_lines_only(here: str, there: str, allowed: bool) -> None:
+    assert may_import(here, there) is allowed
 
 
 def test_imports_are_seen_wherever_they_stand() -> None:
     source = (
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from rftkit.cli import app\n"
-        "import rftkit.errors\ndef f():\n    try:\n        from rftkit import train\n"
-        "    finally:\n        from rftkit.data import folder, rows\n"
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from rftkit.cli import main\n"
+        "import rftkit.errors\ndef f():\n    try:\n        from rftkit.training import run\n"
+        "    finally:\n        from rftkit.data import images, rows\n"
     )
-    assert imports(source) == {"errors", "train", "data.folder"}
+    assert imports(source) == {"errors", "training.run", "data.images", "data"}
 
 
 def test_what_must_answer_quickly_loads_nothing_heavy() -> None:

@@ -12,7 +12,7 @@ import pytest
 import typer
 import yaml
 
-from rftkit.cli import app
+from rftkit.cli.main import app
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "Makefile").exists())
 HOOKS = ROOT / ".pre-commit-config.yaml"

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from rftkit.errors import ModelError
-from rftkit.train import Request, train
+from rftkit.training.run import Request, train
 
 ROOT = Path(__file__).parents[1] / "rftkit"
 RENDERABLES = {"Text", "Table", "assemble", "_table"}  # calls that return no plain text

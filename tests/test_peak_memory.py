@@ -9,8 +9,8 @@ from threading import Event
 import pytest
 
 from rftkit import peak_memory
-from rftkit.samples import Timing
-from rftkit.summary import conduct
+from rftkit.metrics import behaviour as conduct
+from rftkit.metrics.samples import Timing
 
 
 class Process:

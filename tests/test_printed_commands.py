@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rftkit.hints import pip_install, runnable
+from rftkit.messages import pip_install, runnable
 
 
 def program(path: Path) -> Path:
@@ -31,7 +31,7 @@ def program(path: Path) -> Path:
         (".venv/bin/rftkit", ".", ("other/bin",), ".venv/bin/rftkit"),  # another one is found first
         ("{root}/my pets/bin/rftkit", ".", (), "'my pets/bin/rftkit'"),
         ("{root}/link/rftkit", ".", ("link",), "rftkit"),  # as pipx makes it
-        ("{root}/rftkit/cli.py", ".", (), ".venv/bin/rftkit"),  # python -m rftkit.cli
+        ("{root}/rftkit/cli.py", ".", (), ".venv/bin/rftkit"),  # python -m rftkit.cli.main
         ("app.py", ".", (".venv/bin",), "rftkit"),
     ],
 )
@@ -67,7 +67,7 @@ def test_without_the_script_the_module_is_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["-c"])
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    assert runnable("runs") == "./python -m rftkit.cli runs"
+    assert runnable("runs") == "./python -m rftkit.cli.main runs"
 
 
 def test_what_is_missing_is_installed_beside_this_rftkit(

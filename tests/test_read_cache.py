@@ -12,16 +12,20 @@ import fakes
 import pytest
 from PIL import Image
 
-from rftkit import ckpt, cli, evaluate, evaluation, train
+from rftkit.cli import main as cli
 from rftkit.core import Completion, Example
-from rftkit.data import annotated, tables
 from rftkit.data.examples import load_examples
 from rftkit.data.read_cache import ReadCache
-from rftkit.data.tables import Record
-from rftkit.recipe import Recipe
-from rftkit.recipe_file import dump_recipe, load_recipe
-from rftkit.runs import Run
+from rftkit.data.sources import annotated, tables
+from rftkit.data.sources.tables import Record
+from rftkit.evaluation import generate as evaluate
+from rftkit.evaluation import run as evaluation
+from rftkit.recipe.schema import Recipe
+from rftkit.recipe.toml import dump_recipe, load_recipe
+from rftkit.runs import adapter as ckpt
+from rftkit.runs.run import Run
 from rftkit.tasks.choice import ASKS
+from rftkit.training import run as train
 
 CATEGORIES = ("cat", "cow", "dog", "emu")
 
@@ -70,7 +74,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return counted_table
 
-    monkeypatch.setattr("rftkit.data.coco.read_json", counted_json)
+    monkeypatch.setattr("rftkit.data.sources.coco.read_json", counted_json)
     for name, read in tables.READERS.items():
         monkeypatch.setitem(tables.READERS, name, counted(read))
     return counts

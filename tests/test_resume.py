@@ -10,11 +10,11 @@ import fakes
 import pytest
 from rich.console import Console
 
-from rftkit.ckpt import read_card, recipe_of, write_card
 from rftkit.errors import ModelError, RecipeError
-from rftkit.recipe_file import parse_recipe
-from rftkit.runs import Run
-from rftkit.train import Request, train
+from rftkit.recipe.toml import parse_recipe
+from rftkit.runs.adapter import read_card, recipe_of, write_card
+from rftkit.runs.run import Run
+from rftkit.training.run import Request, train
 
 RECIPE = """
 model = { name = "tiny" }

@@ -24,9 +24,9 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from rftkit.models.tiny_tokenizer import END, PAD, token_ids, train_tokenizer
-from rftkit.plan.shapes import Shape, Text, Vision, shape_of
-from rftkit.sections import Model
+from rftkit.model_info.sizes import Shape, Text, Vision, shape_of
+from rftkit.models.tiny.tokenizer import END, PAD, token_ids, train_tokenizer
+from rftkit.recipe.sections import Model
 
 CONFIGS: dict[str, Any] = {
     "qwen2_vl": Qwen2VLConfig, "qwen2_5_vl": Qwen2_5_VLConfig, "qwen3_vl": Qwen3VLConfig,

@@ -165,7 +165,7 @@ def model(name: str, given: argparse.Namespace, seconds: float) -> Path:
 def learn(given: argparse.Namespace) -> int | str:
     """The quickstart on a 4-bit base through the whole command line, as on a CPU but for that."""
     more = ["--set", "method.steps=4", "--set", "eval.limit=20"] if given.fake else []
-    words = ["-m", "rftkit.cli", "train", "quickstart", "--out", str(given.out / "quickstart")]
+    words = ["-m", "rftkit", "train", "quickstart", "--out", str(given.out / "quickstart")]
     sets = ["--set", "model.load_in_4bit=true", *more]
     command = [sys.executable, *words, *sets]
     try:

@@ -60,10 +60,10 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     import torch
     from rich.console import Console
 
-    from rftkit import grpo, sft
     from rftkit.errors import TrainingError
-    from rftkit.fit import Job, Keeping
-    from rftkit.runs import Run, read_lines
+    from rftkit.runs.run import Run, read_lines
+    from rftkit.training import grpo, sft
+    from rftkit.training.trainer import Job, Keeping
 
     recipe = _recipe(given)
     policy = _open(given, recipe)
@@ -93,7 +93,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _recipe(given: argparse.Namespace) -> Any:
-    from rftkit.recipe_file import parse_recipe
+    from rftkit.recipe.toml import parse_recipe
 
     kind = "sft" if given.task == "sft" else "grpo"
     width, height = _size(given)
@@ -222,8 +222,8 @@ def _figures(
 
 def _planned(given: argparse.Namespace, recipe: Any) -> float:
     """What the plan says of training alone, without CUDA's own, which torch does not see either."""
-    from rftkit.plan import parts
-    from rftkit.plan.need import Setup, need
+    from rftkit.hardware import memory_parts as parts
+    from rftkit.hardware.memory_plan import Setup, need
 
     vllm = given.generation == "vllm"
     setup = Setup(
@@ -274,7 +274,7 @@ def _device(torch: Any) -> str:
 
 
 def _versions() -> dict[str, str]:
-    from rftkit.evaluate import versions
+    from rftkit.evaluation.generate import versions
 
     return versions()
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-from rftkit import boxes as geometry
-from rftkit.compare.panes import Comparison, Pane, overlaps
-from rftkit.compare.predictions import PixelBox
+from rftkit.answers import boxes as geometry
 from rftkit.core import Example
-from rftkit.data.placing import annotated_size
+from rftkit.data.box_grid import annotated_size
 from rftkit.errors import DataError
+from rftkit.inference.panes import Comparison, Pane, overlaps
+from rftkit.inference.predict import PixelBox
 
 EDGE = 720  # pixels of a drawing's longer side
 Corners = tuple[float, float, float, float]

@@ -8,12 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from rftkit.app.desk import Desk, Request
+from rftkit.answers.replies import INSTRUCTIONS
 from rftkit.app.picture_field import PictureField
-from rftkit.compare.asking import tasks
+from rftkit.app.session import Desk, Request
 from rftkit.errors import UserError
-from rftkit.replies import INSTRUCTIONS
-from rftkit.score import score_lines
+from rftkit.inference.form import tasks
+from rftkit.metrics.completions import score_lines
 
 MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 LONGEST_LINE = 100_000  # characters of what is scored

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from html import escape
 from threading import Lock
 
-from rftkit.compare.asking import Form
-from rftkit.compare.panes import Comparison
 from rftkit.errors import DataError
-from rftkit.report.examples import thumbnail
-from rftkit.samples import Side
+from rftkit.inference.form import Form
+from rftkit.inference.panes import Comparison
+from rftkit.metrics.samples import Side
+from rftkit.report.samples_shown import thumbnail
 
 MOST = 50  # comparisons kept; the oldest goes
 EDGE = 96  # pixels of a thumbnail

@@ -8,18 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rftkit import __version__, ckpt, runs
-from rftkit.compare.asking import Setup
-from rftkit.compare.recorded import recorded
-from rftkit.compare.running import Backend
+from rftkit import __version__
+from rftkit.cache import cache_folder
 from rftkit.core import Example
-from rftkit.data.cache import cache_folder
 from rftkit.errors import DataError, ModelError, UserError
-from rftkit.evaluation_files import SAMPLES, evaluations
-from rftkit.recipe import SOURCES_OF, Recipe
-from rftkit.runs import Run
-from rftkit.samples import Header, SamplesFile, read_samples
-from rftkit.scoring import attempt_of, rescored
+from rftkit.inference.compare import Backend
+from rftkit.inference.form import Setup
+from rftkit.inference.recorded_backend import recorded
+from rftkit.metrics.files import SAMPLES, evaluations
+from rftkit.metrics.samples import Header, SamplesFile, read_samples
+from rftkit.metrics.scoring import attempt_of, rescored
+from rftkit.recipe.schema import SOURCES_OF, Recipe
+from rftkit.runs import adapter as ckpt
+from rftkit.runs import run as runs
+from rftkit.runs.run import Run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,7 +75,7 @@ def open_model(
 
     seconds: that one side may take. engine: what answers.
     """
-    from rftkit.compare.live import ModelBackend
+    from rftkit.inference.model_backend import ModelBackend
     from rftkit.models import open_policy
 
     found, line = _find(place, console)
@@ -86,8 +88,8 @@ def open_model(
 
 def built_in(console: Console) -> Run:
     """The tiny model's run of the quickstart recipe, trained now if it is not in the cache."""
-    from rftkit.recipes import builtin_recipes
-    from rftkit.train import Request, train
+    from rftkit.recipe.builtin import builtin_recipes
+    from rftkit.training.run import Request, train
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False)

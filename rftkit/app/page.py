@@ -7,15 +7,15 @@ from typing import Any
 
 import gradio as gr
 
-from rftkit.app.desk import VOTES, Desk, view
+from rftkit.answers.replies import INSTRUCTIONS
 from rftkit.app.limits import KEPT_SECONDS
 from rftkit.app.picture_field import PictureField
 from rftkit.app.results_html import FILTERS, headline_html, rows_html
+from rftkit.app.session import VOTES, Desk, view
 from rftkit.app.wiring import Fields, Places, wire
 from rftkit.app.worked import form_of
-from rftkit.compare.asking import Form, tasks
-from rftkit.replies import INSTRUCTIONS
-from rftkit.report.examples import thumbnail
+from rftkit.inference.form import Form, tasks
+from rftkit.report.samples_shown import thumbnail
 
 HERE = Path(__file__).parent
 OPEN_ROW = """

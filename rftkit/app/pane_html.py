@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from rftkit.compare.panes import ENDED, Comparison, Pane
-from rftkit.compare.panes import State as PaneState
-from rftkit.samples import Side
+from rftkit.inference.panes import ENDED, Comparison, Pane
+from rftkit.inference.panes import State as PaneState
+from rftkit.metrics.samples import Side
 
 NAMES: dict[Side, str] = {"base": "Base model", "tuned": "Tuned model"}
 STATES: dict[PaneState, str] = {

@@ -8,10 +8,10 @@ from itertools import groupby
 
 from rftkit.app.opening import Evaluated
 from rftkit.app.worked import recorded_comparisons
-from rftkit.compare.panes import GOOD, Comparison, Pane, Verdict
-from rftkit.compare.truth import BOXED
-from rftkit.samples import SIDES, Sample
-from rftkit.summary import Summary, summarise
+from rftkit.inference.panes import GOOD, Comparison, Pane, Verdict
+from rftkit.inference.truth import BOXED
+from rftkit.metrics import Summary, summarise
+from rftkit.metrics.samples import SIDES, Sample
 
 ROWS = 30  # samples listed
 CONFUSIONS = 6

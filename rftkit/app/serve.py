@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rftkit.app.history import SESSIONS
 from rftkit.app.limits import LOOPBACK, MAX_UPLOAD, PRIVATE, PUBLIC, Limits, check_sharing
 from rftkit.errors import UserError
-from rftkit.hints import pip_install
+from rftkit.messages import pip_install
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,8 +63,8 @@ def launch(served: Served, limits: Limits = PRIVATE, wish: Wish | None = None) -
     import gradio as gr
     import matplotlib.pyplot  # noqa: F401  else Gradio loads it at the first press, for seconds
 
-    from rftkit.app.desk import Desk
     from rftkit.app.page import build
+    from rftkit.app.session import Desk
 
     page = build(Desk(served, limits))
     page.queue(max_size=limits.queue, default_concurrency_limit=4, api_open=False)

@@ -12,25 +12,15 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from rftkit.app.calls import MODEL, address_of, session_of, wire_calls
-from rftkit.app.desk import (
-    NO_PICTURE,
-    VOTES,
-    Desk,
-    OnShow,
-    Request,
-    View,
-    refused,
-    view,
-    voted,
-)
 from rftkit.app.history import AS_NAMED, Entry, added, export, history_html
 from rftkit.app.limits import read_upload
 from rftkit.app.pane_html import NAMES, message_html
 from rftkit.app.results_html import headline_html, rows_html
+from rftkit.app.session import NO_PICTURE, VOTES, Desk, OnShow, Request, View, refused, view, voted
 from rftkit.app.worked import form_of
-from rftkit.compare.asking import Form, Settings
-from rftkit.compare.panes import Comparison
 from rftkit.errors import UserError
+from rftkit.inference.form import Form, Settings
+from rftkit.inference.panes import Comparison
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 

@@ -6,15 +6,15 @@ import json
 from functools import lru_cache
 from typing import NamedTuple
 
-from rftkit import boxes
+from rftkit.answers import boxes
 from rftkit.app.opening import Evaluated, Served
-from rftkit.compare.asking import Form, Settings, of_example
-from rftkit.compare.panes import Comparison, Pane, Piece, Verdict, judged
 from rftkit.core import Completion, Example
-from rftkit.data.placing import annotated_size
+from rftkit.data.box_grid import annotated_size
 from rftkit.errors import DataError
-from rftkit.recipe import budget
-from rftkit.samples import Header, Sample, Side
+from rftkit.inference.form import Form, Settings, of_example
+from rftkit.inference.panes import Comparison, Pane, Piece, Verdict, judged
+from rftkit.metrics.samples import Header, Sample, Side
+from rftkit.recipe.schema import budget
 
 KINDS: tuple[Verdict, ...] = ("fixed", "broke", "both right", "both wrong")
 TITLES: dict[Verdict, str] = {

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from rftkit.core import Row
-from rftkit.data import (
+from rftkit.data.archive_names import as_given, as_given_in_errors
+from rftkit.data.paths import Note, silent
+from rftkit.data.read_cache import ReadCache
+from rftkit.data.sources import (
     builtin,
     coco,
-    conversations,
     coop,
     folder,
     hub,
@@ -20,10 +22,10 @@ from rftkit.data import (
     voc,
     yolo,
 )
-from rftkit.data.given import as_given, as_given_in_errors
-from rftkit.data.paths import Note, silent
-from rftkit.data.read_cache import ReadCache
-from rftkit.sections import Data
+from rftkit.data.sources import (
+    llava as conversations,
+)
+from rftkit.recipe.sections import Data
 
 SOURCES: dict[str, Callable[[Data, str, Note, ReadCache], Iterator[Row]]] = {
     "hub": lambda data, split, note, cache: hub.rows(data, split),

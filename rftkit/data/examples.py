@@ -17,15 +17,15 @@ from dataclasses import dataclass, field, replace
 from rftkit import tasks
 from rftkit.core import Example
 from rftkit.data import shots
+from rftkit.data.box_grid import grid_setter
 from rftkit.data.hierarchies import Hierarchy, read_hierarchy
-from rftkit.data.placing import grid_setter
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.read_split import SplitExamples, check_spellings, read_split
 from rftkit.errors import DataError
-from rftkit.hints import did_you_mean
-from rftkit.options import DetectionOptions, LabelOptions, Names
-from rftkit.recipe import Recipe
+from rftkit.messages import did_you_mean
+from rftkit.recipe.schema import Recipe
 from rftkit.tasks.annotated import chosen_categories
+from rftkit.tasks.options import DetectionOptions, LabelOptions, Names
 
 Halves = Mapping[str, tuple[str, ...]]  # "base" and "new", or "all" -> its sorted classes
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from rftkit.core import Picture
-from rftkit.data.given import as_given
+from rftkit.data.archive_names import as_given
 from rftkit.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")

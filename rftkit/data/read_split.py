@@ -6,16 +6,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rftkit import data as sources
-from rftkit import labels as spelling
 from rftkit import tasks
+from rftkit.answers import labels as spelling
 from rftkit.core import Example
 from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError
-from rftkit.hints import did_you_mean
-from rftkit.options import DetectionOptions, Options
-from rftkit.recipe import Recipe
-from rftkit.sections import Data
+from rftkit.messages import did_you_mean
+from rftkit.recipe.schema import Recipe
+from rftkit.recipe.sections import Data
 from rftkit.tasks.annotated import categories_of, read_objects
+from rftkit.tasks.options import DetectionOptions, Options
 from rftkit.tasks.task import Reading
 
 

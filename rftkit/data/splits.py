@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 
 from rftkit.errors import DataError
-from rftkit.sections import Data
+from rftkit.recipe.sections import Data
 
 HELD_OUT = 5  # one picture in five is tested on
 SEED = 0  # not the recipe's: runs with different seeds are measured on the same pictures

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rftkit.errors import ModelError
-from rftkit.hints import first_line
-from rftkit.recipe import Recipe
-from rftkit.sections import Model
+from rftkit.messages import first_line
+from rftkit.recipe.schema import Recipe
+from rftkit.recipe.sections import Model
 
 if TYPE_CHECKING:
     from rftkit.models.policy import Policy
@@ -27,7 +27,8 @@ def open_policy(
     engine: what answers; vLLM only answers, and cannot be trained.
     Raises ModelError if the backend is missing or the model cannot be loaded.
     """
-    from rftkit.models import engines, memory
+    from rftkit.models import backends as engines
+    from rftkit.models import out_of_memory as memory
 
     _quiet()
     with memory.named("loading the model", memory.LOADING):
@@ -50,7 +51,8 @@ def open_learner(recipe: Recipe) -> Policy:
 
     Raises RecipeError, before anything loads, for a model and an engine that do not go together.
     """
-    from rftkit.models import engines, memory
+    from rftkit.models import backends as engines
+    from rftkit.models import out_of_memory as memory
 
     machine = engines.here()
     generation = engines.generation_of(recipe, machine)

@@ -14,9 +14,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from transformers.utils import logging as transformers_logging
 
 from rftkit.errors import ModelError
-from rftkit.hints import first_line
+from rftkit.messages import first_line
 from rftkit.models.processor import load_processor
-from rftkit.sections import TINY, Model
+from rftkit.recipe.sections import TINY, Model
 
 HASHED_UP_TO = 2**28  # bytes of a weights file
 VISION = r".*(visual|vision|connector|merger).*"  # module names of vision towers and projectors
@@ -35,7 +35,7 @@ def resolve(name: str) -> Source:
     Raises ModelError for a folder that holds no model.
     """
     if name in TINY:
-        from rftkit.models.tiny import ensure_tiny
+        from rftkit.models.tiny.cache import ensure_tiny
 
         return Source(str(ensure_tiny(name)), None)
     folder = Path(name).expanduser()

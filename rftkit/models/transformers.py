@@ -15,7 +15,7 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 from rftkit.core import Completion
 from rftkit.models import loading
 from rftkit.models.policy import Decoding, Generation, Prompt, Watch
-from rftkit.sections import Model
+from rftkit.recipe.sections import Model
 from rftkit.shared_prefix.decoding import shared_prefill
 from rftkit.shared_prefix.features import FeatureMemory
 from rftkit.shared_prefix.forward import unsupported

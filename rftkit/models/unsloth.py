@@ -13,10 +13,11 @@ from typing import Any
 
 from unsloth import FastVisionModel
 
-from rftkit.models import loading, memory
-from rftkit.models.colocated import pictures_of_engine
+from rftkit.models import loading
+from rftkit.models import out_of_memory as memory
 from rftkit.models.transformers import TransformersPolicy
-from rftkit.sections import Model
+from rftkit.models.vllm_options import pictures_of_engine
+from rftkit.recipe.sections import Model
 
 UNCUT = 32_768  # tokens, more than any prompt: Unsloth's own limit would cut pictures in two
 

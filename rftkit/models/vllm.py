@@ -18,11 +18,12 @@ from transformers import GenerationConfig
 
 from rftkit.core import Completion
 from rftkit.errors import ModelError
-from rftkit.hints import first_line
-from rftkit.models import engines, loading
-from rftkit.models.colocated import engine_options
+from rftkit.messages import first_line
+from rftkit.models import backends as engines
+from rftkit.models import loading
 from rftkit.models.policy import Decoding, Generation, Prompt, Watch
-from rftkit.sections import Model
+from rftkit.models.vllm_options import engine_options
+from rftkit.recipe.sections import Model
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # for which vLLM makes room
 SHARE = 0.85  # of a GPU's memory: nothing else is on it while it answers

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from shutil import which
 
-from rftkit import runs
 from rftkit.errors import RecipeError, UserError
 from rftkit.locks import forget_other_machines
-from rftkit.printable import printable
-from rftkit.runs import Run
+from rftkit.messages import printable
+from rftkit.runs import run as runs
+from rftkit.runs.run import Run
 
 COLUMNS = "100"  # how wide the output of a command is
 
@@ -87,7 +87,7 @@ def json_lines(words: Sequence[str]) -> list[dict[str, object]]:
 
 def _python(words: Sequence[str]) -> list[str]:
     first, *rest = words
-    own = [sys.executable, "-P", "-m", "rftkit.cli"]  # -P: not from the current folder
+    own = [sys.executable, "-P", "-m", "rftkit"]  # -P: not from the current folder
     return [*own, *rest] if first == "rftkit" else [first, *rest]
 
 

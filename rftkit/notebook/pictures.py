@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rftkit.data import rows
 from rftkit.data.images import SUFFIXES
-from rftkit.data.places import place_of
+from rftkit.data.locate import place_of
 from rftkit.errors import DataError
-from rftkit.sections import Data
+from rftkit.recipe.sections import Data
 
 
 def picture_folder(path: str | Path) -> Path:

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from rftkit.ckpt import recipe_of
 from rftkit.data.examples import load_examples
 from rftkit.data.images import FilePicture
 from rftkit.errors import DataError, UserError
-from rftkit.evaluation_files import SAMPLES, evaluations
+from rftkit.metrics.files import SAMPLES, evaluations
+from rftkit.metrics.samples import Header, Sample, read_samples
+from rftkit.metrics.scoring import reasoning, rescored
+from rftkit.notebook.cards import Card, Line, render
 from rftkit.notebook.commands import json_lines, newest
-from rftkit.recipe_file import load_recipe
-from rftkit.recipes import find_recipe
+from rftkit.recipe.builtin import find_recipe
+from rftkit.recipe.toml import load_recipe
 from rftkit.report import overlay
-from rftkit.report.cards import Card, Line, render
-from rftkit.report.examples import OpenPictures, Shown, groups, thumbnail
 from rftkit.report.run_page import opener
-from rftkit.runs import Run
-from rftkit.samples import Header, Sample, read_samples
-from rftkit.scoring import reasoning, rescored
+from rftkit.report.samples_shown import OpenPictures, Shown, groups, thumbnail
+from rftkit.runs.adapter import recipe_of
+from rftkit.runs.run import Run
 
 
 @dataclass(frozen=True)

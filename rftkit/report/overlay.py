@@ -5,12 +5,12 @@ from __future__ import annotations
 from html import escape
 from typing import Literal, NamedTuple
 
-from rftkit import boxes
-from rftkit.boxes import Box, Found
+from rftkit.answers import boxes
+from rftkit.answers.boxes import Box, Found
+from rftkit.answers.labels import match
 from rftkit.core import Attempt
-from rftkit.labels import match
-from rftkit.samples import Header, Sample
-from rftkit.scoring import attempt_of
+from rftkit.metrics.samples import Header, Sample
+from rftkit.metrics.scoring import attempt_of
 from rftkit.tasks import detection, grounding
 
 BOXED = ("detection", "grounding")

@@ -7,14 +7,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rftkit.report import examples, matrix, overlay, plots, series, tables, terminal
-from rftkit.report.beside import Beside
-from rftkit.report.words import WORDS, graded, titled
-from rftkit.runs import write_atomically
-from rftkit.samples import FLAGS, Header, Sample
-from rftkit.summary import Summary
-from rftkit.summary.schema import ClassRow, SideSummary
-from rftkit.summary.verdict import points
+from rftkit.metrics import Summary
+from rftkit.metrics.samples import FLAGS, Header, Sample
+from rftkit.metrics.schema import ClassRow, SideSummary
+from rftkit.metrics.verdict import points
+from rftkit.report import (
+    confusion as matrix,
+)
+from rftkit.report import (
+    overlay,
+    plots,
+    tables,
+    terminal,
+)
+from rftkit.report import (
+    samples_shown as examples,
+)
+from rftkit.report import (
+    training_curves as series,
+)
+from rftkit.report.published.table import Beside
+from rftkit.report.task_words import WORDS, graded, titled
+from rftkit.runs.run import write_atomically
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -33,7 +47,7 @@ def no_picture(_: str) -> Sequence[Image]:
 class ReportInput:
     """What a page is made from; whatever is missing, its section is left out.
 
-    samples: derived ones (`rftkit.scoring.rescored`). metrics: the lines of `metrics.jsonl`.
+    samples: derived ones (`metrics.scoring.rescored`). metrics: the lines of `metrics.jsonl`.
     versions: package -> version of the machine that trained. open_pictures: example id -> its
     pictures, none where they cannot be had. beside: what papers measured on the same data.
     """

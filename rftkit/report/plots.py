@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
-from rftkit.report.series import Metrics, Series, column, reward_names, smoothed
-from rftkit.summary import Summary
-from rftkit.summary.verdict import points
+from rftkit.metrics import Summary
+from rftkit.metrics.verdict import points
+from rftkit.report.training_curves import Metrics, Series, column, reward_names, smoothed
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

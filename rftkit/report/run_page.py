@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rftkit import runs
-from rftkit.ckpt import recipe_of
 from rftkit.core import Example
 from rftkit.errors import DataError, UserError
-from rftkit.evaluation_files import REPORT, SAMPLES, evaluations, finish
-from rftkit.recipe import Recipe
-from rftkit.recipe_file import dump_recipe
-from rftkit.report.beside import beside
-from rftkit.report.examples import OpenPictures
+from rftkit.metrics import Summary
+from rftkit.metrics.files import REPORT, SAMPLES, evaluations, finish
+from rftkit.metrics.samples import read_samples
+from rftkit.metrics.scoring import rescored
+from rftkit.recipe.schema import Recipe
+from rftkit.recipe.toml import dump_recipe
 from rftkit.report.page import ReportInput, write_report
-from rftkit.runs import Run
-from rftkit.samples import read_samples
-from rftkit.scoring import rescored
-from rftkit.summary import Summary
+from rftkit.report.published.table import beside
+from rftkit.report.samples_shown import OpenPictures
+from rftkit.runs import run as runs
+from rftkit.runs.adapter import recipe_of
+from rftkit.runs.run import Run
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rftkit.report.words import words_of
-from rftkit.samples import MemoryOf
-from rftkit.summary import Summary
-from rftkit.summary.schema import Measure, Rate, SideSummary
-from rftkit.summary.verdict import points
+from rftkit.metrics import Summary
+from rftkit.metrics.samples import MemoryOf
+from rftkit.metrics.schema import Measure, Rate, SideSummary
+from rftkit.metrics.verdict import points
+from rftkit.report.task_words import words_of
 
 AP_OF = "AP of "  # begins the name of a figure that is one category's
 NONE = "–"

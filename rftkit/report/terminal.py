@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from rftkit.metrics import Summary
+from rftkit.metrics.schema import SideSummary
+from rftkit.metrics.verdict import points
 from rftkit.report import tables
-from rftkit.report.words import words_of
-from rftkit.summary import Summary
-from rftkit.summary.schema import SideSummary
-from rftkit.summary.verdict import points
+from rftkit.report.task_words import words_of
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rftkit.shared_prefix.forward import M_ROPE, bare
-from rftkit.shared_prefix.memory import Memory
+from rftkit.shared_prefix.lru import Memory
 
 LIMIT = 2**28  # bytes of features that are kept, on the model's device
 TOWER = ("visual", "vision_model", "connector")  # what stands between pixels and the text model

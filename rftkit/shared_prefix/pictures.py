@@ -13,7 +13,7 @@ import torch
 from PIL.Image import Image
 from transformers import BatchFeature
 
-from rftkit.shared_prefix.memory import Memory
+from rftkit.shared_prefix.lru import Memory
 
 LIMIT = 2**29  # bytes of prepared pictures that are kept
 

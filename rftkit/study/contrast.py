@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from rftkit import statistics
-from rftkit.samples import Record, Sample
-from rftkit.statistics import Interval, Paired
-from rftkit.summary.rates import SEED, binary, rate
-from rftkit.summary.schema import Verdict
+from rftkit.metrics import statistics
+from rftkit.metrics.rates import SEED, binary, rate
+from rftkit.metrics.samples import Record, Sample
+from rftkit.metrics.schema import Verdict
+from rftkit.metrics.statistics import Interval, Paired
 
 FLIPS = 10_000
 NEAR = 1e-9

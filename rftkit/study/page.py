@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from rftkit.metrics.schema import Rate
+from rftkit.metrics.verdict import points
 from rftkit.report import page as report
 from rftkit.study import words
+from rftkit.study.chart import tokens_and_score
 from rftkit.study.contrast import Mean
-from rftkit.study.plot import tokens_and_score
 from rftkit.study.schema import Crossed, Row, Setting, StudySummary
-from rftkit.summary.schema import Rate
-from rftkit.summary.verdict import points
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rftkit import runs
 from rftkit.errors import Interrupted, RecipeError, UserError
-from rftkit.hints import runnable
 from rftkit.locks import locked
-from rftkit.recipe_file import read_text
+from rftkit.messages import runnable
+from rftkit.recipe.toml import read_text
+from rftkit.runs import run as runs
 from rftkit.study import runner
+from rftkit.study.grid import Cell, cells, load_study
 from rftkit.study.launch import Launch, launch
-from rftkit.study.plan import Cell, cells, load_study
 from rftkit.study.schema import StudySummary
 
 PAGE, SUMMARY = "study.html", "study.json"
@@ -118,7 +118,7 @@ class _Page:
             self.write(failed)
 
     def write(self, failed: Mapping[str, str]) -> None:
-        from rftkit.study.figures import collect
+        from rftkit.study.collect import collect
         from rftkit.study.page import render
 
         job = self.job

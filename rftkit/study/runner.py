@@ -10,14 +10,14 @@ from typing import Literal, NamedTuple
 
 from rich.console import Console
 
-from rftkit import runs
-from rftkit.ckpt import recipe_of
 from rftkit.errors import RecipeError
-from rftkit.evaluation_files import SUMMARY
-from rftkit.runs import Run
+from rftkit.metrics.files import SUMMARY
+from rftkit.runs import run as runs
+from rftkit.runs.adapter import recipe_of
+from rftkit.runs.run import Run
+from rftkit.study.grid import Cell
 from rftkit.study.launch import Launch, complaint
-from rftkit.study.plan import Cell
-from rftkit.train import flat
+from rftkit.training.run import flat
 
 CROSSED = "crossed"  # folder of the evaluations on other recipes' pictures
 
@@ -102,7 +102,7 @@ def command_of(cell: Cell, out: Path, twin: Cell | None = None) -> list[str]:
     base = ["--base-from", str(run_of(twin, out).folder)] if twin else []
     folder = str(run_of(cell, out).folder)
     words = ["train", str(cell.path), "--out", folder, *changes, *base, *resume]
-    return [*python_module("rftkit.cli"), *words]
+    return [*python_module("rftkit.cli.main"), *words]
 
 
 def _twin(cell: Cell, grid: Sequence[Cell], out: Path) -> Cell | None:
@@ -138,7 +138,7 @@ def run_crossings(
         _say(f"test of {name}", console)
         folders = [str(run_of(cell, out).folder) for cell in crossing]
         home = str(crossing.folder(out))
-        ended = launch([*python_module("rftkit.study.elsewhere"), *folders, home], console)
+        ended = launch([*python_module("rftkit.study.cross_test"), *folders, home], console)
         if ended.code:
             failed[name] = complaint(ended)
 

@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from rftkit.samples import Record
+from rftkit.metrics.samples import Record
+from rftkit.metrics.schema import Measure, Rate
 from rftkit.study.contrast import Contrast, Mean
-from rftkit.summary.schema import Measure, Rate
 
 
 class Setting(Record):

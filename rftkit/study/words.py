@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rftkit.metrics.verdict import points
 from rftkit.study.contrast import Contrast
 from rftkit.study.schema import Setting, Versus
-from rftkit.summary.verdict import points
 
 LEVEL = 0.05
 SUBJECTS = {

@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Sequence
 
-from rftkit import boxes, categories
-from rftkit.boxes import Grid, Labelled
+from rftkit.answers import boxes
+from rftkit.answers.boxes import Grid, Labelled
+from rftkit.answers.literals import literal
 from rftkit.core import Row
 from rftkit.errors import DataError
-from rftkit.literals import literal
-from rftkit.options import Names
+from rftkit.tasks import categories
+from rftkit.tasks.options import Names
 from rftkit.tasks.task import Reading
 
 Things = tuple[Labelled, ...]

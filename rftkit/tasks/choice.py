@@ -7,12 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rftkit import labels, replies, rewards
+from rftkit.answers import labels, replies
+from rftkit.answers.literals import literal
 from rftkit.core import Attempt, Example, Row, Style
 from rftkit.errors import DataError
-from rftkit.literals import literal
-from rftkit.options import ChoiceOptions
+from rftkit.rewards import general as rewards
 from rftkit.tasks.classification import paper_accuracy
+from rftkit.tasks.options import ChoiceOptions
 from rftkit.tasks.task import Reading, Task, Unseen, cell_text
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from rftkit import labels, replies, rewards
+from rftkit.answers import labels, replies
 from rftkit.core import Attempt, Example, Row, Style
-from rftkit.options import LabelOptions
+from rftkit.rewards import general as rewards
+from rftkit.tasks.options import LabelOptions
 from rftkit.tasks.task import Reading, Task, Unseen
 
 QUESTION = "What is shown in this picture?"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from rftkit import box_text, boxes, options, replies, rewards
-from rftkit.boxes import Box, Found, Grid, Match
+from rftkit.answers import box_text, boxes, replies
+from rftkit.answers.box_matching import average_precision_of_one, credit, optimal_f1, share_of_iou
+from rftkit.answers.boxes import Box, Found, Grid, Match
+from rftkit.answers.labels import listed, normalise
 from rftkit.core import Attempt, Example, Reward, Row, Style
-from rftkit.labels import listed, normalise
-from rftkit.matching import average_precision_of_one, credit, optimal_f1, share_of_iou
-from rftkit.options import DetectionOptions, Options
-from rftkit.tasks import detection_paper
+from rftkit.rewards import general as rewards
+from rftkit.tasks import detection_paper, options
 from rftkit.tasks.annotated import (
     Things,
     categories_of,
@@ -21,6 +21,7 @@ from rftkit.tasks.annotated import (
     placed,
     read_objects,
 )
+from rftkit.tasks.options import DetectionOptions, Options
 from rftkit.tasks.task import Reading, Task, Unseen
 
 QUESTION = "Find every {} in this picture."

@@ -6,10 +6,11 @@ import json
 import math
 from typing import NamedTuple
 
-from rftkit import boxes, rewards
-from rftkit.boxes import Box, Grid, Match
+from rftkit.answers import boxes
+from rftkit.answers.box_matching import credit, share_of_iou
+from rftkit.answers.boxes import Box, Grid, Match
 from rftkit.core import Attempt
-from rftkit.matching import credit, share_of_iou
+from rftkit.rewards import general as rewards
 
 THRESHOLD = 0.5  # a match overlaps by more
 

@@ -6,11 +6,13 @@ import math
 import re
 from dataclasses import replace
 
-from rftkit import box_text, boxes, options, replies, rewards
-from rftkit.boxes import Box, Grid
+from rftkit.answers import box_text, boxes, replies
+from rftkit.answers.boxes import Box, Grid
 from rftkit.core import Attempt, Example, Reward, Row, Style
-from rftkit.options import GroundingOptions, Options
+from rftkit.rewards import general as rewards
+from rftkit.tasks import options
 from rftkit.tasks.annotated import placed, read_objects
+from rftkit.tasks.options import GroundingOptions, Options
 from rftkit.tasks.task import Reading, Task, Unseen
 
 QUESTION = "Where in this picture is this: {}?"

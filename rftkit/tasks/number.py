@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from rftkit import replies, rewards
+from rftkit.answers import replies
 from rftkit.core import Attempt, Example, Reward, Row, Style
 from rftkit.errors import DataError
-from rftkit.options import NumberOptions, Options
+from rftkit.rewards import general as rewards
 from rftkit.tasks.classification import paper_accuracy
+from rftkit.tasks.options import NumberOptions, Options
 from rftkit.tasks.task import Reading, Task, Unseen
 
 QUESTION = "How many objects are in this picture?"

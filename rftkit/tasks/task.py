@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from rftkit import replies
+from rftkit.answers import replies
 from rftkit.core import Attempt, Completion, Example, Reply, Reward, Row, Rules, Style
 from rftkit.errors import DataError
-from rftkit.hints import missing_column
-from rftkit.options import Options
+from rftkit.messages import missing_column
+from rftkit.tasks.options import Options
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -11,10 +11,10 @@ import pytest
 from filelock import FileLock
 from rich.console import Console
 
-from rftkit.data.cache import cache_folder
-from rftkit.models.tiny import ensure_tiny
-from rftkit.runs import Run
-from rftkit.train import Request, train
+from rftkit.cache import cache_folder
+from rftkit.models.tiny.cache import ensure_tiny
+from rftkit.runs.run import Run
+from rftkit.training.run import Request, train
 
 RECIPE = """
 seed = 3

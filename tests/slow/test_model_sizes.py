@@ -11,8 +11,8 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, Idefics3Config
 
-from rftkit.models.tiny_tokenizer import train_tokenizer
-from rftkit.plan.shapes import KNOWN, Shape
+from rftkit.model_info.sizes import KNOWN, Shape
+from rftkit.models.tiny.tokenizer import train_tokenizer
 
 pytestmark = pytest.mark.slow
 MAKER = Path(__file__).parents[2] / "benchmarks" / "gpu" / "models.py"

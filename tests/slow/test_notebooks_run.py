@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from rftkit.runs import Run, read_lines
+from rftkit.runs.run import Run, read_lines
 
 pytestmark = pytest.mark.slow
 

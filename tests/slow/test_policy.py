@@ -13,8 +13,8 @@ import torch
 from rftkit.data.examples import load_examples
 from rftkit.models import open_policy
 from rftkit.models.policy import Decoding, Policy, Prompt
-from rftkit.recipe import Recipe
-from rftkit.recipe_file import parse_recipe
+from rftkit.recipe.schema import Recipe
+from rftkit.recipe.toml import parse_recipe
 from rftkit.tasks import by_name
 
 pytestmark = pytest.mark.slow
@@ -143,9 +143,9 @@ def test_sft_trains_on_the_reply_and_its_end_only(
     import trl
     from rich.console import Console
 
-    from rftkit import sft
-    from rftkit.fit import Job
-    from rftkit.runs import Run
+    from rftkit.runs.run import Run
+    from rftkit.training import sft
+    from rftkit.training.trainer import Job
 
     seen: dict[str, Any] = {}
 
@@ -170,7 +170,7 @@ def test_predict_answers_for_files(
 ) -> None:
     from rich.console import Console
 
-    from rftkit.compare import predict
+    from rftkit.inference.predict import predict
 
     run = short_run("method.steps=1", "eval.limit=10")
     example = load_examples(recipe, "test", limit=1).examples[0]

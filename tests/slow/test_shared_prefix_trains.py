@@ -415,7 +415,7 @@ def grpo_trainer(folder: Path, shared: bool, where: str, bf16: bool = False) -> 
     from trl import GRPOConfig, GRPOTrainer
 
     from rftkit.models.processor import StillQwen25VLProcessor
-    from rftkit.models.tiny_tokenizer import SPECIALS, token_ids, train_tokenizer
+    from rftkit.models.tiny.tokenizer import SPECIALS, token_ids, train_tokenizer
 
     tokenizer = train_tokenizer(["seven wings"], 280)
     specials = token_ids(tokenizer, SPECIALS)

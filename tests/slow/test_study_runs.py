@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rftkit.runs import Run, read_lines
+from rftkit.runs.run import Run, read_lines
 from rftkit.study import plan_study, read_study, run_study
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ FIRST, SECOND = "quickstart-think-grpo-16shot-seed0", "quickstart-direct-grpo-16
 
 
 def start(study: Path, out: Path) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "rftkit.cli", "study", str(study), "--out", str(out)]
+    words = [sys.executable, "-m", "rftkit", "study", str(study), "--out", str(out)]
     return subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 

@@ -14,19 +14,21 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText
 
+from rftkit.answers.replies import read, well_formed
 from rftkit.core import Completion, Style
-from rftkit.data import drawn, layout
-from rftkit.data.scene_questions import KINDS
-from rftkit.models import families, tiny
+from rftkit.data.synthetic import digits as drawn
+from rftkit.data.synthetic import scenes as layout
+from rftkit.data.synthetic.scene_questions import KINDS
+from rftkit.model_info import families
 from rftkit.models.processor import load_processor
-from rftkit.models.tiny_course import Plan
-from rftkit.models.tiny_courses import COURSES
-from rftkit.models.tiny_lessons import prompt_text
-from rftkit.models.tiny_pretrain import encode
-from rftkit.models.tiny_quiz_lessons import reading_lesson
-from rftkit.models.tiny_scene_lessons import draw_things, lesson
-from rftkit.replies import read, well_formed
-from rftkit.sections import Model
+from rftkit.models.tiny import cache as tiny
+from rftkit.models.tiny.course import Plan
+from rftkit.models.tiny.courses import COURSES
+from rftkit.models.tiny.drawing_lessons import prompt_text
+from rftkit.models.tiny.pretrain import encode
+from rftkit.models.tiny.quiz_lessons import reading_lesson
+from rftkit.models.tiny.scene_lessons import draw_things, lesson
+from rftkit.recipe.sections import Model
 
 pytestmark = pytest.mark.slow
 

@@ -19,14 +19,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rftkit.checkpoints import in_order
-from rftkit.ckpt import WEIGHTS
 from rftkit.errors import Interrupted, RecipeError, TrainingError
-from rftkit.evaluation_files import Evaluation
+from rftkit.metrics import Summary, to_json
+from rftkit.metrics.files import Evaluation
 from rftkit.models import open_policy
-from rftkit.recipe_file import load_recipe
-from rftkit.runs import Run, read_lines
-from rftkit.summary import Summary, to_json
+from rftkit.recipe.toml import load_recipe
+from rftkit.runs.adapter import WEIGHTS
+from rftkit.runs.checkpoints import in_order
+from rftkit.runs.run import Run, read_lines
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,7 @@ def summary_of(run: Run, name: str = "test") -> Summary:
 
 def command(run: Path, *more: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "rftkit.cli", "train", str(run.parent / "short.toml")),
+        *(sys.executable, "-m", "rftkit", "train", str(run.parent / "short.toml")),
         *("--out", str(run), "--save-every", "2", "--quiet", *more),
     ]
 
@@ -220,7 +220,8 @@ def test_every_option_of_grpo_reaches_the_trainer(
 def test_grpo_computes_each_prompt_once_and_ends_where_trl_ends(
     short_run: ShortRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rftkit import grpo, rewards
+    from rftkit.rewards import general as rewards
+    from rftkit.training import grpo
 
     # Where a group's rewards are all alike the gradient is rounding, which Adam makes as long as
     # a step: this reward tells most texts apart.
@@ -282,7 +283,7 @@ def test_a_small_learning_rate_moves_the_adapter_of_a_4_bit_base(short_run: Shor
 def test_a_reward_that_is_not_finite_stops_the_run(
     short_run: ShortRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rftkit import rewards
+    from rftkit.rewards import general as rewards
 
     monkeypatch.setitem(rewards.GENERAL, "no_repetition", lambda attempt: float("nan"))
     with pytest.raises(TrainingError, match=r"rewards\.no_repetition: returned nan"):
@@ -352,7 +353,7 @@ def test_an_evaluation_by_the_command_line_repeats_the_one_of_the_run(
 ) -> None:
     from rich.console import Console
 
-    from rftkit.evaluation import Wish, evaluate_checkpoint
+    from rftkit.evaluation.run import Wish, evaluate_checkpoint
 
     run = short_run("method.steps=2")
     (run.evaluations / "test").rename(run.folder / "kept")
@@ -368,7 +369,7 @@ def test_an_evaluation_by_the_command_line_repeats_the_one_of_the_run(
 def test_interrupting_the_evaluation_leaves_a_run_that_goes_on(
     short_run: ShortRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from rftkit import evaluation
+    from rftkit.evaluation import run as evaluation
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -81,7 +81,7 @@ def test_the_adapter_is_plain_peft_and_means_the_same_to_transformers(trained: A
     from rftkit.data.examples import load_examples
     from rftkit.models import open_policy
     from rftkit.models.policy import Prompt
-    from rftkit.recipe_file import parse_recipe
+    from rftkit.recipe.toml import parse_recipe
     from rftkit.tasks import by_name
 
     ours = trained("sft", "unsloth")

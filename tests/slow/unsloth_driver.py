@@ -39,11 +39,11 @@ def main() -> None:
         patch()
     from rich.console import Console
 
-    from rftkit import grpo, sft
     from rftkit.data.examples import load_examples
-    from rftkit.fit import Job
-    from rftkit.recipe_file import parse_recipe
-    from rftkit.runs import new_run, read_lines
+    from rftkit.recipe.toml import parse_recipe
+    from rftkit.runs.run import new_run, read_lines
+    from rftkit.training import grpo, sft
+    from rftkit.training.trainer import Job
 
     recipe = parse_recipe(RECIPE, "driver", [f"method.kind={kind}", *overrides])
     policy = _open(recipe, backend)
@@ -97,7 +97,7 @@ def _still_pictures() -> None:
 
 def _noting(own: Any, asked: list[tuple[list[int], list[int]]]) -> Any:
     """As rftkit's choice of a class, which notes the prompts that vLLM would get, and TRL's."""
-    from rftkit.models.colocated import with_plain_prompts
+    from rftkit.models.vllm_options import with_plain_prompts
 
     def chosen(*given: Any) -> Any:
         kind = own(*given)

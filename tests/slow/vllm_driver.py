@@ -43,7 +43,7 @@ def _answered(folder: Path) -> dict[str, Any]:
     from rftkit.data.examples import load_examples
     from rftkit.models import open_policy
     from rftkit.models.policy import Prompt
-    from rftkit.recipe_file import parse_recipe
+    from rftkit.recipe.toml import parse_recipe
     from rftkit.tasks import by_name
 
     sets = ["model.name=tiny", "data.source=digits", "data.shots=4"]
@@ -61,12 +61,13 @@ def _answered(folder: Path) -> dict[str, Any]:
 def _trained(folder: Path) -> dict[str, Any]:
     from rich.console import Console
 
-    from rftkit import grpo
     from rftkit.data.examples import load_examples
-    from rftkit.fit import Job
-    from rftkit.models import agreement, open_learner
-    from rftkit.recipe_file import parse_recipe
-    from rftkit.runs import new_run, read_lines
+    from rftkit.models import open_learner
+    from rftkit.recipe.toml import parse_recipe
+    from rftkit.runs.run import new_run, read_lines
+    from rftkit.training import grpo
+    from rftkit.training import vllm_agreement as agreement
+    from rftkit.training.trainer import Job
 
     _eager()
     recipe = parse_recipe(RECIPE, "driver", sys.argv[3:])

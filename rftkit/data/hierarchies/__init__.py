@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rftkit.data.tables import Record, read_csv
+from rftkit.answers.labels import normalise
+from rftkit.data.sources.tables import Record, read_csv
 from rftkit.errors import DataError
-from rftkit.hints import did_you_mean
-from rftkit.labels import normalise
+from rftkit.messages import did_you_mean
 
 HERE = Path(__file__).parent
 SHIPPED = {"fgvc-aircraft": HERE / "fgvc_aircraft.csv"}

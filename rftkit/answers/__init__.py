@@ -1,0 +1,1 @@
+"""From a completion to an answer and back: replies, labels, boxes, numbers as text."""

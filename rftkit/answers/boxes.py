@@ -1,0 +1,207 @@
+"""Boxes: fractions of the picture inside, a model's coordinates only in its texts (`box_text`).
+
+A `Grid` is the convention of a text: 1000 × 1000 for models that count in thousandths of the
+picture, the picture's own (resized) width and height for models that count pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from rftkit.answers.labels import normalise
+from rftkit.answers.literals import number
+from rftkit.errors import DataError
+
+MAX_BOXES = 1_000  # a longer list is no answer
+NEAR = 1e-9  # an overlap of exactly 0.5 in whole pixels is not lost to rounding in fractions
+
+Corners = tuple[float, float, float, float]
+
+
+class Box(NamedTuple):
+    """Left, top, right and bottom edge as fractions of the picture's width and height.
+
+    Gold boxes lie in [0, 1]; a model's may reach outside. x1 < x2 and y1 < y2 always hold.
+    """
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+class Labelled(NamedTuple):
+    """One annotated object; `crowd` marks a region of many that nobody counted."""
+
+    label: str
+    box: Box
+    crowd: bool = False
+
+
+class Found(NamedTuple):
+    """One entry of a model's list; `box` is None if it is no box: a false positive all the same."""
+
+    box: Box | None
+    confidence: float = 1.0
+    label: str = ""
+
+
+class Match(NamedTuple):
+    """One found entry after matching: its overlap with its gold box, 0 if it has none."""
+
+    iou: float
+    confidence: float
+
+
+class Grid(NamedTuple):
+    """How many units of a text's coordinates make the width and the height of the picture."""
+
+    width: int = 1000
+    height: int = 1000
+
+    @classmethod
+    def named(cls, name: object) -> Grid:
+        """The grid called "640x480"; thousandths for None.
+
+        >>> Grid.named("640x480")
+        Grid(width=640, height=480)
+        """
+        width, _, height = str(name or "1000x1000").partition("x")
+        return cls(int(width), int(height))
+
+    @classmethod
+    def of(cls, meta: Mapping[str, str]) -> Grid:
+        """The grid of an example's texts, kept in `meta["grid"]`; thousandths without one."""
+        return cls.named(meta.get("grid"))
+
+    def __str__(self) -> str:
+        """Its name: "640x480"."""
+        return f"{self.width}x{self.height}"
+
+
+THOUSANDTHS = Grid()
+
+
+def iou(a: Corners, b: Corners) -> float:
+    """Intersection over union, in [0, 1]; the same in any unit. 0 for an area that is no number."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    union = _area(a) + _area(b) - width * height
+    return min(1.0, width * height / union) if 0 < union < math.inf else 0.0
+
+
+def giou(a: Corners, b: Corners) -> float:
+    """Generalised IoU (Rezatofighi et al. 2019), in (-1, 1] for boxes; the papers' rule only.
+
+    Corners are not put in order first, so inverted ones give any number. -1 if undefined.
+    """
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    union = _area(a) + _area(b) - width * height
+    hull = (max(a[2], b[2]) - min(a[0], b[0])) * (max(a[3], b[3]) - min(a[1], b[1]))
+    if not (union and hull and math.isfinite(union) and math.isfinite(hull)):
+        return -1.0
+    return width * height / union - (hull - union) / hull
+
+
+def match(
+    found: Sequence[Found],
+    gold: Sequence[Box],
+    threshold: float = 0.5,
+    names: Sequence[str] = (),
+) -> list[Match]:
+    """Every found entry with the overlap it earns; the order of both lists does not matter.
+
+    Greedy: highest confidence first, then best overlap. Each gold box is given once, and only for
+    an overlap of at least `threshold` (above 0 in any case). names: a label for each gold box, if
+    the entries must name the right one.
+    """
+    pairs = [
+        (-entry.confidence, -overlap, entry.box, gold[g], f, g)
+        for f, entry in enumerate(found)
+        if entry.box is not None
+        for g in range(len(gold))
+        if not names or normalise(entry.label) == normalise(names[g])
+        if (overlap := iou(entry.box, gold[g])) > 0 and overlap >= threshold - NEAR
+    ]
+    earned: dict[int, float] = {}
+    taken: set[int] = set()
+    for _, overlap, _, _, f, g in sorted(pairs):
+        if f not in earned and g not in taken:
+            earned[f] = -overlap
+            taken.add(g)
+    return [Match(earned.get(f, 0.0), entry.confidence) for f, entry in enumerate(found)]
+
+
+def in_grid(box: Box, grid: Grid) -> list[float]:
+    """The four edges in units of the grid, not rounded to whole ones: what was read comes back."""
+    sides = (grid.width, grid.height, grid.width, grid.height)
+    edges = [round(edge * side, 6) for edge, side in zip(box, sides, strict=True)]
+    return [int(edge) if edge == int(edge) else edge for edge in edges]
+
+
+def rounded(found: Sequence[Box | None], gold: Sequence[Box], grid: Grid) -> bool:
+    """Whether these are the gold boxes, in their order, but for less than a unit of the grid."""
+    units = (grid.width, grid.height, grid.width, grid.height)
+    return len(found) == len(gold) and all(
+        box is not None and all(abs(a - b) * n < 1 for a, b, n in zip(box, own, units, strict=True))
+        for box, own in zip(found, gold, strict=True)
+    )
+
+
+def box_of(value: object, grid: Grid) -> Box | None:
+    """The box of four finite numbers with x1 < x2 and y1 < y2; None for anything else."""
+    if not isinstance(value, list | tuple) or len(value) != 4:
+        return None
+    edges = [edge for item in value if (edge := number(item)) is not None]
+    if len(edges) != 4 or not all(map(math.isfinite, edges)):
+        return None
+    x1, y1, x2, y2 = edges
+    box = Box(x1 / grid.width, y1 / grid.height, x2 / grid.width, y2 / grid.height)
+    return box if box.x1 < box.x2 and box.y1 < box.y2 else None
+
+
+def gold_box(value: object, grid: Grid, place: str) -> Box:
+    """A box of the user's data. Raises DataError if it is no box, or leaves the picture."""
+    box = box_of(value, grid)
+    shown = repr(value)[:80]
+    if box is None:
+        raise DataError(
+            f"{place}: gold box {shown} is not [x1, y1, x2, y2] with x1 < x2 and y1 < y2; mend it"
+        )
+    if min(box) < 0 or max(box) > 1:
+        raise DataError(
+            f"{place}: gold box {shown} leaves the picture, {grid.width} by {grid.height} units; "
+            "clip it, or say which coordinates it is in"
+        )
+    return box
+
+
+def dump(boxes: Sequence[Box], names: Sequence[str] = ()) -> str:
+    """Gold boxes as an example keeps them: JSON, a list of four fractions each, nothing rounded.
+
+    names: a label for each, as a fifth entry.
+    """
+    if not names:
+        return json.dumps([list(box) for box in boxes])
+    pairs = zip(boxes, names, strict=True)
+    return json.dumps([[*box, name] for box, name in pairs], ensure_ascii=False)
+
+
+def load(gold: str) -> list[Box]:
+    """The boxes that `dump` wrote."""
+    return [Box(*entry[:4]) for entry in json.loads(gold)]
+
+
+def load_names(gold: str) -> list[str]:
+    """The labels that `dump` wrote; none if it wrote none."""
+    return [entry[4] for entry in json.loads(gold) if len(entry) > 4]
+
+
+def _area(box: Corners) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])

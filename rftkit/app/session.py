@@ -1,0 +1,210 @@
+"""What the app's controls do, without a word of Gradio: from fields to what is shown."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rftkit import __version__
+from rftkit.app.boxes_drawn import boxes_html
+from rftkit.app.history import AS_NAMED, Entry, Order, Past
+from rftkit.app.limits import PRIVATE, Limits, Meter, read_upload
+from rftkit.app.opening import Served
+from rftkit.app.pane_html import NAMES, message_html, pane_html, status_text, verdict_html
+from rftkit.app.results_html import find
+from rftkit.app.worked import worked_examples
+from rftkit.core import Picture
+from rftkit.errors import UserError
+from rftkit.inference.compare import Stop, compare
+from rftkit.inference.form import Asked, Form, ask, prompt_of
+from rftkit.inference.panes import Comparison, Pane
+from rftkit.inference.truth import PLACE
+
+NO_PICTURE = "There is no picture yet: upload or paste one, or choose an example."
+REPLAY = "This page replays recorded answers: choose an example, or a row of the results."
+VOTES = ("left", "right", "tie", "both bad")
+
+
+class View(NamedTuple):
+    """What a comparison looks like: HTML for each place of the page."""
+
+    status: str
+    banner: str
+    left: str
+    right: str
+    boxes: str
+    truth_note: str = ""
+
+
+class OnShow(NamedTuple):
+    """What a vote is about: which side is left, and its number in the history or 0."""
+
+    order: Order = AS_NAMED
+    number: int = 0
+
+
+class Request(NamedTuple):
+    """One press of Run. path: of the uploaded picture; chosen: the id of an example, or ""."""
+
+    form: Form
+    path: str
+    chosen: str
+    session: str
+    address: str = ""
+    blind: bool = False
+
+
+@dataclass
+class Desk:
+    """What is served, with the runs that are under way: one for each session at most."""
+
+    served: Served
+    limits: Limits = PRIVATE
+    stops: dict[str, Stop] = field(default_factory=dict)
+    past: Past = field(default_factory=Past)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Prepare what is shown first."""
+        self.meter = Meter(self.limits.per_minute)
+        self.worked = worked_examples(self.served)
+
+    def run(self, request: Request) -> Iterator[tuple[Comparison, View, Order]]:
+        """The comparison as it grows, its look, and which side is left.
+
+        Raises UserError for what cannot be asked.
+        """
+        self.meter.count(request.address)
+        asked = self.asked(request)
+        order = _order(request.blind)
+        stop = self._begin(request.session)
+        try:
+            for both in compare(self.served.backend, asked, stop):
+                yield both, view(both, order if request.blind else None), order
+        finally:
+            self._end(request.session, stop)
+
+    def asked(self, request: Request) -> Asked:
+        """The question of a request. Raises UserError, naming the field and what to do."""
+        if request.chosen and self.served.replay:
+            return self._recorded(request.chosen)
+        if not request.path:
+            raise UserError(NO_PICTURE)
+        if self.served.replay:
+            raise UserError(REPLAY)
+        settings = request.form.settings
+        tokens = max(1, min(settings.max_new_tokens, self.limits.tokens))
+        form = replace(request.form, settings=replace(settings, max_new_tokens=tokens))
+        return ask(form, self.served.setup, read_upload(Path(request.path)))
+
+    def stop(self, session: str) -> str:
+        """End the session's run, and say what happens."""
+        with self.lock:
+            stop = self.stops.get(session)
+        if stop is None:
+            return "Nothing is running."
+        stop.set()
+        return "Stopping …"
+
+    def leave(self, session: str) -> None:
+        """End what a session runs, and forget it."""
+        self.stop(session)
+        self.past.forget(session)
+
+    def prompt(self, form: Form, path: str) -> str:
+        """The prompt that the fields make; "" while a field that it needs is empty or wrong."""
+        try:
+            return prompt_of(form, self.served.setup, self._picture(path))
+        except UserError:
+            return ""
+
+    def opened(self, name: str, identity: str) -> Comparison | None:
+        """The recorded comparison of an evaluation and an example."""
+        return find(self.served.evaluated, name, identity)
+
+    def health(self) -> dict[str, Any]:
+        """Whether the app is up, and what it serves."""
+        with self.lock:
+            running = len(self.stops)
+        return {
+            "status": "ok",
+            "serves": self.served.line,
+            "rftkit": __version__,
+            "running": running,
+        }
+
+    def _picture(self, path: str) -> Picture | None:
+        return read_upload(Path(path)) if path else None
+
+    def _recorded(self, identity: str) -> Asked:
+        for evaluated in self.served.evaluated:
+            both = find([evaluated], evaluated.name, identity)
+            if both is not None:
+                return both.asked
+        raise UserError(REPLAY)
+
+    def _begin(self, session: str) -> Stop:
+        stop = threading.Event()
+        with self.lock:
+            before = self.stops.get(session)
+            self.stops[session] = stop
+        if before is not None:
+            before.set()
+        return stop
+
+    def _end(self, session: str, stop: Stop) -> None:
+        with self.lock:
+            if self.stops.get(session) is stop:
+                del self.stops[session]
+
+
+def view(both: Comparison, blind: Order | None = None) -> View:
+    """The comparison as HTML. blind: which side is left and right, with names hidden."""
+    if blind is None:
+        return View(
+            escape(status_text(both, (NAMES["base"], NAMES["tuned"]))),
+            verdict_html(both),
+            pane_html(both.base, NAMES["base"]),
+            pane_html(both.tuned, NAMES["tuned"]),
+            boxes_html(both) if both.ended else "",
+        )
+    panes = {"base": both.base, "tuned": both.tuned}
+    shown = [panes[side] for side in blind]
+    if not both.ended:  # the base answers first: its side must not show
+        shown = [replace(Pane(pane.side), state="answering") for pane in shown]
+        status = "Both are answering …"
+    else:
+        status = "Both have ended: vote to see which is which."
+    left, right = (
+        pane_html(replace(pane, probabilities={}, rewards={}, correct=None), name)
+        for pane, name in zip(shown, ("Left", "Right"), strict=True)
+    )
+    return View(status, "", left, right, "")
+
+
+def refused(error: UserError) -> View:
+    """What is shown for a question that cannot be asked: the sentence, once.
+
+    One about the right answer stands beside its field, and nothing else of the View is to be shown.
+    """
+    said = message_html(str(error), "error")
+    beside = str(error).startswith(PLACE)
+    return View("", "", "", "", "", said) if beside else View("", said, "", "", "")
+
+
+def voted(entries: tuple[Entry, ...], vote: str, on_show: OnShow) -> tuple[Entry, ...]:
+    """The entries, the one on show with a vote; left and right become the sides they stand for."""
+    sides = dict(zip(("left", "right"), on_show.order, strict=True))
+    return tuple(
+        replace(entry, vote=sides.get(vote, vote)) if entry.number == on_show.number else entry
+        for entry in entries
+    )
+
+
+def _order(blind: bool) -> Order:
+    return ("tuned", "base") if blind and random.random() < 0.5 else AS_NAMED

@@ -1,0 +1,89 @@
+"""Commands about files: recipes, runs and their reports, studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rftkit.cli.options import AsJson, command_line, progress, results
+from rftkit.errors import UserError
+from rftkit.messages import runnable
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="a recipe to print")] = None,
+    copy: Annotated[Path | None, typer.Option(help="write it to this file or folder")] = None,
+) -> None:
+    """List the built-in recipes, print one, or copy one to start from."""
+    from rftkit.recipe.builtin import copy_recipe, read_builtin, show_recipes
+
+    if name is None:
+        if copy is not None:
+            raise typer.BadParameter("--copy needs the name of a recipe")
+        show_recipes(results())
+    elif copy is not None:
+        typer.echo(f"wrote {copy_recipe(name, copy)}")
+    else:
+        typer.echo(read_builtin(name), nl=False)
+
+
+def init(
+    folder: Annotated[
+        Path, typer.Argument(help="a folder for each class, or COCO json, YOLO or VOC boxes")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="recipe file; default <folder name>.toml")
+    ] = None,
+) -> None:
+    """Write a commented recipe for an image folder, or for annotated boxes."""
+    from rftkit.recipe.builtin import write_starter
+
+    path = write_starter(folder, out)
+    typer.echo(f"wrote {path}\nnext: {runnable('check', str(path))}")
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="folder of runs")] = Path("out"),
+    as_json: AsJson = False,
+) -> None:
+    """List the runs in a folder, newest first."""
+    from rftkit.cli.show_runs import list_runs
+
+    list_runs(folder, results(), as_json)
+
+
+def report(run: Annotated[Path, typer.Argument(help="a run folder, or a folder of runs")]) -> None:
+    """Write a run's report anew, from its files, and print its result."""
+    from rftkit.cli.show_runs import show_result
+    from rftkit.report.run_page import rewrite_report
+
+    show_result(rewrite_report(run), results())
+
+
+def study(
+    file: Annotated[Path, typer.Argument(help="a study file, or the name of a built-in one")],
+    out: Annotated[Path | None, typer.Option(help="folder; default out/<study name>")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="list the runs and how far they are")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a grid of recipes, styles, shots and seeds, and say whether thinking helps."""
+    from rftkit.recipe.builtin import find_study
+    from rftkit.study.page import to_markdown
+    from rftkit.study.run import broken, plan_study, read_study, run_study
+
+    path = find_study(file)
+    folder = out or Path("out") / path.stem
+    if dry_run:
+        for name, state in plan_study(path, folder):
+            typer.echo(f"{state}\t{name}")
+        return
+    page = run_study(path, folder, progress(False), command_line())
+    summary = read_study(page)
+    typer.echo(summary.model_dump_json(indent=2) if as_json else to_markdown(summary))
+    typer.echo(f"page: {page}", err=as_json)
+    if line := broken(summary):
+        raise UserError(line)

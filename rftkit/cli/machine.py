@@ -1,0 +1,50 @@
+"""Commands about the machine: whether a recipe fits it, and what it lacks."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from rftkit.cli.options import AsJson, Override, RecipePath, results
+from rftkit.errors import UserError
+
+
+def plan(
+    recipe: RecipePath,
+    gpu: Annotated[
+        str | None, typer.Option(help="12GB, 16GB, 24GB, t4, l4, rtx-4090, …; default: this one")
+    ] = None,
+    overrides: Override = [],  # noqa: B006  typer copies it
+    as_json: AsJson = False,
+) -> None:
+    """Say how much GPU memory a recipe needs, before anything is loaded or downloaded."""
+    from rftkit.cli.show_plan import plan_record, refusal, show_plan
+    from rftkit.hardware.gpus import card_of
+    from rftkit.hardware.probe import first_gpu
+    from rftkit.recipe.builtin import find_recipe
+    from rftkit.recipe.toml import load_recipe
+
+    loaded = load_recipe(find_recipe(recipe), overrides)
+    card = card_of(gpu) if gpu is not None else first_gpu()
+    if as_json:
+        typer.echo(json.dumps(plan_record(loaded, card), indent=2, ensure_ascii=False))
+    else:
+        show_plan(loaded, card, results())
+    if card and (line := refusal(loaded, card)):
+        raise UserError(line)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look at this machine: Python, GPU, versions, disk, network, and how to mend what is amiss."""
+    from rftkit.cli.show_doctor import failures, record, show_findings
+    from rftkit.hardware.doctor import examine
+
+    findings = examine()
+    if as_json:
+        typer.echo(json.dumps(record(findings), indent=2, ensure_ascii=False))
+    else:
+        show_findings(findings, results())
+    if failed := failures(findings):
+        raise UserError(f"{', '.join(failed)}: see above for how to mend it")

@@ -1,0 +1,241 @@
+"""The command line: each verb parses, calls one function and prints."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+
+from rftkit import __version__, exits
+from rftkit.cli import (
+    demo as cli_demo,
+)
+from rftkit.cli import (
+    files as cli_files,
+)
+from rftkit.cli import (
+    machine as cli_machine,
+)
+from rftkit.cli import (
+    score as cli_score,
+)
+from rftkit.cli.options import (
+    AsJson,
+    CkptPath,
+    Override,
+    RecipePath,
+    StyleName,
+    command_line,
+    progress,
+    results,
+    say,
+)
+from rftkit.errors import UserError
+
+if TYPE_CHECKING:
+    from rftkit.metrics.files import Evaluation
+
+READ_BY_RESCORE = {"rescore", "as_json", "fail_if_worse", "max_invalid"}  # options of `eval`
+
+app = typer.Typer(
+    cls=exits.Verbs,
+    help="Fine-tune vision-language models on few labelled images, by reward or by example.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def train(
+    recipe: RecipePath,
+    out: Annotated[Path | None, typer.Option(help="run folder; default out/<recipe name>")] = None,
+    overrides: Override = [],  # noqa: B006  typer copies it
+    resume: Annotated[bool, typer.Option("--resume", help="continue an unfinished run")] = False,
+    save_every: Annotated[
+        int, typer.Option(min=1, help="steps between checkpoints and samples")
+    ] = 25,
+    log: Annotated[
+        Literal["none", "tensorboard", "trackio"], typer.Option(help="also log there")
+    ] = "none",
+    base_from: Annotated[
+        Path | None, typer.Option(help="a run whose base replies to use where all is the same")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print the resolved recipe, touch nothing")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print the result only")] = False,
+) -> None:
+    """Train by a recipe, then evaluate base and tuned on held-out images."""
+    from rftkit.recipe.builtin import find_recipe
+    from rftkit.recipe.toml import dump_recipe, load_recipe
+
+    path = find_recipe(recipe)
+    if dry_run:
+        typer.echo(dump_recipe(load_recipe(path, overrides)), nl=False)
+        return
+    from rftkit.training.run import Request, train
+
+    folder = out or Path("out") / path.stem
+    changes, command = tuple(overrides), command_line()
+    request = Request(path, folder, changes, resume, command, save_every, log, base_from)
+    run = train(request, progress(quiet))
+    from rftkit.cli.show_runs import show_result
+
+    show_result(run, results())
+
+
+@app.command(name="eval")
+def evaluate(
+    context: typer.Context,
+    ckpt: Annotated[
+        Path | None, typer.Option("--ckpt", help="a run, a checkpoint, an adapter, or out/")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="split to test on")] = None,
+    data: Annotated[Path | None, typer.Option(help="others: folder, .csv, .jsonl, recipe")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="at most so many pictures")] = None,
+    base: Annotated[bool, typer.Option("--base/--no-base", help="evaluate the base too")] = True,
+    style: Annotated[StyleName | None, typer.Option(help="ask for another reply style")] = None,
+    engine: Annotated[
+        Literal["transformers", "vllm"], typer.Option(help="what answers; vllm wants a newer GPU")
+    ] = "transformers",
+    as_json: AsJson = False,
+    fail_if_worse: Annotated[
+        float | None, typer.Option(min=0, help="exit 1 if the score falls by more, e.g. 0.02")
+    ] = None,
+    max_invalid: Annotated[
+        float | None, typer.Option(min=0, max=1, help="exit 1 if more replies are invalid")
+    ] = None,
+    rescore: Annotated[
+        Path | None, typer.Option(help="a samples.jsonl: work out its summary, without a model")
+    ] = None,
+) -> None:
+    """Measure base and tuned side by side on held-out images."""
+    if (ckpt is None) == (rescore is None):
+        raise typer.BadParameter("give either --ckpt DIR or --rescore samples.jsonl")
+    if fail_if_worse is not None and not base:
+        raise typer.BadParameter("--fail-if-worse compares with the base; leave out --no-base")
+    if rescore is not None:
+        _refuse_ignored(context)
+        evaluation = _rescored(rescore)
+    else:
+        from rftkit.evaluation.run import Wish, evaluate_checkpoint
+
+        assert ckpt is not None
+        wish = Wish(split, data, limit, style, base, command_line(), engine=engine)
+        evaluation = evaluate_checkpoint(ckpt, wish, progress(False))
+    _show_evaluation(evaluation, as_json)
+    from rftkit.metrics import broken_gates
+
+    broken = broken_gates(evaluation.summary, fail_if_worse, max_invalid)
+    if broken:
+        raise UserError("; ".join(broken))
+
+
+def _refuse_ignored(context: typer.Context) -> None:
+    """Raises BadParameter if an option was typed that --rescore has no use for."""
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
+        typed = source is not None and source.name == "COMMANDLINE"
+        if typed and option.name not in READ_BY_RESCORE:
+            name = "/".join([*option.opts, *option.secondary_opts])
+            raise typer.BadParameter(f"--rescore reads a file as it is; leave out {name}")
+
+
+@app.command()
+def check(
+    recipe: RecipePath,
+    overrides: Override = [],  # noqa: B006
+    schema_only: Annotated[
+        bool, typer.Option("--schema-only", help="check the recipe, not its data")
+    ] = False,
+) -> None:
+    """Check a recipe and its data without a model: rows, gold answers, pictures, copies."""
+    from rftkit.cli.show_check import show_checked
+    from rftkit.errors import HubError
+    from rftkit.models import backends as engines
+    from rftkit.recipe.builtin import find_recipe
+    from rftkit.recipe.toml import load_recipe
+
+    path, console = find_recipe(recipe), results()
+    loaded = load_recipe(path, overrides)
+    engines.check_recipe(loaded)
+    say(f"{path}: the recipe is sound", console)
+    if schema_only:
+        return
+    from rftkit.preflight.check import check
+
+    try:
+        show_checked(check(loaded), console)
+    except HubError as error:
+        raise HubError(f"its data were not read: {error}") from None
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="image files")],
+    ckpt: CkptPath,
+    question: Annotated[str, typer.Option(help="what is asked, or the phrase to find")] = "",
+    option: Annotated[list[str], typer.Option(help="of a multiple choice; give each")] = [],  # noqa: B006
+    ask: Annotated[list[str], typer.Option(help="what to detect; default: all it learnt")] = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Answer for images of your own with a tuned model."""
+    import json
+
+    from rftkit.inference.predict import predict
+    from rftkit.inference.question import Question
+
+    asked = Question(question, tuple(option), tuple(ask))
+    for found in predict(ckpt, images, progress(False), asked):
+        if as_json:
+            typer.echo(json.dumps(found.record(), ensure_ascii=False))
+        else:
+            typer.echo(found.line())
+
+
+for command in (
+    *(cli_score.score, cli_files.recipes, cli_files.init, cli_files.runs, cli_files.report),
+    *(cli_files.study, cli_machine.plan, cli_machine.doctor, cli_demo.demo),
+):
+    app.command()(command)
+
+
+def main() -> NoReturn:
+    """Run the command line; turn what the user can fix into one line and an exit code."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # what libraries start imports nothing from this folder
+    exits.run(lambda: app(prog_name="rftkit"))
+
+
+def _rescored(path: Path) -> Evaluation:
+    from rftkit.metrics.files import rescore
+
+    return rescore(path)
+
+
+def _show_evaluation(evaluation: Evaluation, as_json: bool) -> None:
+    if as_json:
+        from rftkit.metrics import to_json
+
+        typer.echo(to_json(evaluation.summary), nl=False)
+        return
+    from rftkit.report.terminal import show_summary
+
+    console = results()
+    show_summary(evaluation.summary, console)
+    say(f"files: {evaluation.folder}", console)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+) -> None:
+    if version:
+        typer.echo(f"rftkit {__version__}")
+        raise typer.Exit
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""`rftkit score`: completions, or the replies that try to cheat, by the rewards of training."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from rftkit.cli.options import Override, StyleName, results
+from rftkit.errors import UserError
+
+
+def score(
+    task: Annotated[
+        Literal["classification", "detection", "grounding", "choice", "number"],
+        typer.Option(help="kind of answer"),
+    ] = "classification",
+    style: Annotated[StyleName, typer.Option(help="reply style")] = "think",
+    rules: Annotated[
+        Literal["strict", "paper"], typer.Option(help="rftkit's rules, or the papers' code's")
+    ] = "strict",
+    attack: Annotated[
+        Path | None, typer.Option(help="a recipe: try cheap replies on its rewards instead")
+    ] = None,
+    overrides: Override = [],  # noqa: B006
+) -> None:
+    """Score JSON lines of completions from standard input by the training rewards."""
+    if attack is not None:
+        _attack(attack, overrides)
+        return
+    from rftkit.metrics.completions import score_lines
+
+    if isinstance(sys.stdin, io.TextIOWrapper):  # whatever the locale; bad bytes are named later
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+    empty = True
+    for line in score_lines(sys.stdin, task, style, rules):
+        typer.echo(line)
+        empty = False
+    if empty:
+        said = "standard input: no completions; write a JSON object on each line, see docs/tasks.md"
+        typer.echo(said, err=True)
+
+
+def _attack(recipe: Path, overrides: list[str]) -> None:
+    """Print what cheap replies earn on a recipe's data; exit 1 if any earns what gold does."""
+    from rftkit.cli.show_attacks import show_attacks
+    from rftkit.data.gold_check import load_checked_splits
+    from rftkit.preflight.attacks import paid_like_gold, run_attacks
+    from rftkit.recipe.builtin import find_recipe
+    from rftkit.recipe.toml import load_recipe
+
+    loaded = load_recipe(find_recipe(recipe), overrides)
+    training, _ = load_checked_splits(loaded)
+    outcomes = run_attacks(loaded, training.examples)
+    show_attacks(outcomes, results())
+    if paid := paid_like_gold(outcomes):
+        raise UserError(f"{recipe}: {', '.join(paid)} earn as much as gold; change the rewards")

@@ -1,0 +1,124 @@
+"""What `rftkit check` prints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rftkit.answers.boxes import load, load_names
+from rftkit.core import Example
+from rftkit.data.duplicates import one_each
+from rftkit.preflight.check import Checked
+from rftkit.report import tables
+from rftkit.report.task_words import WORDS, graded
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CLASSES_SHOWN = 12
+COPIES_SHOWN = 5
+BOXED = ("mAP", "AP50", "AP75", "IoU of matches", "mIoU")  # figures that rounding of boxes lowers
+
+
+def show_checked(found: Checked, console: Console) -> None:
+    """One prompt, its ideal reply with rewards, counts, sizes, copies, notes."""
+    for line in lines(found):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def lines(found: Checked) -> list[str]:
+    """The same, as plain lines."""
+    rewards = ", ".join(f"{name} {value:g}" for name, value in found.rewards.items())
+    return [
+        "",
+        f"prompt of {found.shown.id}:",
+        *(f"  {line}" for line in found.prompt.splitlines()),
+        "ideal reply:",
+        *(f"  {line}" for line in found.ideal.splitlines()),
+        f"  earns {rewards}",
+        "",
+        *_counts(found),
+        *_sizes(found),
+        *_copies(found),
+        *(f"note: {note}" for note in found.notes),
+        *_best(found),
+        f"every gold answer earns {_marks(found)} in style {found.recipe.style!r}",
+    ]
+
+
+def _best(found: Checked) -> list[str]:
+    """What gold boxes, rounded as text rounds them, are worth by the task's figures."""
+    shown = [
+        f"{name} {tables.in_words(found.figures[name])}" for name in BOXED if name in found.figures
+    ]
+    return [f"gold answers in place of replies: {', '.join(shown)}"] if shown else []
+
+
+def _marks(found: Checked) -> str:
+    return "full marks but for rounding" if graded(found.recipe.task) else "full marks"
+
+
+def _counts(found: Checked) -> list[str]:
+    """How many pictures, and of what; prompts and boxes too where they are not the same."""
+    words = WORDS[found.recipe.task]
+    ours, theirs = found.training.examples, found.held_out.examples
+    pictures = len(one_each(ours)), len(one_each(theirs))
+    several = pictures != (len(ours), len(theirs))
+    rows = _by_kind(found, f" {words.unit}" if several else "")
+    rest = len(rows) - CLASSES_SHOWN
+    head = f"{pictures[0]} training + {pictures[1]} held-out pictures"
+    head += f" of {len(rows)} {words.kinds if len(rows) > 1 else words.kind}" if rows else ""
+    head += f", {len(ours)} + {len(theirs)} {words.unit}" if several else ""
+    return [
+        head + (":" if rows else ""),
+        *rows[:CLASSES_SHOWN],
+        *([f"  and {rest} more {words.kinds}"] if rest > 0 else []),
+    ]
+
+
+def _by_kind(found: Checked, unit: str) -> list[str]:
+    """A line for each class or category; none where the data names none."""
+    per_class = {label: counts for label, counts in found.per_class.items() if label}
+    if found.recipe.task != "detection":
+        return [f"  {label}: {a} + {b}{unit}" for label, (a, b) in per_class.items()]
+    boxes = [_boxes(part.examples) for part in (found.training, found.held_out)]
+    lines = []
+    for label, (a, b) in per_class.items():  # in no prompt of its own where all are asked at once
+        counted = f"{boxes[0][label]} + {boxes[1][label]} boxes"
+        lines.append(f"  {label}: {counted}" + (f" in {a} + {b} prompts" if a or b else ""))
+    return lines
+
+
+def _boxes(examples: Sequence[Example]) -> Counter[str]:
+    """Gold boxes by label."""
+    return Counter(
+        name
+        for example in examples
+        for name in load_names(example.gold) or [example.category] * len(load(example.gold))
+    )
+
+
+def _sizes(found: Checked) -> list[str]:
+    areas = sorted(found.sizes, key=lambda size: size[0] * size[1])
+    small, middle, large = areas[0], areas[len(areas) // 2], areas[-1]
+    budget = found.recipe.model.max_pixels
+    shrunk = sum(w * h > budget for w, h in areas)
+    said = f"; {shrunk} of {len(areas)} shrink to {budget} pixels" if shrunk else ""
+    return [
+        f"sizes: {small[0]}×{small[1]} to {large[0]}×{large[1]}, "
+        f"median {middle[0]}×{middle[1]}{said}"
+    ]
+
+
+def _copies(found: Checked) -> list[str]:
+    if not found.training.examples:
+        return []
+    if not found.copies:
+        return ["no picture is both trained and tested on"]
+    named = [
+        f"  {pair.first.id} = {pair.second.id}{'' if pair.exact else ' (nearly)'}"
+        for pair in found.copies[:COPIES_SHOWN]
+    ]
+    count = len(found.copies)
+    return [f"{count} pairs of a training and a held-out picture look the same:", *named]

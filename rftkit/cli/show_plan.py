@@ -1,0 +1,84 @@
+"""The table of `rftkit plan`: what a recipe needs of a GPU, and whether it fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rftkit.hardware.gpus import GIB, Card
+from rftkit.hardware.memory_plan import Change, Need, cheapest, need, smallest, verdict
+from rftkit.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+TONES = {"fits": "bold green", "tight": "bold yellow", "no": "bold red"}
+
+
+def show_plan(recipe: Recipe, card: Card | None, console: Console) -> None:
+    """Print the parts, the height, and the verdict for the card; without one, the smallest size."""
+    from rich.table import Table
+    from rich.text import Text
+
+    needed = need(recipe, card)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
+    table.add_column(Text(needed.shape.name))
+    table.add_column("GiB", justify="right")
+    table.add_column("")
+    for part in needed.parts:
+        when = f"while in {part.phase}: " if part.phase else ""
+        table.add_row(Text(part.name), _gib(part.bytes), Text(f"{when}{part.detail}"))
+    table.add_row("at most", _gib(needed.bytes), Text(f"in {needed.height}"), style="bold")
+    console.print(table)
+    for line, tone in _verdict(recipe, needed, card):
+        console.print(Text(line, style=tone), soft_wrap=True)
+
+
+def plan_record(recipe: Recipe, card: Card | None) -> dict[str, Any]:
+    """For `--json`: the parts, and for a card its memory, the verdict and a change."""
+    needed = need(recipe, card)
+    found: dict[str, Any] = {**needed.record(), "smallest": smallest(recipe)}
+    if card is None:
+        return found
+    change = change_for(recipe, needed, card)
+    return found | {
+        "gpu": card.name,
+        "gpu_bytes": round(card.bytes),
+        "verdict": verdict(needed, card),
+        "change": change and {"set": f"{change.key}={change.value}", "peak_bytes": change.bytes},
+    }
+
+
+def change_for(recipe: Recipe, needed: Need, card: Card) -> Change | None:
+    """The cheapest change where one is wanted: None for a recipe that fits."""
+    return None if verdict(needed, card) == "fits" else cheapest(recipe, card)
+
+
+def refusal(recipe: Recipe, card: Card) -> str | None:
+    """One line for a recipe that does not fit the card; None where it does, if only just."""
+    needed = need(recipe, card)
+    if verdict(needed, card) != "no":
+        return None
+    change = cheapest(recipe, card)
+    mended = f"try {change.words}" if change else "no single change helps; take a smaller model"
+    lacks = f"needs {_gib(needed.bytes)} GiB of {_gib(card.bytes)}"
+    return f"--gpu {card.name}: {lacks}, in {needed.height}; {mended}"
+
+
+def _verdict(recipe: Recipe, needed: Need, card: Card | None) -> list[tuple[str, str]]:
+    if card is None:
+        size = smallest(recipe)
+        return [(f"smallest card that it fits: {size or 'none of the usual'}", "bold")]
+    found = verdict(needed, card)
+    free = (card.bytes - needed.bytes) / GIB
+    room = f"{free:.1f} GiB stay free" if free >= 0 else f"{-free:.1f} GiB are missing"
+    lines = [(f"{found}: {card.name} has {_gib(card.bytes)} GiB, {room}", TONES[found])]
+    if needed.share:
+        lines.append((f"vLLM takes {needed.share:.2f} of the card, weights among it", ""))
+    if change := change_for(recipe, needed, card):
+        to = f"{_gib(change.bytes)} GiB, {change.verdict}"
+        lines.append((f"cheapest change: {change.words} ({to})", ""))
+    return lines
+
+
+def _gib(count: float) -> str:
+    return f"{count / GIB:.2f}"

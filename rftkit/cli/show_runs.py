@@ -1,0 +1,96 @@
+"""What a finished run, and a folder of runs, look like in a terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rftkit.errors import UserError
+from rftkit.messages import first_line, printable, runnable
+from rftkit.metrics import Summary
+from rftkit.metrics.files import SUMMARY, evaluations
+from rftkit.report.published.table import beside, show_beside
+from rftkit.report.terminal import show_summary
+from rftkit.runs import run as runs
+from rftkit.runs.adapter import recipe_of
+from rftkit.runs.run import Run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+COLUMNS = ("run", "state", "model", "method", "step", "metric", "base", "tuned")
+
+
+def show_result(run: Run, console: Console) -> None:
+    """The newest evaluation of a run, where its report is, and what to type next."""
+    for folder in evaluations(run.evaluations)[:1]:
+        summary = read_summary(folder)
+        show_summary(summary, console)
+        if found := beside(recipe_of(run), summary):
+            show_beside(found, console)
+    for text in (f"report: {run.report}", f"next: {_next(run)}"):
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _next(run: Run) -> str:
+    """A prediction for the image that the run kept; for one of the user's where that says little.
+
+    The tasks that need a question as well get no image: the command says what else to give.
+    """
+    from rftkit.inference.question import needs_question
+
+    asked = needs_question(recipe_of(run), run.status().get("labels", ()))
+    image = str(run.example) if run.example.is_file() and not asked else "IMAGE"
+    return runnable("predict", image, "--ckpt", str(run.folder))
+
+
+def read_summary(folder: Path) -> Summary:
+    """The summary of a finished evaluation."""
+    path = folder / SUMMARY
+    try:
+        return Summary.model_validate_json(path.read_text("utf-8"))
+    except ValueError as error:
+        first = first_line(error)
+        raise UserError(f"{path}: cannot be read ({first}); `rftkit eval --rescore` it") from None
+
+
+def list_runs(folder: Path, console: Console, as_json: bool) -> None:
+    """The runs in a folder, newest first, with state, step, metric and its two values."""
+    rows = [_row(run, folder) for run in runs.runs_under(folder)] if folder.is_dir() else []
+    if as_json:
+        console.file.write(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
+        return
+    if not rows:
+        raise UserError(f"{folder}: no runs; start one with `rftkit train quickstart`")
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in COLUMNS:
+        table.add_column(name, justify="right" if name in ("step", "base", "tuned") else "left")
+    for row in rows:
+        table.add_row(*(Text(printable(str(row[name]))) for name in COLUMNS))
+    console.print(table)
+
+
+def _row(run: Run, root: Path) -> dict[str, Any]:
+    name = run.folder.name if run.folder == root else str(run.folder.relative_to(root))
+    try:
+        recipe, metrics = recipe_of(run), runs.read_lines(run.metrics)
+        main = run.evaluations / recipe.data.test_split
+        summary = read_summary(main) if main in evaluations(run.evaluations) else None
+    except UserError as error:  # one damaged run does not hide the others
+        return dict.fromkeys(COLUMNS, "") | {"run": name, "state": f"unreadable: {error}"}
+    sides = {"base": summary and summary.base, "tuned": summary and summary.tuned}
+    return {
+        "run": name,
+        "state": runs.state(run),
+        "model": recipe.model.name,
+        "method": f"{recipe.method.kind} {recipe.style}",
+        "step": f"{metrics[-1]['step'] if metrics else 0}/{recipe.method.steps}",
+        "metric": summary.metric if summary else "",
+        **{
+            key: f"{100 * side.accuracy.value:.1f} %" if side else "" for key, side in sides.items()
+        },
+    }

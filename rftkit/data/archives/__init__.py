@@ -1,0 +1,1 @@
+"""Zip and tar archives: what is in them, unpacked within limits."""

@@ -1,0 +1,222 @@
+"""COCO's JSON of boxes, and LVIS's, which also says what is not on a picture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from rftkit.answers.boxes import Labelled
+from rftkit.core import Row
+from rftkit.data.paths import Note, silent
+from rftkit.data.read_cache import ReadCache
+from rftkit.data.sources.annotated import (
+    Annotated,
+    Thing,
+    located,
+    read_json,
+    read_shared,
+    rows_of,
+    shown,
+)
+from rftkit.data.sources.fields import (
+    Size,
+    box_in,
+    corners_of_bbox,
+    list_of,
+    size_of,
+    text_of,
+    value_of,
+    whole_of,
+)
+from rftkit.errors import DataError
+from rftkit.recipe.sections import Data
+
+UNREAD = ("segmentation", "keypoints")  # most of a file's size; dropped while it is read
+FREQUENCIES = ("r", "c", "f")
+# COCO's own training files have these two without height: (annotation id, image id)
+EMPTY = ((918, 200365), (2206849, 550395))
+EMPTY_NOTE = "are COCO's own without height; left out"
+
+Labels = dict[int, str]
+
+
+class Pictured(NamedTuple):
+    """A picture of the file, and the objects found on it so far."""
+
+    place: str
+    entry: Thing
+    size: Size
+    objects: list[Labelled]
+
+
+def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
+    """One row for each picture, in the order of the file, those without objects too.
+
+    Values: "size", "objects" and "categories", all those of the file. For LVIS "categories" are
+    those that the picture was searched for; "not_exhaustive" are those whose objects are not all
+    boxed, and "frequency" gives r, c or f by label.
+    """
+    where = located(data, split, note)
+    read = partial(read_annotations, where.annotations)
+    found = read_shared(read, where, data, note, cache)
+    yield from rows_of(found, where, data, split, note)
+
+
+def read_annotations(path: Path, note: Note = silent) -> list[Annotated]:
+    """What the file says of each picture; no picture is looked for.
+
+    Raises DataError, with the place, for whatever is missing, doubled, of another type or outside
+    its picture.
+    """
+    whole = read_json(path, _without_unread)
+    labels = _categories(whole, path)
+    pictures = _pictures(whole, path)
+    tally = _fill(pictures, whole, labels, path)
+    for what, count in tally.items():
+        note(f"{path}: {count} boxes {what}")
+    if any("neg_category_ids" in picture.entry for picture in pictures.values()):
+        frequency = _frequencies(whole, labels, path)
+        return [_lvis(picture, labels, frequency) for picture in pictures.values()]
+    return [_annotated(picture, tuple(labels.values())) for picture in pictures.values()]
+
+
+def _without_unread(entry: Thing) -> Thing:
+    for key in UNREAD:
+        entry.pop(key, None)
+    return entry
+
+
+def _categories(whole: object, path: Path) -> Labels:
+    labels: Labels = {}
+    ids: dict[str, int] = {}
+    for place, entry, number in _entries(whole, "categories", path):
+        label = text_of(value_of(entry, "name", place), "name", place)
+        if number in labels:
+            raise DataError(f"{place}: id is that of {labels[number]!r} too; ids must differ")
+        if ids.setdefault(label, number) != number:
+            raise DataError(f"{place}: name {label!r} is that of id {ids[label]} too; rename one")
+        labels[number] = label
+    if not labels:
+        raise DataError(f"{path}: no categories; is this a file of boxes?")
+    return labels
+
+
+def _pictures(whole: object, path: Path) -> dict[int, Pictured]:
+    pictures: dict[int, Pictured] = {}
+    files: dict[str, str] = {}
+    for place, entry, number in _entries(whole, "images", path):
+        if number in pictures:
+            raise DataError(f"{place}: id is that of {pictures[number].place} too; ids must differ")
+        name, *_ = _names(entry, place)
+        if (before := files.setdefault(name, place)) != place:
+            raise DataError(f"{place}: file {name!r} is that of {before} too; merge the two")
+        pictures[number] = Pictured(place, entry, size_of(entry, place), [])
+    if not pictures:
+        raise DataError(f"{path}: no images; add the pictures it annotates")
+    return pictures
+
+
+def _fill(pictures: dict[int, Pictured], whole: object, labels: Labels, path: Path) -> Counter[str]:
+    """Puts every object on its picture. Returns how many boxes were treated in which way."""
+    tally: Counter[str] = Counter()
+    seen: set[int] = set()
+    for place, entry, number in _entries(whole, "annotations", path):
+        if number in seen:
+            raise DataError(f"{place}: another annotation has this id; ids must differ")
+        seen.add(number)
+        image_id, label_id = (whole_of(entry, key, place) for key in ("image_id", "category_id"))
+        if image_id not in pictures:
+            raise DataError(f"{place}: image_id {image_id} is not among the images; add the image")
+        if label_id not in labels:
+            raise DataError(f"{place}: category_id {label_id} is not among the categories; add it")
+        if (number, image_id) in EMPTY and _is_empty(entry):
+            tally[EMPTY_NOTE] += 1
+            continue
+        picture = pictures[image_id]
+        corners = corners_of_bbox(value_of(entry, "bbox", place), place)
+        box = box_in(corners, picture.size, place, tally)
+        picture.objects.append(Labelled(labels[label_id], box, _is_crowd(entry, place)))
+    return tally
+
+
+def _entries(whole: object, key: str, path: Path) -> Iterator[tuple[str, Thing, int]]:
+    """The entries of one of the file's lists: place, entry, id."""
+    for position, entry in enumerate(list_of(whole, key, str(path))):
+        place = f"{path}: {key}[{position}]"
+        number = whole_of(entry, "id", place)
+        assert isinstance(entry, dict)
+        yield f"{place} (id {number})", entry, number
+
+
+def _names(entry: Thing, place: str) -> list[str]:
+    """The picture's file, and where else to look: LVIS says in an address which folder it is in."""
+    names = []
+    if "file_name" in entry or not isinstance(entry.get("coco_url"), str):
+        name = value_of(entry, "file_name", place)
+        if not isinstance(name, str) or not name.strip():
+            raise DataError(f"{place}: file_name {shown(name)} is not the path of a picture")
+        names.append(name)
+    if isinstance(address := entry.get("coco_url"), str) and "neg_category_ids" in entry:
+        parts = [part for part in urlsplit(address).path.split("/") if part]
+        names += ["/".join(parts[-2:]), *parts[-1:]]
+    if not names:
+        raise DataError(f"{place}: no 'file_name'; every image needs the path of its picture")
+    return names
+
+
+def _is_empty(entry: Thing) -> bool:
+    return isinstance(box := entry.get("bbox"), list) and len(box) == 4 and box[3] == 0
+
+
+def _is_crowd(entry: Thing, place: str) -> bool:
+    value = entry.get("iscrowd", 0)
+    if value not in (0, 1) or not isinstance(value, int):
+        raise DataError(f"{place}: iscrowd {shown(value)} is neither 0 nor 1; mend it")
+    return bool(value)
+
+
+def _annotated(picture: Pictured, categories: tuple[str, ...], **more: object) -> Annotated:
+    width, height = picture.size
+    name, *others = _names(picture.entry, picture.place)
+    values = {
+        "size": f"{width}x{height}",
+        "objects": tuple(picture.objects),
+        "categories": categories,
+        **more,
+    }
+    return Annotated(picture.place, name, values, tuple(others))
+
+
+def _lvis(picture: Pictured, labels: Labels, frequency: dict[str, str]) -> Annotated:
+    absent = _listed(picture, "neg_category_ids", labels)
+    partly = _listed(picture, "not_exhaustive_category_ids", labels)
+    present = dict.fromkeys(thing.label for thing in picture.objects)
+    if both := [label for label in absent if label in present]:
+        raise DataError(f"{picture.place}: {both[0]!r} is boxed and said to be absent; mend one")
+    categories = tuple(dict.fromkeys([*present, *absent]))
+    return _annotated(picture, categories, not_exhaustive=partly, frequency=frequency)
+
+
+def _listed(picture: Pictured, key: str, labels: Labels) -> tuple[str, ...]:
+    found = []
+    for number in list_of(picture.entry, key, picture.place):
+        if isinstance(number, bool) or not isinstance(number, int) or number not in labels:
+            raise DataError(
+                f"{picture.place}: {key} holds {shown(number)}, no category of the file"
+            )
+        found.append(labels[number])
+    return tuple(found)
+
+
+def _frequencies(whole: object, labels: Labels, path: Path) -> dict[str, str]:
+    found = {}
+    for place, entry, number in _entries(whole, "categories", path):
+        value = value_of(entry, "frequency", place)
+        if value not in FREQUENCIES:
+            raise DataError(f"{place}: frequency {shown(value)} is none of r, c and f; mend it")
+        found[labels[number]] = str(value)
+    return found

@@ -1,0 +1,60 @@
+"""CoOp's split files: which pictures of a data set are for training and which for testing."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from rftkit.core import Row
+from rftkit.data.locate import place_of
+from rftkit.data.paths import Note, picture_in
+from rftkit.data.read_cache import ReadCache
+from rftkit.data.sources.folder import existing_folder
+from rftkit.errors import DataError
+from rftkit.messages import did_you_mean
+from rftkit.recipe.sections import Data
+
+MAX_BYTES = 256_000_000  # unpacked; one that lists all of ImageNet would have about 80 MB
+
+
+def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
+    """The pictures that the split file `data.path` lists for a split, below `data.images`.
+
+    The file is `{split: [[path, label id, class name], …]}`, `.json` or `.json.gz`. Underscores in
+    names become spaces, as in CoOp's prompts. `label_id` orders the classes for base and new.
+    """
+    path = place_of(data.path, split, note)
+    root = path.parent
+    if data.images:
+        root = existing_folder(str(place_of(data.images, split, note)), "data.images")
+    listed = cache.once((data.source, str(path)), lambda _: _load(path))
+    if not isinstance(listed.get(split), list):
+        raise DataError(f"{path}: no split {split!r}; {did_you_mean(split, listed)}")
+    for number, entry in enumerate(listed[split]):
+        place = f"{path}:{split}[{number}]"
+        match entry:
+            case [str(name), int(label_id), str(label)]:
+                picture = picture_in(root, name, place)
+                label = label.replace("_", " ")
+                yield Row(place, picture, {"image": name, "label": label, "label_id": label_id})
+            case _:
+                raise DataError(f"{place}: {str(entry)[:80]} is not [path, label id, class name]")
+
+
+def _load(path: Path) -> dict[str, list[object]]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; set data.path to a CoOp split file")
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; not a CoOp split file")
+        listed = json.loads(text)
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a CoOp split file ({error}); get it again") from error
+    if not isinstance(listed, dict):
+        raise DataError(f"{path}: not a CoOp split file; it must map splits to lists")
+    return listed

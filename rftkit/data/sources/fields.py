@@ -1,0 +1,119 @@
+"""Checks of what an annotation says: each takes any value and a place, and refuses with both."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rftkit.answers import replies
+from rftkit.answers.boxes import Box
+from rftkit.data.sources.annotated import shown
+from rftkit.errors import DataError
+from rftkit.messages import did_you_mean
+
+MAX_SIDE = 1_000_000  # pixels
+MAX_TEXT = 2_000  # characters of a label or a phrase
+CLIPPED = "reached less than a pixel beyond their picture; clipped"
+LARGEST = 1e12  # no coordinate is; NaN is not below it either
+NOTABLE = 0.01  # pixels; less is the noise of written decimals
+
+Corners = tuple[float, float, float, float]
+Size = tuple[int, int]
+
+
+def value_of(entry: object, key: str, place: str) -> object:
+    """What an object has under a key. Raises DataError if it is no object, or lacks the key."""
+    if not isinstance(entry, dict):
+        raise DataError(f"{place}: {shown(entry)} is not an object; write {{…}}")
+    if key not in entry:
+        raise DataError(f"{place}: no {key!r}; {did_you_mean(key, list(entry)[:20])}")
+    return entry[key]
+
+
+def list_of(entry: object, key: str, place: str) -> list[object]:
+    """The list that an object has under a key."""
+    value = value_of(entry, key, place)
+    if not isinstance(value, list):
+        raise DataError(f"{place}: {key!r} is {shown(value)}, not a list")
+    return value
+
+
+def whole_of(entry: object, key: str, place: str) -> int:
+    """The whole number that an object has under a key: an id, a count."""
+    value = value_of(entry, key, place)
+    if type(value) is not int:  # a bool is an int too
+        raise DataError(f"{place}: {key} {shown(value)} is not a whole number; mend it")
+    return value
+
+
+def size_of(entry: object, place: str) -> Size:
+    """Width and height of a picture in pixels, as its annotation says."""
+    width, height = whole_of(entry, "width", place), whole_of(entry, "height", place)
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        raise DataError(f"{place}: {width} × {height} pixels is no size of a picture; mend it")
+    return width, height
+
+
+def text_of(value: object, what: str, place: str) -> str:
+    """A label or a phrase, on one line. Raises DataError for what a prompt cannot carry."""
+    text = " ".join(value.split()) if isinstance(value, str) else ""
+    if not text:
+        raise DataError(f"{place}: {what} {shown(value)} is not a text; write some words")
+    if len(text) > MAX_TEXT:
+        raise DataError(f"{place}: {what} of {len(text)} characters, above {MAX_TEXT}; shorten it")
+    if replies.TAG.search(text) or "<|" in text or not text.isprintable():
+        raise DataError(
+            f"{place}: {what} {shown(text)} holds a tag or control character; reword it"
+        )
+    return text
+
+
+def numbers_of(value: object, count: int, what: str, place: str) -> list[float]:
+    """A list of so many finite numbers; texts and truth values are none."""
+    if not isinstance(value, list | tuple) or len(value) != count:
+        raise DataError(f"{place}: {what} {shown(value)} is not a list of {count} numbers; mend it")
+    for item in value:
+        if type(item) not in (int, float) or not -LARGEST < item < LARGEST:
+            raise DataError(f"{place}: {what} {shown(value)} holds {shown(item)}, no finite number")
+    return [float(item) for item in value]
+
+
+def corners_of_bbox(value: object, place: str) -> Corners:
+    """The corners of a COCO box, [x, y, width, height] in pixels."""
+    x, y, width, height = numbers_of(value, 4, "bbox", place)
+    if width <= 0 or height <= 0:
+        raise DataError(
+            f"{place}: bbox {shown(value)} is {width:g} wide and {height:g} high; it is "
+            "[x, y, width, height], mend it or take it out"
+        )
+    return x, y, x + width, y + height
+
+
+def box_in(corners: Corners, size: Size, place: str, tally: Counter[str]) -> Box:
+    """The box in fractions of the picture. corners: x1, y1, x2, y2 in pixels, from 0 to its size.
+
+    An edge less than a pixel beyond the picture is clipped, and counted in `tally`. Raises
+    DataError for one that is further out, and for a box without area.
+    """
+    width, height = size
+    left, top, right, bottom = corners
+    beyond = max(
+        -left, -top, -right, -bottom, left - width, right - width, top - height, bottom - height
+    )
+    if not beyond < 1:
+        raise DataError(
+            f"{place}: box {_written(corners)} leaves the picture of "
+            f"{width} × {height} pixels; clip it, or mend the size"
+        )
+    if beyond > 0:
+        if beyond > NOTABLE:
+            tally[CLIPPED] += 1
+        left, right = max(0.0, left), min(right, float(width))
+        top, bottom = max(0.0, top), min(bottom, float(height))
+    x1, y1, x2, y2 = left / width, top / height, right / width, bottom / height
+    if not (x1 < x2 and y1 < y2):
+        raise DataError(f"{place}: box {_written(corners)} has no area; take it out")
+    return Box(x1, y1, x2, y2)
+
+
+def _written(corners: Corners) -> str:
+    return f"({', '.join(f'{edge:g}' for edge in corners)})"

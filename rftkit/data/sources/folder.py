@@ -1,0 +1,119 @@
+"""Image folders: `<split>/<class>/*`, or `<class>/*` with a seeded split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rftkit.core import Row
+from rftkit.data import splits
+from rftkit.data.images import SUFFIXES, FilePicture
+from rftkit.data.locate import place_of
+from rftkit.data.paths import Note, check_name, stay_inside
+from rftkit.errors import DataError
+from rftkit.messages import did_you_mean
+from rftkit.recipe.sections import Data
+
+SPLIT_NAMES = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")
+LITTER = ("thumbs.db", "desktop.ini", "__macosx")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The pictures of each class, as paths relative to the root, sorted; and what was skipped."""
+
+    pictures: Mapping[str, tuple[str, ...]]
+    skipped: Mapping[str, int]
+
+
+def rows(data: Data, split: str, note: Note) -> Iterator[Row]:
+    """One row for each picture of the split, sorted by class and name; the class is the label."""
+    root = existing_folder(str(place_of(data.path, split, note)))
+    divided = has_splits(root, data.splits)
+    if divided and split not in (present := subfolders(root)):
+        raise DataError(f"{root}/: no split {split!r}; {did_you_mean(split, present)}")
+    listing = list_classes(root, root / split if divided else root)
+    if listing.skipped:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(listing.skipped.items()))
+        note(f"{root}/: skipped what is not a picture: {kinds}")
+    if not divided:
+        note(f"{root}/: {splits.NOTE}")
+        listing = _share(listing, data, split, f"{root}/")
+    for label, names in listing.pictures.items():
+        for name in names:
+            path = root / name
+            yield Row(str(path), FilePicture(path, name), {"image": name, "label": label})
+
+
+def existing_folder(path: str, key: str = "data.path") -> Path:
+    """The folder that a recipe names under `key`. Raises DataError if there is none."""
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        what = "a file, not a folder" if root.exists() else "no such folder"
+        raise DataError(f"{root}: {what}; set {key} to the folder of pictures")
+    return root
+
+
+def subfolders(folder: Path) -> list[str]:
+    """The names of the folders inside, sorted, hidden ones and litter left out."""
+    return sorted(e.name for e in folder.iterdir() if e.is_dir() and not _is_litter(e.name))
+
+
+def has_splits(root: Path, wanted: tuple[str, str]) -> bool:
+    """Whether the first level is splits rather than classes. Never guessed: raises if unclear."""
+    names = subfolders(root)
+    if all(split in names for split in wanted if split):
+        return True
+    if looks := [name for name in names if name.casefold() in SPLIT_NAMES]:
+        missing = next(split for split in wanted if split and split not in names)
+        raise DataError(
+            f"{root}/: no split {missing!r}, but {', '.join(looks)}; set data.splits to the "
+            "names of the training and the test folder"
+        )
+    return False
+
+
+def list_classes(root: Path, folder: Path) -> Listing:
+    """The classes and pictures in `folder`, one class for each folder inside it."""
+    names = subfolders(folder)
+    if not names:
+        raise DataError(f"{folder}/: no class folders; put the pictures into one folder per class")
+    skipped: Counter[str] = Counter()
+    pictures = {name: _pictures(root, folder / name, skipped) for name in names}
+    return Listing(pictures, skipped)
+
+
+def _pictures(root: Path, folder: Path, skipped: Counter[str]) -> tuple[str, ...]:
+    check_name(folder.name, f"{folder.parent}/")
+    stay_inside(folder, root, f"{root}/")
+    found = []
+    for entry in sorted(folder.iterdir()):
+        if _is_litter(entry.name):
+            continue
+        if entry.suffix.lower() not in SUFFIXES or entry.is_dir():
+            kind = ascii(entry.suffix)[1:-1] or "without suffix"
+            skipped["folders" if entry.is_dir() else kind] += 1
+            continue
+        check_name(entry.name, f"{folder}/")
+        if entry.is_symlink():
+            stay_inside(entry, root, f"{root}/")
+        found.append(entry.relative_to(root).as_posix())
+    if not found:
+        raise DataError(f"{folder}/: no pictures in this class; add some or remove the folder")
+    return tuple(found)
+
+
+def _share(listing: Listing, data: Data, split: str, place: str) -> Listing:
+    test = splits.is_test(data, split, place)
+    chosen = splits.held_out(listing.pictures, place)
+    kept = {
+        label: tuple(name for name in names if (name in chosen) == test)
+        for label, names in listing.pictures.items()
+    }
+    return Listing(kept, listing.skipped)
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in LITTER

@@ -1,0 +1,178 @@
+"""Data sets of the Hugging Face hub, and local folders of parquet files or pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rftkit.core import Row
+from rftkit.data.images import open_safely
+from rftkit.data.online import offline_if_unreachable
+from rftkit.data.paths import check_name
+from rftkit.data.sources.hub_objects import with_objects
+from rftkit.errors import DataError, HubError
+from rftkit.messages import missing_column
+from rftkit.recipe.sections import Data
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class HubPicture:
+    """A cell of a data set on disk, read when it is opened: only its number is in memory.
+
+    roots: the folders into which a path in the cell may lead; the first is the data set's own.
+    """
+
+    name: str
+    number: int
+    table: Dataset = field(repr=False, compare=False)
+    roots: tuple[str, ...] = field(repr=False, compare=False)
+    place: int | None = None  # in the cell, where it holds a list
+
+    def open(self) -> Image:
+        """The picture, upright, mode RGB. Raises DataError, naming itself."""
+        cell = next(iter(self.table[self.number].values())) or {}
+        cell = cell if self.place is None else cell[self.place] or {}
+        if content := cell.get("bytes"):
+            return open_safely(content, self.name)
+        if path := cell.get("path"):
+            return open_safely(self._file(path), f"{self.name} ({path})")
+        raise DataError(f"{self.name}: no picture in this row; take the row out")
+
+    def _file(self, path: str) -> Path:
+        """The file that the cell names. Raises DataError if it lies outside the data set."""
+        check_name(path, self.name)
+        real = os.path.realpath(Path(self.roots[0], path))
+        if not any(Path(real).is_relative_to(root) for root in self.roots):
+            raise DataError(
+                f"{self.name}: path {path[:80]!r} leads out of {self.roots[0]}/; move the picture "
+                "there, or put its bytes into the table"
+            )
+        return Path(real)
+
+
+def rows(data: Data, split: str) -> Iterator[Row]:
+    """The rows of a split, kept on disk by `datasets`; class numbers become names.
+
+    The column of pictures may hold lists of them. A column `objects` of boxes, as COCO's exports
+    on the hub have it (`bbox` [x, y, width, height] in pixels, `category`), becomes objects.
+    """
+    table = _load(data.path, split)
+    column = data.columns.get("image", "image")
+    if column not in table.column_names:
+        raise DataError(f"{data.path}: {missing_column('image', column, table.column_names)}")
+    pictures = _pictures(table, data.path, column)
+    counts = _counts(pictures, column)
+    others = [c for c, kind in table.features.items() if c != column and not _shows(kind)]
+    roots = _roots(data.path)
+    texts = table.select_columns(others) if others else ({} for _ in range(len(table)))
+    for number, values in enumerate(texts):
+        place = f"{data.path}:{split}:{number}"
+        count = counts[number] if counts else None
+        shown = _shown(HubPicture(f"{split}:{number}", number, pictures, roots), count, place)
+        row = Row(place, shown[0], _named(values, table), tuple(shown[1:]))
+        yield with_objects(row, table.features) if "objects" in table.features else row
+
+
+def _pictures(table: Dataset, path: str, column: str) -> Dataset:
+    """The column of pictures alone, not decoded. Raises DataError if it holds no pictures."""
+    from datasets import Image, List, Value
+
+    kind = table.features[column]
+    inner = getattr(kind, "feature", None)  # of a list
+    binary = (Value("binary"), Value("large_binary"))
+    if isinstance(kind, Image) or kind in binary:
+        wanted: object = Image(decode=False)
+    elif isinstance(inner, Image) or inner in binary:
+        wanted = List(Image(decode=False))
+    else:
+        raise DataError(
+            f"{path}: column {column!r} holds {type(kind).__name__}, not pictures; "
+            "set data.columns.image"
+        )
+    return table.select_columns([column]).cast_column(column, wanted)
+
+
+def _roots(path: str) -> tuple[str, ...]:
+    """Where the pictures of a data set may lie: a local one's folder, or what was downloaded."""
+    from datasets import config
+    from huggingface_hub import constants
+
+    local = Path(path).expanduser()
+    if local.exists():
+        return (os.path.realpath(local),)
+    downloads = Path(config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_DIR)
+    return os.path.realpath(constants.HF_HUB_CACHE), os.path.realpath(downloads)
+
+
+def _shows(kind: object) -> bool:
+    from datasets import Image
+
+    return isinstance(kind, Image) or isinstance(getattr(kind, "feature", None), Image)
+
+
+def _counts(pictures: Dataset, column: str) -> list[int] | None:
+    """How many pictures each row has, without reading one; None where a cell holds just one."""
+    from datasets import Image
+    from pyarrow.compute import list_value_length
+
+    if isinstance(pictures.features[column], Image):
+        return None
+    cells = pictures.with_format("arrow")[:][column]
+    return [count or 0 for count in list_value_length(cells).to_pylist()]
+
+
+def _shown(first: HubPicture, count: int | None, place: str) -> list[HubPicture]:
+    """The pictures of a row. Raises DataError if its list is empty."""
+    if count is None:
+        return [first]
+    if count == 0:
+        raise DataError(f"{place}: no picture in this row; take the row out")
+    names = [first.name, *(f"{first.name}+{extra}" for extra in range(1, count))]
+    return [replace(first, name=name, place=turn) for turn, name in enumerate(names)]
+
+
+def _load(path: str, split: str) -> Dataset:
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
+
+    local = Path(path).expanduser()
+    name, _, revision = (str(local), "", "") if local.exists() else path.partition("@")
+    try:
+        with nullcontext() if local.exists() else offline_if_unreachable():
+            return load_dataset(name, revision=revision or None, split=split)
+    except DatasetNotFoundError as error:
+        raise DataError(
+            f"{path}: no such data set, or it is private; check the id, or log in with "
+            "`hf auth login`"
+        ) from error
+    except ConnectionError as error:
+        raise HubError(
+            f"{path}: the hub cannot be reached; go online once, or set data.path to a local "
+            "folder (HF_HUB_OFFLINE=1 uses what was downloaded before)"
+        ) from error
+    except (DatasetsError, ValueError, OSError, RuntimeError) as error:  # RuntimeError: a script
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"{path}: split {split!r} cannot be read ({reason}); check data.path and data.splits "
+            '(`["train[:80%]", "train[80%:]"]` divides a single split)'
+        ) from error
+
+
+def _named(values: Mapping[str, object], table: Dataset) -> dict[str, object]:
+    """The values of a row, class numbers as names; -1, the hub's 'unknown', as None."""
+    from datasets import ClassLabel
+
+    named = dict(values)
+    for column, value in values.items():
+        kind = table.features[column]
+        if isinstance(kind, ClassLabel) and isinstance(value, int):
+            named[column] = kind.int2str(value) if value >= 0 else None
+    return named

@@ -1,0 +1,197 @@
+"""Tables that name pictures: CSV with a header, and JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rftkit.core import Row
+from rftkit.data import splits
+from rftkit.data.locate import SPLIT, place_of
+from rftkit.data.paths import Note, picture_in
+from rftkit.data.read_cache import ReadCache
+from rftkit.errors import DataError
+from rftkit.messages import missing_column
+from rftkit.recipe.sections import Column, Data
+
+# a table with one of these columns is no table of classes
+UNCLASSED: tuple[Column, ...] = ("question", "options", "answer", "phrase", "box", "boxes")
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # in JSON: half of a letter beyond 16 bits, or both
+NAME_IT = "write it, or take all of them out"  # the remedy for a split that some lack
+
+
+class Record(NamedTuple):
+    """One line of a table. `place` is what an error calls it (`pets.csv:17`)."""
+
+    place: str
+    values: Mapping[str, object]
+
+
+def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
+    """The rows of a CSV file (comma, header, UTF-8) or of JSON lines, one object a line.
+
+    In a folder those of `<split>.csv` or `<split>.jsonl`.
+    """
+    path, divided = _table(data, split)
+    if divided:
+        own: Sequence[Record] = _records(path, data)
+    else:
+        key = (data.source, str(path), _image_column(data))
+        records = cache.once(key, lambda _: _records(path, data))
+        own = _of_split(records, path, data, split, note)
+    root = place_of(data.images, split, note) if data.images else path.parent
+    for record in own:
+        named = record.values[_image_column(data)]
+        names = named if isinstance(named, list) and named else [named]
+        first, *others = (picture_in(root, name, record.place) for name in names)
+        yield Row(record.place, first, record.values, tuple(others))
+
+
+def read_csv(path: Path) -> Iterator[Record]:
+    """The records of a CSV file. Raises DataError, with the line, for a row that does not fit."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = csv.reader(file, strict=True)
+        try:
+            header = _header(next(lines, []), path)
+            for cells in lines:
+                place = f"{path}:{lines.line_num}"
+                if not cells:
+                    continue
+                if len(cells) != len(header):
+                    raise DataError(
+                        f"{place}: {len(cells)} cells under {len(header)} column names; "
+                        "put quotes around a cell that holds a comma"
+                    )
+                yield Record(place, dict(zip(header, cells, strict=True)))
+        except csv.Error as error:
+            raise DataError(f"{path}:{lines.line_num}: not CSV ({error}); mend the line") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: not UTF-8; save the table as UTF-8") from error
+
+
+def read_jsonl(path: Path) -> Iterator[Record]:
+    """The records of a JSON lines file. Raises DataError, with the line, for what is no object."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            place = f"{path}:{number}"
+            text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if not text.strip():
+                continue
+            try:
+                values = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{place}: not JSON ({error}); mend the line") from error
+            if not isinstance(values, dict):
+                raise DataError(f'{place}: not a JSON object; write {{"image": …, "label": …}}')
+            check_letters(text, values, place)
+            yield Record(place, values)
+
+
+def check_letters(content: bytes, values: object, place: str) -> None:
+    """Raises DataError for JSON texts with half of a surrogate pair, which nothing can encode."""
+    if not SURROGATE.search(content):
+        return
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise DataError(f"{place}: {half!a} is half of a letter; mend the text") from error
+
+
+def _table(data: Data, split: str) -> tuple[Path, bool]:
+    """The table to read, and whether it holds this split alone."""
+    path, suffix = place_of(data.path, split), f".{data.source}"
+    if path.is_dir():
+        table = path / f"{split}{suffix}"
+        if not table.is_file():
+            there = ", ".join(sorted(p.name for p in path.glob(f"*{suffix}"))) or "none"
+            raise DataError(f"{path}/: no {table.name} ({suffix} files: {there}); name a table")
+        return table, True
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; set data.path to the table")
+    return path, SPLIT in data.path
+
+
+def _records(path: Path, data: Data) -> list[Record]:
+    """All records of a table, each with a picture column. Raises DataError if there is none."""
+    records = [*READERS[data.source](path)]
+    if not records:
+        raise DataError(f"{path}: no rows; add a line for each picture")
+    image = _image_column(data)
+    for record in records:
+        if image not in record.values:
+            raise DataError(f"{record.place}: {missing_column('image', image, record.values)}")
+    return records
+
+
+def _of_split(
+    records: Sequence[Record], path: Path, data: Data, split: str, note: Note
+) -> Sequence[Record]:
+    """The records whose column `split` says so; without that column, of a seeded split."""
+    if any("split" in record.values for record in records):
+        return _marked(records, path, split)
+    test = splits.is_test(data, split, str(path))
+    if any(data.columns.get(role, role) in records[0].values for role in UNCLASSED):
+        note(f"{path}: {splits.PICTURES_NOTE}")
+        names = (_picture(record, data) for record in records)
+        held_out = splits.held_out_pictures(names, str(path))
+    else:
+        note(f"{path}: {splits.NOTE}")
+        label = data.columns.get("label", "label")
+        if bad := next((r for r in records if not _is_label(r.values.get(label))), None):
+            return [bad]  # its task refuses it, and says why
+        pictures_by_class: dict[str, list[str]] = {}
+        for record in records:
+            name = " ".join(str(record.values[label]).split())
+            pictures_by_class.setdefault(name, []).append(_picture(record, data))
+        held_out = splits.held_out(pictures_by_class, str(path))
+    return [record for record in records if (_picture(record, data) in held_out) == test]
+
+
+def _marked(records: Sequence[Record], path: Path, split: str) -> list[Record]:
+    """The records that name this split in their column `split`, which every row then needs."""
+    by_split: dict[str, list[Record]] = {}
+    for record in records:
+        name = str(record.values.get("split") or "").strip()
+        if not name:
+            raise DataError(f"{record.place}: no split, and other rows have one; {NAME_IT}")
+        by_split.setdefault(name, []).append(record)
+    if split not in by_split:
+        there = ", ".join(repr(name) for name in sorted(by_split)[:10])
+        raise DataError(f"{path}: no row of split {split!r}; column 'split' holds {there}")
+    return by_split[split]
+
+
+def _is_label(value: object) -> bool:
+    """Whether a task takes it as a label; if not, the task says why."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) or (isinstance(value, str) and bool(value.strip()))
+
+
+def _image_column(data: Data) -> str:
+    return data.columns.get("image", "image")
+
+
+def _picture(record: Record, data: Data) -> str:
+    """The path of the record's picture; of its first one, if it has several."""
+    value = record.values[_image_column(data)]
+    return str(value[0] if isinstance(value, list) and value else value)
+
+
+def _header(cells: list[str], path: Path) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
+        raise DataError(f"{path}: one column only: {names[0]!r}; is the delimiter ','? Save it so")
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"{path}: two columns are called {name!r}; rename one")
+    return names
+
+
+READERS: Mapping[str, Callable[[Path], Iterator[Record]]] = {"csv": read_csv, "jsonl": read_jsonl}

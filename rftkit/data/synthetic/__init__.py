@@ -1,0 +1,1 @@
+"""Images that rftkit draws itself, for the built-in tiny models."""

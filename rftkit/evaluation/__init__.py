@@ -1,0 +1,1 @@
+"""Base and fine-tuned model on held-out images: generation, scoring, files."""

@@ -1,0 +1,284 @@
+"""Policy × examples -> a samples file: base and tuned in one go, from one copy of the weights.
+
+The file grows by whole batches, so an evaluation that was cut off continues where it stopped.
+What the samples mean is worked out by `summary`, from the file alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from rftkit.answers import replies
+from rftkit.core import Completion, Example, Style
+from rftkit.metrics.samples import (
+    Header,
+    Provenance,
+    Sample,
+    Side,
+    Timing,
+    header_line,
+    mend,
+    read_samples,
+    sample_line,
+    timing_line,
+)
+from rftkit.metrics.scoring import derive
+from rftkit.models.policy import Decoding, Generation, Policy, Prompt
+from rftkit.peak_memory import Peak, peak_memory
+from rftkit.runs.run import write_atomically
+from rftkit.tasks import by_name
+
+TIMED_TOGETHER = 16  # batches
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured, and where the samples go."""
+
+    header: Header
+    file: Path
+    sides: tuple[Side, ...]
+    batch_size: int
+    decoding: Decoding
+
+
+def evaluate(policy: Policy, examples: Sequence[Example], plan: Plan, console: Console) -> None:
+    """Answer every example on every side; answers already in the file are kept."""
+    _open(plan)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        for side in plan.sides:
+            done = read_samples(plan.file).done(side)
+            left = [example for example in examples if example.id not in done]
+            task = bar.add_task(f"evaluating {side}", total=len(examples), completed=len(done))
+            with _side(policy, side):
+                for answered in _answer_all(policy, left, plan, side):
+                    bar.advance(task, answered)
+
+
+def header_of(
+    policy: Policy, examples: Sequence[Example], style: Style, header: Header, decoding: Decoding
+) -> Header:
+    """`header`, with what only the model and the examples can tell filled in."""
+    prompts = [by_name(header.task).prompt(example, style) for example in examples]
+    known = policy.facts()
+    provenance = Provenance(
+        model=str(known["model"]),
+        revision=str(known["revision"]),
+        dtype=str(known["dtype"]),
+        quantisation=str(known["quantisation"]),
+        max_pixels=int(str(known["max_pixels"])),
+        prompt=prompts[0],
+        prompt_sha256=_sha(*prompts),
+        data_sha256=_sha(*(f"{example.id}\t{example.gold}" for example in examples)),
+        decoding=_in_words(header, decoding),
+        seed=decoding.seed,
+        versions=versions(),
+        hardware=str(known["device"]),
+        **header.provenance.model_dump(exclude_defaults=True),
+    )
+    shared = prompts[0] if len({*prompts}) == 1 else ""
+    return header.model_copy(update={"provenance": provenance, "prompt": shared})
+
+
+def versions() -> dict[str, str]:
+    """The installed versions that decide a result."""
+    from importlib.metadata import version
+
+    from rftkit import __version__
+
+    names = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "accelerate")
+    return {"rftkit": __version__, **{name: version(name) for name in names}}
+
+
+def same_evaluation(file: Path, header: Header) -> bool:
+    """Whether `file` is not there yet, or holds the evaluation that `header` describes."""
+    return not file.exists() or _identity(read_samples(file).header) == _identity(header)
+
+
+def _open(plan: Plan) -> None:
+    """Start the samples file, or make one that was cut off ready to go on."""
+    assert same_evaluation(plan.file, plan.header), f"{plan.file} holds another evaluation"
+    if plan.file.exists():
+        return mend(plan.file)
+    plan.file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(plan.file, header_line(plan.header))
+    return None
+
+
+def _identity(header: Header) -> Header:
+    """The header without what differs from one session to the next."""
+    fixed = header.provenance.model_copy(update={"started": "", "command": "", "hardware": ""})
+    return header.model_copy(update={"provenance": fixed})
+
+
+def _answer_all(
+    policy: Policy, examples: Sequence[Example], plan: Plan, side: Side
+) -> Iterator[int]:
+    """Answer in batches, append each as it ends, yield its size; the first one warms up."""
+    with peak_memory() as peak:
+        watch = _Stopwatch(plan, side, peak)
+        try:
+            for start in range(0, len(examples), plan.batch_size):
+                batch = examples[start : start + plan.batch_size]
+                samples, made = _answer(policy, batch, plan, side)
+                with plan.file.open("a", encoding="utf-8") as file:
+                    file.write("".join(sample_line(sample) for sample in samples))
+                watch.add(len(batch), sum(s.tokens for s in samples), made)
+                yield len(batch)
+        finally:
+            watch.write()
+
+
+class _Stopwatch:
+    """Writes a timing for every few batches of a session, so that a kill loses the last few.
+
+    The session's first batch warms up and is not timed, unless it is the only one.
+    """
+
+    def __init__(self, plan: Plan, side: Side, peak: Peak) -> None:
+        self.plan, self.side, self.peak = plan, side, peak
+        self.spent: list[tuple[int, int, Generation]] = []  # pictures, tokens, times
+        self.warm = False
+
+    def add(self, pictures: int, tokens: int, made: Generation) -> None:
+        self.spent.append((pictures, tokens, made))
+        if len(self.spent) >= TIMED_TOGETHER:
+            self.write()
+
+    def write(self) -> None:
+        counted = self.spent if self.warm else self.spent[1:] or self.spent
+        if counted:
+            self.warm = self.warm or len(self.spent) > 1
+            timing = _timing(counted, self.plan, self.side, self.warm).model_copy(
+                update={"peak_memory_bytes": self.peak.read(), "peak_memory_of": self.peak.of}
+            )
+            with self.plan.file.open("a", encoding="utf-8") as file:
+                file.write(timing_line(timing))
+            self.spent = []
+
+
+def _answer(
+    policy: Policy, examples: Sequence[Example], plan: Plan, side: Side
+) -> tuple[list[Sample], Generation]:
+    header = plan.header
+    prompts = [_prompt(example, header) for example in examples]
+    if header.decode == "choices":
+        return _choose(policy, examples, prompts, plan, side)
+    made = policy.generate(prompts, plan.decoding)
+    share = made.seconds / len(examples)
+    whole = [replies.with_prefill(completion, header.style) for completion in made.completions]
+    return [
+        derive(_sample(policy, example, completion, header, side, share), header)
+        for example, completion in zip(examples, whole, strict=True)
+    ], made
+
+
+def _choose(
+    policy: Policy, examples: Sequence[Example], prompts: list[Prompt], plan: Plan, side: Side
+) -> tuple[list[Sample], Generation]:
+    """Score every offered label instead of writing; the likeliest is the answer."""
+    import time
+
+    header, started = plan.header, time.perf_counter()
+    given = [example.choices for example in examples]
+    spelled = by_name(header.task).spelled
+    written = [
+        [replies.continuation(spelled(example, label), header.style) for label in example.choices]
+        for example in examples
+    ]
+    scores = policy.score(prompts, written)
+    seconds = time.perf_counter() - started
+    samples = []
+    for example, labels, values in zip(examples, given, scores, strict=True):
+        known = dict(zip(labels, (round(value, 6) for value in values), strict=True))
+        best = max(labels, key=lambda label: known[label])
+        completion = Completion(replies.render(spelled(example, best), None, header.style))
+        sample = _sample(policy, example, completion, header, side, seconds / len(examples))
+        samples.append(derive(sample.model_copy(update={"scores": known}), header))
+    return samples, Generation([], seconds, 0.0)
+
+
+def _prompt(example: Example, header: Header) -> Prompt:
+    text = by_name(header.task).prompt(example, header.style)
+    return Prompt(example.picture, text, replies.prefill(header.style), example.others)
+
+
+def sample_of(example: Example, whole: Completion, header: Header, side: Side) -> Sample:
+    """One side's sample of an example, before tokens are counted and fields derived.
+
+    whole: the reply with its prefill (`replies.with_prefill`).
+    """
+    prompt = by_name(header.task).prompt(example, header.style)
+    half = example.meta.get("half", "")
+    return Sample(
+        side=side,
+        id=example.id,
+        picture=example.picture.name,
+        place=example.place,
+        prompt=None if prompt == header.prompt else prompt,
+        text=whole.text,
+        gold=example.gold,
+        choices=None if example.choices == header.labels else example.choices,
+        half="base" if half == "base" else "new" if half == "new" else "",
+        category="" if by_name(header.task).labels else example.category,
+        meta={name: value for name, value in example.meta.items() if name != "half"},
+        tokens=whole.tokens,
+        finished=whole.finished,
+    )
+
+
+def _sample(
+    policy: Policy, example: Example, whole: Completion, header: Header, side: Side, seconds: float
+) -> Sample:
+    sample = sample_of(example, whole, header, side)
+    reply = replies.read(whole, header.style)
+    counted = {
+        "reasoning_tokens": policy.count_tokens(reply.reasoning or ""),
+        "answer_tokens": policy.count_tokens(reply.answer or ""),
+        "seconds": round(seconds, 6),
+    }
+    return sample.model_copy(update=counted)
+
+
+def _timing(
+    counted: list[tuple[int, int, Generation]], plan: Plan, side: Side, warm: bool
+) -> Timing:
+    seconds = sum(made.seconds for _, _, made in counted)
+    firsts = [made.first_token_seconds for _, _, made in counted]
+    longest = sum(max((c.tokens for c in made.completions), default=0) for _, _, made in counted)
+    steps = max(1, longest - len(counted))
+    written = plan.header.decode == "generate"
+    return Timing(
+        side=side,
+        seconds=round(seconds, 6),
+        samples=sum(size for size, _, _ in counted),
+        tokens=sum(tokens for _, tokens, _ in counted),
+        first_token_seconds=round(sum(firsts) / len(firsts), 6) if written else None,
+        token_seconds=round((seconds - sum(firsts)) / steps, 6) if written else None,
+        batch_size=plan.batch_size,
+        warmup_excluded=warm,
+        hardware=plan.header.provenance.hardware,
+    )
+
+
+def _side(policy: Policy, side: Side) -> AbstractContextManager[None]:
+    return policy.base() if side == "base" else nullcontext()
+
+
+def _in_words(header: Header, decoding: Decoding) -> str:
+    if header.decode == "choices":
+        after = ", after an empty thought" if replies.prefill(header.style) else ""
+        return f"log-probability of each offered label{after}"
+    how = f"sampled at {decoding.temperature:g}" if decoding.temperature else "greedy"
+    return f"{how}, at most {decoding.max_new_tokens} new tokens"
+
+
+def _sha(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()

@@ -1,0 +1,72 @@
+"""The base's replies of another evaluation, used again where all that decides them is equal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rftkit.core import Completion, Example
+from rftkit.errors import DataError
+from rftkit.evaluation.generate import Plan, sample_of
+from rftkit.metrics.samples import (
+    Header,
+    SamplesFile,
+    header_line,
+    read_samples,
+    sample_line,
+    timing_line,
+)
+from rftkit.runs.run import runs_under, write_atomically
+
+ASKED = ("picture", "prompt", "gold", "choices", "half", "category", "meta")  # of a sample
+
+
+def reuse_base(plan: Plan, examples: Sequence[Example], folder: Path) -> Path | None:
+    """Begin an evaluation with the base's replies of another one; returns that one's samples file.
+
+    folder: a run, or a folder of runs. None, and nothing is written, if this evaluation has begun,
+    or if none there has answered all of these examples with the same model, prompts, decoding,
+    batch size, versions and hardware.
+    """
+    if plan.file.exists() or "base" not in plan.sides:
+        return None
+    for run in runs_under(folder):
+        for file in sorted(run.evaluations.glob("*/samples.jsonl")):
+            try:
+                found = read_samples(file)
+            except DataError:  # a damaged file is no reason to stop here
+                continue
+            if _same_base(found, plan, examples):
+                plan.file.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(plan.file, _begun(found, plan.header))
+                return file
+    return None
+
+
+def _same_base(found: SamplesFile, plan: Plan, examples: Sequence[Example]) -> bool:
+    if _deciding(found.header) != _deciding(plan.header):
+        return False
+    if any(t.batch_size != plan.batch_size for t in found.timings if t.side == "base"):
+        return False
+    theirs = {sample.id: sample for sample in found.samples if sample.side == "base"}
+    ours = [sample_of(example, Completion(""), plan.header, "base") for example in examples]
+    return theirs.keys() == {sample.id for sample in ours} and all(
+        getattr(sample, name) == getattr(theirs[sample.id], name)
+        for sample in ours
+        for name in ASKED
+    )
+
+
+def _deciding(header: Header) -> Header:
+    """The header without what the base's replies do not hang on: the seed too if none is drawn."""
+    made = header.provenance
+    drawn = header.decode == "generate" and not made.decoding.startswith("greedy")
+    free = {"adapter_sha256": "", "started": "", "command": "", "seed": made.seed if drawn else 0}
+    return header.model_copy(update={"provenance": made.model_copy(update=free), "leaks": None})
+
+
+def _begun(found: SamplesFile, header: Header) -> str:
+    """The new file's text: its own header, and all that is the base's."""
+    samples = [sample_line(sample) for sample in found.samples if sample.side == "base"]
+    timings = [timing_line(timing) for timing in found.timings if timing.side == "base"]
+    return "".join([header_line(header), *samples, *timings])

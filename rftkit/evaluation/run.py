@@ -1,0 +1,262 @@
+"""One evaluation of a checkpoint: which examples, which sides, where its files go, its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from rftkit.core import Example, Style
+from rftkit.data import splits
+from rftkit.data.duplicates import fingerprint, one_each, overlap
+from rftkit.data.examples import Examples, limited, load_examples
+from rftkit.data.gold_check import with_gold_check
+from rftkit.data.locate import place_of
+from rftkit.data.read_cache import ReadCache
+from rftkit.errors import DataError, RecipeError
+from rftkit.evaluation.generate import Plan, evaluate, header_of, same_evaluation
+from rftkit.evaluation.reuse_base import reuse_base
+from rftkit.locks import locked
+from rftkit.metrics import Summary
+from rftkit.metrics.files import SAMPLES, Evaluation, finish
+from rftkit.metrics.samples import Header, Leaks, Provenance, Side
+from rftkit.models import open_policy
+from rftkit.models import out_of_memory as memory
+from rftkit.models.policy import Decoding, Policy
+from rftkit.preflight.init_boxes import annotated_place
+from rftkit.recipe.builtin import find_recipe
+from rftkit.recipe.schema import Recipe, budget
+from rftkit.recipe.sections import Data
+from rftkit.recipe.toml import load_recipe
+from rftkit.runs import run as runs
+from rftkit.runs.adapter import WEIGHTS, Checkpoint, find, labels_of
+from rftkit.runs.checkpoints import sha256
+from rftkit.tasks import by_name
+
+SOURCE_OF = {".csv": "csv", ".jsonl": "jsonl"}
+LEAKS_UP_TO = 5000  # pictures in all; above it the search for copies is left to `rftkit check`
+PAIRS_KEPT = 20
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asked of an evaluation; the recipe fills in the rest."""
+
+    split: str | None = None
+    data: Path | None = None
+    limit: int | None = None
+    style: Style | None = None
+    base: bool = True
+    command: str = ""
+    base_from: Path | None = None  # a run, or a folder of them: see `reuse_base`
+    engine: Literal["transformers", "vllm"] = "transformers"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is evaluated: a checkpoint's model on examples, by a recipe. shots: it was trained on.
+
+    recipe: the checkpoint's own, or that with other data, as `--data` asks.
+    """
+
+    ckpt: Checkpoint
+    recipe: Recipe
+    examples: Examples
+    policy: Policy
+    shots: Sequence[Example] = ()
+
+
+def evaluate_checkpoint(place: Path, wish: Wish, console: Console) -> Evaluation:
+    """Evaluate what `--ckpt` names, with the recipe it was trained by."""
+    ckpt = find(place)
+    if ckpt.note:
+        console.print(ckpt.note, highlight=False, markup=False)
+    recipe = _with_data(ckpt.recipe, wish)
+    split, style = wish.split or recipe.data.test_split, wish.style or recipe.style
+    cache = ReadCache()
+    examples = with_gold_check(recipe, _examples(recipe, ckpt, wish, cache), split, style)
+    shots = _shots(ckpt.recipe, cache)
+    del cache  # what it holds is not needed while the model answers
+    for note in examples.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    policy = open_policy(recipe.model, ckpt.adapter, wish.engine)
+    trial = Trial(ckpt, recipe, examples, policy, shots)
+    return run_evaluation(trial, wish, console)
+
+
+def run_evaluation(trial: Trial, wish: Wish, console: Console) -> Evaluation:
+    """Answer, score, write summary, confusion and report. Continues where it was cut off.
+
+    Raises UserError if another process is running the same evaluation.
+    """
+    recipe, examples = trial.recipe, trial.examples.examples
+    style: Style = wish.style or recipe.style
+    decoding = Decoding(_budget(recipe, style), seed=recipe.seed)
+    header = header_of(trial.policy, examples, style, _header(trial, wish, style), decoding)
+    sides: tuple[Side, ...] = ("base", "tuned") if wish.base else ("tuned",)
+    with _held_folder(trial.ckpt, recipe, wish, header) as folder:
+        plan = Plan(header, folder / SAMPLES, sides, recipe.eval.batch_size, decoding)
+        if wish.base_from and (used := reuse_base(plan, examples, wish.base_from)):
+            console.print(f"base: the replies in {used}", highlight=False, markup=False)
+        with memory.named("evaluating", memory.evaluating(recipe)):
+            evaluate(trial.policy, examples, plan, console)
+        summary = finish(folder)
+        _report(trial, folder, summary)
+    return Evaluation(folder, summary)
+
+
+def _header(trial: Trial, wish: Wish, style: Style) -> Header:
+    """What the samples file says of itself, as far as it is known without the model."""
+    recipe, examples = trial.recipe, trial.examples
+    return Header(
+        task=recipe.task,
+        style=style,
+        rules=recipe.rules,
+        decode=recipe.eval.decode,
+        labels=examples.labels if by_name(recipe.task).labels else (),
+        levels=_known_levels(examples),
+        aliases=examples.examples[0].aliases,
+        split=wish.split or recipe.data.test_split,
+        expected=len(examples.examples),
+        provenance=Provenance(
+            adapter_sha256=sha256(trial.ckpt.adapter / WEIGHTS),
+            data=f"{recipe.data.source} {recipe.data.path}".strip(),
+            command=wish.command,
+            started=runs.now(),
+        ),
+        leaks=find_leaks(trial.shots, examples.examples),
+    )
+
+
+def _known_levels(examples: Examples) -> dict[str, dict[str, str]]:
+    """The coarser classes of the labels that are tested; those of others say nothing."""
+    return {
+        level: {label: parents[label] for label in examples.labels if label in parents}
+        for level, parents in examples.levels.items()
+    }
+
+
+def find_leaks(shots: Sequence[Example], tests: Sequence[Example]) -> Leaks | None:
+    """Training pictures that are also tested on; None where there are none, or too many to see."""
+    if not shots or len(shots) + len(tests) > LEAKS_UP_TO:
+        return None
+    ours, theirs = ([fingerprint(e) for e in one_each(part)] for part in (shots, tests))
+    pairs = overlap(ours, theirs)
+    names = tuple((pair.first.id, pair.second.id) for pair in pairs[:PAIRS_KEPT])
+    exact = sum(pair.exact for pair in pairs)
+    return Leaks(exact=exact, near=len(pairs) - exact, pairs=names)
+
+
+def _with_data(recipe: Recipe, wish: Wish) -> Recipe:
+    """The recipe with `--data` in place of its own pictures: files, or those of another recipe."""
+    data = recipe.data
+    if wish.data is not None and wish.data.suffix == ".toml":
+        return _with_recipe(recipe, wish)
+    if wish.data is not None:
+        data = _other_data(wish.data, recipe)
+        if wish.split is not None and wish.split not in data.splits:
+            data = data.model_copy(update={"splits": (data.train_split, wish.split)})
+    return recipe.model_copy(update={"data": data})
+
+
+def _other_data(given: Path, recipe: Recipe) -> Data:
+    """The recipe's data with those of a file, folder or archive in their place.
+
+    Raises DataError for what is not there, or does not say how to read it for this task.
+    """
+    found, source = place_of(str(given), ""), SOURCE_OF.get(given.suffix.lower())
+    change: dict[str, object] = {"path": str(given), "images": ""}
+    if not found.exists():
+        raise DataError(f"--data {given}: not found; name a folder, .csv or .jsonl")
+    if source:
+        change["source"] = source
+    elif recipe.task == "detection" and (place := annotated_place(given)):
+        change |= {"source": place.kind, "path": place.path, "splits": place.splits}
+    elif recipe.data.source in ("csv", "jsonl") and [*found.glob(f"*.{recipe.data.source}")]:
+        pass  # a folder that holds the table of each split
+    elif recipe.task == "classification":
+        change["source"] = "folder"
+    else:
+        raise DataError(
+            f"--data {given}: it does not say how to read it for task {recipe.task!r}; name a "
+            "recipe with its data.source"
+        )
+    return recipe.data.model_copy(update=change)
+
+
+def _with_recipe(recipe: Recipe, wish: Wish) -> Recipe:
+    """The recipe with data, options and evaluation of the one that `--data` names."""
+    assert wish.data is not None
+    other = load_recipe(find_recipe(wish.data))
+    if other.task != recipe.task:
+        raise RecipeError(
+            f"--data {wish.data}: its task is {other.task!r}, but the model learnt {recipe.task!r}"
+        )
+    return recipe.model_copy(
+        update={"data": other.data, "options": other.options, "eval": other.eval}
+    )
+
+
+def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish, cache: ReadCache) -> Examples:
+    split = wish.split or recipe.data.test_split
+    limit = recipe.eval.limit if wish.limit is None else wish.limit
+    if wish.data is None or wish.data.suffix == ".toml":
+        return load_examples(recipe, split, limit=limit, cache=cache)
+    known = labels_of(ckpt)
+    found = load_examples(recipe, split, labels=known, cache=cache)
+    if wish.split is None and any(splits.UNDIVIDED in note for note in found.notes):
+        # pictures that nobody divided: all of them are tested on
+        whole = recipe.model_copy(update={"data": recipe.data.model_copy(update={"shots": 0})})
+        other = load_examples(whole, recipe.data.train_split, labels=known, cache=cache)
+        both = sorted((*found.examples, *other.examples), key=lambda example: example.id)
+        found = replace(found, examples=tuple(both), notes=())
+    return replace(found, examples=limited(recipe, found.examples, limit))
+
+
+def _shots(recipe: Recipe, cache: ReadCache) -> Sequence[Example]:
+    """The pictures trained on; none where the training data is not at hand any more."""
+    try:
+        return load_examples(recipe, recipe.data.train_split, cache=cache).examples
+    except DataError:
+        return ()
+
+
+def _budget(recipe: Recipe, style: Style) -> int:
+    """New tokens an answer may take: the recipe's, or more if another style needs it."""
+    given = recipe.method.max_new_tokens
+    return given if style == recipe.style else max(given, budget(recipe.task, style))
+
+
+@contextmanager
+def _held_folder(ckpt: Checkpoint, recipe: Recipe, wish: Wish, header: Header) -> Iterator[Path]:
+    """A folder for this evaluation, locked: the one it began in, else one of its own."""
+    parts = [header.split, ckpt.name]
+    parts += [header.style] if header.style != recipe.style else []
+    limited = wish.limit is not None and wish.limit != recipe.eval.limit
+    parts += [f"first-{wish.limit}"] if limited else []
+    parts += [wish.data.stem] if wish.data else []
+    name = "-".join(part for part in parts if part)
+    for number in range(1, 10_000):
+        folder = ckpt.home / (name if number == 1 else f"{name}-{number}")
+        if not same_evaluation(folder / SAMPLES, header):
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            if same_evaluation(folder / SAMPLES, header):  # none began before it was locked
+                yield folder
+                return
+    raise DataError(f"{ckpt.home}: 9999 evaluations named {name!r}; delete some")
+
+
+def _report(trial: Trial, folder: Path, summary: Summary) -> None:
+    """The page of this evaluation; that of a run's own is the run's."""
+    from rftkit.report.run_page import write_run_report
+
+    page, run = folder / "report.html", trial.ckpt.run
+    write_run_report(page, run, trial.recipe, folder, summary, trial.examples.examples)
+    if run and folder == run.evaluations / trial.recipe.data.test_split:
+        runs.write_atomically(run.report, page.read_bytes())

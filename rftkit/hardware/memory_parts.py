@@ -1,0 +1,168 @@
+"""What each part of a run takes of the GPU, in bytes, by formula.
+
+Every figure is counted from sizes, in the number format the part has on a GPU: 2 bytes for
+activations and unquantised weights, 4 for norms and logits within a computation. Nothing here was
+fitted to a measurement; docs/measured.md says what has been measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rftkit.hardware.gpus import GIB
+from rftkit.model_info.sizes import Shape, Text, Vision
+
+HALF, FULL = 2, 4  # bytes of a number
+# NF4, double quantised: 4 bits, a byte for the scale of 64 weights, and 4 for that of 256 scales.
+# Source: QLoRA (arXiv 2305.14314), section 3: 0.127 bits a weight beside the four
+NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
+CUDA = 0.6 * GIB  # context and kernels of torch, cuBLAS and bitsandbytes, beside the allocator
+FRAGMENTS = 0.05  # of what comes and goes: blocks the allocator holds and cannot give
+ENGINE = 0.5 * GIB  # vLLM's own: graphs and workspaces
+ENGINE_TOKENS = 8192  # that vLLM computes at once, of texts and of pictures
+LOGITS_AT_ONCE = 2**24  # values: how the shared prefix scores tokens
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Bytes of the base model: language matrices, the rest of the language model, vision tower."""
+
+    matrices: float
+    rest: float
+    vision: float
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.matrices + self.rest + self.vision
+
+
+def weights(shape: Shape, four_bit: bool) -> Weights:
+    """Of the base model; embeddings, head, norms and the vision tower stay in 16 bit."""
+    each = NF4 if four_bit else HALF
+    return Weights(
+        shape.text.linear * each, float(shape.text.rest * HALF), float(shape.vision_size * HALF)
+    )
+
+
+def adapter_size(shape: Shape, rank: int, vision: bool) -> int:
+    """Parameters of LoRA: rank × (inputs + outputs) for every matrix it adapts."""
+    found = shape.text.layers * sum(m.inputs + m.outputs for m in shape.text.matrices)
+    if vision:
+        found += shape.vision.layers * sum(m.inputs + m.outputs for m in shape.vision_matrices)
+        joined = shape.vision.width * shape.vision.merge**2
+        joins = 1 if shape.kind == "idefics3" else 2
+        for _ in range(1 + shape.vision.extra_merges):
+            found += (joins - 1) * 2 * joined + joined + shape.text.width
+    return rank * found
+
+
+def kv_bytes(text: Text) -> int:
+    """Keys and values of one token in all layers."""
+    return 2 * text.layers * text.key_heads * text.head * HALF
+
+
+def layer_bytes(text: Text, gradients: bool) -> int:
+    """What one token takes within a layer: kept for the backward pass, or only passing through.
+
+    Kept: the input and output of both norms in 16 and 32 bit, queries, keys, values and output of
+    the attention before and after their rotation, the four inner rows of the MLP, and the gradients
+    of its two widest. Passing through: three of the inner rows, and no second copy.
+    """
+    heads, keys = text.heads * text.head, text.key_heads * text.head
+    if not gradients:
+        return HALF * (3 * text.inner + 2 * heads + 2 * text.width) + 2 * FULL * text.width
+    kept = HALF * (4 * text.inner + 4 * heads + 4 * keys + 4 * text.width)
+    return kept + 2 * FULL * text.width + HALF * (2 * text.inner + 2 * text.width)
+
+
+def patch_bytes(tower: Vision, gradients: bool) -> int:
+    """What one patch takes within a layer of the tower; queries and keys turn in 32 bit."""
+    passing = HALF * (3 * tower.inner + 4 * tower.width) + 4 * FULL * tower.width
+    return passing + (HALF * (3 * tower.inner + 8 * tower.width) if gradients else 0)
+
+
+def picture_bytes(tower: Vision, patches: int, gradients: bool) -> int:
+    """What a batch of so many patches takes at its height, its pixels in 32 bit among it.
+
+    With gradients the input of every layer is kept as well: the tower is checkpointed.
+    """
+    pixels = FULL * 3 * 2 * tower.patch**2
+    inputs = tower.layers * HALF * tower.width if gradients else 0
+    return patches * (patch_bytes(tower, gradients) + pixels + inputs)
+
+
+def generation(
+    shape: Shape, rows: int, prompts: int, tokens: tuple[int, int], patches: int
+) -> float:
+    """Bytes at the height of transformers' `generate`.
+
+    rows: completions at once. prompts: of them that are read, one a row without a shared prefix.
+    tokens: of a prompt, and new ones. patches: of one prompt's picture. The cache of keys and
+    values is full at the end, and one layer of it is copied as it grows; logits are sampled from in
+    32 bit, with a copy. Reading the prompts comes first and is over by then.
+    """
+    prompt, new = tokens
+    text = shape.text
+    cache = rows * (prompt + new) * kv_bytes(text) * (1 + 1 / text.layers)
+    sampled = 3 * rows * text.vocabulary * FULL
+    read = max(
+        prompts * prompt * layer_bytes(text, gradients=False),
+        picture_bytes(shape.vision, prompts * patches, gradients=False),
+    )
+    return max(cache + sampled, read + prompts * prompt * kv_bytes(text))
+
+
+def logits(text: Text, tokens: int, at_once: int | None = None) -> float:
+    """Bytes of the logits of so many tokens in the backward pass.
+
+    All together: in 16 bit as computed, and in 32, to which accelerate brings what a model returns,
+    with their logarithms and their gradient. at_once: values computed together and again in the
+    backward pass, in 32 bit.
+    """
+    values = tokens * text.vocabulary
+    if at_once is None:
+        return float((HALF + 3 * FULL) * values)
+    return float((HALF + 4 * FULL) * min(values, at_once))
+
+
+def training(
+    shape: Shape, tokens: int, patches: int, scored: float, vision: bool, offloaded: bool
+) -> float:
+    """Bytes at the height of a forward and backward pass over a micro-batch.
+
+    tokens, patches: that enter the language model and the tower. scored: bytes of the logits. The
+    input of every layer is kept (gradient checkpointing), in the computer's memory but for two if
+    offloaded; above them the costliest of one layer, the logits and the tower.
+    """
+    text = shape.text
+    kept = tokens * text.width * HALF * (2 if offloaded else text.layers)
+    layer = tokens * layer_bytes(text, gradients=True)
+    return kept + max(layer, scored, picture_bytes(shape.vision, patches, vision))
+
+
+def mask(tokens: int) -> float:
+    """Bytes of who may look at whom in a packed group, as bits of a byte and as added numbers."""
+    return float((1 + HALF) * tokens**2)
+
+
+def engine(shape: Shape, rows: int, tokens: int, patches: int, own_weights: float) -> float:
+    """Bytes that vLLM reserves beside weights it shares with the trainer.
+
+    rows, tokens: completions at once, and the tokens of each at its end. patches: of the largest
+    picture. own_weights: of a second copy of the model. Its trial run computes a full batch of
+    tokens, and as many of the largest pictures as make one.
+    """
+    cache = rows * tokens * kv_bytes(shape.text)
+    pictures = max(1, ENGINE_TOKENS * shape.vision.merge**2 // max(1, patches))
+    trial = max(
+        ENGINE_TOKENS * layer_bytes(shape.text, gradients=False),
+        picture_bytes(shape.vision, pictures * patches, gradients=False),
+    )
+    return cache + trial + ENGINE + own_weights
+
+
+def overhead(shape: Shape, four_bit: bool, moving: float) -> float:
+    """CUDA's context, the largest matrix as dequantised, and what the allocator cannot reuse."""
+    largest = max(matrix.size for matrix in shape.text.matrices) * HALF if four_bit else 0
+    return CUDA + largest + FRAGMENTS * moving

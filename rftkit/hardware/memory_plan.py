@@ -1,0 +1,255 @@
+"""What a recipe needs of a card, whether it fits, and the cheapest change that makes it fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from rftkit.hardware import memory_parts as parts
+from rftkit.hardware.gpus import SIZES, Card, card_of
+from rftkit.model_info.families import family_of
+from rftkit.model_info.sizes import Shape, shape_of, smaller
+from rftkit.recipe.schema import Recipe
+
+TEXT_TOKENS = 256  # of a prompt beside its picture: question, list of labels, instruction
+ROOM = 0.1  # of the card that stays free where a recipe "fits"; less is tight
+CHOICES_WIDTH = 4  # rows of one forward, for each picture, where labels are scored
+
+Verdict = Literal["fits", "tight", "no"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How the recipe is run. shared: each prompt is computed once for its whole group."""
+
+    backend: Literal["transformers", "unsloth"] = "transformers"
+    generation: Literal["transformers", "vllm"] = "transformers"
+    shared: bool = True
+
+
+@dataclass(frozen=True)
+class Part:
+    """A line of the table: bytes, and what they are of. phase: only then, else always."""
+
+    name: str
+    bytes: float
+    detail: str = ""
+    phase: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change that makes a recipe fit. key, value: for `--set`."""
+
+    key: str
+    value: str
+    bytes: float
+    verdict: Verdict
+
+    @property
+    def words(self) -> str:
+        """As it is typed."""
+        return f"--set {self.key}={self.value}"
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a recipe needs. phases: bytes that come and go, of which only one is there at a time."""
+
+    shape: Shape
+    setup: Setup
+    parts: tuple[Part, ...]
+    prompt_tokens: int
+    picture_tokens: int
+    share: float = 0.0  # of the card that vLLM is to take, weights among it; 0 without it
+
+    @property
+    def bytes(self) -> float:
+        """At the height of the run."""
+        always = sum(part.bytes for part in self.parts if not part.phase)
+        return always + max((part.bytes for part in self.parts if part.phase), default=0.0)
+
+    @property
+    def height(self) -> str:
+        """The phase that needs most."""
+        phases = [part for part in self.parts if part.phase]
+        return max(phases, key=lambda part: part.bytes).phase
+
+    def record(self) -> dict[str, Any]:
+        """For `--json`: bytes as whole numbers."""
+        return {
+            "model": self.shape.name,
+            "parameters": self.shape.size,
+            **asdict(self.setup),
+            "prompt_tokens": self.prompt_tokens,
+            "picture_tokens": self.picture_tokens,
+            "parts": [{**asdict(part), "bytes": round(part.bytes)} for part in self.parts],
+            "peak_bytes": round(self.bytes),
+            "at": self.height,
+            "vllm_share": round(self.share, 3),
+        }
+
+
+def setup_of(recipe: Recipe) -> Setup:
+    """How a recipe is run where it says so, and by transformers with shared prefixes where not."""
+    unsloth, vllm = recipe.model.backend == "unsloth", recipe.model.generation == "vllm"
+    grpo = recipe.method.kind == "grpo"
+    return Setup(
+        "unsloth" if unsloth else "transformers",
+        "vllm" if vllm and grpo else "transformers",
+        shared=grpo and not unsloth,
+    )
+
+
+def need(recipe: Recipe, card: Card | None = None, setup: Setup | None = None) -> Need:
+    """What the recipe needs. card: for the share of its memory that vLLM is to take.
+
+    The largest picture under the budget is taken, `TEXT_TOKENS` tokens beside it, and completions
+    as long as they may be. Raises ModelError for a model of unknown sizes.
+    """
+    shape, setup = shape_of(recipe.model), setup or setup_of(recipe)
+    pixels = min(recipe.model.max_pixels, family_of(recipe.model).max_pixels or 2**40)
+    picture = shape.picture_tokens(pixels)
+    load = _Load(recipe, shape, setup, picture)
+    base = parts.weights(shape, recipe.model.load_in_4bit)
+    lora = parts.adapter_size(shape, recipe.model.lora_rank, recipe.model.lora_vision)
+    twice = 2.0 * parts.FULL * lora  # weights and optimizer stay in 32 bit whatever the base is in
+    always = [
+        Part("weights, 4 bit" if recipe.model.load_in_4bit else "weights", base.matrices,
+             f"{shape.text.linear / 1e9:.2f} billion"),
+        Part("weights, 16 bit", base.rest, "embedding, head, norms"),
+        Part("vision tower", base.vision, f"{shape.vision_size / 1e9:.2f} billion, 16 bit"),
+        Part("adapter", twice, f"{lora / 1e6:.0f} million, and their gradients"),
+        Part("optimizer", twice, "AdamW's two moments"),
+    ]  # fmt: skip
+    reserved = 0.0
+    if setup.generation == "vllm":
+        copied = 0.0 if setup.backend == "unsloth" else base.total
+        reserved = parts.engine(shape, load.rows, load.prompt + load.new, load.patches, copied)
+        detail = f"{load.rows} × {load.prompt + load.new} tokens in its cache"
+        always.append(Part("vLLM", reserved, detail))
+    phases = list(_phases(load))
+    moving = max(phase.bytes for phase in phases)
+    extra = parts.overhead(shape, recipe.model.load_in_4bit, moving)
+    always.append(Part("CUDA and fragments", extra))
+    taken = reserved + (base.total if setup.backend == "unsloth" else 0.0)
+    share = taken / card.bytes if card and reserved else 0.0
+    return Need(shape, setup, (*always, *phases), load.prompt, picture, share)
+
+
+def verdict(needed: Need, card: Card) -> Verdict:
+    """Whether it fits the card: with a tenth to spare, just so, or not."""
+    if needed.bytes <= (1 - ROOM) * card.bytes:
+        return "fits"
+    return "tight" if needed.bytes <= card.bytes else "no"
+
+
+def cheapest(recipe: Recipe, card: Card) -> Change | None:
+    """The first single change that makes the recipe fit, else the one that comes nearest to it.
+
+    Those that leave the result as it is come first, then those that change it little; None where
+    no change helps.
+    """
+    now, found = need(recipe, card), list[Change]()
+    for key, value, changed in _changes(recipe):
+        after = need(changed, card)
+        found.append(Change(key, value, after.bytes, verdict(after, card)))
+        if found[-1].verdict == "fits":
+            return found[-1]
+    helpful = [change for change in found if change.bytes < now.bytes and change.verdict != "no"]
+    return min(helpful, key=lambda change: change.bytes, default=None)
+
+
+def smallest(recipe: Recipe) -> str | None:
+    """The smallest of the usual sizes that the recipe fits; None where none is large enough."""
+    for size in SIZES:
+        card = card_of(size)
+        if verdict(need(recipe, card), card) == "fits":
+            return size
+    return None
+
+
+class _Load:
+    """The numbers of rows and tokens that the phases share."""
+
+    def __init__(self, recipe: Recipe, shape: Shape, setup: Setup, picture: int) -> None:
+        method = recipe.method
+        self.recipe, self.shape, self.setup = recipe, shape, setup
+        self.prompt, self.new = picture + TEXT_TOKENS, method.max_new_tokens
+        self.patches = picture * shape.vision.merge**2
+        self.rows = method.batch_size * (method.group_size if method.kind == "grpo" else 1)
+
+
+def _phases(load: _Load) -> Iterator[Part]:
+    recipe, shape = load.recipe, load.shape
+    shared, method = load.setup.shared, recipe.method
+    grpo = method.kind == "grpo"
+    if grpo and load.setup.generation == "transformers":
+        prompts = method.batch_size if shared else load.rows
+        tokens = (load.prompt, load.new)
+        held = parts.generation(shape, load.rows, prompts, tokens, load.patches)
+        yield Part("rollout", held, f"{load.rows} completions at once", "rollout")
+    yield _training(load) if grpo else _imitation(load)
+    rows = recipe.eval.batch_size * (CHOICES_WIDTH if recipe.eval.decode == "choices" else 1)
+    held = parts.generation(shape, rows, rows, (load.prompt, load.new), load.patches)
+    yield Part("evaluation", held, f"{rows} pictures at once", "evaluation")
+
+
+def _training(load: _Load) -> Part:
+    """A micro-batch is one group."""
+    shape, group = load.shape, load.recipe.method.group_size
+    copies = 1 if load.setup.shared else group
+    tokens = copies * load.prompt + group * load.new
+    chunked = load.setup.shared or load.setup.backend == "unsloth"
+    at_once = parts.LOGITS_AT_ONCE if chunked else None
+    scored = parts.logits(shape.text, group * load.new, at_once)
+    patches, vision = copies * load.patches, load.recipe.model.lora_vision
+    offloaded = load.setup.backend == "unsloth"
+    held = parts.training(shape, tokens, patches, scored, vision, offloaded)
+    held += parts.mask(tokens) if load.setup.shared else 0
+    said = "each prompt once" if load.setup.shared else "each prompt with every completion"
+    return Part("forward and backward", held, f"{tokens} tokens, {said}", "training")
+
+
+def _imitation(load: _Load) -> Part:
+    """A micro-batch is one example; its reply is as long as a completion may be."""
+    shape, tokens = load.shape, load.prompt + load.new
+    offloaded = load.setup.backend == "unsloth"
+    at_once = parts.LOGITS_AT_ONCE if offloaded else None
+    scored = parts.logits(shape.text, tokens, at_once)
+    vision = load.recipe.model.lora_vision
+    held = parts.training(shape, tokens, load.patches, scored, vision, offloaded)
+    return Part("forward and backward", held, f"{tokens} tokens", "training")
+
+
+def _changes(recipe: Recipe) -> Iterator[tuple[str, str, Recipe]]:
+    """Single changes, cheapest first: key, value, and the recipe with it."""
+    model, method, shape = recipe.model, recipe.method, shape_of(recipe.model)
+
+    def with_(table: str, key: str, value: object) -> tuple[str, str, Recipe]:
+        inner = getattr(recipe, table).model_copy(update={key: value})
+        written = str(value).lower() if isinstance(value, bool) else str(value)
+        return f"{table}.{key}", written, recipe.model_copy(update={table: inner})
+
+    yield from (with_("eval", "batch_size", size) for size in _halves(recipe.eval.batch_size, 1))
+    if model.generation == "vllm":
+        yield with_("model", "generation", "transformers")
+    if not model.load_in_4bit:
+        yield with_("model", "load_in_4bit", True)
+    yield from (with_("model", "max_pixels", size) for size in _halves(model.max_pixels, 50_176))
+    if method.kind == "grpo":
+        yield from (with_("method", "group_size", size) for size in _halves(method.group_size, 4))
+        yield from (with_("method", "batch_size", size) for size in _halves(method.batch_size, 1))
+        yield from (
+            with_("method", "max_new_tokens", size) for size in _halves(method.max_new_tokens, 64)
+        )
+    if model.lora_vision:
+        yield with_("model", "lora_vision", False)
+    if below := smaller(shape):
+        yield with_("model", "name", below.hub)
+
+
+def _halves(value: int, least: int) -> Iterator[int]:
+    while (value := value // 2) >= least:
+        yield value

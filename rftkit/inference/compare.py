@@ -1,0 +1,110 @@
+"""Both sides of a comparison, one after the other, as one stream of what is known so far."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from rftkit.answers import replies
+from rftkit.errors import UserError
+from rftkit.inference.form import Asked
+from rftkit.inference.panes import Comparison, Pane, Piece, State, judged, phase
+from rftkit.metrics.samples import SIDES, Side
+
+EVERY = 0.08  # seconds between two updates at least
+MAX_LABELS = 32  # a longer list is not scored: each label costs a pass through the model
+BUG = "something went wrong inside rftkit; the terminal that it was started from says what"
+
+Stop = threading.Event
+
+
+class Backend(Protocol):
+    """What answers for both sides: a model, or a file of recorded answers."""
+
+    def stream(self, asked: Asked, side: Side, stop: Stop) -> Iterator[Piece]:
+        """The completion as it grows; after `stop` is set it ends soon. The last piece says so."""
+
+    def probabilities(self, asked: Asked, pane: Pane) -> Mapping[str, float]:
+        """Of each label that was offered; empty where they are not known."""
+
+    def count_tokens(self, text: str) -> int:
+        """Length of a text in the model's tokens."""
+
+
+def compare(
+    backend: Backend, asked: Asked, stop: Stop, every: float = EVERY
+) -> Iterator[Comparison]:
+    """The comparison, again each time that something is new, at most once in `every` seconds.
+
+    A side that fails does not take the other with it; once `stop` is set both end, and keep what
+    they have written. The last one that comes is final. Closing the generator stops the model.
+    """
+    both = Comparison(asked)
+    try:
+        yield both
+        for side in SIDES:
+            for pane in _answer(backend, asked, side, stop, every):
+                both = both.with_pane(pane)
+                yield both
+        for pane in (both.base, both.tuned):
+            if pane.state == "done" and 1 < len(asked.example.choices) <= MAX_LABELS:
+                both = both.with_pane(_with_probabilities(backend, asked, pane, stop))
+        yield both
+    finally:
+        stop.set()
+
+
+def _answer(backend: Backend, asked: Asked, side: Side, stop: Stop, every: float) -> Iterator[Pane]:
+    pane, shown = Pane(side), 0.0
+    if stop.is_set():
+        yield replace(pane, state="stopped")
+        return
+    yield (pane := replace(pane, state="reading image"))
+    try:
+        for piece in backend.stream(asked, side, stop):
+            pane = _moved(pane, piece, asked, stop)
+            if piece.last:
+                pane = _counted(backend, pane, asked)
+            if piece.last or time.monotonic() - shown >= every:
+                shown = time.monotonic()
+                yield judged(pane, asked)
+    except UserError as error:
+        yield replace(pane, state="failed", error=str(error))
+    except Exception:  # a server's boundary: the other side and the next visitor go on
+        logging.getLogger(__name__).exception("%s side failed", side)
+        yield replace(pane, state="failed", error=BUG)
+
+
+def _moved(pane: Pane, piece: Piece, asked: Asked, stop: Stop) -> Pane:
+    text = piece.completion.text
+    state: State = phase(text, asked.settings.style)
+    thinking = pane.state in ("reading image", "thinking")
+    if state == "answering" and thinking:
+        pane = replace(pane, think_seconds=piece.seconds)
+    if piece.last:
+        state = "stopped" if stop.is_set() and not piece.completion.finished else "done"
+    return replace(pane, state=state, piece=piece)
+
+
+def _counted(backend: Backend, pane: Pane, asked: Asked) -> Pane:
+    """The pane with the tokens of its parts."""
+    reply = replies.read(pane.piece.completion, asked.settings.style)
+    return replace(
+        pane,
+        reasoning_tokens=backend.count_tokens(reply.reasoning or ""),
+        answer_tokens=backend.count_tokens(reply.answer or ""),
+    )
+
+
+def _with_probabilities(backend: Backend, asked: Asked, pane: Pane, stop: Stop) -> Pane:
+    if stop.is_set():
+        return pane
+    try:
+        return replace(pane, probabilities=backend.probabilities(asked, pane))
+    except UserError as error:
+        logging.getLogger(__name__).warning("no probabilities: %s", error)
+        return pane

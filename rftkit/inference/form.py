@@ -1,0 +1,177 @@
+"""What is asked of both sides: one picture, one prompt, one way of decoding, locked for both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from rftkit.answers import labels as spelling
+from rftkit.answers import replies
+from rftkit.core import Example, Picture, Style
+from rftkit.data.box_grid import grid_setter
+from rftkit.errors import UserError
+from rftkit.inference import question as asking
+from rftkit.inference.truth import gold_of
+from rftkit.recipe.schema import Recipe
+from rftkit.tasks import TASKS, by_name
+from rftkit.tasks.options import DetectionOptions
+from rftkit.tasks.task import Unseen
+
+LISTED = ("classification", "choice", "detection")  # tasks that are given labels, options or kinds
+TEXT_LIMIT = 4000  # characters of anything that is typed
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How both sides decode; temperature 0 is greedy."""
+
+    style: Style
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Form:
+    """What was filled in. Empty text means: as the task has it.
+
+    question: or a phrase to find; labels: labels, options or kinds of object, one on each line;
+    prompt: in place of the task's own; truth: the right answer, boxes as JSON in pixels.
+    """
+
+    task: str
+    settings: Settings
+    question: str = ""
+    labels: str = ""
+    prompt: str = ""
+    truth: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question, ready for both sides. `known`: whether `example.gold` is the truth."""
+
+    task: str
+    example: Example
+    prompt: str
+    settings: Settings
+    known: bool = False
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the models were trained for: a recipe and the labels it knew.
+
+    aliases: other spellings of labels, each with the label it means.
+    """
+
+    recipe: Recipe
+    labels: tuple[str, ...]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def settings(self) -> Settings:
+        """Decoding as evaluation does it."""
+        method = self.recipe.method
+        return Settings(self.recipe.style, method.max_new_tokens, seed=self.recipe.seed)
+
+    def recipe_for(self, task: str) -> Recipe:
+        """The recipe itself, or for another task than its own, one with that task's defaults."""
+        if task == self.recipe.task:
+            return self.recipe
+        data = self.recipe.data.model_copy(update={"question": ""})
+        return self.recipe.model_copy(
+            update={"task": task, "options": by_name(task).options(), "data": data}
+        )
+
+    def form(self, task: str) -> Form:
+        """The fields of a task preset, as training fills them."""
+        own = task == self.recipe.task
+        names = tuple(filter(None, self.labels)) if own and task != "choice" else ()
+        if task == "detection" and self._asks_for_one(task):
+            names = names[:1]
+        return Form(task, self.settings(), labels="\n".join(names))
+
+    def _asks_for_one(self, task: str) -> bool:
+        options = self.recipe_for(task).options
+        return isinstance(options, DetectionOptions) and options.ask == "category"
+
+
+def tasks() -> tuple[str, ...]:
+    """The names of the task presets."""
+    return tuple(task.name for task in TASKS)
+
+
+def prompt_of(form: Form, setup: Setup, picture: Picture | None) -> str:
+    """The prompt that the form's fields make, as training would write it.
+
+    Without a picture, boxes are asked for in thousandths. Raises UserError as `ask` does.
+    """
+    return by_name(form.task).prompt(_example(form, setup, picture), form.settings.style)
+
+
+def ask(form: Form, setup: Setup, picture: Picture) -> Asked:
+    """The question that a form asks about a picture.
+
+    Raises UserError for a field that is missing, too long or cannot be read.
+    """
+    for name in ("question", "labels", "prompt", "truth"):
+        if len(getattr(form, name)) > TEXT_LIMIT:
+            raise UserError(f"{name}: longer than {TEXT_LIMIT} characters; shorten it")
+    example = _example(form, setup, picture)
+    if known := bool(form.truth.strip()):
+        example = replace(example, gold=gold_of(form.truth, form.task, example))
+    prompt = form.prompt.strip() or by_name(form.task).prompt(example, form.settings.style)
+    if replies.TAG.sub("", prompt).count("<|"):
+        raise UserError("prompt: holds '<|', which starts a token of the chat template; reword it")
+    return Asked(form.task, example, prompt, form.settings, known)
+
+
+def of_example(example: Example, task: str, settings: Settings) -> Asked:
+    """The question of an example of the data, whose answer is known."""
+    return Asked(task, example, by_name(task).prompt(example, settings.style), settings, True)
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """The labels on the lines of a text, or between its commas if it is one line."""
+    parts = text.splitlines() if "\n" in text.strip() else text.split(",")
+    return tuple(dict.fromkeys(name for part in parts if (name := " ".join(part.split()))))
+
+
+def _example(form: Form, setup: Setup, picture: Picture | None) -> Example:
+    recipe, names = setup.recipe_for(form.task), names_of(form.labels)
+    _check_names(names, form.task)
+    question = asking.Question(
+        text="" if form.task in ("classification", "detection") else form.question.strip(),
+        options=names if form.task == "choice" else (),
+        kinds=names if form.task == "detection" else (),
+    )
+    try:
+        prepared = asking.prompts(recipe, names, question)
+    except UserError:
+        raise UserError(_missing(form.task)) from None
+    if len(prepared) > 1:
+        raise UserError("what to find: one kind of object at a time here; leave one line")
+    example = prepared[0](picture or Unseen())
+    if form.task == "classification":
+        example = replace(example, aliases=setup.aliases)
+    return grid_setter(recipe.model)(example) if picture else example
+
+
+def _check_names(names: tuple[str, ...], task: str) -> None:
+    for name in names:
+        if replies.TAG.search(name) or "<|" in name or not name.isprintable():
+            raise UserError(
+                f"labels: {name[:60]!r} holds a tag or a control character; take it out"
+            )
+    if task in LISTED:
+        for first, second in spelling.collisions(names):
+            raise UserError(f"labels: {first!r} and {second!r} read the same; rename one")
+
+
+def _missing(task: str) -> str:
+    return {
+        "detection": "what to find: empty; name one kind of object",
+        "grounding": "phrase: empty; say what to find, such as 'the dog on the left'",
+        "choice": "question and options: a question and two options at least are needed",
+    }.get(task, "question: empty; ask something")

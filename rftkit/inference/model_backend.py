@@ -1,0 +1,124 @@
+"""A model as a backend: one copy of the weights, the adapter off for the base, a real stop."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+from rftkit.answers import replies
+from rftkit.core import Completion
+from rftkit.inference.compare import Stop
+from rftkit.inference.form import Asked
+from rftkit.inference.panes import Pane, Piece
+from rftkit.metrics.behaviour import probabilities
+from rftkit.metrics.samples import Side
+from rftkit.models.policy import Decoding, Generation, Policy, Prompt
+from rftkit.tasks import by_name
+
+LONGEST = 120.0  # seconds that one side may take
+REMEDY = "a smaller picture, fewer new tokens, or close other programs that use the GPU"
+OPENING = "<answer>"
+
+
+@dataclass
+class ModelBackend:
+    """Answers with a policy. One generation runs at a time, since the adapter is on or off for all.
+
+    longest: seconds after which a side is cut off.
+    """
+
+    policy: Policy
+    longest: float = LONGEST
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def stream(self, asked: Asked, side: Side, stop: Stop) -> Iterator[Piece]:
+        """The completion as it grows, made in a thread of its own."""
+        pieces: queue.Queue[Piece | BaseException] = queue.Queue()
+        thread = threading.Thread(
+            target=self._generate, args=(asked, side, stop, pieces), daemon=True
+        )
+        thread.start()
+        try:
+            while True:
+                piece = pieces.get()
+                while isinstance(piece, Piece) and not piece.last and not pieces.empty():
+                    piece = pieces.get()  # whoever watches is slower than the model
+                if isinstance(piece, BaseException):
+                    raise piece
+                yield piece
+                if piece.last:
+                    return
+        finally:
+            if thread.is_alive():  # whoever watched has gone
+                stop.set()
+            thread.join(self.longest)
+
+    def probabilities(self, asked: Asked, pane: Pane) -> Mapping[str, float]:
+        """Of each label offered, given the reasoning that this side has written."""
+        from rftkit.models import out_of_memory as memory
+
+        example, style = asked.example, asked.settings.style
+        text = pane.piece.completion.text
+        place = text.lower().rfind(OPENING)
+        if "grid" in example.meta or (style != "direct" and place < 0):
+            return {}
+        before = "" if style == "direct" else text[: place + len(OPENING)]
+        end = "" if style == "direct" else "</answer>"
+        spelled = by_name(asked.task).spelled
+        written = [spelled(example, label) + end for label in example.choices]
+        prompt = Prompt(example.picture, asked.prompt, before)
+        with self.lock, self._side(pane.side), memory.named("weighing labels", REMEDY):
+            scores = self.policy.score([prompt], [written])[0]
+        return probabilities(dict(zip(example.choices, scores, strict=True)))
+
+    def count_tokens(self, text: str) -> int:
+        """Length of a text in the model's tokens."""
+        return self.policy.count_tokens(text) if text else 0
+
+    def _generate(
+        self, asked: Asked, side: Side, stop: Stop, pieces: queue.Queue[Piece | BaseException]
+    ) -> None:
+        try:
+            with self.lock:
+                pieces.put(self._last(asked, side, stop, pieces))
+        except BaseException as error:  # raised again by whoever reads the queue
+            pieces.put(error)
+
+    def _last(
+        self, asked: Asked, side: Side, stop: Stop, pieces: queue.Queue[Piece | BaseException]
+    ) -> Piece:
+        from rftkit.models import out_of_memory as memory
+
+        settings = asked.settings
+        start = time.perf_counter()
+        first = 0.0
+
+        def watch(made: Completion) -> bool:
+            nonlocal first
+            seconds = time.perf_counter() - start
+            first = first or seconds
+            pieces.put(Piece(replies.with_prefill(made, settings.style), seconds, first))
+            return stop.is_set() or seconds > self.longest
+
+        decoding = Decoding(
+            settings.max_new_tokens, settings.temperature, settings.seed, settings.top_p
+        )
+        prefill = replies.prefill(settings.style)
+        prompt = Prompt(asked.example.picture, asked.prompt, prefill, asked.example.others)
+        with self._side(side), memory.named("answering", REMEDY):
+            made = self.policy.generate([prompt], decoding, watch)
+        whole = replies.with_prefill(made.completions[0], settings.style)
+        return _ended(whole, made, time.perf_counter() - start)
+
+    def _side(self, side: Side) -> AbstractContextManager[None]:
+        return self.policy.base() if side == "base" else nullcontext()
+
+
+def _ended(whole: Completion, made: Generation, seconds: float) -> Piece:
+    return Piece(
+        whole, seconds, made.first_token_seconds, made.prompt_tokens, made.image_tokens, last=True
+    )

@@ -1,0 +1,226 @@
+"""What one side has answered so far, and what both answers together mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+from rftkit.answers import boxes as geometry
+from rftkit.answers import replies
+from rftkit.answers.boxes import Box
+from rftkit.answers.labels import match
+from rftkit.core import Attempt, Completion, Reply, Style
+from rftkit.data.box_grid import annotated_size
+from rftkit.inference.form import Asked
+from rftkit.inference.predict import PixelBox, pixel_boxes
+from rftkit.inference.truth import BOXED
+from rftkit.metrics.samples import Flag, Side
+from rftkit.metrics.scoring import LISTED, flags_of
+from rftkit.tasks import by_name
+
+State = Literal["waiting", "reading image", "thinking", "answering", "done", "stopped", "failed"]
+Verdict = Literal["fixed", "broke", "both right", "both wrong", "same answer", "different answer"]
+
+ENDED: tuple[State, ...] = ("done", "stopped", "failed")
+GOOD = 0.5  # a degree, such as an IoU, is right from here on
+HINTS: dict[str, str] = {
+    "no answer": "The answer is empty or missing.",
+    "unparseable": "The answer is not in the form that was asked for.",
+    "off the list": "The answer is not on the list.",
+    "several answers": "It names several answers.",
+    "truncated": "The reply was cut off before it ended.",
+    "repetition": "It repeats itself.",
+}
+
+
+class Piece(NamedTuple):
+    """A completion so far, and the seconds since the side began.
+
+    first_token_seconds, prompt_tokens and image_tokens are 0 while they are not known.
+    """
+
+    completion: Completion
+    seconds: float = 0.0
+    first_token_seconds: float = 0.0
+    prompt_tokens: int = 0
+    image_tokens: int = 0
+    last: bool = False
+
+
+NOTHING_YET, NO_REPLY = Piece(Completion("", finished=False)), Reply(None)
+
+
+@dataclass(frozen=True)
+class Pane:
+    """One side at one moment. `correct` and `rewards` need the truth.
+
+    answer: as the list spells it, or as written; None if none can be read. think_seconds: until
+    the answer began. probabilities: of each label of a closed list, by the model itself.
+    """
+
+    side: Side
+    state: State = "waiting"
+    piece: Piece = NOTHING_YET
+    reply: Reply = NO_REPLY
+    answer: str | None = None
+    boxes: tuple[PixelBox, ...] | None = None
+    reasoning_tokens: int = 0
+    answer_tokens: int = 0
+    think_seconds: float = 0.0
+    correct: float | None = None
+    rewards: Mapping[str, float] = field(default_factory=dict)
+    flags: tuple[Flag, ...] = ()
+    all_labels: bool = False
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """What is odd about the reply, in sentences."""
+        found = [HINTS[flag] for flag in self.flags]
+        return (*found, *(["It names every label of the list."] if self.all_labels else []))
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the answer is right; None without a truth."""
+        return None if self.correct is None else self.correct >= GOOD
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        made, piece = self.piece.completion, self.piece
+        return {
+            "state": self.state,
+            "answer": self.answer,
+            **({} if self.boxes is None else {"boxes": [_plain(box) for box in self.boxes]}),
+            "reasoning": self.reply.reasoning,
+            "text": made.text,
+            "tokens": made.tokens,
+            "finished": made.finished,
+            "seconds": round(piece.seconds, 3),
+            "first_token_seconds": round(piece.first_token_seconds, 3),
+            "prompt_tokens": piece.prompt_tokens,
+            "image_tokens": piece.image_tokens,
+            "correct": self.correct,
+            "rewards": dict(self.rewards),
+            "flags": list(self.flags),
+            "probabilities": {k: round(v, 6) for k, v in self.probabilities.items()},
+            **({"error": self.error} if self.error else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both sides of one question at one moment."""
+
+    asked: Asked
+    base: Pane = Pane("base")
+    tuned: Pane = Pane("tuned")
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will change."""
+        return self.base.state in ENDED and self.tuned.state in ENDED
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the change from base to tuned is; None until both have answered to the end."""
+        if self.base.state != "done" or self.tuned.state != "done":
+            return None
+        if self.base.right is None or self.tuned.right is None:
+            return "same answer" if _same(self.base, self.tuned) else "different answer"
+        if self.base.right != self.tuned.right:
+            return "fixed" if self.tuned.right else "broke"
+        return "both right" if self.base.right else "both wrong"
+
+    def with_pane(self, pane: Pane) -> Comparison:
+        """The comparison with one side moved on."""
+        return replace(self, base=pane) if pane.side == "base" else replace(self, tuned=pane)
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "verdict": self.verdict,
+            "task": self.asked.task,
+            "prompt": self.asked.prompt,
+            "truth": self.asked.example.gold if self.asked.known else None,
+            "base": self.base.record(),
+            "tuned": self.tuned.record(),
+        }
+
+
+def phase(text: str, style: Style) -> State:
+    """What a side is at, from the text that it has written so far."""
+    if not text:
+        return "reading image"
+    if style in ("direct", "answer-first"):
+        return "answering"
+    tags = [tag.group().lower() for tag in replies.TAG.finditer(text)]
+    return "answering" if {"</think>", "<answer>"} & {*tags} else "thinking"
+
+
+def judged(pane: Pane, asked: Asked) -> Pane:
+    """The pane with its text read: answer, boxes, flags, and with the truth the rewards."""
+    task, made = by_name(asked.task), pane.piece.completion
+    attempt = task.attempt(asked.example, asked.settings.style, made)
+    parsed = task.parsed(attempt)
+    boxes = pixel_boxes(attempt) if asked.task in BOXED else None
+    pane = replace(pane, reply=attempt.reply, boxes=boxes, answer=_answer(parsed, boxes, attempt))
+    if pane.state not in ENDED:
+        return pane
+    answer = parsed if parsed is None or isinstance(parsed, str) else str(parsed)
+    pane = replace(
+        pane,
+        flags=flags_of(attempt, answer, listed=asked.task in LISTED),
+        all_labels=_names_all(attempt),
+    )
+    if not asked.known:
+        return pane
+    correct = task.rewards[task.headline](attempt)
+    return replace(pane, correct=correct, rewards=task.parts(attempt))
+
+
+def overlaps(pane: Pane, asked: Asked) -> list[float | None]:
+    """The best IoU of each of the pane's boxes with a true one; None without the truth."""
+    if not asked.known:
+        return [None for _ in pane.boxes or ()]
+    width, height = annotated_size(asked.example)
+    there = geometry.load(asked.example.gold)
+    return [
+        max((geometry.iou(_fraction(box, width, height), gold) for gold in there), default=0.0)
+        for box in pane.boxes or ()
+    ]
+
+
+def _answer(parsed: object, boxes: tuple[PixelBox, ...] | None, attempt: Attempt) -> str | None:
+    if "grid" not in attempt.example.meta:
+        return None if parsed is None else str(parsed)
+    if boxes is None:
+        return None
+    names = ", ".join(dict.fromkeys(box.label for box in boxes))
+    count = f"{len(boxes)} box{'es' if len(boxes) != 1 else ''}"
+    return f"{count}: {names}" if boxes else "none found"
+
+
+def _names_all(attempt: Attempt) -> bool:
+    """Whether the answer lists every label that was offered."""
+    choices, answer = attempt.example.choices, attempt.reply.answer
+    if not answer or len(choices) < 2 or "grid" in attempt.example.meta:
+        return False
+    parts = [part for part in answer.replace("\n", ",").split(",") if part.strip()]
+    return {match(part, choices) for part in parts} >= {*choices}
+
+
+def _same(base: Pane, tuned: Pane) -> bool:
+    if base.boxes is not None or tuned.boxes is not None:
+        return base.boxes == tuned.boxes
+    return base.answer == tuned.answer
+
+
+def _fraction(box: PixelBox, width: int, height: int) -> Box:
+    x1, y1, x2, y2 = box.box
+    return Box(x1 / width, y1 / height, x2 / width, y2 / height)
+
+
+def _plain(box: PixelBox) -> dict[str, Any]:
+    return {**box._asdict(), "box": list(box.box)}

@@ -1,0 +1,87 @@
+"""The right answer that a person typed, in the canonical text of its task."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rftkit.answers import boxes as geometry
+from rftkit.answers import labels as spelling
+from rftkit.core import Example
+from rftkit.data.images import upright_size
+from rftkit.errors import DataError
+from rftkit.messages import did_you_mean
+from rftkit.metrics import completions as score
+from rftkit.tasks import by_name
+
+BOXED = ("detection", "grounding")
+PLACE = "the answer you gave"
+WRITE = {
+    "detection": "write boxes in pixels, such as [[10, 20, 110, 220]]",
+    "grounding": "write one box in pixels, such as [10, 20, 110, 220]",
+}
+
+
+def gold_of(truth: str, task: str, example: Example) -> str:
+    """The gold answer in the task's own canonical text. Raises DataError, saying what to write."""
+    values: dict[str, Any] = {"gold": truth.strip()}
+    if task == "classification":
+        values = {"gold": _label(truth, example), "choices": list(example.choices)}
+    elif task == "choice":
+        values |= {"choices": list(example.choices), "question": example.question}
+    elif task in BOXED:
+        size = upright_size(example.picture)
+        found = _boxes(truth, task, example.choices, size)
+        values = {"gold": found, "coords": "pixels", "size": list(size)}
+        if example.choices:
+            values["choices"] = list(example.choices)
+    return score.example_of(values, PLACE, by_name(task)).gold
+
+
+def _label(truth: str, example: Example) -> str:
+    if not spelling.normalise(truth):
+        raise DataError(f"{PLACE}: {truth.strip()[:60]!r} has no word in it; write a label")
+    if not example.choices:
+        return truth.strip()
+    label = spelling.match(truth, example.choices, example.aliases)
+    if label is None:
+        hint = did_you_mean(truth.strip(), example.choices[:20])
+        raise DataError(f"{PLACE}: {truth.strip()[:60]!r} is not on the list; {hint}")
+    return label
+
+
+def _boxes(truth: str, task: str, kinds: tuple[str, ...], size: tuple[int, int]) -> list[Any]:
+    """What the JSON holds. Raises DataError, in the words of the page, for what is no box."""
+    try:
+        found = json.loads(truth)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{PLACE}: not JSON ({str(error)[:80]}); {WRITE[task]}") from None
+    if not isinstance(found, list):
+        raise DataError(f"{PLACE}: {truth.strip()[:60]} is not a list; {WRITE[task]}")
+    alone = task == "grounding" and not (len(found) == 1 and isinstance(found[0], list))
+    listed = [found] if alone else found
+    for entry in listed:
+        _check(entry, task, kinds, geometry.Grid(*size))
+    return found
+
+
+def _check(entry: object, task: str, kinds: tuple[str, ...], size: geometry.Grid) -> None:
+    shown, edges = json.dumps(entry, ensure_ascii=False)[:80], entry
+    if kinds:
+        edges, kind = (entry[:4], entry[4:]) if isinstance(entry, list) else (entry, [])
+        if kind not in [[name] for name in kinds]:
+            raise DataError(
+                f"{PLACE}: {shown} does not end with a kind from the list ({', '.join(kinds[:5])});"
+                f' write [[10, 20, 110, 220, "{kinds[0]}"]]'
+            )
+    box = geometry.box_of(edges, size)
+    if box is None:
+        raise DataError(
+            f"{PLACE}: box {shown} is not [left, top, right, bottom], left < right and "
+            f"top < bottom; {WRITE[task]}"
+        )
+    if min(box) < 0 or max(box) > 1:
+        raise DataError(
+            f"{PLACE}: box {shown} leaves the picture; "
+            f"keep it inside {size.width} × {size.height} pixels"
+        )

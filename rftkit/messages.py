@@ -1,0 +1,76 @@
+"""Wording that many modules share: likely names in errors, and text made safe to show."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from shutil import which
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """The end of an error: the likeliest name, or all of them."""
+    names = [str(name) for name in known]
+    close = get_close_matches(wrong, names, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
+
+
+def missing_column(role: str, column: str, known: Iterable[str]) -> str:
+    """The end of an error about a column that is not there."""
+    hint = did_you_mean(column, known)
+    stop = "" if hint.endswith("?") else "."
+    return f"no column {column!r}; {hint}{stop} Set data.columns.{role} in the recipe"
+
+
+def first_line(error: BaseException, longest: int = 160) -> str:
+    """The first line of an error's text that says something, cut to `longest` characters.
+
+    The name of its type where it has no text, as many of the standard errors do.
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip()[:longest]
+
+
+def runnable(*words: str) -> str:
+    """`rftkit` with these arguments, as a line that runs in this folder as it is printed.
+
+    The program goes by its name where the shell finds this very installation by it, and by its
+    path elsewhere: nobody has to activate an environment.
+    """
+    return shlex.join([*_program(), *words])
+
+
+def pip_install(*words: str) -> str:
+    """The line that installs something beside this rftkit, whichever environment is active."""
+    pip = which("pip")
+    ours = pip is not None and Path(pip).parent == Path(sys.executable).parent
+    program = ["pip"] if ours else [_within(Path(sys.executable)), "-m", "pip"]
+    return shlex.join([*program, "install", *words])
+
+
+def _program() -> list[str]:
+    for script in (Path(sys.argv[0]), Path(sys.executable).with_name("rftkit")):
+        if script.name == "rftkit" and script.is_file():
+            found = which("rftkit")
+            named = found is not None and Path(found).samefile(script)
+            return ["rftkit"] if named else [_within(script)]
+    return [_within(Path(sys.executable)), "-m", "rftkit"]
+
+
+def _within(path: Path) -> str:
+    """The path from the current folder if it lies there; with a slash, so that a shell runs it."""
+    short = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return str(short) if len(short.parts) > 1 else f"./{short}"
+
+
+def printable(text: str) -> str:
+    """The text with control characters spelled out, so that none of them steers the terminal.
+
+    Line ends and tabs stay.
+
+    >>> printable("cat\\x1b[2J\\n")
+    'cat\\\\x1b[2J\\n'
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)

@@ -1,0 +1,199 @@
+"""Average precision over a test set by COCO's rules and by LVIS's, for boxes.
+
+Equal confidences: within a picture and label they stand by their edges (`matching.rank`), and
+pictures stand by name. So the order of the input does not matter, and the figures are those of
+pycocotools for annotations numbered in that order. Corners are scaled to pixels and rounded to a
+millionth of one, which undoes the division that made them fractions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from rftkit.metrics.coco_eval import Guess, Rules, Scene, Truth, distinct, evaluator_of
+from rftkit.metrics.rates import SEED
+from rftkit.metrics.samples import Record
+from rftkit.metrics.statistics import Interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "CocoFigures",
+    "Guess",
+    "LvisFigures",
+    "Rules",
+    "Scene",
+    "Truth",
+    "coco_map",
+    "lvis_map",
+    "map_interval",
+]
+
+Frequency = Literal["r", "c", "f"]
+
+RESAMPLES = 200
+MAX_CELLS = 100_000  # pictures × labels that are resampled: half a minute at most
+
+
+class CocoFigures(Record):
+    """COCO's figures, in [0, 1]; None where there is no such object."""
+
+    pictures: int
+    objects: int = Field(description="gold objects, crowds not counted")
+    ap: float | None = Field(description="AP@[.50:.95], mean over the labels that have objects")
+    ap50: float | None
+    ap75: float | None
+    ap_small: float | None = Field(description="objects up to 32² pixels")
+    ap_medium: float | None
+    ap_large: float | None = Field(description="objects from 96² pixels")
+    ar100: float | None = Field(description="recall with 100 entries per picture and label")
+    by_label: Mapping[str, float | None]
+
+
+class LvisFigures(Record):
+    """LVIS's figures, in [0, 1]; None where there is no such object."""
+
+    pictures: int
+    objects: int
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+    ap_small: float | None
+    ap_medium: float | None
+    ap_large: float | None
+    ap_rare: float | None
+    ap_common: float | None
+    ap_frequent: float | None
+    by_label: Mapping[str, float | None]
+
+
+class Curves(NamedTuple):
+    """Sizes are all, small, medium, large; -1 where a label has no object of that size.
+
+    precision: (10 thresholds, 101 recalls, labels, sizes). recall: (thresholds, labels, sizes).
+    """
+
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+
+
+def coco_map(
+    truths: Sequence[Truth],
+    guesses: Sequence[Guess],
+    scenes: Sequence[Scene],
+    labels: Sequence[str],
+) -> CocoFigures:
+    """COCO's figures of these labels; truths and guesses of other labels are left out.
+
+    A guess of a label that its scene neither lists nor has an object of is left out too: nobody
+    asked for it. Where every scene lists every label the figures are those of pycocotools.
+    Raises DataError for a picture without scene, or with two.
+    """
+    curves = _curves(evaluator_of(truths, guesses, scenes, labels, "coco"))
+    return CocoFigures(
+        **_shared(curves, truths, scenes, labels),
+        ar100=_mean(curves.recall[:, :, 0]),
+    )
+
+
+def lvis_map(
+    truths: Sequence[Truth],
+    guesses: Sequence[Guess],
+    scenes: Sequence[Scene],
+    labels: Sequence[str],
+    frequency: Mapping[str, Frequency],
+) -> LvisFigures:
+    """LVIS's figures of these labels; one that `frequency` lacks is in no group, only in AP.
+
+    The 300 most confident guesses of a picture are kept. Then those of a label that the scene
+    neither lists nor has an object of are left out, and unmatched ones of a label in
+    `not_exhaustive` are not held against the model. LVIS has no crowds: the mark is not looked at.
+    Raises DataError for a picture without scene, or with two.
+
+    Source: Gupta, Dollár and Girshick 2019, and the rules of lvis-api 0.5.
+    """
+    curves = _curves(evaluator_of(truths, guesses, scenes, labels, "lvis"))
+    groups = {
+        group: [k for k, label in enumerate(distinct(labels)) if frequency.get(label) == group]
+        for group in ("r", "c", "f")
+    }
+    return LvisFigures(
+        **_shared(curves, truths, scenes, labels),
+        ap_rare=_mean(curves.precision[:, :, groups["r"], 0]),
+        ap_common=_mean(curves.precision[:, :, groups["c"], 0]),
+        ap_frequent=_mean(curves.precision[:, :, groups["f"], 0]),
+    )
+
+
+def map_interval(
+    truths: Sequence[Truth],
+    guesses: Sequence[Guess],
+    scenes: Sequence[Scene],
+    labels: Sequence[str],
+    rules: Rules,
+) -> Interval | None:
+    """The percentile bootstrap's interval of AP@[.50:.95], pictures drawn with all their objects.
+
+    RESAMPLES draws with a fixed seed; matching is done once, each draw adds up again. A label
+    that a draw has no object of is not in its mean. None without objects or past MAX_CELLS.
+
+    AP is higher on few pictures than on many (its precision is the best at each recall or beyond).
+    The interval is for test sets of this size; AP on endlessly many pictures tends to lie low in
+    it or below.
+    """
+    import numpy as np
+
+    if not 0 < len(scenes) * len(distinct(labels)) <= MAX_CELLS:
+        return None
+    evaluator = evaluator_of(truths, guesses, scenes, labels, rules)
+    evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0, 1e10]], ["all"]
+    evaluator.evaluate()
+    # one cell per label and picture: the library has no public way to add up a part of them
+    cells = np.asarray(evaluator._evalImgs_cpp, dtype=object).reshape(-1, len(scenes))
+    rng = np.random.default_rng(SEED)
+    drawn = (rng.integers(len(scenes), size=len(scenes)) for _ in range(RESAMPLES))
+    means = [_resampled(evaluator, cells[:, pictures]) for pictures in drawn]
+    known = [mean for mean in means if mean is not None]
+    if not known:
+        return None
+    low, high = np.quantile(known, [0.025, 0.975])
+    return Interval(float(low), float(high))
+
+
+def _curves(evaluator: Any) -> Curves:
+    evaluator.evaluate()
+    evaluator.accumulate()
+    return Curves(evaluator.eval["precision"][..., 0], evaluator.eval["recall"][..., 0])
+
+
+def _resampled(evaluator: Any, cells: NDArray[np.object_]) -> float | None:
+    evaluator._evalImgs_cpp = cells.ravel().tolist()
+    evaluator.accumulate()
+    return _mean(evaluator.eval["precision"])
+
+
+def _shared(
+    curves: Curves, truths: Sequence[Truth], scenes: Sequence[Scene], labels: Sequence[str]
+) -> dict[str, Any]:
+    precision, known, wanted = curves.precision, distinct(labels), set(labels)
+    return {
+        "pictures": len(scenes),
+        "objects": sum(truth.label in wanted and not truth.crowd for truth in truths),
+        "ap": _mean(precision[..., 0]),
+        "ap50": _mean(precision[0, ..., 0]),
+        "ap75": _mean(precision[5, ..., 0]),
+        "ap_small": _mean(precision[..., 1]),
+        "ap_medium": _mean(precision[..., 2]),
+        "ap_large": _mean(precision[..., 3]),
+        "by_label": {label: _mean(precision[:, :, k, 0]) for k, label in enumerate(known)},
+    }
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    known = values[values > -1]
+    return float(known.mean()) if known.size else None

@@ -1,0 +1,122 @@
+"""Figures of boxes without confidence curves: F1 and counts of lists, overlaps of single boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import NamedTuple
+
+from pydantic import Field
+
+from rftkit.answers.boxes import NEAR, Box, Found, Labelled, iou, match
+from rftkit.metrics.rates import rate
+from rftkit.metrics.samples import Record
+from rftkit.metrics.schema import Rate
+
+HALF = 0.5  # the overlap from which a box is right; a crowd covers an entry from here on
+
+
+class Listed(NamedTuple):
+    """What was found in one picture and what is there.
+
+    Labels are compared as they are; crowds are not objects. A picture asked about several times
+    may stand several times, by the same name.
+    """
+
+    picture: str
+    found: Sequence[Found]
+    gold: Sequence[Labelled]
+
+
+class BoxFigures(Record):
+    """Of a list of boxes per picture. Intervals draw whole pictures."""
+
+    pictures: int
+    f1: Rate = Field(description="share of found and gold boxes that have a partner, IoU >= 0.5")
+    precision: Rate = Field(description="share of the found boxes; 0 within (0, 1) if none")
+    recall: Rate = Field(description="share of the gold boxes; 0 within (0, 1) if none")
+    mean_iou: Rate = Field(description="of the pairs; 0 within (0, 1) if none")
+    count_error: float = Field(description="mean over pictures of |found - gold|, in boxes")
+    exact_count: Rate = Field(description="share of the pictures with found = gold")
+
+
+class GroundingFigures(Record):
+    """Of one box per question."""
+
+    mean_iou: Rate
+    right: Rate = Field(description="acc@0.5: share with IoU >= 0.5")
+
+
+class Outcome(NamedTuple):
+    """One list after matching: the overlap of each entry that counts, 0 without partner."""
+
+    overlaps: list[float]
+    gold: int
+
+
+def box_figures(lists: Sequence[Listed]) -> BoxFigures:
+    """F1, precision and recall over all boxes together (micro), and how well boxes were counted.
+
+    An entry has the gold box of its label that `boxes.match` gives it; each gold box is given
+    once. An unmatched entry of which a crowd of its label covers half or more is left out, as are
+    crowds. An entry without box is a false positive.
+    """
+    outcomes = [_outcome(listed) for listed in lists]
+    names = [listed.picture for listed in lists]
+    found = [[float(overlap > 0) for overlap in o.overlaps] for o in outcomes]
+    gold = [_flags(sum(map(int, hits)), o.gold) for hits, o in zip(found, outcomes, strict=True)]
+    gaps = [abs(len(o.overlaps) - o.gold) for o in outcomes]
+    return BoxFigures(
+        pictures=len(set(names)),
+        # 2 TP / (found + gold) is a mean over all boxes of both lists
+        f1=_by_picture([[*a, *b] for a, b in zip(found, gold, strict=True)], names),
+        precision=_by_picture(found, names),
+        recall=_by_picture(gold, names),
+        mean_iou=_by_picture([[x for x in o.overlaps if x > 0] for o in outcomes], names),
+        count_error=fmean(gaps) if gaps else 0.0,
+        exact_count=_by_picture([[float(gap == 0)] for gap in gaps], names),
+    )
+
+
+def grounding_figures(pairs: Sequence[tuple[Box | None, Box]]) -> GroundingFigures:
+    """Mean IoU and acc@0.5 of (found, gold) pairs; None was no box, and has IoU 0."""
+    overlaps = [iou(found, gold) if found else 0.0 for found, gold in pairs]
+    return GroundingFigures(
+        mean_iou=rate(overlaps), right=rate([float(x >= HALF - NEAR) for x in overlaps])
+    )
+
+
+def _outcome(listed: Listed) -> Outcome:
+    overlaps: list[float] = []
+    labels = {entry.label for entry in listed.found} | {thing.label for thing in listed.gold}
+    for label in sorted(labels):
+        found = [entry for entry in listed.found if entry.label == label]
+        gold = [it.box for it in listed.gold if it.label == label and not it.crowd]
+        crowds = [it.box for it in listed.gold if it.label == label and it.crowd]
+        matches = match(found, gold, HALF)
+        overlaps += [
+            pair.iou
+            for entry, pair in zip(found, matches, strict=True)
+            if pair.iou > 0 or not any(_covered(entry.box, crowd) for crowd in crowds)
+        ]
+    return Outcome(overlaps, sum(not thing.crowd for thing in listed.gold))
+
+
+def _covered(box: Box | None, crowd: Box) -> bool:
+    if box is None:
+        return False
+    width = min(box.x2, crowd.x2) - max(box.x1, crowd.x1)
+    height = min(box.y2, crowd.y2) - max(box.y1, crowd.y1)
+    area = (box.x2 - box.x1) * (box.y2 - box.y1)
+    return width > 0 and height > 0 and width * height >= HALF * area * (1 - NEAR)
+
+
+def _flags(right: int, total: int) -> list[float]:
+    return [1.0] * right + [0.0] * (total - right)
+
+
+def _by_picture(groups: Sequence[Sequence[float]], names: Sequence[str]) -> Rate:
+    """The mean of all scores; its interval draws pictures with all the scores of their groups."""
+    values = [value for group in groups for value in group]
+    clusters = [name for group, name in zip(groups, names, strict=True) for _ in group]
+    return rate(values, clusters)

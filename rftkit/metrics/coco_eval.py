@@ -1,0 +1,172 @@
+"""Objects, guesses and pictures as neutral values, and the evaluator of COCO's rules over them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from rftkit.answers.box_matching import MAX_FOUND, rank
+from rftkit.answers.boxes import Box
+from rftkit.errors import DataError
+
+Rules = Literal["coco", "lvis"]
+
+LVIS_MAX_FOUND = 300  # per picture, all labels together
+LARGEST = 1e10  # square pixels: COCO's rules forget a false positive larger than that
+
+
+class Truth(NamedTuple):
+    """One gold object. area: of its mask in square pixels; None takes the box's."""
+
+    picture: str
+    label: str
+    box: Box
+    crowd: bool = False
+    area: float | None = None
+
+
+class Guess(NamedTuple):
+    """One entry of a model's list; without box it is a false positive all the same."""
+
+    picture: str
+    label: str
+    box: Box | None
+    confidence: float
+
+
+class Scene(NamedTuple):
+    """One test picture, its size in pixels, and what is known of it.
+
+    labels: those asked for, or vouched for (LVIS's negatives); the ones of its objects need not be
+    among them. not_exhaustive: labels of which not every object is marked (LVIS only).
+    """
+
+    picture: str
+    width: int
+    height: int
+    labels: tuple[str, ...]
+    not_exhaustive: tuple[str, ...] = ()
+
+
+def evaluator_of(
+    truths: Sequence[Truth],
+    guesses: Sequence[Guess],
+    scenes: Sequence[Scene],
+    labels: Sequence[str],
+    rules: Rules,
+) -> Any:
+    """An evaluator of faster-coco-eval that has not run; its categories are in labels' order."""
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    categories = {label: k for k, label in enumerate(distinct(labels), 1)}
+    places = {s.picture: (k, s) for k, s in enumerate(_in_order(scenes, truths, guesses), 1)}
+    lvis = rules == "lvis"
+    kept = _allowed(_most_confident(guesses) if lvis else guesses, truths, scenes)
+    gold = sorted((t for t in truths if t.label in categories), key=_gold_order)
+    found = sorted(
+        (g for g in kept if g.label in categories),
+        key=lambda g: (g.picture, g.label, rank(g.box, g.confidence)),
+    )
+    frame = {
+        "images": [_image(k, scene, categories) for k, scene in places.values()],
+        # groups by frequency are made here: every label is given one that the library knows
+        "categories": [{"id": k, "name": n, "frequency": "f"} for n, k in categories.items()],
+    }
+    gold_rows = [
+        {**_row(t, places, categories), "iscrowd": int(t.crowd and not lvis)}
+        | ({} if t.area is None else {"area": t.area})
+        for t in gold
+    ]
+    found_rows = [{**_row(g, places, categories), "score": g.confidence} for g in found]
+    evaluator = COCOeval_faster(
+        COCO({**frame, "annotations": _numbered(gold_rows)}),
+        COCO({**frame, "annotations": _numbered(found_rows)}),
+        "bbox",
+        lvis_style=lvis,
+        separate_eval=True,
+    )
+    evaluator.params.maxDets = [LVIS_MAX_FOUND if lvis else MAX_FOUND]
+    return evaluator
+
+
+def distinct(labels: Sequence[str]) -> list[str]:
+    """Each label once, in the order given."""
+    return list(dict.fromkeys(labels))
+
+
+def _gold_order(truth: Truth) -> tuple[str, str, Box, bool, float]:
+    return (truth.picture, truth.label, truth.box, truth.crowd, truth.area or 0.0)
+
+
+def _in_order(
+    scenes: Sequence[Scene], truths: Sequence[Truth], guesses: Sequence[Guess]
+) -> list[Scene]:
+    """The scenes by name, each once, with every object and guess in one of them."""
+    counts = Counter(scene.picture for scene in scenes)
+    for picture, count in counts.items():
+        if count > 1:
+            raise DataError(f"scenes: picture {picture!r} stands {count} times; merge its labels")
+    used = {truth.picture for truth in truths} | {guess.picture for guess in guesses}
+    for picture in sorted(used - set(counts)):
+        raise DataError(f"scenes: picture {picture!r} has boxes but no scene; add one")
+    return sorted(scenes)
+
+
+def _most_confident(guesses: Sequence[Guess]) -> list[Guess]:
+    by_picture: dict[str, list[Guess]] = defaultdict(list)
+    for guess in guesses:
+        by_picture[guess.picture].append(guess)
+    return [
+        guess
+        for group in by_picture.values()
+        for guess in sorted(
+            group, key=lambda g: (-g.confidence, g.label, rank(g.box, g.confidence))
+        )[:LVIS_MAX_FOUND]
+    ]
+
+
+def _allowed(
+    guesses: Sequence[Guess], truths: Sequence[Truth], scenes: Sequence[Scene]
+) -> list[Guess]:
+    known = {(scene.picture, label) for scene in scenes for label in scene.labels}
+    known |= {(truth.picture, truth.label) for truth in truths}
+    return [guess for guess in guesses if (guess.picture, guess.label) in known]
+
+
+def _image(number: int, scene: Scene, categories: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "id": number,
+        "width": scene.width,
+        "height": scene.height,
+        "neg_category_ids": _numbers(scene.labels, categories),
+        "not_exhaustive_category_ids": _numbers(scene.not_exhaustive, categories),
+    }
+
+
+def _numbers(labels: Sequence[str], categories: Mapping[str, int]) -> list[int]:
+    return [categories[label] for label in labels if label in categories]
+
+
+def _row(
+    entry: Truth | Guess, places: Mapping[str, tuple[int, Scene]], categories: Mapping[str, int]
+) -> dict[str, Any]:
+    number, scene = places[entry.picture]
+    x1, y1, x2, y2 = entry.box or (0.0, 0.0, 0.0, 0.0)  # an empty box meets nothing
+    left, top = _pixels(x1, scene.width), _pixels(y1, scene.height)
+    width = round(_pixels(x2, scene.width) - left, 6)
+    height = round(_pixels(y2, scene.height) - top, 6)
+    return {
+        "image_id": number,
+        "category_id": categories[entry.label],
+        "bbox": [left, top, width, height],
+        "area": min(width * height, LARGEST),
+    }
+
+
+def _pixels(edge: float, side: int) -> float:
+    return round(edge * side, 6)
+
+
+def _numbered(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"id": number, **row} for number, row in enumerate(rows, 1)]

@@ -1,0 +1,182 @@
+"""What `summary.json` holds. Shares and differences are fractions; None where nothing is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from rftkit.core import Rules, Style
+from rftkit.metrics.samples import Leaks, MemoryOf, Provenance, Record
+
+Verdict = Literal["better", "worse", "no difference detected"]
+
+
+class Rate(Record):
+    """A mean score with its 95 % interval: Wilson's, or a bootstrap's if scores are not 0 or 1."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class ClassRow(Record):
+    """One label. precision is None if it was never predicted; `confused` is most frequent first."""
+
+    label: str
+    n: int
+    correct: float
+    accuracy: Rate
+    predicted: int
+    precision: float | None
+    recall: float
+    f1: float
+    confused: tuple[tuple[str, int], ...] = Field(description="wrong answers; (invalid) is one")
+
+
+class Measure(Record):
+    """One more figure of a task; low and high are its 95 % interval, None where there is none."""
+
+    value: float | None = Field(description="None where it is not defined")
+    low: float | None = None
+    high: float | None = None
+    n: int = Field(default=0, description="what it is the mean of")
+    unit: Literal["share", "number"] = "share"
+    note: str = ""
+
+
+class Cell(Record):
+    """One cell of the confusion matrix. answer is None for every invalid reply."""
+
+    gold: str
+    answer: str | None
+    count: int
+
+
+class Halves(Record):
+    """Accuracy on base and on new classes, and their harmonic mean."""
+
+    base: Rate
+    new: Rate
+    harmonic: Rate
+
+
+class Scoring(Record):
+    """Means by both rule sets, and on how many samples two rules disagree."""
+
+    strict: Mapping[str, float]
+    paper: Mapping[str, float]
+    strict_vs_paper: int = Field(description="strict metric against the paper's training reward")
+    strict_vs_paper_evaluation: int | None = Field(description="against the paper's evaluation")
+    metric_vs_training: int = Field(description="strict metric against the reward trained on")
+
+
+class Share(Record):
+    """How many, and how often they were right (None if there are none)."""
+
+    n: int
+    share: float
+    accuracy: float | None
+
+
+class Spread(Record):
+    """Tokens: mean, median and 95th percentile (nearest rank)."""
+
+    mean: float
+    median: float
+    p95: float
+
+
+class Speed(Record):
+    """Rates over all sessions; peak memory is the highest. Batch and hardware as written."""
+
+    seconds: float
+    samples_per_second: float
+    tokens_per_second: float
+    first_token_seconds: float | None
+    token_seconds: float | None
+    peak_memory_bytes: int | None
+    peak_memory_of: MemoryOf = Field(
+        default="", description="while this model answered; empty: since the program started"
+    )
+    batch_sizes: tuple[int, ...]
+    hardware: tuple[str, ...]
+    warmup_excluded: bool
+
+
+class Calibration(Record):
+    """Of the scores of the offered labels, made probabilities by a softmax over them."""
+
+    ece: float = Field(description="expected calibration error, 10 equal bins of the top one")
+    mean_gold: float = Field(description="mean probability of the gold label")
+
+
+class SideSummary(Record):
+    """Everything measured on one side."""
+
+    n: int
+    correct: float
+    accuracy: Rate
+    class_mean: float = Field(description="macro: mean of the classes' accuracies")
+    class_f1: float = Field(description="macro: mean of the classes' F1")
+    invalid: Rate
+    health: Mapping[str, int] = Field(description="counts; one sample may be in several")
+    classes: tuple[ClassRow, ...]
+    never_predicted: tuple[str, ...]
+    confusion: tuple[Cell, ...]
+    halves: Halves | None
+    levels: Mapping[str, Rate]
+    scoring: Scoring
+    consistency: Mapping[str, Share] = Field(description="of valid replies that have reasoning")
+    shapes: Mapping[str, Share]
+    lengths: Mapping[str, Spread]
+    speed: Speed | None
+    calibration: Calibration | None
+    groups: Mapping[str, Rate] = Field(default={}, description="by category, without labels")
+    figures: Mapping[str, Measure] = Field(default={}, description="of the task, by name")
+
+
+class Difference(Record):
+    """Tuned minus base over the examples that both sides answered."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+    pairs: int
+    lost: int = Field(description="base scored higher")
+    won: int = Field(description="tuned scored higher")
+    mcnemar_exact: float | None = Field(
+        description="None if scores are not 0 or 1, or a picture has several"
+    )
+    mcnemar_mid: float | None
+    bootstrap_low: float
+    bootstrap_high: float
+    smallest_visible: float
+    verdict: Verdict
+    words: str
+
+
+class Summary(Record):
+    """One evaluation."""
+
+    schema_version: Literal[1] = 1
+    task: str
+    metric: str = Field(default="accuracy", description="what the headline score is called")
+    style: Style
+    rules: Rules
+    decode: Literal["generate", "choices"]
+    split: str
+    expected: int
+    complete: bool
+    labels: int
+    list_size: float | None = Field(description="mean number of labels offered; None: open answer")
+    chance: float | None = Field(description="mean of 1 / labels offered; None: open answer")
+    base: SideSummary | None
+    tuned: SideSummary | None
+    difference: Difference | None
+    leaks: Leaks | None
+    provenance: Provenance
+    notes: tuple[str, ...]

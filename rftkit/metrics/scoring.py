@@ -1,0 +1,124 @@
+"""From what a model wrote to whether it was right: the derived fields of a sample."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rftkit.answers import replies
+from rftkit.answers.labels import several
+from rftkit.core import Attempt, Completion, Example, Reply
+from rftkit.errors import DataError
+from rftkit.metrics.samples import FLAGS, Flag, Header, Sample, SamplesFile
+from rftkit.rewards import general as rewards
+from rftkit.tasks import by_name, classification
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+LISTED = ("classification", "choice")  # tasks whose answers are on a list, or wrong
+LOOPING = 0.5  # share of fresh word 4-grams under which a reply is said to repeat itself
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A picture that rescoring knows by name only."""
+
+    name: str
+
+    def open(self) -> Image:
+        """Never comes back: raises DataError."""
+        raise DataError(f"{self.name}: a samples file holds no pictures")
+
+
+def offered(sample: Sample, header: Header) -> tuple[str, ...]:
+    """The labels or options offered for a sample; none if the answer was open."""
+    return header.labels if sample.choices is None else sample.choices
+
+
+def reasoning(sample: Sample, header: Header) -> str | None:
+    """The reasoning that a sample's text holds; None if it holds none."""
+    if header.decode == "choices":
+        return None
+    return replies.read(_completion(sample), header.style).reasoning
+
+
+def attempt_of(sample: Sample, header: Header) -> Attempt:
+    """The sample as rewards see it. With decode = choices, the likeliest label is the reply."""
+    example = Example(
+        id=sample.id,
+        picture=Unseen(sample.picture),
+        question=header.prompt if sample.prompt is None else sample.prompt,
+        gold=sample.gold,
+        choices=offered(sample, header),
+        labels=header.labels,
+        place=sample.place,
+        meta=sample.meta,
+        category=sample.category,
+        aliases=header.aliases,
+    )
+    if header.decode == "choices":
+        answer = likeliest(sample, header)
+        return Attempt(example, "direct", Completion(answer), Reply(answer))
+    return by_name(header.task).attempt(example, header.style, _completion(sample))
+
+
+def likeliest(sample: Sample, header: Header) -> str:
+    """The offered label with the best score; the first in the list's order if two tie.
+
+    Raises DataError if a label has no score.
+    """
+    scores, labels = sample.scores or {}, offered(sample, header)
+    missing = [label for label in labels if label not in scores]
+    if missing or not labels:
+        name = missing[0] if missing else "any label"
+        raise DataError(f"{sample.place or sample.id}: no score for {name!r}; evaluate it again")
+    return max(labels, key=lambda label: scores[label])
+
+
+def derive(sample: Sample, header: Header) -> Sample:
+    """The sample with answer, correct, rewards, paper and flags computed anew."""
+    task = by_name(header.task)
+    attempt = attempt_of(sample, header)
+    parsed = task.parsed(attempt)
+    answer = parsed if parsed is None or isinstance(parsed, str) else json.dumps(parsed)
+    paper = task.parts(attempt, "paper")
+    if task is classification.TASK:
+        paper["evaluation"] = classification.paper_evaluation(attempt)
+    return sample.model_copy(
+        update={
+            "answer": answer,
+            "correct": task.rewards[task.headline](attempt),
+            "rewards": task.parts(attempt, "strict"),
+            "paper": paper,
+            "flags": flags_of(attempt, answer, listed=task.name in LISTED),
+        }
+    )
+
+
+def rescored(file: SamplesFile) -> SamplesFile:
+    """The file with every sample derived anew, base first, by id: its order tells nothing."""
+    samples = sorted(file.samples, key=lambda sample: (sample.side, sample.id))
+    return replace(file, samples=tuple(derive(sample, file.header) for sample in samples))
+
+
+def _completion(sample: Sample) -> Completion:
+    return Completion(sample.text, sample.tokens, sample.finished)
+
+
+def flags_of(attempt: Attempt, answer: str | None, listed: bool) -> tuple[Flag, ...]:
+    """What is odd about a reply, in the order of FLAGS. listed: answers are on a list, or wrong."""
+    found: set[Flag] = set()
+    if attempt.reply.problem:
+        found.add(attempt.reply.problem)
+    allowed = attempt.example.choices or attempt.example.labels
+    if answer is None and attempt.reply.answer is not None:
+        found.add("unparseable")
+    elif answer is not None and listed and allowed and answer not in allowed:
+        found.add("several answers" if several(answer, allowed) else "off the list")
+    if not attempt.completion.finished:
+        found.add("truncated")
+    if rewards.no_repetition(attempt) < LOOPING:
+        found.add("repetition")
+    return tuple(flag for flag in FLAGS if flag in found)

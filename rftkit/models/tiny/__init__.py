@@ -1,0 +1,1 @@
+"""The built-in tiny models: drawn lessons, pretraining, the cache."""

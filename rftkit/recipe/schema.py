@@ -1,0 +1,187 @@
+"""The recipe: one TOML file that says everything about a run. Strict, frozen, read once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, get_args
+
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from rftkit.core import Rules
+from rftkit.recipe.sections import TINY, Column, Data, Eval, Method, Model, Section, Source
+from rftkit.rewards import general as rewards
+from rftkit.tasks import TASKS, by_name
+from rftkit.tasks.options import DetectionOptions, LabelOptions, Options
+
+BUILT_IN = ("digits", "hangar", "scenes")  # data that are no files
+OWN_REWARD = re.compile(r".+\.py:[A-Za-z_]\w*")  # a function in a file of the user's
+BRACED = re.compile(r"\{([^\W\d]\w*)\}")
+FILLED_IN = ("question", "label", "phrase")  # what data.question may hold in braces
+REASONING = 224  # new tokens that a style with reasoning has beside its answer
+
+
+_TABLES: tuple[Source, ...] = ("hub", "csv", "jsonl")
+_BOXES: tuple[Source, ...] = ("coco", "voc", "yolo")
+SOURCES_OF: dict[str, tuple[Source, ...]] = {
+    "classification": ("folder", *_TABLES, "coop", "llava", "digits", "hangar"),
+    "detection": (*_BOXES, *_TABLES, "scenes"),
+    "grounding": ("lisa", "refs", *_TABLES, "scenes"),
+    "choice": (*_TABLES, "llava", "scenes"),
+    "number": (*_TABLES, "llava", "scenes"),
+}
+
+
+# what columns of another name may stand for; no source but these has columns
+COLUMNS_OF: dict[str, tuple[Column, ...]] = {
+    **dict.fromkeys(_TABLES, get_args(Column)),
+    "refs": ("image", "phrase", "box"),
+    "llava": ("label", "question", "answer"),
+}
+
+
+def budget(task: str, style: str) -> int:
+    """New tokens that an answer takes, with its reasoning: the default of `max_new_tokens`."""
+    return by_name(task).room + (0 if style == "direct" else REASONING)
+
+
+class Recipe(Section):
+    """One run."""
+
+    task: Literal["classification", "detection", "grounding", "choice", "number"] = Field(
+        default="classification", description="what is asked"
+    )
+    style: Literal["think", "direct", "answer-first", "adaptive"] = Field(
+        default="think", description="what the model is asked to write"
+    )
+    rules: Rules = Field(
+        default="strict", description="rewards as defined here, or as in the papers' code"
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of everything random")
+    model: Model = Model()
+    data: Data = Data()
+    options: SerializeAsAny[Options] = Field(
+        default=LabelOptions(), description="what this task lets you choose; docs/tasks.md"
+    )
+    method: Method = Method()
+    rewards: Mapping[str, Annotated[float, Field(ge=0, le=1000)]] = Field(
+        default={"accuracy": 1.0, "format": 1.0},
+        description="weight of each reward, by name or `file.py:name`; the task has its defaults",
+    )
+    eval: Eval = Eval()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _dependent_defaults(cls, given: object) -> object:
+        """A direct reply needs few tokens, and 4 bits save a tiny model nothing but slow it down.
+
+        The budget matters: Dr.GRPO divides by it.
+        """
+        if not isinstance(given, dict):
+            return given
+        task = next((t for t in TASKS if t.name == given.get("task")), by_name("classification"))
+        tokens = budget(task.name, str(given.get("style", "think")))
+        filled = dict(given)
+        if isinstance(method := given.get("method", {}), dict):
+            filled["method"] = {"max_new_tokens": tokens, **method}
+        if isinstance(model := given.get("model", {}), dict) and model.get("name") in TINY:
+            filled["model"] = {"load_in_4bit": False, **model}
+        filled["options"] = given.get("options", {})
+        filled["rewards"] = given.get("rewards", dict(task.weights))
+        return filled
+
+    @field_validator("options", mode="plain")
+    @classmethod
+    def _of_the_task(cls, value: object, info: ValidationInfo) -> Options:
+        """The options of the recipe's own task; another task's keys are unknown."""
+        name = info.data.get("task")
+        return by_name(name).options.model_validate(value) if name else Options()
+
+    @model_validator(mode="after")
+    def _known_rewards(self) -> Recipe:
+        task = by_name(self.task)
+        paid = task.rewards if self.rules == "strict" else task.paper
+        known = [*paid, *rewards.GENERAL]
+        for name in self.rewards:
+            if name not in known and not OWN_REWARD.fullmatch(name):
+                raise ValueError(
+                    f"rewards.{name}: unknown reward; task {self.task!r} has "
+                    f'{", ".join(known)}, by {self.rules} rules; your own is "file.py:name"'
+                )
+        own = [name.rpartition(":")[2] for name in self.rewards if OWN_REWARD.fullmatch(name)]
+        taken = next((n for n in own if own.count(n) > 1 or n in (*known, "length")), None)
+        if taken:
+            raise ValueError(f"rewards: two are called {taken!r}; rename the function of yours")
+        counted = {n: w for n, w in self.rewards.items() if (self.style, n) != ("direct", "format")}
+        if not any(counted.values()):
+            raise ValueError("rewards: every weight is 0; give at least one reward a weight")
+        return self
+
+    @model_validator(mode="after")
+    def _possible(self) -> Recipe:
+        data, takes = self.data, SOURCES_OF[self.task]
+        if data.source not in takes:
+            raise ValueError(
+                f"data.source: {data.source!r} has nothing for task {self.task!r}; "
+                f"it takes {', '.join(takes)}"
+            )
+        named = COLUMNS_OF.get(data.source, ())
+        if other := next((role for role in data.columns if role not in named), None):
+            takes_names = f"takes {', '.join(named)}" if named else "has no columns; leave it out"
+            raise ValueError(f"data.columns.{other}: source {data.source!r} {takes_names}")
+        if data.source not in ("digits", "hangar") and not data.path:
+            raise ValueError(f"data.path: missing; source {data.source!r} needs one")
+        if self.eval.decode == "choices" and not self._offers_labels():
+            raise ValueError(
+                "eval.decode: 'choices' needs offered labels: task \"classification\" with "
+                'data.choices = "all", or task "choice"'
+            )
+        if self.data.train_split == self.data.test_split:
+            raise ValueError(
+                f"data.splits: both are {self.data.train_split!r}; test on pictures not trained on"
+            )
+        together = isinstance(self.options, DetectionOptions) and self.options.ask == "picture"
+        if together and data.classes != "all":
+            raise ValueError(
+                'data.classes: with options.ask = "picture" all categories are asked for at once; '
+                'set it to "all", or ask by category'
+            )
+        asked = {"grounding": "{phrase}", "detection": "" if together else "{label}"}
+        needed, question = asked.get(self.task), data.question
+        if question and needed and needed not in question and "{question}" not in question:
+            raise ValueError(
+                f"data.question: {data.question[:60]!r} does not say what to find; put {needed} "
+                "or {question} into it"
+            )
+        if other := next((n for n in BRACED.findall(question) if n not in FILLED_IN), None):
+            known = ", ".join(f"{{{name}}}" for name in FILLED_IN)
+            raise ValueError(
+                f"data.question: nothing is filled in for {{{other}}}; there are {known}"
+            )
+        if self.method.length and self.style == "direct":
+            raise ValueError("method.length: style 'direct' has no reasoning to measure")
+        return self
+
+    def notes(self) -> tuple[str, ...]:
+        """What works but is seldom wanted."""
+        length, scale = self.method.length, self.method.update.scale_rewards
+        if length and self.method.kind == "sft":
+            return ('method.length: SFT pays no rewards and does not use it; "grpo" does',)
+        if length and length.weight and scale == "group":
+            return (
+                'method.length with update.scale_rewards = "group": where all of a group are '
+                "right, dividing by its std makes a small weight count like a large one; "
+                '"none" does not',
+            )
+        return ()
+
+    def _offers_labels(self) -> bool:
+        if self.task == "classification":
+            return self.data.choices != "none"
+        return self.task == "choice"

@@ -1,0 +1,165 @@
+"""The tables of a recipe, key by key: what each may be, its default and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from rftkit.rewards.length import Length
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+TINY = ("tiny", "tiny-hangar", "tiny-scenes", "tiny-quiz")  # models that rftkit builds itself
+
+# fmt: off
+Source = Literal[
+    "hub", "folder", "csv", "jsonl", "coop", "coco", "voc", "yolo", "lisa", "refs", "llava",
+    "digits", "hangar", "scenes",
+]
+Column = Literal[
+    "image", "label", "rationale", "question", "options", "answer", "category", "source",
+    "boxes", "box", "grid", "phrase", "objects",
+]
+# fmt: on
+
+
+class Section(BaseModel):
+    """A table of the recipe: unknown keys, other types and non-finite numbers are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Model(Section):
+    """Which model learns, and how it is loaded."""
+
+    name: str = Field(
+        default="Qwen/Qwen2.5-VL-3B-Instruct",
+        min_length=1,
+        description='hub id (`name@revision` pins one), local folder, or "tiny", "tiny-hangar", '
+        '"tiny-scenes", "tiny-quiz"',
+    )
+    backend: Literal["auto", "transformers", "unsloth"] = Field(
+        default="auto", description="auto: unsloth on CUDA when installed, else transformers"
+    )
+    generation: Literal["auto", "transformers", "vllm"] = Field(
+        default="auto",
+        description="what writes completions in GRPO; auto: transformers, until vllm is measured",
+    )
+    load_in_4bit: bool = Field(
+        default=True,
+        description="NF4 base weights (QLoRA); false for the tiny models unless given",
+    )
+    max_pixels: int = Field(
+        default=401408, ge=784, le=16_777_216, description="image budget: pictures above it shrink"
+    )
+    lora_rank: int = Field(default=16, ge=1, le=512, description="rank of the adapter; alpha is 2×")
+    lora_vision: bool = Field(default=False, description="adapt the vision tower too")
+
+
+class Data(Section):
+    """Where the labelled pictures are, and how many of them are used."""
+
+    source: Source = Field(
+        default="folder", description="what the data are: see docs/data.md; or a built-in set"
+    )
+    path: str = Field(
+        default="",
+        description="folder, file or hub id (`id@revision` pins one); `{split}` stands for a split",
+    )
+    images: str = Field(
+        default="", description="folder of the pictures that a file of annotations names"
+    )
+    shots: int = Field(
+        default=0, ge=0, le=100_000, description="training pictures per class; 0 uses all"
+    )
+    splits: tuple[str, str] = Field(
+        default=("train", "test"),
+        description="names of the training and the held-out split; the first empty: only to test",
+    )
+    columns: Mapping[Column, str] = Field(
+        default={}, description="names of columns: `image`, `label`, `question`, `answer`, …"
+    )
+    choices: Literal["all", "paper", "none"] = Field(
+        default="all",
+        description="labels offered in the prompt: all, CLS-RL's random list per picture, none",
+    )
+    classes: Literal["all", "base", "new"] = Field(
+        default="all", description="train on all classes, or on one half of the sorted names"
+    )
+    question: str = Field(
+        default="", max_length=4000, description="replaces the task's question; empty keeps it"
+    )
+
+    @field_validator("splits", mode="before")
+    @classmethod
+    def _pair(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value  # TOML has no tuples
+
+    @property
+    def train_split(self) -> str:
+        """The name of the split to train on; "" if the data is only to be tested on."""
+        return self.splits[0]
+
+    @property
+    def test_split(self) -> str:
+        """The name of the held-out split."""
+        return self.splits[1]
+
+
+class Update(Section):
+    """How a scored rollout becomes a gradient: TRL's options, by TRL's meaning."""
+
+    scale_rewards: Literal["group", "batch", "none"] = Field(
+        default="group", description="divide advantages by the std of the group, batch, or not"
+    )
+    clip: tuple[Fraction, Fraction] = Field(
+        default=(0.2, 0.2), description="ε below and above 1 for the ratio of probabilities"
+    )
+    mask_truncated: bool = Field(default=False, description="cut-off completions do not train")
+    aggregation: Literal["sum_then_normalize", "normalize_then_sum"] = Field(
+        default="sum_then_normalize", description="several rewards: normalise the sum or each"
+    )
+
+    @field_validator("clip", mode="before")
+    @classmethod
+    def _pair(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class Method(Section):
+    """How the model learns. SFT reads `kind` to `batch_size`; evaluation `max_new_tokens` too."""
+
+    kind: Literal["grpo", "sft"] = Field(default="grpo", description="reinforcement or supervised")
+    steps: Count = Field(default=200, description="optimizer steps")
+    learning_rate: float = Field(default=1e-5, gt=0, le=1, description="peak, then linear to 0")
+    batch_size: int = Field(
+        default=4, ge=1, le=4096, description="examples per step (GRPO: prompts, × group_size)"
+    )
+    group_size: int = Field(default=8, ge=2, le=256, description="completions per prompt")
+    loss: Literal["grpo", "dr_grpo", "dapo", "bnpo", "gspo"] = Field(
+        default="grpo", description="how token losses are averaged; gspo: as grpo, clipped by reply"
+    )
+    kl: float = Field(default=0.04, ge=0, le=10, description="weight of the KL to the base model")
+    temperature: float = Field(default=1.0, gt=0, le=10, description="sampling temperature")
+    max_new_tokens: Annotated[int, Field(ge=1, le=32768)] = Field(
+        default=256,
+        description="budget of one completion; unless given it follows task and style: 32 for "
+        "direct, 256 for detection in direct, 224 more with reasoning",
+    )
+    update: Update = Update()
+    length: Length | None = Field(
+        default=None, description="reward for the length of the reasoning; docs/methods.md"
+    )
+
+
+class Eval(Section):
+    """How a model is measured on the held-out split."""
+
+    limit: int = Field(default=0, ge=0, description="held-out pictures, evenly by class; 0: all")
+    batch_size: int = Field(default=16, ge=1, le=4096, description="pictures answered at once")
+    decode: Literal["generate", "choices"] = Field(
+        default="generate", description="write freely, or score each offered label"
+    )

@@ -1,0 +1,230 @@
+"""Which samples a report shows, with their pictures small enough to sit in the page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from rftkit.answers import boxes
+from rftkit.metrics.samples import Header, Sample
+from rftkit.metrics.scoring import offered
+from rftkit.metrics.verdict import points
+from rftkit.report import overlay
+from rftkit.report.task_words import graded
+from rftkit.tasks.choice import LETTERS
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+OpenPictures = Callable[[str], "Sequence[Image]"]
+
+EDGE = 192  # pixels of a thumbnail's longer side
+SMALL = 64  # at most this many pixels: kept lossless and shown with crisp ones
+EACH = 6  # examples per group
+HALF = 0.5  # a degree from here on is good
+NOTHING = "[]"  # gold of a picture that has none of what was asked for
+CHANGED = 0.05  # a degree that moves by more has changed
+
+BOTH = ("Fixed by training", "Broken by training", "Wrong before and after", "right")
+BOTH_GRADED = ("Better after training", "Worse after training", "Poor before and after", "good")
+ALONE, ALONE_GRADED = ("Wrong", "Right"), ("Poor", "Good")
+
+
+class Thumbnail(NamedTuple):
+    """A picture as a data URI. small: scale it up without blurring. size: in pixels."""
+
+    uri: str
+    small: bool
+    size: tuple[int, int]
+
+
+class Option(NamedTuple):
+    """One option of a question; gold: the right one."""
+
+    letter: str
+    text: str
+    gold: bool
+
+
+class Said(NamedTuple):
+    """One reply. mark: "right", "wrong", or "part" of a degree; pane: its drawing, SVG or ""."""
+
+    sample: Sample
+    mark: str
+    answer: str
+    pane: str
+
+
+class Shown(NamedTuple):
+    """One example of the page: what either side wrote about one question.
+
+    gold: "" where it is a box that is drawn. thumbnails: empty where there is no picture, or where
+    the panes of the replies show it.
+    """
+
+    id: str
+    gold: str
+    question: str
+    options: tuple[Option, ...]
+    picture: str
+    thumbnails: tuple[Thumbnail, ...]
+    prompt: str
+    replies: tuple[Said, ...]
+
+
+class Group(NamedTuple):
+    """Examples of one kind, and how many of that kind there are in all."""
+
+    title: str
+    total: int
+    examples: tuple[Shown, ...]
+
+
+def groups(samples: Sequence[Sample], header: Header, open_pictures: OpenPictures) -> list[Group]:
+    """Fixed, broken and still wrong with both sides; wrong and right with one. Empty ones go.
+
+    Of degrees such as an overlap: better, worse and still poor, the largest change first.
+    header: task, style and decode of the samples, and the prompt of those without one.
+    """
+    sides: dict[str, list[Sample]] = {}
+    for sample in sorted(samples, key=lambda sample: (sample.side, sample.id)):
+        sides.setdefault(sample.id, []).append(sample)
+    two, by_degree = any(len(pair) == 2 for pair in sides.values()), graded(header.task)
+    names = (BOTH_GRADED if by_degree else BOTH) if two else ALONE_GRADED if by_degree else ALONE
+    found: dict[str, list[list[Sample]]] = {name: [] for name in names}
+    for pair in sides.values():
+        if len(pair) == 2 or not two:
+            found[names[_place(pair, by_degree)]].append(pair)
+    return [
+        Group(name, len(pairs), tuple(_shown(p, header, open_pictures) for p in _varied(pairs)))
+        for name, pairs in found.items()
+        if pairs and name not in ("right", "good")
+    ]
+
+
+def thumbnail(picture: Image, edge: int = EDGE) -> Thumbnail:
+    """The picture within edge × edge: PNG if it is small, else JPEG."""
+    small = picture.convert("RGB")
+    small.thumbnail((edge, edge))
+    tiny = max(picture.size) <= SMALL
+    out = io.BytesIO()
+    small.save(out, format="PNG" if tiny else "JPEG", **({} if tiny else {"quality": 82}))
+    kind = "png" if tiny else "jpeg"
+    uri = f"data:image/{kind};base64,{base64.b64encode(out.getvalue()).decode()}"
+    return Thumbnail(uri, tiny, small.size)
+
+
+def _place(pair: Sequence[Sample], by_degree: bool) -> int:
+    """Which of the group's names a pair, or a single sample, belongs to."""
+    scores = [sample.correct for sample in pair]
+    good = [score >= HALF if by_degree else score == 1 for score in scores]
+    if len(pair) == 1:
+        return int(good[0])
+    change = scores[1] - scores[0]
+    least = CHANGED if by_degree else 0.0
+    if abs(change) > least:
+        return 0 if change > 0 else 1
+    return 3 if good[1] else 2
+
+
+def _varied(pairs: Iterable[list[Sample]]) -> list[list[Sample]]:
+    """EACH of them, in turns from every kind, so that one kind does not fill the page.
+
+    The largest change comes first, and pictures without anything to find come last.
+    """
+    seen: dict[str, int] = {}
+    turns = []
+    for pair in sorted(pairs, key=_rank):
+        kind = pair[0].category or pair[0].gold
+        turn = seen[kind] = seen.get(kind, -1) + 1
+        turns.append(((pair[0].gold == NOTHING, turn), pair))
+    return [pair for _, pair in sorted(turns, key=lambda item: item[0])[:EACH]]
+
+
+def _rank(pair: Sequence[Sample]) -> tuple[bool, float]:
+    return pair[0].gold == NOTHING, -abs(pair[-1].correct - pair[0].correct)
+
+
+def _shown(pair: list[Sample], header: Header, open_pictures: OpenPictures) -> Shown:
+    first = pair[0]
+    boxed = header.task in overlay.BOXED
+    edge = overlay.LONG if boxed else EDGE
+    small = tuple(thumbnail(picture, edge) for picture in open_pictures(first.id))
+    prompt = header.prompt if first.prompt is None else first.prompt
+    return Shown(
+        id=first.id,
+        gold=_gold(first, header),
+        question=_question(prompt, header),
+        options=_options(first, header),
+        picture=first.picture,
+        thumbnails=() if boxed else small,
+        prompt=prompt,
+        replies=tuple(
+            _said(sample, header, _pane(sample, header, small, sample is first) if boxed else "")
+            for sample in pair
+        ),
+    )
+
+
+def _said(sample: Sample, header: Header, pane: str) -> Said:
+    if graded(header.task):
+        mark = "right" if sample.correct >= HALF else "wrong"
+        return Said(sample, mark, _degree(sample, header), pane)
+    sign, mark = ("✓", "right") if sample.correct == 1 else ("✗", "wrong")
+    letters = {o.text: f"{o.letter}. " for o in _options(sample, header)}
+    answer = "no answer" if sample.answer is None else sample.answer
+    return Said(sample, mark, f"{sign} {letters.get(answer, '')}{answer}", pane)
+
+
+def _degree(sample: Sample, header: Header) -> str:
+    words = overlay.drawing(sample, header).words
+    return words if header.task == "grounding" else f"IoU {points(sample.correct)} %: {words}"
+
+
+def _gold(sample: Sample, header: Header) -> str:
+    if header.task not in overlay.BOXED:
+        letters = {o.text: f"{o.letter}. " for o in _options(sample, header)}
+        return letters.get(sample.gold, "") + sample.gold
+    if header.task == "grounding":
+        return ""
+    count = len(boxes.load(sample.gold))
+    boxed = {0: "none there", 1: "1 box"}.get(count, f"{count} boxes")
+    names = dict.fromkeys(boxes.load_names(sample.gold) or [sample.category])
+    return f"{', '.join(names)}: {boxed}" if any(names) else boxed
+
+
+def _question(prompt: str, header: Header) -> str:
+    """What was asked, without options and instructions; "" where it is the same for all."""
+    if header.task in ("classification", "detection"):
+        return ""
+    return prompt.partition("\nA. ")[0] if header.task == "choice" else prompt.partition("\n")[0]
+
+
+def _options(sample: Sample, header: Header) -> tuple[Option, ...]:
+    if header.task != "choice":
+        return ()
+    pairs = zip(LETTERS, offered(sample, header), strict=False)
+    return tuple(Option(letter, text, text == sample.gold) for letter, text in pairs)
+
+
+def _pane(sample: Sample, header: Header, small: Sequence[Thumbnail], first: bool) -> str:
+    """The drawing over the picture, which is in the page once: the second pane refers to it."""
+    name = "p" + hashlib.sha256(sample.id.encode()).hexdigest()[:12]
+    size, picture = _annotated(sample), ""
+    if small:
+        size = small[0].size
+        width, height = overlay.scaled(size)
+        crisp = ' class="crisp"' if small[0].small else ""
+        place = f'width="{width:g}" height="{height:g}" preserveAspectRatio="none"'
+        picture = f'<image id="{name}" href="{small[0].uri}" {place}{crisp}/>'
+    if small and not first:
+        picture = f'<use href="#{name}"/>'
+    return overlay.pane(overlay.drawing(sample, header), size, picture)
+
+
+def _annotated(sample: Sample) -> tuple[int, int]:
+    width, _, height = sample.meta.get("size", "4x3").partition("x")
+    return int(width), int(height)

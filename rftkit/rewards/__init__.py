@@ -1,0 +1,1 @@
+"""Rewards that any task may use: general ones, by length, custom functions."""

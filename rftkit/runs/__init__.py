@@ -1,0 +1,1 @@
+"""The run folder: files, state, checkpoints, the adapter and its metadata."""

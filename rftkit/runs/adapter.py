@@ -1,0 +1,150 @@
+"""What `--ckpt` may name: a run, a checkpoint in it, an adapter folder, a folder of runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from rftkit.errors import ModelError
+from rftkit.recipe.schema import Recipe
+from rftkit.recipe.toml import dump_recipe, parse_recipe, read_text
+from rftkit.runs import checkpoints
+from rftkit.runs import run as runs
+from rftkit.runs.run import Run
+
+CARD = "rftkit.json"  # recipe and labels, saved into the adapter so that its folder stands alone
+WEIGHTS = "adapter_model.safetensors"
+
+
+class Card(NamedTuple):
+    """What an adapter folder says of itself: the recipe as TOML, the labels, their other names."""
+
+    recipe: str
+    labels: tuple[str, ...]
+    aliases: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An adapter, the recipe that made it, and where its evaluations go.
+
+    run is None for an adapter folder that stands alone. note: what was chosen, if there was a
+    choice. name: "" for a run's final adapter, `step-000050` for a checkpoint inside it.
+    """
+
+    adapter: Path
+    recipe: Recipe
+    home: Path
+    run: Run | None = None
+    name: str = ""
+    note: str = ""
+
+
+def find(place: Path) -> Checkpoint:
+    """The checkpoint that `place` names; of a folder of runs, the newest that has trained.
+
+    Raises ModelError, saying what would have been accepted.
+    """
+    if not place.is_dir():
+        what = "a file, not a folder" if place.exists() else "no such folder on this machine"
+        raise ModelError(
+            f"--ckpt {place}: {what}; name a run such as out/quickstart, or an adapter folder"
+        )
+    if runs.is_run(place):
+        return _of_run(Run(place), "")
+    owner = next((p for p in list(place.resolve().parents)[:2] if runs.is_run(p)), None)
+    if (place / "adapter_config.json").is_file():
+        return _inside(Run(owner), place) if owner else _alone(place)
+    for run in runs.runs_under(place):
+        if _final(run) or _newest_whole(run):
+            return _of_run(run, f"newest run: {run.folder}")
+    raise ModelError(
+        f"--ckpt {place}: neither a run nor an adapter, and no trained run inside; name a run such "
+        "as out/quickstart, an adapter folder, or the folder of your runs"
+    )
+
+
+def recipe_of(run: Run) -> Recipe:
+    """The recipe a run was made by, as resolved. Raises UserError if a newer rftkit wrote it."""
+    run.status()
+    return parse_recipe(read_text(run.resolved), str(run.resolved))
+
+
+def _of_run(run: Run, note: str) -> Checkpoint:
+    recipe = recipe_of(run)
+    if _final(run):
+        return Checkpoint(run.adapter, recipe, run.evaluations, run, "", note)
+    newest = _newest_whole(run)
+    if newest is None:
+        raise ModelError(f"{run.folder}: nothing trained here yet; `rftkit train --resume` goes on")
+    said = f"{note + '; ' if note else ''}not finished, so its newest checkpoint: {newest.name}"
+    return Checkpoint(newest, recipe, run.evaluations, run, newest.name, said)
+
+
+def _inside(run: Run, place: Path) -> Checkpoint:
+    if place.resolve() == run.adapter.resolve():
+        _check_weights(place)
+        return Checkpoint(place, recipe_of(run), run.evaluations, run)
+    if harm := checkpoints.damage(place):
+        raise ModelError(f"{place}: {harm}; name another checkpoint")
+    _check_weights(place)
+    return Checkpoint(place, recipe_of(run), run.evaluations, run, place.name)
+
+
+def _alone(place: Path) -> Checkpoint:
+    _check_weights(place)
+    recipe = parse_recipe(read_card(place).recipe, str(place / CARD))
+    return Checkpoint(place, recipe, place / "eval")
+
+
+def _check_weights(adapter: Path) -> None:
+    if not (adapter / WEIGHTS).is_file():
+        raise ModelError(f"{adapter}: no {WEIGHTS}; pickled weights are not read")
+
+
+def labels_of(ckpt: Checkpoint) -> tuple[str, ...]:
+    """The labels that the model was trained with, as saved beside the adapter."""
+    if ckpt.name and ckpt.run:  # a checkpoint has no card
+        return tuple(ckpt.run.status()["labels"])
+    return read_card(ckpt.adapter).labels
+
+
+def aliases_of(ckpt: Checkpoint) -> dict[str, str]:
+    """Other spelling -> label, as the model was trained with."""
+    if ckpt.name and ckpt.run:
+        return dict(ckpt.run.status().get("aliases", {}))
+    return dict(read_card(ckpt.adapter).aliases)
+
+
+def write_card(
+    adapter: Path, recipe: Recipe, labels: Sequence[str], aliases: Mapping[str, str] | None = None
+) -> None:
+    """Save recipe and labels into an adapter folder; with it the adapter is complete."""
+    card = {"recipe": dump_recipe(recipe), "labels": list(labels), "aliases": dict(aliases or {})}
+    runs.write_atomically(adapter / CARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
+
+
+def read_card(adapter: Path) -> Card:
+    """What `write_card` saved. Raises ModelError if it is not there, or damaged."""
+    card = adapter / CARD
+    if not card.is_file():
+        raise ModelError(f"{adapter}: no {CARD} beside the adapter; name the run it is from")
+    try:
+        held = json.loads(card.read_text("utf-8"))
+        recipe, labels = str(held["recipe"]), tuple(map(str, held["labels"]))
+        return Card(recipe, labels, dict(held.get("aliases", {})))  # older cards have none
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ModelError(f"{card}: damaged ({said}); train again") from None
+
+
+def _final(run: Run) -> bool:
+    return (run.adapter / WEIGHTS).is_file() and (run.adapter / CARD).is_file()
+
+
+def _newest_whole(run: Run) -> Path | None:
+    found = checkpoints.in_order(run.checkpoints)
+    return next((path for path in found if checkpoints.damage(path) is None), None)

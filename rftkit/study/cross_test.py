@@ -1,0 +1,42 @@
+"""Test a run's adapter on the held-out images of another: `python -m rftkit.study.cross_test`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from rftkit import exits
+from rftkit.data.examples import load_examples
+from rftkit.data.read_cache import ReadCache
+from rftkit.evaluation.run import Trial, Wish, run_evaluation
+from rftkit.models import open_policy
+from rftkit.runs.adapter import Checkpoint, recipe_of
+from rftkit.runs.run import Run
+
+
+def evaluate_elsewhere(trained: Run, other: Run, home: Path, console: Console) -> None:
+    """Evaluate the adapter alone: the base model's replies are in the other run already."""
+    recipe, own = recipe_of(other), recipe_of(trained)
+    cache = ReadCache()
+    test = recipe.data.test_split
+    held_out = load_examples(recipe, test, limit=recipe.eval.limit, cache=cache)
+    shots = load_examples(own, own.data.train_split, cache=cache).examples
+    del cache  # what it holds is not needed while the model answers
+    policy = open_policy(recipe.model, trained.adapter)
+    wish = Wish(base=False, command=shlex.join(sys.argv))
+    ckpt = Checkpoint(trained.adapter, recipe, home)
+    run_evaluation(Trial(ckpt, recipe, held_out, policy, shots), wish, console)
+
+
+def main(words: Sequence[str]) -> None:
+    """The three folders: the run that was trained, the one whose pictures are used, the result."""
+    trained, other, home = (Path(word) for word in words)
+    evaluate_elsewhere(Run(trained), Run(other), home, Console(stderr=True, emoji=False))
+
+
+if __name__ == "__main__":
+    exits.run(lambda: main(sys.argv[1:]))

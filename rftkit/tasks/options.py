@@ -1,0 +1,134 @@
+"""What a recipe's `[options]` may say: a few keys for each task, none for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from rftkit.messages import did_you_mean
+from rftkit.tasks import categories
+
+Names = str | tuple[str, ...]
+Threshold = float | tuple[float, float]
+
+
+class Options(BaseModel):
+    """The options of a task that has none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, given: object) -> object:
+        """Refuses unknown keys here, where those of the task are known."""
+        for key in given if isinstance(given, Mapping) else ():
+            if key not in cls.model_fields:
+                raise ValueError(
+                    f"options.{key}: unknown key; {did_you_mean(key, cls.model_fields)}"
+                )
+        return given
+
+
+class LabelOptions(Options):
+    """Of classification."""
+
+    names: str = Field(
+        default="",
+        description="CSV of labels: aliases and coarser classes, or `fgvc-aircraft`",
+    )
+
+
+class DetectionOptions(Options):
+    """Of detection."""
+
+    ask: Literal["category", "picture"] = Field(
+        default="category", description="one prompt per category of a picture, or one for all"
+    )
+    absent: Literal["test", "always", "never"] = Field(
+        default="test", description="when to ask for categories that a picture has none of"
+    )
+    categories: Names = Field(
+        default="", description="list, or name of one (`coco-8`, `lvis-6`, …); empty: all"
+    )
+    new: Names = Field(
+        default="", description="categories of the new half, e.g. `coco-15`; empty: by sorted name"
+    )
+    threshold: Threshold = Field(
+        default=0.5, description="least IoU paid, 0 to 1 (0: any); two: from first to last step"
+    )
+
+    @field_validator("categories", "new", mode="before")
+    @classmethod
+    def _names(cls, value: object, info: ValidationInfo) -> object:
+        """TOML has no tuples, and a text must be the name of a list."""
+        names = tuple(value) if isinstance(value, list | tuple) else value
+        if isinstance(names, tuple) and all(isinstance(name, str) and name for name in names):
+            return names
+        if names != "" and not (isinstance(names, str) and categories.named(names)):
+            raise ValueError(
+                f"options.{info.field_name}: no list {repr(value)[:60]}; known: "
+                f'{", ".join(categories.LISTS)}; or give the names themselves: ["cat", "dog"]'
+            )
+        return names
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _share(cls, value: object) -> object:
+        return _threshold(value)
+
+
+class GroundingOptions(Options):
+    """Of grounding."""
+
+    threshold: Threshold = Field(
+        default=0.0, description="least IoU paid, 0 to 1 (0: any); two: from first to last step"
+    )
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _share(cls, value: object) -> object:
+        return _threshold(value)
+
+
+class ChoiceOptions(Options):
+    """Of multiple choice."""
+
+    shuffle: bool = Field(default=True, description="options in a random order, fixed by the seed")
+    circular: bool = Field(
+        default=False, description="evaluate every rotation; right only if all are"
+    )
+
+
+class NumberOptions(Options):
+    """Of counting."""
+
+    tolerance: float = Field(default=0.0, ge=0, description="largest difference that is right")
+
+
+def at(threshold: Threshold, progress: float) -> float:
+    """The threshold at this share of the run, from its first to its last step.
+
+    >>> at((0.2, 0.6), 0.5)
+    0.4
+    """
+    if isinstance(threshold, tuple):
+        first, last = threshold
+        return first + (last - first) * progress
+    return threshold
+
+
+def _threshold(value: object) -> object:
+    """TOML has no tuples. Raises ValueError for what is neither a share nor two of them."""
+    ends = list(value) if isinstance(value, list | tuple) else [value, value]
+    fine = [
+        end
+        for end in ends
+        if isinstance(end, int | float) and not isinstance(end, bool) and 0 <= end <= 1
+    ]
+    if len(fine) != 2 or len(ends) != 2:
+        raise ValueError(
+            f"options.threshold: {repr(value)[:60]} is neither a number from 0 to 1 nor two of them"
+        )
+    return tuple(ends) if isinstance(value, list | tuple) else value

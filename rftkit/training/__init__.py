@@ -1,0 +1,1 @@
+"""Training by a recipe: the steps of a run, GRPO, SFT, what they share."""

@@ -1,0 +1,172 @@
+"""What a person sees, and what is kept, while a model learns."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import TrainerCallback
+
+from rftkit.errors import Interrupted, TrainingError
+from rftkit.runs import checkpoints
+from rftkit.runs.run import Run, append_line, forget_after
+
+NAMES = {  # TRL's name -> ours
+    "loss": "loss",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "reward": "reward",
+    "completions/mean_length": "length",
+    "completions/clipped_ratio": "truncated",
+    "frac_reward_zero_std": "silent_groups",
+    "kl": "kl",
+    "entropy": "entropy",
+    "mean_token_accuracy": "token_accuracy",
+}
+
+
+class Metrics(TrainerCallback):
+    """Writes one line of metrics per step, shows a live bar, stops on numbers that are not."""
+
+    def __init__(self, run: Run, console: Console, every: int) -> None:
+        self.run, self.console, self.every = run, console, every
+        self.bar: Progress | None = None
+        self.task: Any = None
+        self.started = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Forget what a killed run logged after its last checkpoint, then start the bar."""
+        for path in (self.run.metrics, self.run.samples):
+            forget_after(path, state.global_step)
+        self.started = time.perf_counter()
+        if self.console.is_terminal:
+            self.bar = Progress(
+                TextColumn("training"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}", markup=False),
+                console=self.console,
+            )
+            self.task = self.bar.add_task("", total=state.max_steps, note="")
+            self.bar.update(self.task, completed=state.global_step)
+            self.bar.start()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """Keep a step's numbers. Raises TrainingError if loss or gradient is not finite."""
+        if not logs or "loss" not in logs:
+            return
+        record: dict[str, Any] = {"step": state.global_step}
+        record |= {ours: logs[name] for name, ours in NAMES.items() if logs.get(name) is not None}
+        record["rewards"] = rewards_in(logs)
+        record["seconds"] = round(time.perf_counter() - self.started, 3)
+        self.started = time.perf_counter()
+        for name in ("loss", "grad_norm"):
+            if not math.isfinite(float(record.get(name, 0.0))):
+                raise TrainingError(
+                    f"step {state.global_step}: {name} is {record[name]}; lower "
+                    "method.learning_rate, then start again"
+                )
+        append_line(self.run.metrics, {k: v for k, v in record.items() if v != {}})
+        self._show(state, record)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Leave the bar as it stands."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop drawing; safe to call twice."""
+        if self.bar:
+            self.bar.stop()
+            self.bar = None
+
+    def _show(self, state: Any, record: dict[str, Any]) -> None:
+        note = describe(record)
+        if self.bar:
+            self.bar.update(self.task, completed=state.global_step, note=note)
+        elif state.global_step % self.every == 0 or state.global_step in (1, state.max_steps):
+            line = f"step {state.global_step}/{state.max_steps}  {note}"
+            self.console.print(line, highlight=False, markup=False)
+
+
+class Keeper(TrainerCallback):
+    """Turns each folder that the trainer saved into a checkpoint that is whole."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        """Look for room on the disk before a save begins; always save the last step."""
+        control.should_save = control.should_save or state.global_step >= state.max_steps
+        if control.should_save and model is not None:
+            trained = [p for p in model.parameters() if p.requires_grad]
+            weights = sum(p.numel() * p.element_size() for p in trained)
+            checkpoints.require_space(self.run.folder, 4 * weights + 2**20)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Move what was saved into place."""
+        staged = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        checkpoints.settle(staged, self.run.checkpoints / f"step-{state.global_step:06d}")
+        checkpoints.keep_newest(self.run.checkpoints)
+
+
+class Stopper(TrainerCallback):
+    """Ctrl-C or SIGTERM once: finish the step and save. Twice: stop now."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Save and stop, if that was asked for."""
+        if self.received is not None:
+            control.should_save = control.should_training_stop = True
+
+    @contextmanager
+    def listening(self, console: Console) -> Iterator[None]:
+        """Take over the two signals meanwhile. Raises Interrupted once training has stopped."""
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self.received is not None:
+                raise Interrupted(number)
+            self.received = number
+            line = "stopping after this step; once more stops at once"
+            console.print(line, highlight=False, markup=False)
+
+        before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self.received is not None:
+            raise Interrupted(self.received)
+
+
+def rewards_in(logs: dict[str, Any]) -> dict[str, float]:
+    """Mean of each reward over the step, by name."""
+    head, tail = "rewards/", "/mean"
+    return {
+        key.removeprefix(head).removesuffix(tail): value
+        for key, value in logs.items()
+        if key.startswith(head) and key.endswith(tail)
+    }
+
+
+def describe(record: dict[str, Any]) -> str:
+    """A step's numbers in a line: each reward, length, share cut off, share without signal."""
+    parts = [f"{name} {value:.2f}" for name, value in record.get("rewards", {}).items()]
+    if "length" in record:
+        parts.append(f"{record['length']:.0f} tokens")
+        parts.append(f"{record.get('truncated', 0):.0%} cut off")
+        parts.append(f"{record.get('silent_groups', 0):.0%} silent")
+    else:
+        parts.append(f"loss {record['loss']:.3f}")
+    return " · ".join(parts)

@@ -1,0 +1,162 @@
+"""GRPO: a recipe and examples in, TRL's trainer, configured and never copied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+from transformers import set_seed
+
+from rftkit.core import Example
+from rftkit.errors import RecipeError
+from rftkit.models import backends as engines
+from rftkit.models.policy import Decoding, Prompt
+from rftkit.models.vllm_options import engine_like, with_plain_prompts
+from rftkit.rewards.length import Meter, auto_target
+from rftkit.shared_prefix.trainer import trainer_class
+from rftkit.tasks import by_name
+from rftkit.training.dataset import lazy_dataset, schedule
+from rftkit.training.reward_functions import Scorer
+from rftkit.training.trainer import Job, common_arguments, fit, verify
+from rftkit.training.vllm_agreement import Agreement
+
+PROMPTS_MEASURED = 64  # for method.length.target = "auto"
+USED_BY_THE_LOSS = {  # setting -> the trainer's own copy of it, which is what the loss reads
+    "beta": "beta",
+    "loss_type": "loss_type",
+    "epsilon": "epsilon_low",
+    "epsilon_high": "epsilon_high",
+    "num_generations": "num_generations",
+    "num_iterations": "num_iterations",
+    "scale_rewards": "scale_rewards",
+    "temperature": "temperature",
+    "max_completion_length": "max_completion_length",
+    "importance_sampling_level": "importance_sampling_level",
+    "mask_truncated_completions": "mask_truncated_completions",
+}
+
+
+def train(job: Job, examples: Sequence[Example], shared_prefix: bool = True) -> None:
+    """Train the policy's adapter by GRPO on the examples.
+
+    shared_prefix: compute each prompt once where that is possible; False compares with TRL's own
+    path, which gives the same and takes longer.
+    """
+    recipe, policy = job.recipe, job.policy
+    check_budget(job, examples)
+    scorer = Scorer(
+        *(recipe, examples, policy.stop_ids(), job.run, job.console, job.keeping.save_every),
+        meter=_meter(job, examples),
+    )
+    wanted = settings(job, scorer.all_weights())
+    set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
+    kind = trainer_class(policy.model, job.console.print, shared_prefix)
+    by_vllm = bool(wanted.get("use_vllm"))
+    kind = with_plain_prompts(kind) if by_vllm else kind
+    with engine_like(policy.processor) if by_vllm else nullcontext():
+        trainer = kind(
+            model=policy.model,
+            reward_funcs=scorer.functions(),
+            args=_config(wanted),
+            train_dataset=_dataset(job, examples),
+            processing_class=policy.processor,
+            peft_config=policy.new_adapter(),  # added by TRL, KL is measured with it switched off
+        )
+    verify(trainer, wanted, job.run, USED_BY_THE_LOSS)
+    trainer.add_callback(Agreement(job.console))  # says nothing where transformers generates
+    fit(trainer, job)
+
+
+def check_budget(job: Job, examples: Sequence[Example]) -> None:
+    """Raises RecipeError if a gold answer alone is longer than a completion may be."""
+    task, budget = by_name(job.recipe.task), job.recipe.method.max_new_tokens
+    longest = max(examples, key=lambda example: len(task.written(example)))
+    tokens = job.policy.count_tokens(task.written(longest))
+    if tokens >= budget:
+        raise RecipeError(
+            f"method.max_new_tokens: {budget}, but the answer of {longest.id} alone has {tokens} "
+            "tokens; raise it, or leave such pictures out"
+        )
+
+
+def _meter(job: Job, examples: Sequence[Example]) -> Meter | None:
+    """What measures the reasoning, its target settled; None without a length reward."""
+    length, policy = job.recipe.method.length, job.policy
+    if length is None:
+        return None
+    name = "reason" if job.recipe.style == "answer-first" else "think"
+    meter = Meter(length, 0.0, policy.processor.tokenizer.decode, (f"<{name}>", f"</{name}>"))
+    if length.target != "auto":
+        return replace(meter, target=float(length.target))
+    known = job.run.status().get("length_target")
+    target = float(known) if known else auto_target(_lengths(job, examples, meter))
+    job.run.set_status("running", length_target=target)  # a resumed run keeps it
+    line = f"method.length.target: {target:g} tokens"
+    job.console.print(line, highlight=False, markup=False)
+    return replace(meter, target=target)
+
+
+def _lengths(job: Job, examples: Sequence[Example], meter: Meter) -> list[int]:
+    """The tokens of the base model's reasoning on the first training prompts."""
+    recipe, policy, task = job.recipe, job.policy, by_name(job.recipe.task)
+    decoding = Decoding(recipe.method.max_new_tokens, seed=recipe.seed)
+    chosen, size, found = examples[:PROMPTS_MEASURED], recipe.eval.batch_size, list[int]()
+    tokenizer = policy.processor.tokenizer
+    with policy.base():
+        for start in range(0, len(chosen), size):
+            prompts = [
+                Prompt(example.picture, task.prompt(example, recipe.style), others=example.others)
+                for example in chosen[start : start + size]
+            ]
+            for made in policy.generate(prompts, decoding).completions:
+                ids = tokenizer(made.text, add_special_tokens=False)["input_ids"]
+                found.append(meter.tokens(ids))
+    return found
+
+
+def settings(job: Job, weights: Sequence[float]) -> dict[str, Any]:
+    """Every setting of TRL's GRPO that decides the result, by TRL's name."""
+    method, update = job.recipe.method, job.recipe.method.update
+    rows = method.batch_size * method.group_size
+    common = common_arguments(job, rows, method.group_size)
+    return common | {
+        "num_generations": method.group_size,
+        "steps_per_generation": common["gradient_accumulation_steps"],
+        "num_iterations": 1,
+        "max_completion_length": method.max_new_tokens,
+        "temperature": method.temperature,
+        "top_p": 1.0,
+        "top_k": 0,
+        "repetition_penalty": 1.0,
+        "generation_kwargs": {"suppress_tokens": job.policy.banned_ids()},
+        "beta": method.kl,
+        "loss_type": "grpo" if method.loss == "gspo" else method.loss,
+        "epsilon": update.clip[0],
+        "epsilon_high": update.clip[1],
+        "importance_sampling_level": "sequence" if method.loss == "gspo" else "token",
+        "scale_rewards": update.scale_rewards,
+        "mask_truncated_completions": update.mask_truncated,
+        "multi_objective_aggregation": update.aggregation,
+        "reward_weights": list(weights),
+        "disable_dropout": True,
+        "log_completions": False,
+        **engines.trainer_settings(job.recipe, job.policy.banned_ids(), engines.here()),
+    }
+
+
+def _config(wanted: dict[str, Any]) -> Any:
+    from trl import GRPOConfig
+
+    return GRPOConfig(**wanted)
+
+
+def _dataset(job: Job, examples: Sequence[Example]) -> Any:
+    recipe, task = job.recipe, by_name(job.recipe.task)
+    order = schedule(len(examples), recipe.method.steps * recipe.method.batch_size, recipe.seed)
+
+    def columns(example: Example) -> dict[str, Any]:
+        return {"prompt": [{"role": "user", "content": task.prompt(example, recipe.style)}]}
+
+    return lazy_dataset(examples, order, columns)

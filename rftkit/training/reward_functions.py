@@ -1,0 +1,184 @@
+"""Rewards as TRL calls them, a sample now and then, and the guard against a cold start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from rftkit.core import Attempt, Completion, Example, Reward
+from rftkit.errors import TrainingError
+from rftkit.messages import printable
+from rftkit.recipe.schema import OWN_REWARD, Recipe
+from rftkit.rewards import general as rewards
+from rftkit.rewards.custom import load_reward
+from rftkit.rewards.length import Meter
+from rftkit.runs.run import Run, append_line
+from rftkit.tasks import by_name
+
+COLD = "the model earned no {part} at all in its first batch"
+SILENT = "in the first batch every group of completions earned the same reward"
+ADVICE = (
+    "GRPO learns from differences within a group, so there is nothing to learn from yet. Try a few "
+    "SFT steps first (--set method.kind=sft), a higher method.temperature, a larger "
+    "method.group_size, or a model that knows the subject better."
+)
+
+
+class Scorer:
+    """Scores completions by the recipe's rewards; the same functions score evaluation."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        examples: Sequence[Example],
+        stop_ids: Sequence[int],
+        run: Run,
+        console: Console,
+        save_every: int = 25,
+        meter: Meter | None = None,
+    ) -> None:
+        self.recipe, self.examples, self.run, self.console = recipe, examples, run, console
+        self.task, self.stop_ids = by_name(recipe.task), frozenset(stop_ids)
+        self.save_every, self.meter = save_every, meter
+        self.weights = {
+            name: weight
+            for name, weight in recipe.rewards.items()
+            if (recipe.style, name) != ("direct", "format")
+        }
+        self.rewards = {**rewards.GENERAL, **self._own()}
+        self._progress(0.0)
+        self.batches = 0
+
+    def functions(self) -> list[Callable[..., list[float]]]:
+        """One function per reward, named after it, for `GRPOTrainer(reward_funcs=...)`."""
+        functions = [self._function(name) for name in self.weights]
+        return [*functions, self._length()] if self.meter else functions
+
+    def all_weights(self) -> list[float]:
+        """The weights of `functions()`, in its order."""
+        weights = [*self.weights.values()]
+        return [*weights, self.meter.settings.weight] if self.meter else weights
+
+    def _own(self) -> dict[str, Reward]:
+        named = [name for name in self.weights if OWN_REWARD.fullmatch(name)]
+        return {name: load_reward(name) for name in named}
+
+    def _progress(self, share: float) -> None:
+        """Pay rewards as they are at this share of the run: a threshold may follow a schedule."""
+        recipe = self.recipe
+        paid = self.task.training_rewards(recipe.rules, recipe.options, share)
+        self.rewards = {**self.rewards, **paid}
+
+    def _function(self, name: str) -> Callable[..., list[float]]:
+        first = name == next(iter(self.weights))
+
+        def reward(
+            completions: list[Any], completion_ids: list[list[int]], index: list[int], **rest: Any
+        ) -> list[float]:
+            attempts = self.attempts(completions, completion_ids, index)
+            if first:
+                state = rest["trainer_state"]
+                self._progress(state.global_step / max(1, state.max_steps - 1))
+                self._look(attempts, state.global_step + 1)
+            return [checked(name, self._value(name, attempt)) for attempt in attempts]
+
+        reward.__name__ = short(name)
+        return reward
+
+    def _length(self) -> Callable[..., list[float]]:
+        def length(
+            completions: list[Any], completion_ids: list[list[int]], index: list[int], **_: Any
+        ) -> list[float]:
+            assert self.meter is not None
+            attempts = self.attempts(completions, completion_ids, index)
+            least = self.task.least  # an IoU is hardly ever 1: boxes are rounded in text
+            right = [self._value(self.task.headline, a) >= least for a in attempts]
+            shaped = [rewards.format_reward(attempt) == 1 for attempt in attempts]
+            size = self.recipe.method.group_size
+            paid: list[float] = []
+            for start in range(0, len(attempts), size):
+                group = slice(start, start + size)
+                paid += self.meter.paid(completion_ids[group], right[group], shaped[group])
+            return paid
+
+        return length
+
+    def attempts(
+        self, completions: Sequence[Any], ids: Sequence[Sequence[int]], index: Sequence[int]
+    ) -> list[Attempt]:
+        """completions, ids, index: (prompts × group_size,), groups side by side."""
+        return [
+            self.task.attempt(
+                self.examples[i],
+                self.recipe.style,
+                Completion(_text(text), len(tokens), bool(tokens) and tokens[-1] in self.stop_ids),
+            )
+            for text, tokens, i in zip(completions, ids, index, strict=True)
+        ]
+
+    def _value(self, name: str, attempt: Attempt) -> float:
+        return self.rewards[name](attempt)
+
+    def _parts(self, attempt: Attempt) -> dict[str, float]:
+        return {short(name): self._value(name, attempt) for name in self.weights}
+
+    def _look(self, attempts: list[Attempt], step: int) -> None:
+        """Keep one attempt of every N-th step, show it, and judge the first batch."""
+        if self.batches == 0 and step == 1:
+            self._guard(attempts)
+        if step == 1 or step % self.save_every == 0:
+            self._sample(attempts[step % len(attempts)], step)
+        self.batches += 1
+
+    def _sample(self, attempt: Attempt, step: int) -> None:
+        example, parts = attempt.example, self._parts(attempt)
+        prompt = self.task.prompt(example, attempt.style)
+        text, gold = attempt.completion.text, self.task.written(example)
+        record = {"step": step, "id": example.id, "prompt": prompt, "text": text}
+        append_line(self.run.samples, {**record, "gold": gold, "rewards": parts})
+        scores = ", ".join(f"{name} {value:g}" for name, value in parts.items())
+        self.console.print(
+            Text.assemble(
+                (f"step {step}", "dim"), f" {_shown(example.id)}  gold ", (_shown(gold), "bold"),
+                (f"\n  …{_shown(prompt[-60:])}", "dim"),
+                f"\n  {_shown(text)}",
+                (f"\n  {scores}", "dim"),
+            )
+        )  # fmt: skip
+
+    def _guard(self, attempts: list[Attempt]) -> None:
+        scored = [self._parts(attempt) for attempt in attempts]
+        size = self.recipe.method.group_size
+        groups = [scored[i : i + size] for i in range(0, len(scored), size)]
+        headline = self.task.headline
+        what = None
+        if headline in self.weights and not any(parts[headline] for parts in scored):
+            what = COLD.format(part=headline)
+        elif all(len({tuple(parts.values()) for parts in group}) == 1 for group in groups):
+            what = SILENT
+        if what:
+            self.console.print(Text.assemble(("Cold start:", "yellow"), f" {what}. {ADVICE}"))
+
+
+def short(name: str) -> str:
+    """A reward's name in charts: the function of `file.py:function`."""
+    return name.rpartition(":")[2]
+
+
+def checked(name: str, value: float) -> float:
+    """The value. Raises TrainingError if a reward is not finite: it would poison the weights."""
+    if not math.isfinite(value):
+        raise TrainingError(f"rewards.{name}: returned {value}; a reward must be a finite number")
+    return value
+
+
+def _shown(text: str) -> str:
+    return printable(text.strip())
+
+
+def _text(completion: Any) -> str:
+    return completion if isinstance(completion, str) else str(completion[0]["content"])

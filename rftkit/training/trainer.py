@@ -1,0 +1,184 @@
+"""What SFT and GRPO share: trainer arguments, the check that they took effect, the loop."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from rich.console import Console
+from rich.text import Text
+from safetensors import SafetensorError
+from transformers import PrinterCallback, TrainerCallback
+from transformers.integrations import TensorBoardCallback
+from transformers.utils import logging as transformers_logging
+
+from rftkit.errors import ModelError
+from rftkit.models import out_of_memory as memory
+from rftkit.models.policy import Policy
+from rftkit.recipe.schema import Recipe
+from rftkit.runs import checkpoints
+from rftkit.runs.run import Run, write_atomically
+from rftkit.training.callbacks import Keeper, Metrics, Stopper
+
+SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
+STAGING = ".staging"  # inside the checkpoints folder: what is being written, never resumed from
+WHOLE_BATCH_BELOW = 50_000_000  # parameters; larger models take one group at a time
+# Unsloth changes these for some losses, to what papers advise; a trainer reads them at every step
+PUT_BACK = ("epsilon", "epsilon_high", "mask_truncated_completions", "scale_rewards")
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What is kept while a run goes on; it changes nothing about the training."""
+
+    save_every: int = 25  # steps between checkpoints, and between samples
+    log: Literal["none", "tensorboard", "trackio"] = "none"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is about to train: everything but the trainer."""
+
+    recipe: Recipe
+    policy: Policy
+    run: Run
+    console: Console
+    resume: Path | None = None
+    keeping: Keeping = Keeping()
+
+
+def common_arguments(job: Job, rows: int, unit: int) -> dict[str, Any]:
+    """Trainer arguments for `rows` sequences a step, split into micro-batches of `unit` rows.
+
+    Every value that decides the result is set, because libraries change their defaults.
+    """
+    recipe, method = job.recipe, job.recipe.method
+    small = job.policy.model.num_parameters() < WHOLE_BATCH_BELOW
+    micro = rows if small else unit
+    dtype = job.policy.facts()["dtype"]
+    return {
+        "output_dir": str(job.run.checkpoints / STAGING),
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": rows // micro,
+        "max_steps": method.steps,
+        "learning_rate": method.learning_rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": 0,
+        "optim": "adamw_torch",
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+        "gradient_checkpointing": not small,
+        "bf16": dtype == "bfloat16",
+        "fp16": dtype == "float16",
+        "seed": recipe.seed,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps",
+        "save_steps": job.keeping.save_every,
+        "report_to": ["trackio"] if job.keeping.log == "trackio" else [],  # TensorBoard: see fit
+        "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "remove_unused_columns": False,
+        "shuffle_dataset": False,
+        "use_cpu": not torch.cuda.is_available(),
+    }
+
+
+def verify(
+    trainer: Any, wanted: Mapping[str, object], run: Run, copies: Mapping[str, str] | None = None
+) -> None:
+    """Compare what the trainer will do with what was asked, and write it to the run.
+
+    copies: setting -> the trainer's own attribute, where the loss reads that instead.
+    What a library has silently changed is put back where that still counts.
+    Raises ModelError where it does not.
+    """
+    for name in PUT_BACK:
+        if name in wanted:
+            setattr(trainer.args, name, wanted[name])
+            setattr(trainer, (copies or {}).get(name, name), wanted[name])
+    effective = {name: getattr(trainer.args, name) for name in wanted}
+    effective |= {name: getattr(trainer, attribute) for name, attribute in (copies or {}).items()}
+    shown = {"trainer": type(trainer).__name__}  # which says whether prefixes are shared
+    shown |= {name: str(value) for name, value in effective.items()}
+    write_atomically(run.effective, _json(shown))
+    for name, value in wanted.items():
+        if _plain(effective[name]) != _plain(value):
+            raise ModelError(
+                f"{name}: the recipe asks for {value!r}, but a library changed it to "
+                f"{effective[name]!r}; pin the versions in constraints.txt"
+            )
+
+
+def fit(trainer: Any, job: Job) -> None:
+    """Train to the last step, or until the user stops it. The policy then holds the adapter.
+
+    Raises TrainingError if memory runs out or a number is not finite; Interrupted on a signal.
+    """
+    transformers_logging.set_verbosity_error()
+    stopper = Stopper()
+    metrics = Metrics(job.run, job.console, job.keeping.save_every)
+    trainer.remove_callback(PrinterCallback)
+    for callback in (metrics, stopper, Keeper(job.run), *_tensorboard(job)):
+        trainer.add_callback(callback)
+    job.policy.model = trainer.model
+    widen(trainer.model)  # before the optimizer is made: its moments take the weights' format
+    try:
+        with (
+            stopper.listening(job.console),
+            memory.named("training", memory.training(job.recipe)),
+        ):
+            trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
+    except (OSError, RuntimeError, SafetensorError):
+        checkpoints.require_space(job.run.folder, SCRAPS)  # a full disk shows as any of these
+        raise
+    finally:
+        metrics.close()
+        shutil.rmtree(job.run.checkpoints / STAGING, ignore_errors=True)
+
+
+def _tensorboard(job: Job) -> Iterator[TrainerCallback]:
+    """The logger, if it is asked for: the trainer's own would write into the staging folder."""
+    if job.keeping.log == "tensorboard":
+        from torch.utils.tensorboard import SummaryWriter
+
+        yield TensorBoardCallback(SummaryWriter(str(job.run.folder / "tensorboard")))
+
+
+def widen(model: Any) -> None:
+    """Put the trained parameters in 32 bit, and thereby the optimizer's moments.
+
+    TRL casts the adapter of a quantised model to bf16. That has 8 significant bits: an AdamW step
+    below 1/512 of a weight rounds away, which at a learning rate of 1e-5 is most of lora_A, and a
+    second moment times 0.999 rounds back to itself. fp16's loss scaling has no kernel for bf16.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def newest_checkpoint(run: Run, console: Console) -> Path | None:
+    """The newest checkpoint that is whole; damaged ones are named and passed over."""
+    for path in checkpoints.in_order(run.checkpoints):
+        harm = checkpoints.damage(path)
+        if harm is None:
+            return path
+        rest = f" is damaged ({harm}); an earlier one is used"
+        console.print(Text.assemble((path.name, "yellow"), rest))
+    return None
+
+
+def _plain(value: object) -> object:
+    """Enums as their values, so that they compare with what the recipe says."""
+    value = getattr(value, "value", value)
+    return [value] if isinstance(value, str) else value
+
+
+def _json(value: object) -> str:
+    import json
+
+    return json.dumps(value, indent=2) + "\n"

@@ -1,0 +1,549 @@
+"""An evaluation, from `--ckpt` to its files, with a policy that replays texts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fakes
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from rftkit.core import Completion
+from rftkit.errors import DataError, UserError
+from rftkit.evaluation import generate as evaluate
+from rftkit.evaluation import run as evaluation
+from rftkit.evaluation.run import Wish, evaluate_checkpoint
+from rftkit.locks import locked
+from rftkit.metrics import Summary, to_json
+from rftkit.metrics.files import Evaluation, rescore
+from rftkit.metrics.samples import header_line, read_samples
+from rftkit.models.policy import Decoding, Generation, Prompt
+from rftkit.recipe.schema import Recipe
+from rftkit.recipe.toml import dump_recipe
+from rftkit.runs import adapter as ckpt
+from rftkit.runs.run import Run
+
+CLASSES = ("cat", "dog")
+HELD_OUT = 5  # pictures of each class
+WRITE_PAGE = evaluation._report
+
+
+def pictures(root: Path) -> Path:
+    """A folder of pictures that all differ, split and sorted by class."""
+    for shade, (split, count) in enumerate((("train", 2), ("test", HELD_OUT))):
+        for label in CLASSES:
+            for number in range(count):
+                path = root / split / label / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                noise = Image.frombytes("L", (24, 24), os.urandom(24 * 24))
+                noise.putpixel((0, 0), shade)
+                noise.save(path)
+    return root
+
+
+def recipe_for(root: Path, **more: Any) -> Recipe:
+    data = {"source": "folder", "path": str(root), "shots": 1, **more.pop("data", {})}
+    batch = {"batch_size": 2, **more.pop("eval", {})}
+    return fakes.recipe(data=data, eval=batch, **more)
+
+
+def trained(folder: Path, recipe: Recipe) -> Run:
+    run = Run(folder)
+    fakes.FakePolicy(fakes.never).save(run.adapter)
+    ckpt.write_card(run.adapter, recipe, CLASSES)
+    run.resolved.write_text(dump_recipe(recipe), "utf-8")
+    run.set_status("trained", labels=CLASSES, versions={"rftkit": "0"})
+    return run
+
+
+def reply(label: str) -> Completion:
+    return Completion(f"<think>so it looks</think><answer>{label}</answer>", 9)
+
+
+def improved(name: str, tuned: bool) -> Completion:
+    """The base takes everything for a cat; the tuned model is right."""
+    return reply(Path(name).parent.name if tuned else "cat")
+
+
+@pytest.fixture
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+    """A trained run on drawn pictures, whose model is a policy that replays texts; no page."""
+    monkeypatch.setattr(evaluation, "_report", lambda *_: None)  # the slowest part by far
+
+    def start(policy: fakes.FakePolicy, **more: Any) -> Run:
+        monkeypatch.setattr(evaluation, "open_policy", lambda *_: policy)
+        root = tmp_path / "pictures"
+        recipe = recipe_for(root if root.exists() else pictures(root), **more)
+        return trained(tmp_path / "run", recipe)
+
+    return start
+
+
+@pytest.fixture
+def with_page(begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluations write their page after all."""
+    monkeypatch.setattr(evaluation, "_report", WRITE_PAGE)
+
+
+def measured(run: Run | Path, **wish: Any) -> Evaluation:
+    place = run.folder if isinstance(run, Run) else run
+    return evaluate_checkpoint(place, Wish(**wish), Console(file=io.StringIO()))
+
+
+def facts(summary: Summary) -> dict[str, Any]:
+    """The summary without what differs from one session to the next."""
+    session: dict[str, Any] = {
+        "base": {"speed"},
+        "tuned": {"speed"},
+        "provenance": {"started", "command"},
+    }
+    return summary.model_dump(exclude=session)
+
+
+@pytest.mark.usefixtures("with_page")
+def test_base_and_tuned_are_measured_side_by_side(begin: Callable[..., Run]) -> None:
+    run = begin(policy := fakes.FakePolicy(improved))
+    found = measured(run)
+    summary = found.summary
+    assert summary.base
+    assert summary.tuned
+    assert summary.difference
+    assert (summary.base.accuracy.value, summary.tuned.accuracy.value) == (0.5, 1.0)
+    assert (summary.difference.value, summary.difference.won) == (0.5, 5)
+    assert (summary.expected, summary.complete, summary.labels) == (10, True, 2)
+    assert [tuned for _, tuned in policy.asked] == [False] * 10 + [True] * 10
+    assert {path.name for path in found.folder.iterdir()} == {
+        "samples.jsonl",
+        "summary.json",
+        "confusion.csv",
+        "report.html",
+    }
+    assert (found.folder / "summary.json").read_text("utf-8") == to_json(summary)
+    assert run.report.read_text("utf-8") == (found.folder / "report.html").read_text("utf-8")
+    assert list(csv.reader((found.folder / "confusion.csv").open(encoding="utf-8")))
+    assert summary.leaks
+    assert summary.leaks.exact == 0
+
+
+@pytest.mark.usefixtures("with_page")
+def test_a_runs_page_stays_whole_while_an_evaluation_replaces_it(begin: Callable[..., Run]) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    run.report.write_text("the old page", "utf-8")
+    with run.report.open("rb") as file:
+        measured(run)
+        assert file.read() == b"the old page"
+    assert run.report.read_bytes() != b"the old page"
+
+
+def another(run: Run, **changes: Any) -> Run:
+    """Another run on the same pictures, with weights of its own."""
+    folder = run.folder.with_name(f"run-{len(list(run.folder.parent.iterdir()))}")
+    recipe = Recipe.model_validate({**ckpt.recipe_of(run).model_dump(mode="json"), **changes})
+    made = trained(folder, recipe)
+    (made.adapter / ckpt.WEIGHTS).write_bytes(b"other weights")
+    return made
+
+
+def test_the_replies_of_the_same_base_are_used_again(begin: Callable[..., Run]) -> None:
+    run = begin(policy := fakes.FakePolicy(improved))
+    first = measured(run)
+    policy.asked.clear()
+    second = measured(another(run, seed=7), base_from=run.folder)
+    assert [tuned for _, tuned in policy.asked] == [True] * 10
+    assert second.summary.base == first.summary.base
+    assert second.summary.complete
+    assert second.summary.provenance.seed == 7
+    assert facts(rescore(second.folder / "samples.jsonl").summary) == facts(second.summary)
+
+
+def test_reused_replies_are_kept_when_an_evaluation_is_cut_off(begin: Callable[..., Run]) -> None:
+    run = begin(policy := fakes.FakePolicy(improved))
+    measured(run)
+    policy.asked.clear()
+    policy.limit = 4
+    with pytest.raises(KeyboardInterrupt):
+        measured(twin := another(run), base_from=run.folder)
+    policy.limit = 100
+    assert measured(twin, base_from=run.folder).summary.complete
+    assert [tuned for _, tuned in policy.asked] == [True] * 10
+
+
+@pytest.mark.parametrize("changes", [
+    {"style": "direct"}, {"rules": "paper"}, {"method": {"max_new_tokens": 9}},
+    {"eval": {"batch_size": 3}}, {"eval": {"batch_size": 2, "limit": 4}},
+    {"data": {"question": "Which?"}}, {"data": {"classes": "base"}}, {"model": {"max_pixels": 999}},
+])  # fmt: skip
+def test_replies_to_something_else_are_not_used(
+    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    run = begin(policy := fakes.FakePolicy(improved))
+    monkeypatch.setattr(
+        policy, "facts", lambda: {**fakes.FakePolicy.facts(policy), "max_pixels": pixels}
+    )
+    pixels = 784
+    measured(run)
+    policy.asked.clear()
+    known = ckpt.recipe_of(run).model_dump(mode="json")
+    pixels = changes.get("model", {}).get("max_pixels", pixels)
+    whole = {
+        key: {**known[key], **value} if isinstance(value, dict) else value
+        for key, value in changes.items()
+    }
+    measured(another(run, **whole), base_from=run.folder)
+    assert False in {tuned for _, tuned in policy.asked}
+
+
+def test_without_the_base_the_tuned_model_alone_is_asked(begin: Callable[..., Run]) -> None:
+    run = begin(policy := fakes.FakePolicy(improved))
+    summary = measured(run, base=False).summary
+    assert (summary.base, len(policy.asked)) == (None, 10)
+    assert summary.tuned
+    assert summary.tuned.accuracy.value == 1.0
+    both = measured(run).summary  # the same evaluation, continued with the other side
+    assert both.base
+    assert len(policy.asked) == 20
+
+
+def test_an_evaluation_that_is_there_is_not_answered_again(begin: Callable[..., Run]) -> None:
+    run = begin(policy := fakes.FakePolicy(improved))
+    first = measured(run)
+    again = measured(run)
+    assert (again.folder, len(policy.asked)) == (first.folder, 20)
+    assert to_json(again.summary) == to_json(first.summary)
+
+
+def test_an_evaluation_cut_off_anywhere_goes_on_to_the_same_summary(
+    begin: Callable[..., Run],
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    whole = measured(run)
+    lines = (whole.folder / "samples.jsonl").read_bytes()
+    header = lines.index(b"\n") + 1
+    for cut in (header, header + 30, len(lines) // 3, len(lines) // 2, len(lines) - 5):
+        shutil.rmtree(whole.folder)
+        whole.folder.mkdir()
+        (whole.folder / "samples.jsonl").write_bytes(lines[:cut])
+        again = measured(run)
+        assert again.folder == whole.folder
+        assert facts(again.summary) == facts(whole.summary), cut
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2, 7, 10, 13, 20])
+def test_a_killed_evaluation_keeps_its_answers_and_its_times(
+    begin: Callable[..., Run], limit: int
+) -> None:
+    run = begin(policy := fakes.FakePolicy(improved, limit=limit))
+    if limit < 20:
+        with pytest.raises(KeyboardInterrupt):
+            measured(run)
+    else:
+        measured(run)
+    kept = limit // 2 * 2  # whole batches
+    file = read_samples(run.evaluations / "test" / "samples.jsonl")
+    assert len(file.samples) == kept
+    timed = {side: sum(t.samples for t in file.timings if t.side == side) for side in ("base",)}
+    assert timed["base"] == (0 if not kept else 2 if kept == 2 else min(kept, 10) - 2)
+    policy.limit = 10_000
+    summary = measured(run).summary
+    assert summary.complete
+    assert len(policy.asked) == 20
+
+
+class Waiting(fakes.FakePolicy):
+    """Answers its first batch once it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(improved)
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> Generation:
+        self.entered.set()
+        assert self.go.wait(60)
+        return super().generate(prompts, decoding)
+
+
+def test_one_evaluation_is_run_by_one_process(begin: Callable[..., Run]) -> None:
+    run = begin(slow := Waiting())
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(measured, run)
+        assert slow.entered.wait(60)
+        begin(other := fakes.FakePolicy(improved))
+        with pytest.raises(UserError, match=rf"eval/test: in use by process {os.getpid()} on .+;"):
+            measured(run)
+        assert measured(run, limit=4).folder.name == "test-first-4"  # another one may go on
+        slow.go.set()
+        whole = first.result(60)
+    assert whole.summary.complete
+    assert not (whole.folder / "lock").exists()
+    asked = len(other.asked)
+    again = measured(run)
+    assert (again.folder, len(other.asked), len(slow.asked)) == (whole.folder, asked, 20)
+    assert facts(again.summary) == facts(whole.summary)
+
+
+def test_an_evaluation_that_another_process_began_meanwhile_is_not_mixed_up(
+    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    theirs = measured(run, style="direct").folder
+
+    @contextmanager
+    def late(folder: Path) -> Iterator[None]:
+        """Between the look at the folder and its lock, another evaluation begins there."""
+        if folder.name == "test":
+            theirs.rename(folder)
+        with locked(folder):
+            yield
+
+    monkeypatch.setattr(evaluation, "locked", late)
+    assert measured(run).folder.name == "test-2"
+    assert read_samples(run.evaluations / "test" / "samples.jsonl").header.style == "direct"
+
+
+def test_times_are_written_as_the_evaluation_goes_on(
+    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "TIMED_TOGETHER", 2)
+    run = begin(fakes.FakePolicy(improved))
+    found = measured(run)
+    timings = read_samples(found.folder / "samples.jsonl").timings
+    shapes = [(t.side, t.samples, t.tokens, t.seconds, t.warmup_excluded) for t in timings]
+    one_side = [("base", 2, 18, 0.5, True), ("base", 4, 36, 1.0, True), ("base", 2, 18, 0.5, True)]
+    assert shapes[:3] == one_side  # five batches, the first of which warms up
+    assert [shape[1:] for shape in shapes[3:]] == [shape[1:] for shape in one_side]
+    assert found.summary.base
+    assert found.summary.base.speed
+    assert found.summary.base.speed.samples_per_second == 4.0
+    assert found.summary.base.speed.first_token_seconds == pytest.approx(0.1)
+
+
+def test_a_kill_as_an_evaluation_begins_leaves_nothing_in_the_way(
+    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            measured(run)
+    assert not (run.evaluations / "test" / "samples.jsonl").exists()
+    assert measured(run).summary.complete
+
+
+def test_other_settings_never_overwrite_an_evaluation(begin: Callable[..., Run]) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    first = measured(run)
+    before = (first.folder / "samples.jsonl").read_bytes()
+    wishes: list[dict[str, Any]] = [
+        {"limit": 4},
+        {"style": "direct"},
+        {"split": "train"},
+        {"data": Path(run.folder.parent / "pictures")},
+    ]
+    folders = [measured(run, **wish).folder.name for wish in wishes]
+    assert folders == ["test-first-4", "test-direct", "train", "test-pictures"]
+    assert (first.folder / "samples.jsonl").read_bytes() == before
+    changed = dump_recipe(recipe_for(run.folder.parent / "pictures", method={"max_new_tokens": 9}))
+    run.resolved.write_text(changed)
+    assert measured(run).folder.name == "test-2"
+    assert measured(run).folder.name == "test-2"
+
+
+def test_other_data_is_told_apart_by_name_and_by_content(
+    begin: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    one, two = pictures(tmp_path / "one" / "pets"), pictures(tmp_path / "two" / "pets")
+    (two / "test" / "cat" / "0.png").unlink()
+    assert measured(run, data=one).folder.name == "test-pets"
+    assert measured(run, data=two).folder.name == "test-pets-2"
+
+
+def test_an_adapter_is_measured_where_its_training_pictures_are_not(
+    begin: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    shutil.copytree(run.adapter, tmp_path / "sent")
+    other = pictures(tmp_path / "other")
+    shutil.rmtree(tmp_path / "pictures")
+    summary = measured(tmp_path / "sent", data=other).summary
+    assert summary.tuned
+    assert (summary.tuned.accuracy.value, summary.leaks) == (1.0, None)
+
+
+def test_data_that_is_not_there_is_refused(begin: Callable[..., Run]) -> None:
+    run = begin(fakes.FakePolicy(fakes.never))
+    with pytest.raises(DataError, match=r"--data nowhere: not found; name a folder, \.csv or"):
+        measured(run, data=Path("nowhere"))
+
+
+def test_pictures_that_nobody_divided_are_all_tested_on(
+    begin: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    pictures(tmp_path / "more")
+    summary = measured(run, data=tmp_path / "more" / "test").summary
+    assert summary.expected == 10
+
+
+def test_a_training_picture_that_is_tested_on_is_a_leak(begin: Callable[..., Run]) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    summary = measured(run, split="train").summary
+    assert summary.leaks
+    assert (summary.leaks.exact, summary.leaks.pairs[0][0]) == (2, summary.leaks.pairs[0][1])
+
+
+def test_choices_are_scored_and_never_invalid(begin: Callable[..., Run]) -> None:
+    def likeliest(name: str, tuned: bool) -> Completion:
+        return Completion(Path(name).parent.name if tuned else "cat")
+
+    run = begin(policy := fakes.FakePolicy(likeliest), eval={"decode": "choices"})
+    found = measured(run)
+    summary = found.summary
+    assert summary.base
+    assert summary.tuned
+    assert (summary.decode, summary.base.accuracy.value, summary.tuned.accuracy.value) == (
+        "choices",
+        0.5,
+        1.0,
+    )
+    assert summary.tuned.invalid.value == 0
+    assert summary.tuned.calibration
+    assert summary.tuned.calibration.mean_gold > 0.8
+    sample = read_samples(found.folder / "samples.jsonl").samples[0]
+    assert dict(sample.scores or {}) == {"cat": -0.1, "dog": -3.0}
+    assert policy.prompts == []  # nothing was generated
+
+
+def test_an_empty_thought_is_put_before_what_was_written(begin: Callable[..., Run]) -> None:
+    run = begin(policy := fakes.FakePolicy(lambda *_: Completion("<answer>cat</answer>", 3)))
+    found = measured(run, style="empty-think")
+    assert {prompt.prefill for prompt in policy.prompts} == {"<think>\n\n</think>\n"}
+    sample = read_samples(found.folder / "samples.jsonl").samples[0]
+    assert sample.text == "<think>\n\n</think>\n<answer>cat</answer>"
+    assert (sample.tokens, sample.rewards["format"], sample.correct) == (3, 1.0, 1.0)
+
+
+def test_choices_after_an_empty_thought_are_scored_after_just_one(
+    begin: Callable[..., Run],
+) -> None:
+    answer = fakes.FakePolicy(lambda *_: Completion("<answer>dog</answer>"))
+    found = measured(begin(answer, eval={"decode": "choices"}), style="empty-think")
+    thought = "<think>\n\n</think>\n"
+    assert {*answer.scored} == {f"{thought}<answer>{label}</answer>" for label in CLASSES}
+    texts = {sample.text for sample in read_samples(found.folder / "samples.jsonl").samples}
+    assert texts == {f"{thought}<answer>dog</answer>"}
+
+
+def test_replies_that_were_cut_off_are_counted(begin: Callable[..., Run]) -> None:
+    def cut(name: str, tuned: bool) -> Completion:
+        whole = reply(Path(name).parent.name)
+        return whole if tuned else Completion("<think>it looks and looks", 256, finished=False)
+
+    summary = measured(begin(fakes.FakePolicy(cut))).summary
+    assert summary.base
+    assert summary.tuned
+    assert (summary.base.health["truncated"], summary.tuned.health["truncated"]) == (10, 0)
+    assert (summary.base.accuracy.value, summary.base.invalid.value) == (0.0, 1.0)
+
+
+def test_a_longer_style_gets_the_tokens_it_needs(begin: Callable[..., Run]) -> None:
+    run = begin(fakes.FakePolicy(improved), style="direct")
+    assert "at most 32 new" in measured(run).summary.provenance.decoding
+    assert "at most 256 new" in measured(run, style="think").summary.provenance.decoding
+
+
+def test_rescoring_gives_the_summary_to_the_byte(begin: Callable[..., Run], tmp_path: Path) -> None:
+    found = measured(begin(fakes.FakePolicy(improved)))
+    copied = tmp_path / "elsewhere" / "samples.jsonl"
+    copied.parent.mkdir()
+    shutil.copyfile(found.folder / "samples.jsonl", copied)
+    rescored = rescore(copied)
+    assert (rescored.folder / "summary.json").read_bytes() == (
+        found.folder / "summary.json"
+    ).read_bytes()
+    with pytest.raises(DataError, match=r"--rescore .*: no such file; name an evaluation's"):
+        rescore(tmp_path / "none.jsonl")
+
+
+def test_an_answer_that_was_changed_by_hand_is_derived_anew(begin: Callable[..., Run]) -> None:
+    found = measured(begin(fakes.FakePolicy(improved)))
+    path = found.folder / "samples.jsonl"
+    kept = read_samples(path)
+    forged = [json.loads(s.model_dump_json()) | {"correct": 1.0} for s in kept.samples]
+    lines = [header_line(kept.header), *(json.dumps(record) + "\n" for record in forged)]
+    path.write_text("".join(lines), "utf-8")
+    summary = rescore(path).summary
+    assert summary.base
+    assert summary.base.accuracy.value == 0.5
+
+
+def test_a_limit_holds_for_pictures_that_nobody_divided(
+    begin: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    shutil.move(pictures(tmp_path / "more") / "test", tmp_path / "loose")
+    assert measured(run, data=tmp_path / "loose", limit=4).summary.expected == 4
+
+
+def test_another_split_of_other_data_is_found_by_its_name(
+    begin: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    other = pictures(tmp_path / "other")
+    (other / "test").rename(other / "val")
+    assert measured(run, data=other, split="val").summary.expected == 2 * HELD_OUT
+
+
+class FakeGpu:
+    """Counts the bytes that are held, and the most since the last reset, as torch.cuda does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.held = self.most = 0
+        cuda = pytest.importorskip("torch").cuda
+        monkeypatch.setattr(cuda, "is_available", lambda: True)
+        monkeypatch.setattr(cuda, "max_memory_allocated", lambda *_: self.most)
+        monkeypatch.setattr(cuda, "reset_peak_memory_stats", self.reset)
+
+    def reset(self, *_: object) -> None:
+        self.most = self.held
+
+    def use(self, size: int) -> None:
+        """Take so many bytes for a moment."""
+        self.most = max(self.most, self.held + size)
+
+
+def test_each_model_has_its_own_peak_of_gpu_memory(
+    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = FakeGpu(monkeypatch)
+
+    def answer(name: str, tuned: bool) -> Completion:
+        gpu.use(300 if tuned else 500)
+        return improved(name, tuned)
+
+    run = begin(fakes.FakePolicy(answer))
+    gpu.held = 1000
+    gpu.use(9000)  # what training took
+    summary = measured(run).summary
+    assert summary.base
+    assert summary.base.speed
+    assert summary.tuned
+    assert summary.tuned.speed
+    peaks = summary.base.speed.peak_memory_bytes, summary.tuned.speed.peak_memory_bytes
+    assert peaks == (1500, 1300)
+    assert summary.base.speed.peak_memory_of == "gpu"

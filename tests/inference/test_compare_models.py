@@ -1,0 +1,369 @@
+"""Base and tuned on one question: prompts, truth, states, stops, verdicts, probabilities."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import app_fakes
+import fakes
+import pytest
+import torch
+from PIL import Image
+
+from rftkit.core import Completion, Example, Picture
+from rftkit.data.images import FilePicture
+from rftkit.errors import UserError
+from rftkit.inference.compare import BUG, compare
+from rftkit.inference.form import Asked, Form, ask, of_example, prompt_of
+from rftkit.inference.model_backend import ModelBackend
+from rftkit.inference.panes import Comparison, overlaps, phase
+from rftkit.inference.recorded_backend import recorded
+from rftkit.metrics.samples import read_samples
+from rftkit.models.policy import Decoding, Generation, Prompt, Watch
+
+FIVE, SIX = app_fakes.REPLY.format("5"), app_fakes.REPLY.format("6")
+BOX = '<think>a</think><answer>[{"Position": [10, 20, 50, 60], "Confidence": 0.75}]</answer>'
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Picture:
+    Image.new("RGB", (200, 50)).save(tmp_path / "x.png")
+    return FilePicture(tmp_path / "x.png", "x.png")
+
+
+def asked(picture: Picture, truth: str = "5", **more: str) -> Asked:
+    setup = app_fakes.setup()
+    return ask(replace(setup.form("classification"), truth=truth, **more), setup, picture)
+
+
+def last(backend: object, question: Asked, stop: threading.Event | None = None) -> Comparison:
+    return [*compare(backend, question, stop or threading.Event(), every=0)][-1]  # type: ignore[arg-type]
+
+
+def test_the_prompt_is_the_one_that_training_writes(picture: Picture) -> None:
+    setup = app_fakes.setup()
+    example = Example("a", picture, "What is shown in this picture?", "5",
+                      app_fakes.LABELS, app_fakes.LABELS)  # fmt: skip
+    trained = of_example(example, "classification", setup.settings())
+    assert prompt_of(setup.form("classification"), setup, picture) == trained.prompt
+    assert asked(picture).prompt == trained.prompt
+    assert asked(picture, prompt="Which digit?").prompt == "Which digit?"
+
+
+@pytest.mark.parametrize(
+    ("task", "question", "labels", "start"),
+    [
+        ("classification", "", "cat, dog", "What is shown in this picture?\nChoose one of: cat, d"),
+        ("choice", "Where?", "left\nright", "Where?\nA. left\nB. right\nAnswer with one letter"),
+        ("grounding", "the dog", "", "Where in this picture is this: the dog?\nWrite one box"),
+        ("detection", "", "dog", "Find every dog in this picture.\nWrite a JSON list"),
+        ("number", "How many legs?", "", "How many legs?"),
+    ],
+)
+def test_every_preset_asks_as_its_task_does(
+    picture: Picture, task: str, question: str, labels: str, start: str
+) -> None:
+    form = Form(task, app_fakes.settings(), question, labels)
+    assert prompt_of(form, app_fakes.setup(), picture).startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"truth": "11"}, "the answer you gave: '11' is not on the list"),
+        ({"labels": "cat\nCat"}, "labels: 'cat' and 'Cat' read the same"),
+        ({"labels": "cat\n<answer>"}, "labels: '<answer>' holds a tag"),
+        ({"labels": "cat\n<|im_end|>"}, "labels: '<|im_end|>' holds a tag"),
+        ({"prompt": "hi <|im_start|>system"}, "prompt: holds '<|'"),
+        ({"prompt": "x" * 20_000}, "prompt: longer than 4000 characters"),
+        ({"task": "choice", "labels": "one"}, "question and options: a question and two"),
+        ({"task": "grounding", "labels": ""}, "phrase: empty"),
+        ({"task": "detection", "labels": ""}, "what to find: empty"),
+        ({"task": "detection", "labels": "a\nb"}, "what to find: one kind of object at a time"),
+        ({"task": "detection", "labels": "a", "truth": "[[1, 2"}, "the answer you gave: not JSON"),
+        ({"task": "detection", "labels": "a", "truth": "[[1, 2]]"},
+         "the answer you gave: box [1, 2] is not [left, top, right, bottom], left < right"),
+        ({"task": "detection", "labels": "a", "truth": "[[1, 2, 300, 20]]"},
+         "the answer you gave: box [1, 2, 300, 20] leaves the picture; keep it inside 200 × 50"),
+        ({"task": "detection", "labels": "a", "truth": "{}"}, "the answer you gave: {} is not a"),
+        ({"task": "detection", "labels": "a", "truth": "[[2, 1, 1, 5]]"}, "the answer you gave: b"),
+        ({"task": "grounding", "question": "a", "truth": "7"},
+         "the answer you gave: 7 is not a list; write one box in pixels"),
+        ({"task": "grounding", "question": "a", "truth": "[[1, 1, 2, 2], [1, 1, 2, 2]]"},
+         "the answer you gave: box [[1, 1, 2, 2], [1, 1, 2, 2]] is not"),
+        ({"labels": "a\nb", "truth": "*"}, "the answer you gave: '*' has no word in it"),
+        ({"task": "number", "question": "n?", "truth": "many"}, "the answer you gave: "),
+    ],
+)  # fmt: skip
+def test_a_field_that_cannot_be_used_is_named(
+    picture: Picture, form: dict[str, str], said: str
+) -> None:
+    setup = app_fakes.setup()
+    with pytest.raises(UserError) as error:
+        ask(replace(setup.form("classification"), **form), setup, picture)
+    assert str(error.value).startswith(said)
+    assert "gold" not in str(error.value)
+
+
+def test_the_truth_is_read_in_each_tasks_own_way(picture: Picture) -> None:
+    setup = app_fakes.setup()
+
+    def gold(**more: str) -> str:
+        return ask(replace(setup.form("classification"), **more), setup, picture).example.gold
+
+    assert gold(truth=" 5. ") == "5"
+    options = {"task": "choice", "question": "Where?", "labels": "left\nright"}
+    assert gold(**options, truth="B") == gold(**options, truth="right") == "right"
+    boxed = gold(task="detection", labels="dog", truth="[[20, 10, 100, 30]]")
+    assert json.loads(boxed) == [[0.1, 0.2, 0.5, 0.6]]
+    for text in ("[20, 10, 100, 30]", "[[20, 10, 100, 30]]"):
+        boxed = gold(task="grounding", question="the dog", truth=text)
+        assert json.loads(boxed) == [[0.1, 0.2, 0.5, 0.6]]
+
+
+def test_each_side_goes_through_its_states_and_the_verdict_comes_last(picture: Picture) -> None:
+    backend = app_fakes.HeldBackend({"base": SIX, "tuned": FIVE})
+    seen = [*compare(backend, asked(picture), threading.Event(), every=0)]
+    states = [(both.base.state, both.tuned.state) for both in seen]
+    assert list(dict.fromkeys(states)) == [
+        ("waiting", "waiting"), ("reading image", "waiting"), ("thinking", "waiting"),
+        ("done", "waiting"), ("done", "reading image"), ("done", "thinking"), ("done", "done"),
+    ]  # fmt: skip
+    assert [both.verdict for both in seen][-2:] == ["fixed", "fixed"]
+    assert {both.verdict for both in seen if not both.ended} == {None}
+    assert seen[-1].tuned.rewards == {"accuracy": 1.0, "format": 1.0}
+    assert seen[-1].tuned.reasoning_tokens == 3
+    assert seen[-1].tuned.probabilities["5"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("base", "tuned", "truth", "verdict"),
+    [
+        (SIX, FIVE, "5", "fixed"), (FIVE, SIX, "5", "broke"), (FIVE, FIVE, "5", "both right"),
+        (SIX, SIX, "5", "both wrong"), (FIVE, FIVE, "", "same answer"),
+        (FIVE, SIX, "", "different answer"),
+    ],
+)  # fmt: skip
+def test_the_verdict(picture: Picture, base: str, tuned: str, truth: str, verdict: str) -> None:
+    backend = app_fakes.HeldBackend({"base": base, "tuned": tuned})
+    both = last(backend, asked(picture, truth))
+    assert both.verdict == verdict
+    assert (both.tuned.rewards == {}) == (truth == "")
+
+
+def test_stop_keeps_what_was_written_and_ends_both(picture: Picture) -> None:
+    backend = app_fakes.HeldBackend({"base": SIX, "tuned": FIVE}, gate=threading.Event())
+    stop = threading.Event()
+    running = compare(backend, asked(picture), stop, every=0)
+    for both in running:
+        if both.base.state == "thinking":
+            stop.set()
+    assert (both.base.state, both.tuned.state) == ("stopped", "stopped")
+    assert both.base.piece.completion.text == "<think>one"
+    assert both.verdict is None
+    assert backend.written == [("base", 1)]
+
+
+def test_one_side_that_fails_leaves_the_other(picture: Picture) -> None:
+    backend = app_fakes.HeldBackend({"base": SIX, "tuned": FIVE}, fails="base")
+    both = last(backend, asked(picture))
+    assert (both.base.state, both.base.error) == (
+        "failed", "base: out of memory; use a smaller picture",
+    )  # fmt: skip
+    assert (both.tuned.state, both.tuned.answer, both.verdict) == ("done", "5", None)
+
+
+def test_a_bug_on_one_side_is_no_traceback_for_the_visitor(picture: Picture) -> None:
+    class Broken(app_fakes.HeldBackend):
+        def stream(self, *_: object) -> object:  # type: ignore[override]
+            raise ZeroDivisionError("secret path")
+
+    both = last(Broken({}), asked(picture))
+    assert both.base.error == both.tuned.error == BUG
+
+
+def test_leaving_in_the_middle_stops_the_model(picture: Picture) -> None:
+    stop = threading.Event()
+    running = compare(app_fakes.HeldBackend({"base": SIX, "tuned": FIVE}), asked(picture), stop)
+    next(running)
+    running.close()  # type: ignore[attr-defined]
+    assert stop.is_set()
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "The answer is empty or missing."),
+        (app_fakes.REPLY.format("11"), "The answer is not on the list."),
+        (app_fakes.REPLY.format(", ".join(app_fakes.LABELS)), "It names every label of the list."),
+        (f"<think>{'a b c d ' * 30}</think><answer>5</answer>", "It repeats itself."),
+    ],
+)
+def test_what_is_odd_is_said_in_words(picture: Picture, text: str, hint: str) -> None:
+    both = last(app_fakes.HeldBackend({"base": FIVE, "tuned": text}), asked(picture))
+    assert hint in both.tuned.hints
+    assert both.base.hints == ()
+
+
+def test_a_reply_that_was_cut_off_says_so(picture: Picture) -> None:
+    class Cut(app_fakes.HeldBackend):
+        def stream(self, *args: object) -> object:  # type: ignore[override]
+            for piece in super().stream(*args):  # type: ignore[arg-type]
+                made = replace(piece.completion, finished=False)
+                yield piece._replace(completion=made)
+
+    both = last(Cut({"base": FIVE, "tuned": "<think>and so on"}), asked(picture))
+    assert both.tuned.state == "done"
+    assert both.tuned.hints == ("The reply was cut off before it ended.",)
+
+
+@pytest.mark.parametrize(
+    ("text", "style", "state"),
+    [
+        ("", "think", "reading image"), ("<thi", "think", "thinking"),
+        ("<THINK>a</THINK>", "think", "answering"), ("5", "direct", "answering"),
+        ("<answer>5", "adaptive", "answering"),
+    ],
+)  # fmt: skip
+def test_the_state_follows_the_text(text: str, style: str, state: str) -> None:
+    assert phase(text, style) == state  # type: ignore[arg-type]
+
+
+def test_boxes_come_in_pixels_with_their_overlap(picture: Picture) -> None:
+    setup = app_fakes.setup()
+    truth = '{"truth": "[[20, 10, 100, 30]]"}'
+    form = Form("detection", app_fakes.settings(), labels="dog", **json.loads(truth))
+    question = ask(form, setup, picture)
+    both = last(app_fakes.HeldBackend({"base": BOX, "tuned": BOX}), question)
+    assert both.tuned.answer == "1 box: dog"
+    assert both.tuned.boxes is not None
+    assert both.tuned.boxes[0].box == (20.0, 10.0, 100.0, 30.0)
+    assert overlaps(both.tuned, question) == [pytest.approx(1.0)]
+    assert both.verdict == "both right"
+
+
+class WatchedPolicy(fakes.FakePolicy):
+    """Writes a word at a time, as fast as whoever watches, and scores the label 5 best."""
+
+    words = ("<think>so", "it", "is", "</think><answer>5</answer>")
+
+    def generate(
+        self, prompts: list[Prompt], decoding: Decoding, watch: Watch | None = None
+    ) -> Generation:
+        self.asked.append((prompts[0].picture.name, self.tuned))
+        self.decoding = decoding
+        text = ""
+        assert watch is not None
+        for count, word in enumerate(self.words, 1):
+            text = f"{text} {word}".strip()
+            made = Completion(text, count, finished=count == len(self.words))
+            if watch(made) and not made.finished:
+                break
+        return Generation([made], 0.5, 0.1, 52, 4)
+
+    def score(self, prompts: list[Prompt], answers: list[list[str]]) -> list[list[float]]:
+        self.scored = (prompts[0].prefill, answers[0], self.tuned)
+        return [[0.0 if text.startswith("5") else -2.0 for text in answers[0]]]
+
+
+def test_a_model_answers_without_its_adapter_and_then_with_it(picture: Picture) -> None:
+    policy = WatchedPolicy(fakes.never)
+    question = asked(picture)
+    warm = replace(question.settings, temperature=0.5, top_p=0.9, seed=3)
+    both = last(ModelBackend(policy), replace(question, settings=warm))
+    assert policy.asked == [("x.png", False), ("x.png", True)]
+    assert policy.decoding == Decoding(256, 0.5, 3, 0.9)
+    assert (both.base.answer, both.tuned.answer) == ("5", "5")
+    assert (both.tuned.piece.prompt_tokens, both.tuned.piece.image_tokens) == (52, 4)
+    assert policy.scored[0] == "<think>so it is </think><answer>"
+    assert policy.scored[1][5] == "5</answer>"
+    assert both.tuned.probabilities["5"] == pytest.approx(1 / (1 + 9 * 2.718281828**-2))
+
+
+def test_stop_reaches_the_model_between_two_tokens(picture: Picture) -> None:
+    policy, stop = WatchedPolicy(fakes.never), threading.Event()
+    policy.words = ("<think>so", *["on"] * 100_000, "</think><answer>5</answer>")
+    for both in compare(ModelBackend(policy), asked(picture), stop, every=0):
+        if both.base.piece.completion.tokens:
+            stop.set()
+    assert both.base.state == "stopped"
+    assert 0 < both.base.piece.completion.tokens < 100_000
+    assert both.tuned.state == "stopped"
+    assert policy.asked == [("x.png", False)]
+
+
+def test_a_side_that_takes_too_long_is_cut_off(picture: Picture) -> None:
+    policy = WatchedPolicy(fakes.never)
+    both = last(ModelBackend(policy, longest=0.0), asked(picture))
+    assert both.base.piece.completion.tokens == 1
+    assert "The reply was cut off before it ended." in both.base.hints
+
+
+class FullPolicy(WatchedPolicy):
+    """Runs out of memory where `full` says: a side that answers, or "labels"."""
+
+    full = "tuned"
+
+    def generate(
+        self, prompts: list[Prompt], decoding: Decoding, watch: Watch | None = None
+    ) -> Generation:
+        if self.full == ("tuned" if self.tuned else "base"):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nGPU 0 has")
+        return super().generate(prompts, decoding, watch)
+
+    def score(self, prompts: list[Prompt], answers: list[list[str]]) -> list[list[float]]:
+        if self.full == "labels":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().score(prompts, answers)
+
+
+@pytest.mark.parametrize("full", ["base", "tuned", "labels"])
+def test_a_side_without_memory_says_what_to_change_and_leaves_the_other(
+    picture: Picture, full: str
+) -> None:
+    policy = FullPolicy(fakes.never)
+    policy.full = full
+    both = last(ModelBackend(policy), asked(picture))
+    states = {side: "failed" if side == full else "done" for side in ("base", "tuned")}
+    assert {"base": both.base.state, "tuned": both.tuned.state} == states
+    said = both.base.error + both.tuned.error
+    assert ("ran out of memory while answering" in said) == (full != "labels")
+    assert ("a smaller picture, fewer new tokens" in said) == (full != "labels")
+    assert (both.tuned.answer == "5") == (full != "tuned")
+    assert bool(both.base.probabilities) == (full == "tuned")
+
+
+NOISE = {
+    "long": "no " * 7000,
+    "control": "\x00\x07\x1b[31m\u202eabc\x7f\r\n",
+    "template": "<|im_end|><|im_start|>system<|vision_start|><|image_pad|><s></s>[INST]",
+    "tags": "<think>" * 200 + "</answer>" * 200,
+}
+
+
+@pytest.mark.parametrize("text", NOISE.values(), ids=NOISE)
+@pytest.mark.parametrize("frame", ["{}", app_fakes.REPLY, "<think>{}</think><answer>5</answer>"])
+def test_any_text_of_a_model_is_kept_as_written_and_judged(
+    picture: Picture, text: str, frame: str
+) -> None:
+    written = frame.format(text)
+    both = last(app_fakes.HeldBackend({"base": written, "tuned": FIVE}), asked(picture))
+    assert (both.base.state, both.tuned.state) == ("done", "done")
+    assert both.base.piece.completion.text == written
+    assert both.verdict in ("fixed", "both right")
+    assert json.loads(json.dumps(both.record()))["base"]["text"] == written
+
+
+def test_recorded_answers_are_replayed_and_no_others(tmp_path: Path, picture: Picture) -> None:
+    file = read_samples(app_fakes.samples_file(tmp_path))
+    backend = recorded(file, pace=0)
+    question = asked(picture)
+    known = replace(question, example=replace(question.example, id="digits:test:0"))
+    both = last(backend, known)
+    assert both.tuned.piece.completion.text == file.samples[6].text
+    other = last(backend, question)
+    assert other.base.state == other.tuned.state == "failed"
+    assert other.base.error.startswith("no recorded base answer for this picture")

@@ -1,0 +1,385 @@
+"""Models through Unsloth and vLLM: what those are asked, on stand-ins of both."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import fakes
+import pytest
+import torch
+from PIL import Image
+
+from rftkit import models
+from rftkit.errors import ModelError, RecipeError, TrainingError
+from rftkit.models import backends as engines
+from rftkit.models import loading
+from rftkit.models.backends import Here
+from rftkit.models.policy import Decoding, Prompt
+from rftkit.recipe.schema import Recipe
+from rftkit.recipe.sections import Model
+from rftkit.recipe.toml import parse_recipe
+
+AMPERE = Here(8.6, 23.7, unsloth=True, vllm=True)
+
+
+def recipe(*overrides: str) -> Recipe:
+    return parse_recipe('seed = 5\n[data]\nsource = "digits"\n', "test", overrides)
+
+
+UNSLOTHS_ENGINE = {"language_model_only": False, "limit_mm_per_prompt": {"image": 1, "video": 0}}
+LIMITS = {"shortest_edge": 3136, "longest_edge": 401408}
+OURS = SimpleNamespace(image_processor=SimpleNamespace(size=LIMITS))
+
+
+@dataclass
+class FastVisionModel:
+    """Unsloth's loader, as far as it is used: notes what it is asked."""
+
+    loaded: dict[str, Any] = field(default_factory=dict)
+    adapted: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
+
+    def from_pretrained(self, name: str, **options: Any) -> tuple[str, str]:
+        self.loaded = {"name": name, **options}
+        zoo = sys.modules["unsloth_zoo.vllm_utils"]
+        self.engine = zoo._get_multimodal_engine_args(None, True)
+        return "a model", "its own processor"
+
+    def get_peft_model(self, model: str, **options: Any) -> str:
+        self.adapted = options
+        return f"{model} with a new adapter"
+
+
+@pytest.fixture
+def unsloth(monkeypatch: pytest.MonkeyPatch) -> Iterator[FastVisionModel]:
+    fake = FastVisionModel()
+    module = ModuleType("unsloth")
+    module.__dict__["FastVisionModel"] = fake
+    monkeypatch.setitem(sys.modules, "unsloth", module)
+    zoo, tools = ModuleType("unsloth_zoo"), ModuleType("unsloth_zoo.vllm_utils")
+    tools.__dict__["_get_multimodal_engine_args"] = lambda *_: UNSLOTHS_ENGINE
+    zoo.__dict__["vllm_utils"] = tools
+    monkeypatch.setitem(sys.modules, "unsloth_zoo", zoo)
+    monkeypatch.setitem(sys.modules, "unsloth_zoo.vllm_utils", tools)
+    monkeypatch.delitem(sys.modules, "rftkit.models.unsloth", raising=False)
+    monkeypatch.setattr(engines, "here", lambda: AMPERE)
+    monkeypatch.setattr(loading, "load_processor_of", lambda source, settings: OURS)
+    monkeypatch.setattr(loading, "longest", lambda source: 128_000)
+    monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
+    monkeypatch.setattr(loading, "put_adapter", lambda model, folder: f"{model} with {folder}")
+    yield fake
+    sys.modules.pop("rftkit.models.unsloth", None)
+
+
+def test_a_learner_gets_a_new_adapter_drawn_from_the_recipes_seed(unsloth: FastVisionModel) -> None:
+    policy = models.open_learner(recipe("model.generation=transformers", "model.lora_rank=8"))
+    assert (policy.model, policy.processor) == ("a model with a new adapter", OURS)
+    assert policy.facts()["backend"] == "unsloth"
+    assert unsloth.loaded == {
+        "name": "Qwen/Qwen2.5-VL-3B-Instruct", "revision": None, "dtype": loading.dtype_here(),
+        "load_in_4bit": True, "max_seq_length": 32_768, "use_exact_model_name": True,
+        "use_gradient_checkpointing": "unsloth", "trust_remote_code": False,
+    }  # fmt: skip
+    assert unsloth.adapted == {
+        "r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "bias": "none", "random_state": 5,
+        "finetune_vision_layers": False, "finetune_language_layers": True,
+        "finetune_attention_modules": True, "finetune_mlp_modules": True,
+        "use_gradient_checkpointing": "unsloth",
+    }  # fmt: skip
+
+
+def test_vllm_shares_the_weights_and_takes_what_the_plan_gives_it(
+    unsloth: FastVisionModel,
+) -> None:
+    wanted = recipe("model.generation=vllm")
+    models.open_learner(wanted)
+    assert unsloth.loaded["fast_inference"] is True
+    assert unsloth.loaded["gpu_memory_utilization"] == engines.share(wanted, AMPERE)
+    assert unsloth.loaded["max_seq_length"] == engines.longest(wanted)
+    assert unsloth.loaded["max_lora_rank"] == 16
+    assert unsloth.engine == {
+        "language_model_only": False,
+        "limit_mm_per_prompt": {"image": 8, "video": 0},
+        "mm_processor_kwargs": {"size": {"shortest_edge": 3136, "longest_edge": 401408}},
+    }
+    models.open_learner(recipe("model.generation=transformers"))
+    assert unsloth.engine == UNSLOTHS_ENGINE, "put back"
+
+
+def test_positions_are_never_scaled(
+    unsloth: FastVisionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "longest", lambda source: 2048)
+    models.open_policy(Model())
+    assert unsloth.loaded["max_seq_length"] == 2048
+
+
+def test_what_is_refused_is_refused_before_unsloth_loads_anything(
+    unsloth: FastVisionModel,
+) -> None:
+    with pytest.raises(RecipeError, match="lora_vision"):
+        models.open_learner(recipe("model.generation=vllm", "model.lora_vision=true"))
+    assert unsloth.loaded == {}
+
+
+def test_a_trained_adapter_is_put_on_without_a_new_one(unsloth: FastVisionModel) -> None:
+    policy = models.open_policy(Model(name="a/b@v2"), Path("adapter"))
+    assert policy.model == "a model with adapter"
+    assert unsloth.adapted == {}
+    assert (unsloth.loaded["name"], unsloth.loaded["revision"]) == ("a/b", "v2")
+    assert unsloth.loaded["use_gradient_checkpointing"] is False
+    assert "fast_inference" not in unsloth.loaded
+
+
+@pytest.mark.parametrize("error", [
+    OSError("We couldn't connect to the hub\nand more"), ValueError("No available memory"),
+    RuntimeError("vLLM >= 0.28 moved bitsandbytes out of tree."), NotImplementedError(),
+])  # fmt: skip
+def test_what_unsloth_cannot_load_is_one_line(
+    unsloth: FastVisionModel, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(name: str, **_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(unsloth, "from_pretrained", refuse)
+    with pytest.raises(ModelError, match=r"^model.name: a/b: cannot be loaded \(.+\); check"):
+        models.open_policy(Model(name="a/b"))
+
+
+@pytest.mark.parametrize("error", [
+    torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"),
+    RuntimeError("CUDA driver error: out of memory"),
+])  # fmt: skip
+def test_memory_that_runs_out_while_unsloth_loads_is_still_called_that(
+    unsloth: FastVisionModel, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(name: str, **_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(unsloth, "from_pretrained", refuse)
+    with pytest.raises(TrainingError, match="ran out of memory while loading the model"):
+        models.open_policy(Model())
+
+
+def test_an_unsloth_that_does_not_load_is_one_line(
+    unsloth: FastVisionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "unsloth", None)
+    with pytest.raises(ModelError, match=r"unsloth does not load .*backend = .transformers."):
+        models.open_learner(recipe())
+
+
+def test_transformers_is_taken_where_unsloth_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    transformers = importlib.import_module("rftkit.models.transformers")
+    monkeypatch.setattr(engines, "here", Here)
+    monkeypatch.setattr(transformers, "open_transformers", lambda *given: asked.append(given))
+    wanted = recipe()
+    models.open_learner(wanted)
+    models.open_policy(wanted.model, Path("x"))
+    assert asked == [(wanted.model, None), (wanted.model, Path("x"))]
+    assert "unsloth" not in sys.modules
+
+
+class Tokenizer:
+    """A token for each letter; `#` is special and `.` ends the turn."""
+
+    eos_token, eos_token_id, all_special_ids = ".", 46, [35, 46]
+
+    def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
+        return {"input_ids": [ord(letter) for letter in text]}
+
+    def decode(self, ids: list[int], **_: Any) -> str:
+        return "".join(map(chr, ids))
+
+
+class Declared:
+    """A generation configuration, and how often it was read."""
+
+    read, eos_token_id = 0, 46
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str, revision: str | None, trust_remote_code: bool
+    ) -> type[Declared]:
+        cls.read += 1
+        return cls
+
+
+class Processor:
+    tokenizer = Tokenizer()
+    image_processor = SimpleNamespace(size={"shortest_edge": 784, "longest_edge": 3136})
+
+    def apply_chat_template(self, talk: list[dict[str, Any]], **_: Any) -> str:
+        shown = ["#" if part["type"] == "image" else part["text"] for part in talk[0]["content"]]
+        return "".join(shown) + ":"
+
+
+@dataclass
+class Told:
+    logprob: float
+
+
+class LLM:
+    """vLLM's engine, as far as it is used: says the name of the adapter that was asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options, self.asked = options, list[dict[str, Any]]()
+
+    def generate(
+        self, inputs: list[dict[str, Any]], sampling: Any, lora_request: Any, use_tqdm: bool
+    ) -> list[Any]:
+        self.asked += inputs
+        self.sampling = sampling
+        name = lora_request.name if lora_request else "base"
+        return [self._answer(one, name) for one in inputs]
+
+    def _answer(self, one: dict[str, Any], name: str) -> Any:
+        prompt = one.get("prompt_token_ids") or [ord(letter) for letter in one["prompt"]]
+        text = name if "cut" in one.get("prompt", "") else f"{name}."
+        factor = -0.5 if name == "tuned" else -1.0
+        told = [None, *({token: Told(factor * place)} for place, token in enumerate(prompt[1:], 1))]
+        made = SimpleNamespace(token_ids=tuple(map(ord, text)))
+        return SimpleNamespace(outputs=[made], prompt_token_ids=prompt, prompt_logprobs=told)
+
+
+@pytest.fixture
+def vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, lora, request = (ModuleType(n) for n in ("vllm", "vllm.lora", "vllm.lora.request"))
+    module.__dict__.update(LLM=LLM, SamplingParams=SimpleNamespace, __version__="0.30.0")
+    request.__dict__["LoRARequest"] = lambda name, number, path: SimpleNamespace(name=name)
+    for name, fake in (("vllm", module), ("vllm.lora", lora), ("vllm.lora.request", request)):
+        monkeypatch.setitem(sys.modules, name, fake)
+    ours = importlib.import_module("rftkit.models.vllm")
+    for name in engines.ENVIRONMENT:
+        monkeypatch.setenv(name, "set before")
+    monkeypatch.setattr(loading, "load_processor_of", lambda source, settings: Processor())
+    monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
+    monkeypatch.setattr(loading, "longest", lambda source: 4096)
+    monkeypatch.setattr(Declared, "read", 0)
+    monkeypatch.setattr(ours, "GenerationConfig", Declared)
+
+
+def served(adapter: Path | None = Path("adapter"), **model: Any) -> Any:
+    return models.open_policy(Model.model_validate({"name": "a/b", **model}), adapter, "vllm")
+
+
+def prompt(text: str, others: int = 0) -> Prompt:
+    return Prompt(fakes.BlankPicture("p"), text, others=(fakes.BlankPicture("q"),) * others)
+
+
+def test_the_engine_is_told_everything(vllm: None) -> None:
+    assert served(lora_rank=24).llm.options == {
+        "model": "a/b", "revision": None, "trust_remote_code": False, "dtype": "float32",
+        "max_model_len": 4096,
+        "limit_mm_per_prompt": {"image": 8, "video": 0},
+        "mm_processor_kwargs": {"size": {"shortest_edge": 784, "longest_edge": 3136}},
+        "enforce_eager": True, "seed": 0, "disable_log_stats": True,
+        "quantization": "bitsandbytes", "enable_lora": True, "max_lora_rank": 32,
+    }  # fmt: skip
+    plain = served(None, load_in_4bit=False).llm.options
+    assert {"quantization", "enable_lora"} & {*plain} == set()
+
+
+def test_base_and_tuned_are_two_names_of_one_engine(vllm: None) -> None:
+    policy, greedy = served(), Decoding(8)
+    asked = [prompt("one"), prompt("two, cut", others=1)]
+    made = policy.generate(asked, greedy).completions
+    assert [(c.text, c.tokens, c.finished) for c in made] == [
+        ("tuned", 5, True), ("tuned", 5, False),
+    ]  # fmt: skip
+    with policy.base():
+        assert policy.generate(asked[:1], greedy).completions[0].text == "base"
+    assert policy.generate(asked[:1], greedy).completions[0].text == "tuned"
+    assert served(None).generate(asked[:1], greedy).completions[0].text == "base"
+
+
+def test_it_reads_the_text_and_all_pictures(vllm: None) -> None:
+    policy = served()
+    policy.generate([Prompt(fakes.BlankPicture("p"), "what?", "<answer>")], Decoding(8))
+    policy.generate([prompt("which?", others=1)], Decoding(8, 0.7, seed=3, top_p=0.9))
+    first, second = policy.llm.asked
+    assert (first["prompt"], second["prompt"]) == ("#what?:<answer>", "##which?:")
+    assert [len(one["multi_modal_data"]["image"]) for one in (first, second)] == [1, 2]
+    assert isinstance(first["multi_modal_data"]["image"][0], Image.Image)
+    assert vars(policy.llm.sampling) == {
+        "temperature": 0.7, "top_p": 0.9, "max_tokens": 8, "stop_token_ids": [46],
+        "logit_bias": {35: -100.0}, "seed": 3,
+    }  # fmt: skip
+
+
+def test_what_ends_a_reply_is_read_once(vllm: None) -> None:
+    policy = served()
+    for _ in range(2):
+        policy.generate([prompt("one"), prompt("two")], Decoding(8))
+    assert Declared.read == 1
+
+
+def test_labels_are_scored_by_their_own_tokens_and_the_end(vllm: None) -> None:
+    policy = served()
+    found = policy.score([prompt("ab"), prompt("c")], [["x", "yz"], ["w"]])
+    # "#ab:" is four tokens, so "x." stands at places 4 and 5, "yz." at 4 to 6; "w." at 3 and 4
+    assert found == [[-4.5, -7.5], [-3.5]]
+    with policy.base():
+        assert policy.score([prompt("ab")], [["x"]]) == [[-9.0]]
+
+
+def test_a_vision_adapter_is_refused_by_name(vllm: None) -> None:
+    with pytest.raises(ModelError, match="the adapter is on the vision tower too"):
+        served(lora_vision=True)
+
+
+def test_vllm_that_cannot_load_the_model_says_so_in_a_line(
+    vllm: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: LLM, **_: Any) -> None:
+        raise ValueError("No supported architecture\nmore")
+
+    monkeypatch.setattr(LLM, "__init__", refuse)
+    with pytest.raises(ModelError, match=r"a/b: vLLM cannot load it \(No supported .* more"):
+        served()
+
+
+def test_without_vllm_the_way_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
+    for name in engines.ENVIRONMENT:
+        monkeypatch.setenv(name, "set before")
+    with pytest.raises(ModelError, match=r"--engine vllm: .*; pip install -c constraints-vllm"):
+        served()
+
+
+def test_it_trains_nothing(vllm: None) -> None:
+    policy = served()
+    for call in (policy.new_adapter, lambda: policy.save(Path("x"))):
+        with pytest.raises(ModelError, match=r"vLLM|only answers"):
+            call()
+
+
+def test_a_report_names_the_engine(vllm: None) -> None:
+    known = served().facts()
+    assert (known["backend"], known["dtype"]) == ("vllm", "float32 by vLLM 0.30.0")
+
+
+@contextmanager
+def running_on(capability: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.cuda, "is_available", lambda: True)
+        patched.setattr(torch.cuda, "get_device_capability", lambda: capability)
+        total = SimpleNamespace(total_memory=12 * 2**30)
+        patched.setattr(torch.cuda, "get_device_properties", lambda number: total)
+        yield
+
+
+def test_this_machine_is_what_torch_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not engines.here().cuda
+    with running_on((8, 9), monkeypatch):
+        found = engines.here()
+    assert (found.cuda, found.capability, found.gib) == (True, 8.9, 12.0)

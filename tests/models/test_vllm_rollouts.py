@@ -1,0 +1,90 @@
+"""What vLLM is given beside TRL's trainer: prompts with one placeholder a picture, our limits."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from trl.generation import vllm_generation
+
+from rftkit.errors import ModelError
+from rftkit.models.processor import StillQwen25VLProcessor
+from rftkit.models.tiny.tokenizer import train_tokenizer
+from rftkit.models.vllm_options import engine_like, with_plain_prompts
+
+
+def processor() -> Any:
+    tokenizer = train_tokenizer(["how many wheels has it"], 300)
+    limits = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
+    images = Qwen2VLImageProcessorPil(size=limits, patch_size=14, merge_size=2)
+    return StillQwen25VLProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
+
+
+class Trainer:
+    """As much of TRL's trainer as tokenizes and asks for completions; keeps what it asked for."""
+
+    chat_template = None
+
+    def __init__(self) -> None:
+        self.chat_template_kwargs = dict[str, Any]()
+        self.processing_class, self.asked = processor(), dict[str, Any]()
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        done = self.processing_class.apply_chat_template(
+            prompts, add_generation_prompt=True, tokenize=True, return_dict=True
+        )
+        return done["input_ids"], ["a picture", "two"], {}
+
+    def _generate_single_turn(self, prompt_ids: Any, images: Any, fields: Any, n: int) -> Any:
+        self.asked = {"ids": prompt_ids, "images": images, "n": n}
+        return "completions"
+
+
+def turn(*widths: int) -> list[dict[str, Any]]:
+    shown = [{"type": "image", "image": Image.new("RGB", (width, 56))} for width in widths]
+    return [{"role": "user", "content": [*shown, {"type": "text", "text": "how many"}]}]
+
+
+def test_vllm_is_given_one_placeholder_for_each_picture() -> None:
+    trainer = with_plain_prompts(Trainer)()
+    assert type(trainer).__name__ == "PlainPromptTrainer"
+    ids, images, fields = trainer._tokenize_prompts([turn(56), turn(112, 84)])
+    assert trainer._generate_single_turn(ids, images, fields, 2) == "completions"
+    pad = trainer.processing_class.tokenizer.convert_tokens_to_ids("<|image_pad|>")
+    assert [row.count(pad) for row in ids] == [4, 8 + 6]
+    assert [row.count(pad) for row in trainer.asked["ids"]] == [1, 2]
+    for plain, whole in zip(trainer.asked["ids"], ids, strict=True):
+        assert [i for i in plain if i != pad] == [i for i in whole if i != pad]
+    assert (trainer.asked["images"], trainer.asked["n"]) == (["a picture", "two"], 2)
+
+
+def test_the_engine_shrinks_pictures_as_the_trainer_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def engine(**given: Any) -> Any:
+        return SimpleNamespace(**given)
+
+    monkeypatch.setattr(vllm_generation, "LLM", engine, raising=False)
+    with engine_like(processor()):
+        built = vllm_generation.LLM(model="here")
+    assert built.model == "here"
+    assert built.mm_processor_kwargs == {
+        "size": {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
+    }
+    assert built.limit_mm_per_prompt["video"] == 0
+    assert built.dtype == "float32"  # a machine without a GPU
+    assert vllm_generation.LLM is engine
+
+
+@pytest.mark.parametrize("error", [RuntimeError("No available memory\nmore"), ValueError()])
+def test_an_engine_that_does_not_start_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(vllm_generation, "LLM", dict, raising=False)
+    with (
+        pytest.raises(ModelError, match=r"^model.generation: vLLM does not start \(.+\); see"),
+        engine_like(processor()),
+    ):
+        raise error
+    assert vllm_generation.LLM is dict, "put back"

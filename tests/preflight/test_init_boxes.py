@@ -1,0 +1,224 @@
+"""`rftkit init` on annotated boxes: what is recognised, and that its recipe passes the check."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from rftkit.data import rows
+from rftkit.errors import DataError
+from rftkit.preflight.check import check
+from rftkit.preflight.init_boxes import annotated_place, boxes_recipe
+from rftkit.recipe.builtin import write_starter
+from rftkit.recipe.sections import Data
+from rftkit.recipe.toml import parse_recipe
+
+
+def coco(folder: Path, name: str, boxes: int = 2) -> Path:
+    """A COCO json of two pictures with `boxes` cats each, and a dog in the first."""
+    images, annotations = [], []
+    for number in (1, 2):
+        file = f"{name}-{number}.png"
+        Image.new("RGB", (64, 48), (40 * number, 90, 10)).save(folder / file)
+        images.append({"id": number, "file_name": file, "width": 64, "height": 48})
+        kinds = [1] * boxes + ([2] if number == 1 else [])
+        annotations += [
+            {"id": 10 * number + place, "image_id": number, "category_id": kind,
+             "bbox": [4 * place, 8, 16, 16]}
+            for place, kind in enumerate(kinds)
+        ]  # fmt: skip
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    path = folder / f"{name}.json"
+    path.write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    )
+    return path
+
+
+def yolo(folder: Path) -> Path:
+    for split, shade in (("train", 60), ("val", 160)):
+        (folder / "images" / split).mkdir(parents=True)
+        (folder / "labels" / split).mkdir(parents=True)
+        for name in "ab":
+            Image.new("RGB", (64, 48), (shade, ord(name), 0)).save(
+                folder / f"images/{split}/{name}.png"
+            )
+            (folder / f"labels/{split}/{name}.txt").write_text("0 0.5 0.5 0.25 0.5\n")
+    path = folder / "data.yaml"
+    path.write_text("path: .\ntrain: images/train\nval: images/val\nnames: [cat]\n")
+    return path
+
+
+def test_two_coco_files_make_one_recipe_that_passes(tmp_path: Path) -> None:
+    coco(tmp_path, "instances_train"), coco(tmp_path, "instances_val")
+    for given in (tmp_path / "instances_train.json", tmp_path):
+        place = annotated_place(given)
+        assert place == ("coco", str(tmp_path / "instances_{split}.json"), ("train", "val"))
+    text = boxes_recipe(place)
+    assert "2 pictures to train on" in text
+    assert "2 categories: cat, dog" in text
+    assert "fewest pictures have 'dog': 1" in text
+    recipe = parse_recipe(text, "given", ["model.name=tiny"])
+    assert (recipe.task, recipe.data.shots) == ("detection", 1)
+    assert len(check(recipe).training.examples) == 2
+
+
+def test_one_coco_file_is_divided(tmp_path: Path) -> None:
+    path = coco(tmp_path, "cards")
+    assert annotated_place(path) == ("coco", str(path), ("train", "test"))
+
+
+def test_a_yolo_folder_is_known_by_its_yaml(tmp_path: Path) -> None:
+    path = yolo(tmp_path)
+    assert annotated_place(tmp_path) == annotated_place(path)
+    written = write_starter(tmp_path, tmp_path / "mine.toml")
+    recipe = parse_recipe(written.read_text("utf-8"), "mine", ["model.name=tiny"])
+    assert (recipe.data.source, recipe.data.splits) == ("yolo", ("train", "val"))
+    assert check(recipe).per_class == {"cat": (2, 2)}
+
+
+def test_a_voc_folder_is_known_by_its_lists(tmp_path: Path) -> None:
+    (tmp_path / "Annotations").mkdir()
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    for name in ("train.txt", "val.txt", "cat_train.txt"):
+        (lists / name).write_text("a\n")
+    assert annotated_place(tmp_path) == ("voc", str(tmp_path), ("train", "val"))
+
+
+def test_a_folder_of_classes_is_none_of_these(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    assert annotated_place(tmp_path) is None
+
+
+def test_annotations_without_boxes_are_refused(tmp_path: Path) -> None:
+    path = coco(tmp_path, "cards", boxes=0)
+    held = json.loads(path.read_text())
+    path.write_text(json.dumps({**held, "annotations": []}))
+    with pytest.raises(DataError, match="no boxes in split 'train'; annotate some"):
+        boxes_recipe(annotated_place(path))
+
+
+def zipped(folder: Path, path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as packed:
+        for file in sorted(folder.rglob("*")):
+            packed.write(file, file.relative_to(folder.parent))
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_an_archive_is_looked_into(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "cards").mkdir()
+    coco(tmp_path / "cards", "train"), coco(tmp_path / "cards", "val")
+    path = zipped(tmp_path / "cards", tmp_path / "my.zip")
+    text = write_starter(path, tmp_path / "boxes.toml").read_text("utf-8")
+    recipe = parse_recipe(text, "given", ["model.name=tiny"])
+    assert recipe.data.path == f"{path}/cards/{{split}}.json"
+    assert len(check(recipe).training.examples) == 2
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in (1, 2):
+            Image.new("RGB", (64, 48), (90 * number, 0, 0)).save(
+                tmp_path / f"pets/{name}/{name}{number}.png"
+            )
+    path = zipped(tmp_path / "pets", tmp_path / "pets.zip")
+    recipe = parse_recipe(
+        write_starter(path, tmp_path / "pets.toml").read_text("utf-8"), "given", ["model.name=tiny"]
+    )
+    assert (recipe.data.source, recipe.data.path) == ("folder", str(path))
+    assert check(recipe).per_class == {"cat": (1, 1), "dog": (1, 1)}
+
+
+def test_what_is_wrong_in_an_archive_is_said_of_the_archive(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "cards").mkdir()
+    broken = coco(tmp_path / "cards", "train")
+    held = json.loads(broken.read_text())
+    del held["annotations"][0]["bbox"]
+    broken.write_text(json.dumps(held))
+    (tmp_path / "cards/train-1.png").write_text("none")
+    path = zipped(tmp_path / "cards", tmp_path / "my.zip")
+    empty = zipped(tmp_path / "none", tmp_path / "empty.zip")
+    for inside, source, said in (
+        ("cards/train.json", "coco", f"{path}/cards/train.json: annotations[0] (id 10): no 'bbox'"),
+        ("cards/val.json", "coco", f"{path}/cards/val.json: no such file"),
+        ("cards", "yolo", f"{path}/cards/: no data.yaml"),
+        ("", "csv", f"{path}/cards/: no train.csv"),
+    ):
+        with pytest.raises(DataError) as caught:
+            [*rows(Data(source=source, path=str(path / inside)), "train")]
+        assert str(caught.value).startswith(said)
+    for given in (empty, path / "cards/none"):
+        with pytest.raises(DataError) as caught:
+            write_starter(given, tmp_path / "out.toml")
+        assert str(caught.value).startswith(str(given))
+
+
+def test_a_picture_in_an_archive_is_named_by_it(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "cards").mkdir()
+    coco(tmp_path / "cards", "train")
+    (tmp_path / "cards/train-1.png").write_text("none")
+    path = zipped(tmp_path / "cards", tmp_path / "my.zip")
+    row = next(rows(Data(source="coco", path=f"{path}/cards/{{split}}.json"), "train"))
+    assert row.place.startswith(f"{path}/cards/train.json: images[0]")
+    with pytest.raises(DataError) as caught:
+        row.picture.open()
+    assert str(caught.value).startswith(f"{path}/cards/train-1.png: ")
+
+
+TALK = {"image": "a.jpg", "conversations": [{"from": "human", "value": "<image>\nHow many?"}]}
+PHRASES = {"image": "a.jpg", "sentences": ["left cat"], "bbox": [1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "keys"),
+    [
+        ("a.json", json.dumps([TALK]), 'task = "number" .* source = "llava"'),
+        ("a.jsonl", json.dumps(TALK) + "\n{}", 'task = "number" .* source = "llava"'),
+        ("train.json", json.dumps([PHRASES]), 'task = "grounding" .* source = "refs"'),
+        ("a.jsonl", json.dumps(PHRASES), 'task = "grounding" .* source = "refs"'),
+        ("a.jsonl", '{"image": "1.jpg", "label": "a"}', 'source = "jsonl"'),
+        ("a.jsonl", '{"image": "1.jpg", "phrase": "a", "box": [1, 2, 3, 4]}', 'source = "jsonl"'),
+        ("a.csv", "image,label\n", 'source = "csv"'),
+    ],
+)
+def test_other_files_are_told_what_to_write(
+    tmp_path: Path, name: str, text: str, keys: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(DataError, match=rf"^{path}: .*{keys}, path = \"{path}\""):
+        write_starter(path, tmp_path / "out.toml")
+
+
+def test_a_folder_that_holds_them_is_told_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps([TALK]))
+    with pytest.raises(DataError, match=rf'^{tmp_path}: .* source = "llava", path = "{path}"'):
+        write_starter(tmp_path, tmp_path / "out.toml")
+
+
+def test_tables_and_broken_files_beside_boxes_are_passed_over(tmp_path: Path) -> None:
+    coco(tmp_path, "train")
+    (tmp_path / "a.json.gz").write_text("no gzip")
+    (tmp_path / "a.jsonl").write_text('{"image": "1.jpg", "label": "a"}')
+    assert write_starter(tmp_path, tmp_path / "out.toml").is_file()
+
+
+@pytest.mark.parametrize("inside", ["", "train"])
+def test_a_folder_of_reasoning_segmentation_is_told_what_to_write(
+    tmp_path: Path, inside: str
+) -> None:
+    root = tmp_path / "ReasonSeg"
+    (root / inside).mkdir(parents=True)
+    (root / inside / "train_1.json").write_text('{"text": ["a"], "shapes": []}')
+    with pytest.raises(DataError, match=r'task = "grounding" .* source = "lisa", path = ".*Seg"'):
+        write_starter(root, tmp_path / "out.toml")

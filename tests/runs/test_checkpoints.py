@@ -1,0 +1,259 @@
+"""Checkpoints are whole or absent, and `--ckpt` finds the one that is meant, or says why not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import fakes
+import pytest
+
+from rftkit.errors import ModelError, UserError
+from rftkit.recipe.toml import dump_recipe
+from rftkit.runs import adapter as ckpt
+from rftkit.runs import checkpoints
+from rftkit.runs.run import Run
+
+CONTENT = {"adapter_model.safetensors": b"weights", "adapter_config.json": b"{}", "a/rng": b"42"}
+
+
+def settled(folder: Path, step: int) -> Path:
+    """A checkpoint in the checkpoints folder of a run."""
+    staged = folder / ".staging" / f"checkpoint-{step}"
+    for name, content in CONTENT.items():
+        (staged / name).parent.mkdir(parents=True, exist_ok=True)
+        (staged / name).write_bytes(content)
+    return checkpoints.settle(staged, folder / f"step-{step:06d}")
+
+
+def trained(folder: Path, age: int = 0, finished: bool = True) -> Run:
+    """A run with checkpoints of steps 1 and 2 and, if it is finished, an adapter."""
+    run, recipe = Run(folder), fakes.recipe(seed=7)
+    folder.mkdir(parents=True)
+    run.resolved.write_text(dump_recipe(recipe))
+    settled(run.checkpoints, 1)
+    settled(run.checkpoints, 2)
+    if finished:
+        adapter(run.adapter)
+    run.set_status("finished" if finished else "stopped", labels=["cat", "dog"])
+    os.utime(run.status_file, ns=(age, age))
+    return run
+
+
+def adapter(folder: Path) -> Path:
+    fakes.FakePolicy(answer=fakes.never).save(folder)
+    ckpt.write_card(folder, fakes.recipe(seed=7), ["cat", "dog"])
+    return folder
+
+
+def refusal(place: Path) -> str:
+    with pytest.raises(ModelError) as caught:
+        ckpt.find(place)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_checkpoint_is_moved_into_place_whole(tmp_path: Path) -> None:
+    place = settled(tmp_path, 3)
+    assert place == tmp_path / "step-000003"
+    assert {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()} == {
+        *CONTENT,
+        checkpoints.MANIFEST,
+    }
+    assert checkpoints.damage(place) is None
+    assert checkpoints.step_of(place) == 3
+
+
+@pytest.mark.parametrize("name", CONTENT)
+def test_damage_is_named(tmp_path: Path, name: str) -> None:
+    place = settled(tmp_path, 1)
+    content = CONTENT[name]
+    (place / name).write_bytes(content[:-1])
+    assert checkpoints.damage(place) == f"{name} has {len(content) - 1} bytes instead of " + str(
+        len(content)
+    )
+    (place / name).write_bytes(b"")
+    assert checkpoints.damage(place) == f"{name} has 0 bytes instead of {len(content)}"
+    (place / name).unlink()
+    assert checkpoints.damage(place) == f"{name} is missing"
+    for bit in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (place / name).write_bytes(flipped)
+        assert checkpoints.damage(place) == f"{name} has changed since it was written"
+    (place / name).write_bytes(content)
+    assert checkpoints.damage(place) is None
+
+
+def test_no_flip_or_cut_of_the_manifest_goes_unseen(tmp_path: Path) -> None:
+    place = settled(tmp_path, 1)
+    manifest = place / checkpoints.MANIFEST
+    whole = manifest.read_bytes()
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        manifest.write_bytes(flipped)
+        assert checkpoints.damage(place), bytes(flipped)
+    for length in range(len(whole)):
+        manifest.write_bytes(whole[:length])
+        assert checkpoints.damage(place) == "has no readable manifest"
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", '{"a": 1}', '{"a": [1]}', '{"a": null}'])
+def test_a_manifest_of_another_shape_is_damage(tmp_path: Path, text: str) -> None:
+    (tmp_path / checkpoints.MANIFEST).write_text(text)
+    assert checkpoints.damage(tmp_path) == "has no readable manifest"
+
+
+@pytest.mark.parametrize("moment", ["_sync", "sha256"])
+def test_a_checkpoint_cut_off_while_it_settles_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    settled(tmp_path, 1)
+
+    def full(_: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, moment, full)
+    with pytest.raises(OSError, match="No space"):
+        settled(tmp_path, 2)
+    assert checkpoints.in_order(tmp_path) == [tmp_path / "step-000001"]
+
+
+def test_a_step_that_is_saved_again_replaces_its_checkpoint(tmp_path: Path) -> None:
+    (settled(tmp_path, 1) / "stale").touch()
+    place = settled(tmp_path, 1)
+    assert not (place / "stale").exists()
+    assert checkpoints.damage(place) is None
+
+
+def test_checkpoints_are_ordered_by_step_not_by_name(tmp_path: Path) -> None:
+    for name in ("step-9", "step-000010", "step-1000000", "step-x", "step-²", "other", "step-"):
+        (tmp_path / name).mkdir()
+    names = [path.name for path in checkpoints.in_order(tmp_path)]
+    assert names == ["step-1000000", "step-000010", "step-9"]
+    assert checkpoints.in_order(tmp_path / "none") == []
+
+
+def test_the_two_newest_are_kept(tmp_path: Path) -> None:
+    for step in (5, 10, 15):
+        settled(tmp_path, step)
+    checkpoints.keep_newest(tmp_path)
+    assert [checkpoints.step_of(p) for p in checkpoints.in_order(tmp_path)] == [15, 10]
+
+
+def test_a_full_disk_is_noticed_before_it_is_written_to(tmp_path: Path) -> None:
+    checkpoints.require_space(tmp_path, 1)
+    with pytest.raises(UserError, match=r"needs 1099511627776\.0 MB and \d+\.\d MB are free") as e:
+        checkpoints.require_space(tmp_path, 2**60)
+    assert e.value.exit_code == 1
+
+
+def test_a_run_is_found_by_its_folder(tmp_path: Path) -> None:
+    run = trained(tmp_path / "pets")
+    found = ckpt.find(run.folder)
+    assert (found.adapter, found.home, found.run) == (run.adapter, run.evaluations, run)
+    assert (found.recipe.seed, found.name, found.note) == (7, "", "")
+
+
+def test_an_unfinished_run_gives_its_newest_whole_checkpoint(tmp_path: Path) -> None:
+    run = trained(tmp_path / "pets", finished=False)
+    assert ckpt.find(run.folder).name == "step-000002"
+    (run.checkpoints / "step-000002" / "a/rng").unlink()
+    found = ckpt.find(run.folder)
+    assert (found.name, found.note) == (
+        "step-000001",
+        "not finished, so its newest checkpoint: step-000001",
+    )
+    shutil.rmtree(run.checkpoints)
+    assert "nothing trained here yet; `rftkit train --resume` goes on" in refusal(run.folder)
+
+
+def test_an_adapter_that_was_cut_off_while_it_was_saved_is_not_taken(tmp_path: Path) -> None:
+    run = trained(tmp_path / "pets")
+    (run.adapter / ckpt.CARD).unlink()  # written last
+    assert ckpt.find(run.folder).name == "step-000002"
+
+
+def test_a_checkpoint_inside_a_run_is_found(tmp_path: Path) -> None:
+    run = trained(tmp_path / "pets")
+    found = ckpt.find(run.checkpoints / "step-000001")
+    assert (found.name, found.run, found.home) == ("step-000001", run, run.evaluations)
+    (found.adapter / "adapter_model.safetensors").write_bytes(b"weightz")
+    line = refusal(found.adapter)
+    assert "adapter_model.safetensors has changed since it was written; name another" in line
+
+
+def test_the_adapter_of_a_run_is_the_run(tmp_path: Path) -> None:
+    run = trained(tmp_path / "pets")
+    found = ckpt.find(run.adapter)
+    assert (found.name, found.run, found.home) == ("", run, run.evaluations)
+
+
+def test_an_adapter_that_was_moved_stands_alone(tmp_path: Path) -> None:
+    place = adapter(tmp_path / "mine")
+    found = ckpt.find(place)
+    assert (found.run, found.home, found.recipe.seed) == (None, place / "eval", 7)
+    assert ckpt.read_card(place).labels == ("cat", "dog")
+
+
+def test_a_folder_of_runs_gives_the_newest_that_has_trained(tmp_path: Path) -> None:
+    trained(tmp_path / "old", age=1)
+    trained(tmp_path / "new", age=2)
+    shutil.rmtree(trained(tmp_path / "newest", age=3, finished=False).checkpoints)
+    found = ckpt.find(tmp_path)
+    assert found.run == Run(tmp_path / "new")
+    assert found.note == f"newest run: {tmp_path / 'new'}"
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "no such folder on this machine; name a run" in refusal(tmp_path / "none")
+    assert "no such folder on this machine" in refusal(Path("Qwen/Qwen2.5-VL-3B-Instruct"))
+    assert "a file, not a folder" in refusal(tmp_path / "file")
+    said = refusal(tmp_path)
+    assert "neither a run nor an adapter, and no trained run inside; name a run such as" in said
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    place = adapter(tmp_path / "mine")
+    (place / ckpt.WEIGHTS).rename(place / "adapter_model.bin")
+    assert "no adapter_model.safetensors; pickled weights are not read" in refusal(place)
+
+
+def test_an_adapter_that_does_not_say_its_recipe_is_refused(tmp_path: Path) -> None:
+    place = adapter(tmp_path / "mine")
+    card = place / ckpt.CARD
+    card.unlink()
+    assert "no rftkit.json beside the adapter; name the run it is from" in refusal(place)
+    for text in ("", "{", "[]", "{}", '{"recipe": "x"}', '{"recipe": "x", "labels": 3}', "\xff"):
+        card.write_text(text, "latin-1")
+        assert "rftkit.json: damaged" in refusal(place)
+
+
+def test_a_run_of_a_newer_rftkit_is_refused(tmp_path: Path) -> None:
+    run = trained(tmp_path / "pets")
+    run.status_file.write_text('{"format": 99, "rftkit": "9.9"}')
+    with pytest.raises(UserError, match="written by a newer rftkit"):
+        ckpt.find(run.folder)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    from rftkit.models.loading import check_adapter
+
+    place = adapter(tmp_path / "mine")
+    save_file({"lora_A": torch.tensor([1.0, 2.0])}, place / ckpt.WEIGHTS)
+    check_adapter(place)
+    save_file({"lora_A": torch.tensor([1.0, float("nan")])}, place / ckpt.WEIGHTS)
+    with pytest.raises(ModelError, match="lora_A holds numbers that are not finite"):
+        check_adapter(place)
+    (place / ckpt.WEIGHTS).write_bytes((place / ckpt.WEIGHTS).read_bytes()[:20])
+    with pytest.raises(ModelError, match="damaged adapter"):
+        check_adapter(place)
+    (place / ckpt.WEIGHTS).unlink()
+    with pytest.raises(ModelError, match="pickled weights are not read"):
+        check_adapter(place)

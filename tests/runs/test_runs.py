@@ -1,0 +1,186 @@
+"""The run folder: never overwritten, readable after a kill at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from rftkit.errors import RecipeError, UserError
+from rftkit.locks import locked
+from rftkit.runs import run as runs
+from rftkit.runs.run import Run
+
+
+def begun(folder: Path) -> Run:
+    """A run that has written a status."""
+    folder.mkdir(parents=True, exist_ok=True)
+    Run(folder).set_status("running")
+    return Run(folder)
+
+
+def test_a_run_goes_where_it_was_asked_to(tmp_path: Path) -> None:
+    assert runs.new_run(tmp_path / "deep" / "pets").folder == tmp_path / "deep" / "pets"
+    (tmp_path / "empty").mkdir()
+    assert runs.new_run(tmp_path / "empty").folder == tmp_path / "empty"
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
+    begun(tmp_path / "pets")
+    (tmp_path / "pets" / "recipe.toml").write_text("seed = 1")
+    assert runs.new_run(tmp_path / "pets").folder == tmp_path / "pets-2"
+    begun(tmp_path / "pets-2")
+    (tmp_path / "pets-3").mkdir()
+    (tmp_path / "pets-3" / "notes.txt").touch()
+    assert runs.new_run(tmp_path / "pets").folder == tmp_path / "pets-4"
+    assert (tmp_path / "pets" / "recipe.toml").read_text() == "seed = 1"
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(RecipeError, match="holds other files; name a new or empty folder"):
+        runs.new_run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_a_users_own_recipe_is_not_taken_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").touch()
+    with pytest.raises(RecipeError, match="holds other files"):
+        runs.new_run(tmp_path)
+
+
+def test_a_run_that_was_killed_as_it_began_is_begun_again(tmp_path: Path) -> None:
+    for name in ("lock", "recipe.toml", ".resolved.toml.77"):
+        (tmp_path / name).touch()
+    assert runs.new_run(tmp_path).folder == tmp_path
+
+
+def test_a_file_is_no_place_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / "pets").touch()
+    with pytest.raises(RecipeError, match=r"--out .*pets: is a file; name a folder"):
+        runs.new_run(tmp_path / "pets")
+    with pytest.raises(RecipeError, match="cannot write there"):
+        runs.new_run(tmp_path / "pets" / "inside")
+
+
+def test_an_unwritable_place_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(RecipeError, match=r"cannot write there \(Permission denied\)"):
+        runs.new_run(tmp_path / "pets")
+
+
+def test_lines_are_read_back(tmp_path: Path) -> None:
+    records: list[dict[str, object]] = [{"step": 1, "é": "a\nb"}, {"step": 2}]
+    for record in records:
+        runs.append_line(tmp_path / "metrics.jsonl", record)
+    assert runs.read_lines(tmp_path / "metrics.jsonl") == records
+    assert runs.read_lines(tmp_path / "none.jsonl") == []
+
+
+def test_a_torn_last_line_is_left_out_wherever_it_was_torn(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    first, last = '{"step": 1}\n', '{"step": 2, "rewards": {"é": 1.0}}'
+    whole = (first + last).encode()
+    for cut in range(len(first), len(whole)):
+        path.write_bytes(whole[:cut])
+        assert [line["step"] for line in runs.read_lines(path)] == [1], whole[:cut]
+    path.write_bytes(whole)
+    assert [line["step"] for line in runs.read_lines(path)] == [1, 2]
+
+
+def test_a_bad_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2, "l\n{"step": 3}\n')
+    with pytest.raises(UserError, match=r"metrics.jsonl:2: not a JSON object; mend or remove"):
+        runs.read_lines(tmp_path / "metrics.jsonl")
+
+
+def test_a_run_that_goes_on_forgets_what_came_after(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"step": 4, "lo')
+    runs.forget_after(path, 2)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+    runs.forget_after(tmp_path / "none.jsonl", 2)
+    assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_a_status_is_old_or_new_but_never_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begun(tmp_path)
+    run.set_status("running", labels=["cat", "dog"])
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        run.set_status("finished")
+    assert run.status()["state"] == "running"
+    assert run.status()["labels"] == ["cat", "dog"]
+
+
+def test_a_status_remembers_what_it_was_told(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    created = run.status()["created"]
+    run.set_status("stopped", fingerprint={"data": "x"})
+    run.set_status("finished")
+    status = run.status()
+    assert (status["state"], status["fingerprint"]) == ("finished", {"data": "x"})
+    assert status["created"] == created
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"format": runs.FORMAT + 1, "rftkit": "9.9"}))
+    with pytest.raises(UserError, match=r"written by a newer rftkit \(9\.9\); upgrade rftkit"):
+        Run(tmp_path).status()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"format": "new"}', "{}", "\x00\xff", '{"format": 1}']
+)
+def test_a_damaged_status_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text, "latin-1")
+    with pytest.raises(UserError, match=r"run\.json: damaged \(.*\); start a new run"):
+        Run(tmp_path).status()
+
+
+def test_the_newest_of_the_siblings_is_resumed(tmp_path: Path) -> None:
+    for age, name in enumerate(("pets", "pets-3", "pets-2", "pets-old", "petsy")):
+        begun(tmp_path / name)
+        os.utime(tmp_path / name / "run.json", ns=(age, age))
+    assert runs.unfinished_run(tmp_path / "pets").folder == tmp_path / "pets-2"
+    with pytest.raises(RecipeError, match="no run here to resume; leave out --resume"):
+        runs.unfinished_run(tmp_path / "cars")
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_name(tmp_path: Path) -> None:
+    begun(tmp_path / "pets[1]-2")
+    assert runs.unfinished_run(tmp_path / "pets[1]").folder == tmp_path / "pets[1]-2"
+
+
+def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
+    for age, name in enumerate(("b", "study/c", "a")):
+        begun(tmp_path / name)
+        os.utime(tmp_path / name / "run.json", ns=(age, age))
+    names = [run.folder.relative_to(tmp_path).as_posix() for run in runs.runs_under(tmp_path)]
+    assert names == ["a", "study/c", "b"]
+    assert runs.runs_under(tmp_path / "b") == [Run(tmp_path / "b")]
+    assert runs.runs_under(tmp_path / "none") == []
+
+
+def test_a_run_whose_process_is_gone_is_shown_as_stopped(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.set_status("running")
+    assert runs.state(run) == "stopped"
+    with locked(tmp_path):
+        assert runs.state(run) == "running"
+    (tmp_path / "lock").write_text(f"999999999 {socket.gethostname()}", "utf-8")
+    assert runs.state(run) == "stopped"
