@@ -10,10 +10,10 @@ import pytest
 import torch
 from peft import PeftModel
 
-from rftkit.cli.show_runs import read_summary
 from rftkit.errors import ModelError, TrainingError, UserError
 from rftkit.messages import did_you_mean, first_line
 from rftkit.metrics import Summary
+from rftkit.metrics.files import read_summary
 from rftkit.models import backends as engines
 from rftkit.models import loading
 from rftkit.models import out_of_memory as memory

@@ -61,7 +61,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     from rich.console import Console
 
     from rftkit.errors import TrainingError
-    from rftkit.runs.run import Run, read_lines
+    from rftkit.files import read_lines
+    from rftkit.runs.run import Run
     from rftkit.training import grpo, sft
     from rftkit.training.trainer import Job, Keeping
 
@@ -274,7 +275,7 @@ def _device(torch: Any) -> str:
 
 
 def _versions() -> dict[str, str]:
-    from rftkit.evaluation.generate import versions
+    from rftkit.runs.versions import versions
 
     return versions()
 

@@ -38,7 +38,7 @@ def init(
     ] = None,
 ) -> None:
     """Write a commented recipe for an image folder, or for annotated boxes."""
-    from rftkit.recipe.builtin import write_starter
+    from rftkit.preflight.init import write_starter
 
     path = write_starter(folder, out)
     typer.echo(f"wrote {path}\nnext: {runnable('check', str(path))}")

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rftkit import files
 from rftkit.errors import UserError
-from rftkit.messages import first_line, printable, runnable
-from rftkit.metrics import Summary
-from rftkit.metrics.files import SUMMARY, evaluations
+from rftkit.messages import printable, runnable
+from rftkit.metrics.files import evaluations, read_summary
 from rftkit.report.published.table import beside, show_beside
 from rftkit.report.terminal import show_summary
 from rftkit.runs import run as runs
@@ -45,16 +45,6 @@ def _next(run: Run) -> str:
     return runnable("predict", image, "--ckpt", str(run.folder))
 
 
-def read_summary(folder: Path) -> Summary:
-    """The summary of a finished evaluation."""
-    path = folder / SUMMARY
-    try:
-        return Summary.model_validate_json(path.read_text("utf-8"))
-    except ValueError as error:
-        first = first_line(error)
-        raise UserError(f"{path}: cannot be read ({first}); `rftkit eval --rescore` it") from None
-
-
 def list_runs(folder: Path, console: Console, as_json: bool) -> None:
     """The runs in a folder, newest first, with state, step, metric and its two values."""
     rows = [_row(run, folder) for run in runs.runs_under(folder)] if folder.is_dir() else []
@@ -77,7 +67,7 @@ def list_runs(folder: Path, console: Console, as_json: bool) -> None:
 def _row(run: Run, root: Path) -> dict[str, Any]:
     name = run.folder.name if run.folder == root else str(run.folder.relative_to(root))
     try:
-        recipe, metrics = recipe_of(run), runs.read_lines(run.metrics)
+        recipe, metrics = recipe_of(run), files.read_lines(run.metrics)
         main = run.evaluations / recipe.data.test_split
         summary = read_summary(main) if main in evaluations(run.evaluations) else None
     except UserError as error:  # one damaged run does not hide the others

@@ -17,6 +17,7 @@ from rich.progress import Progress
 
 from rftkit.answers import replies
 from rftkit.core import Completion, Example, Style
+from rftkit.files import write_atomically
 from rftkit.metrics.samples import (
     Header,
     Provenance,
@@ -29,10 +30,10 @@ from rftkit.metrics.samples import (
     sample_line,
     timing_line,
 )
-from rftkit.metrics.scoring import derive
+from rftkit.metrics.scoring import derive, sample_of
 from rftkit.models.policy import Decoding, Generation, Policy, Prompt
 from rftkit.peak_memory import Peak, peak_memory
-from rftkit.runs.run import write_atomically
+from rftkit.runs.versions import versions
 from rftkit.tasks import by_name
 
 TIMED_TOGETHER = 16  # batches
@@ -85,16 +86,6 @@ def header_of(
     )
     shared = prompts[0] if len({*prompts}) == 1 else ""
     return header.model_copy(update={"provenance": provenance, "prompt": shared})
-
-
-def versions() -> dict[str, str]:
-    """The installed versions that decide a result."""
-    from importlib.metadata import version
-
-    from rftkit import __version__
-
-    names = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "accelerate")
-    return {"rftkit": __version__, **{name: version(name) for name in names}}
 
 
 def same_evaluation(file: Path, header: Header) -> bool:
@@ -208,30 +199,6 @@ def _choose(
 def _prompt(example: Example, header: Header) -> Prompt:
     text = by_name(header.task).prompt(example, header.style)
     return Prompt(example.picture, text, replies.prefill(header.style), example.others)
-
-
-def sample_of(example: Example, whole: Completion, header: Header, side: Side) -> Sample:
-    """One side's sample of an example, before tokens are counted and fields derived.
-
-    whole: the reply with its prefill (`replies.with_prefill`).
-    """
-    prompt = by_name(header.task).prompt(example, header.style)
-    half = example.meta.get("half", "")
-    return Sample(
-        side=side,
-        id=example.id,
-        picture=example.picture.name,
-        place=example.place,
-        prompt=None if prompt == header.prompt else prompt,
-        text=whole.text,
-        gold=example.gold,
-        choices=None if example.choices == header.labels else example.choices,
-        half="base" if half == "base" else "new" if half == "new" else "",
-        category="" if by_name(header.task).labels else example.category,
-        meta={name: value for name, value in example.meta.items() if name != "half"},
-        tokens=whole.tokens,
-        finished=whole.finished,
-    )
 
 
 def _sample(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rftkit.core import Completion, Example
 from rftkit.errors import DataError
-from rftkit.evaluation.generate import Plan, sample_of
+from rftkit.evaluation.generate import Plan
+from rftkit.files import write_atomically
 from rftkit.metrics.samples import (
     Header,
     SamplesFile,
@@ -16,7 +17,8 @@ from rftkit.metrics.samples import (
     sample_line,
     timing_line,
 )
-from rftkit.runs.run import runs_under, write_atomically
+from rftkit.metrics.scoring import sample_of
+from rftkit.runs.run import runs_under
 
 ASKED = ("picture", "prompt", "gold", "choices", "half", "category", "meta")  # of a sample
 

@@ -10,8 +10,10 @@ from typing import Literal
 
 from rich.console import Console
 
+from rftkit import files
 from rftkit.core import Example, Style
 from rftkit.data import splits
+from rftkit.data.detect import annotated_place
 from rftkit.data.duplicates import fingerprint, one_each, overlap
 from rftkit.data.examples import Examples, limited, load_examples
 from rftkit.data.gold_check import with_gold_check
@@ -20,6 +22,7 @@ from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError, RecipeError
 from rftkit.evaluation.generate import Plan, evaluate, header_of, same_evaluation
 from rftkit.evaluation.reuse_base import reuse_base
+from rftkit.files import sha256
 from rftkit.locks import locked
 from rftkit.metrics import Summary
 from rftkit.metrics.files import SAMPLES, Evaluation, finish
@@ -27,14 +30,11 @@ from rftkit.metrics.samples import Header, Leaks, Provenance, Side
 from rftkit.models import open_policy
 from rftkit.models import out_of_memory as memory
 from rftkit.models.policy import Decoding, Policy
-from rftkit.preflight.init_boxes import annotated_place
 from rftkit.recipe.builtin import find_recipe
 from rftkit.recipe.schema import Recipe, budget
 from rftkit.recipe.sections import Data
 from rftkit.recipe.toml import load_recipe
-from rftkit.runs import run as runs
 from rftkit.runs.adapter import WEIGHTS, Checkpoint, find, labels_of
-from rftkit.runs.checkpoints import sha256
 from rftkit.tasks import by_name
 
 SOURCE_OF = {".csv": "csv", ".jsonl": "jsonl"}
@@ -126,7 +126,7 @@ def _header(trial: Trial, wish: Wish, style: Style) -> Header:
             adapter_sha256=sha256(trial.ckpt.adapter / WEIGHTS),
             data=f"{recipe.data.source} {recipe.data.path}".strip(),
             command=wish.command,
-            started=runs.now(),
+            started=files.now(),
         ),
         leaks=find_leaks(trial.shots, examples.examples),
     )
@@ -259,4 +259,4 @@ def _report(trial: Trial, folder: Path, summary: Summary) -> None:
     page, run = folder / "report.html", trial.ckpt.run
     write_run_report(page, run, trial.recipe, folder, summary, trial.examples.examples)
     if run and folder == run.evaluations / trial.recipe.data.test_split:
-        runs.write_atomically(run.report, page.read_bytes())
+        files.write_atomically(run.report, page.read_bytes())

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from rftkit.errors import DataError
+from rftkit.errors import DataError, UserError
+from rftkit.files import write_atomically
+from rftkit.messages import first_line
 from rftkit.metrics import Summary, summarise, to_json
 from rftkit.metrics.samples import read_samples
-from rftkit.runs.run import write_atomically
+from rftkit.metrics.schema import sides_of
 
 SAMPLES, SUMMARY, CONFUSION, REPORT = (
     "samples.jsonl",
@@ -28,8 +32,6 @@ class Evaluation:
 
 def finish(folder: Path) -> Summary:
     """Work out `summary.json` and `confusion.csv` from the samples in a folder."""
-    from rftkit.report.confusion import confusion_csv
-
     summary = summarise(read_samples(folder / SAMPLES))
     write_atomically(folder / SUMMARY, to_json(summary))
     write_atomically(folder / CONFUSION, confusion_csv(summary))
@@ -49,3 +51,31 @@ def evaluations(folder: Path) -> list[Path]:
     """The finished evaluations in a run's folder of them, newest first."""
     found = folder.glob(f"*/{SUMMARY}")
     return [p.parent for p in sorted(found, key=lambda p: p.stat().st_mtime_ns, reverse=True)]
+
+
+def confusion_csv(summary: Summary) -> str:
+    """`confusion.csv`: side, gold, answer (empty if invalid), count; zeros left out.
+
+    A label that a spreadsheet would run as a formula gets an apostrophe before it.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["side", "gold", "answer", "count"])
+    for name, side in sides_of(summary):
+        for cell in side.confusion if side else ():
+            writer.writerow([name, _inert(cell.gold), _inert(cell.answer or ""), cell.count])
+    return out.getvalue()
+
+
+def _inert(text: str) -> str:
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def read_summary(folder: Path) -> Summary:
+    """The summary of a finished evaluation."""
+    path = folder / SUMMARY
+    try:
+        return Summary.model_validate_json(path.read_text("utf-8"))
+    except ValueError as error:
+        first = first_line(error)
+        raise UserError(f"{path}: cannot be read ({first}); `rftkit eval --rescore` it") from None

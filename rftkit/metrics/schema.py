@@ -180,3 +180,8 @@ class Summary(Record):
     leaks: Leaks | None
     provenance: Provenance
     notes: tuple[str, ...]
+
+
+def sides_of(summary: Summary) -> list[tuple[str, SideSummary | None]]:
+    """Both sides by name, base first."""
+    return [("base", summary.base), ("tuned", summary.tuned)]

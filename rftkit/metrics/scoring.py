@@ -10,7 +10,7 @@ from rftkit.answers import replies
 from rftkit.answers.labels import several
 from rftkit.core import Attempt, Completion, Example, Reply
 from rftkit.errors import DataError
-from rftkit.metrics.samples import FLAGS, Flag, Header, Sample, SamplesFile
+from rftkit.metrics.samples import FLAGS, Flag, Header, Sample, SamplesFile, Side
 from rftkit.rewards import general as rewards
 from rftkit.tasks import by_name, classification
 
@@ -122,3 +122,27 @@ def flags_of(attempt: Attempt, answer: str | None, listed: bool) -> tuple[Flag, 
     if rewards.no_repetition(attempt) < LOOPING:
         found.add("repetition")
     return tuple(flag for flag in FLAGS if flag in found)
+
+
+def sample_of(example: Example, whole: Completion, header: Header, side: Side) -> Sample:
+    """One side's sample of an example, before tokens are counted and fields derived.
+
+    whole: the reply with its prefill (`replies.with_prefill`).
+    """
+    prompt = by_name(header.task).prompt(example, header.style)
+    half = example.meta.get("half", "")
+    return Sample(
+        side=side,
+        id=example.id,
+        picture=example.picture.name,
+        place=example.place,
+        prompt=None if prompt == header.prompt else prompt,
+        text=whole.text,
+        gold=example.gold,
+        choices=None if example.choices == header.labels else example.choices,
+        half="base" if half == "base" else "new" if half == "new" else "",
+        category="" if by_name(header.task).labels else example.category,
+        meta={name: value for name, value in example.meta.items() if name != "half"},
+        tokens=whole.tokens,
+        finished=whole.finished,
+    )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rftkit.errors import ModelError, RecipeError
 from rftkit.hardware.gpus import CAPABILITY_OF_VLLM, Card
@@ -127,30 +127,6 @@ def refusals(model: Model, backend: Backend, machine: Here) -> Iterator[str]:
             f"model.generation: 'vllm' needs compute capability {CAPABILITY_OF_VLLM:g}, this GPU "
             f"has {machine.capability:g}; take a newer one"
         )
-
-
-def trainer_settings(recipe: Recipe, banned: list[int], machine: Here) -> dict[str, Any]:
-    """TRL's settings of the engine that `generation_of` chooses; none for transformers' own.
-
-    banned: ids that must not be sampled, which vLLM takes as a bias.
-    """
-    if generation_of(recipe, machine) != "vllm":
-        return {}
-    own_copy = backend_of(recipe.model, machine) == "transformers"
-    return {
-        "use_vllm": True,
-        "vllm_mode": "colocate",
-        "vllm_gpu_memory_utilization": share(recipe, machine),
-        "vllm_max_model_length": longest(recipe),
-        # what it holds beside the trainer's weights is given back while the trainer works; where
-        # they share them, Unsloth's engine for pictures cannot
-        "vllm_enable_sleep_mode": own_copy and machine.cuda,
-        "vllm_importance_sampling_correction": True,
-        "vllm_importance_sampling_mode": "sequence_mask",
-        "vllm_importance_sampling_clip_max": 3.0,
-        "top_k": -1,  # none, in vLLM's words, to which Unsloth changes a 0
-        "generation_kwargs": {"logit_bias": dict.fromkeys(banned, -100.0)},
-    }
 
 
 def share(recipe: Recipe, machine: Here) -> float:

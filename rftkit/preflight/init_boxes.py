@@ -3,54 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from pathlib import Path
-from typing import Literal, NamedTuple
 
 from rftkit import data as sources
 from rftkit.answers.boxes import Labelled
-from rftkit.data.archive_names import as_given, as_given_in_errors
-from rftkit.data.locate import place_of
+from rftkit.data.detect import Place
 from rftkit.errors import DataError
 from rftkit.recipe.sections import Data
 
-TESTED = ("test", "val", "valid", "validation", "val2017", "test2017")
-TRAIN = re.compile(r"train(ing)?(2017)?")
 MAX_SHOTS = 4
-Kind = Literal["coco", "yolo", "voc"]
-
-
-class Place(NamedTuple):
-    """What a recipe says of where the annotations are."""
-
-    kind: Kind
-    path: str
-    splits: tuple[str, str]
-
-
-def annotated_place(given: Path) -> Place | None:
-    """What kind of annotations a path leads to, into an archive too; None if none that is known."""
-    with as_given_in_errors():
-        place = _place(place_of(str(given), ""))
-    return place and place._replace(path=as_given(place.path))
-
-
-def _place(given: Path) -> Place | None:
-    if given.is_file() and given.suffix == ".json":
-        return _coco(given)
-    if given.is_file() and given.suffix in (".yaml", ".yml"):
-        return Place("yolo", str(given), ("train", _yolo_test(given)))
-    if (given / "data.yaml").is_file():
-        return _place(given / "data.yaml")
-    if (given / "labels").is_dir() and (given / "images").is_dir():
-        return Place("yolo", str(given), _two(given / "images"))
-    if (given / "Annotations").is_dir():
-        lists = given / "ImageSets" / "Main"
-        return Place("voc", str(given), _two(lists) if lists.is_dir() else ("train", "test"))
-    files = sorted(given.glob("*.json")) if given.is_dir() else []
-    chosen = next((path for path in files if TRAIN.search(path.stem)), None)
-    return _coco(chosen) if chosen else None
 
 
 def boxes_recipe(place: Place) -> str:
@@ -77,32 +38,6 @@ def boxes_recipe(place: Place) -> str:
         splits=json.dumps(list(place.splits)),
         shots=min(MAX_SHOTS, counts[least]),
     )
-
-
-def _coco(path: Path) -> Place:
-    """One file per split where a second one says so by its name; else one file, divided."""
-    found = TRAIN.search(path.stem)
-    if found is None:
-        return Place("coco", str(path), ("train", "test"))
-    for name in TESTED:
-        other = path.with_name(f"{path.stem[: found.start()]}{name}{path.stem[found.end() :]}.json")
-        if other.is_file():
-            shared = path.with_name(
-                f"{path.stem[: found.start()]}{{split}}{path.stem[found.end() :]}.json"
-            )
-            return Place("coco", str(shared), (found.group(), name))
-    return Place("coco", str(path), ("train", "test"))
-
-
-def _yolo_test(path: Path) -> str:
-    text = path.read_text("utf-8", errors="replace")
-    return "test" if re.search(r"^test\s*:\s*\S", text, re.MULTILINE) else "val"
-
-
-def _two(folder: Path) -> tuple[str, str]:
-    names = {path.stem for path in folder.iterdir()}
-    train = next((name for name in sorted(names) if TRAIN.fullmatch(name)), "train")
-    return train, next((name for name in TESTED if name in names), "test")
 
 
 TEMPLATE = """\

@@ -74,24 +74,7 @@ def read_builtin(name: str) -> str:
 def copy_recipe(name: str, target: Path) -> Path:
     """Copy a built-in recipe to a file, or into a folder under its own name."""
     source = _builtin(name)
-    return _write(target / source.name if target.is_dir() else target, source.read_text("utf-8"))
-
-
-def write_starter(folder: Path, out: Path | None) -> Path:
-    """Write a commented recipe for pictures or annotations; never over a file that is there."""
-    from rftkit.data.archives.members import SUFFIXES
-    from rftkit.preflight.init_boxes import annotated_place, boxes_recipe
-    from rftkit.preflight.init_folder import starter_recipe
-    from rftkit.preflight.init_refused import refuse_others
-
-    refuse_others(folder)
-    place = annotated_place(folder)
-    text = starter_recipe(folder) if place is None else boxes_recipe(place)
-    packed = folder.name.lower().endswith(SUFFIXES)
-    root = folder if packed or folder.is_dir() else folder.parent
-    name = root.resolve().name
-    suffix = next((end for end in SUFFIXES if name.lower().endswith(end)), "")
-    return _write(out or Path(f"{name[: len(name) - len(suffix)]}.toml"), text)
+    return write_new(target / source.name if target.is_dir() else target, source.read_text("utf-8"))
 
 
 def headline(path: Path) -> str:
@@ -133,7 +116,8 @@ def _builtin(name: str) -> Path:
     return found
 
 
-def _write(path: Path, text: str) -> Path:
+def write_new(path: Path, text: str) -> Path:
+    """Write a file that is not there yet. Raises RecipeError if it is, or cannot be written."""
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

@@ -1,15 +1,11 @@
-"""The confusion matrix: as a grid for the page, as CSV for a spreadsheet."""
+"""The confusion matrix as a grid for the page."""
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import NamedTuple
 
-from rftkit.metrics import Summary
 from rftkit.metrics.classes import INVALID
 from rftkit.metrics.schema import SideSummary
-from rftkit.report.terminal import sides_of
 
 WIDEST = 30  # classes that a grid can show; past that, the commonest confusions are listed
 LISTED = 20
@@ -60,21 +56,3 @@ def commonest(side: SideSummary) -> tuple[Confusion, ...]:
         if cell.answer != cell.gold
     ]
     return tuple(sorted(wrong, key=lambda c: (-c.times, c.gold, c.answer))[:LISTED])
-
-
-def confusion_csv(summary: Summary) -> str:
-    """`confusion.csv`: side, gold, answer (empty if invalid), count; zeros left out.
-
-    A label that a spreadsheet would run as a formula gets an apostrophe before it.
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["side", "gold", "answer", "count"])
-    for name, side in sides_of(summary):
-        for cell in side.confusion if side else ():
-            writer.writerow([name, _inert(cell.gold), _inert(cell.answer or ""), cell.count])
-    return out.getvalue()
-
-
-def _inert(text: str) -> str:
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

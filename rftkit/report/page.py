@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rftkit.metrics import Summary
+from rftkit.files import write_atomically
+from rftkit.metrics import Summary, schema
 from rftkit.metrics.samples import FLAGS, Header, Sample
 from rftkit.metrics.schema import ClassRow, SideSummary
 from rftkit.metrics.verdict import points
@@ -28,7 +29,6 @@ from rftkit.report import (
 )
 from rftkit.report.published.table import Beside
 from rftkit.report.task_words import WORDS, graded, titled
-from rftkit.runs.run import write_atomically
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -70,7 +70,7 @@ def write_report(path: Path, page: ReportInput) -> None:
 def render(page: ReportInput) -> str:
     """The page as text."""
     summary = page.summary
-    sides = [(name, side) for name, side in terminal.sides_of(summary) if side] if summary else []
+    sides = [(name, side) for name, side in schema.sides_of(summary) if side] if summary else []
     last = sides[-1][1] if sides else None
     return (
         environment()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rftkit import files
 from rftkit.core import Example
 from rftkit.errors import DataError, UserError
 from rftkit.metrics import Summary
@@ -43,7 +44,7 @@ def write_run_report(
             title=title,
             summary=summary,
             samples=samples,
-            metrics=runs.read_lines(run.metrics) if run else [],
+            metrics=files.read_lines(run.metrics) if run else [],
             recipe_toml=dump_recipe(recipe),
             versions=status.get("versions", {}),
             open_pictures=opener(examples),
@@ -66,7 +67,7 @@ def rewrite_report(place: Path) -> Run:
     examples = _examples(recipe, summary.split) if summary else ()
     write_run_report(run.report, run, recipe, folder, summary, examples)
     if folder:
-        runs.write_atomically(folder / REPORT, run.report.read_bytes())
+        files.write_atomically(folder / REPORT, run.report.read_bytes())
     return run
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from rftkit.metrics import Summary
-from rftkit.metrics.schema import SideSummary
+from rftkit.metrics.schema import SideSummary, sides_of
 from rftkit.metrics.verdict import points
 from rftkit.report import tables
 from rftkit.report.task_words import words_of
@@ -60,11 +60,6 @@ def setting(summary: Summary) -> str:
     elif summary.metric == "accuracy":
         parts.append("open answer")
     return ", ".join(parts)
-
-
-def sides_of(summary: Summary) -> list[tuple[str, SideSummary | None]]:
-    """Both sides by name, base first."""
-    return [("base", summary.base), ("tuned", summary.tuned)]
 
 
 def _rows(summary: Summary, sides: list[SideSummary]) -> list[Row]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from rftkit import files
 from rftkit.errors import ModelError
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe, parse_recipe, read_text
@@ -124,7 +125,7 @@ def write_card(
 ) -> None:
     """Save recipe and labels into an adapter folder; with it the adapter is complete."""
     card = {"recipe": dump_recipe(recipe), "labels": list(labels), "aliases": dict(aliases or {})}
-    runs.write_atomically(adapter / CARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
+    files.write_atomically(adapter / CARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
 
 
 def read_card(adapter: Path) -> Card:

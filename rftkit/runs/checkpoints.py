@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
 
-from rftkit.errors import UserError
+from rftkit.files import sha256
 
 MANIFEST = "manifest.json"
 
@@ -62,22 +61,6 @@ def keep_newest(folder: Path, count: int = 2) -> None:
     """Delete all but the `count` newest checkpoints."""
     for old in in_order(folder)[count:]:
         shutil.rmtree(old)
-
-
-def require_space(folder: Path, needed: int) -> None:
-    """Raises UserError if the disk has not `needed` bytes left, before anything is written."""
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise UserError(
-            f"{folder}: a checkpoint needs {needed / 2**20:.1f} MB and {free / 2**20:.1f} MB are "
-            "free; make room and continue with --resume"
-        )
-
-
-def sha256(path: Path) -> str:
-    """The hash of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

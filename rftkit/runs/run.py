@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import glob
 import json
-import os
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from rftkit.errors import RecipeError, UserError
+from rftkit.files import now, write_atomically
 from rftkit.locks import LOCK, holder
 
 State = Literal["running", "stopped", "failed", "trained", "finished"]
@@ -104,48 +101,6 @@ class Run:
         write_atomically(self.status_file, json.dumps(known, indent=2) + "\n")
 
 
-def now() -> str:
-    """The time, UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def write_atomically(path: Path, text: str | bytes) -> None:
-    """Write beside and move into place: a reader sees the old text or the new one, never half."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(text.encode() if isinstance(text, str) else text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-
-
-def append_line(path: Path, record: Mapping[str, object]) -> None:
-    """One JSON object as one line, flushed: a kill tears the last line at most."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(_line(record))
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file of lines; a torn last line is left out.
-
-    Raises UserError, with the line's number, for any other line that is no JSON object.
-    """
-    if not path.exists():
-        return []
-    *lines, last = path.read_bytes().split(b"\n")
-    records = [_record(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line]
-    with suppress(ValueError):  # a piece of a JSON object is never JSON
-        records += [json.loads(last)] if last else []
-    return records
-
-
-def forget_after(path: Path, step: int) -> None:
-    """Drop the lines of later steps, and a torn one: a run goes on from `step`."""
-    if path.exists():
-        kept = [line for line in read_lines(path) if line["step"] <= step]
-        write_atomically(path, "".join(_line(line) for line in kept))
-
-
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run."""
     return (folder / "run.json").is_file()
@@ -199,20 +154,6 @@ def _free(place: Path) -> bool:
     names = {path.name for path in place.iterdir()} if place.is_dir() else set[str]()
     seen = {name for name in names if not name.startswith(".")}
     return not names or (LOCK in names and seen <= BEGUN)
-
-
-def _record(line: bytes, place: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        record = None
-    if not isinstance(record, dict):
-        raise UserError(f"{place}: not a JSON object; mend or remove the line")
-    return record
-
-
-def _line(record: Mapping[str, object]) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def _made(folder: Path) -> Path:

@@ -15,10 +15,10 @@ from pydantic import Field, ValidationError, field_validator
 
 from rftkit.errors import RecipeError
 from rftkit.recipe.builtin import find_recipe
+from rftkit.recipe.resolve import located
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Section
 from rftkit.recipe.toml import load_recipe, read_text
-from rftkit.training.run import located
 
 T = TypeVar("T")
 Some = Annotated[Sequence[T], Field(min_length=1, max_length=100)]

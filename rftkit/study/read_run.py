@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from rftkit.cli.show_runs import read_summary
+from rftkit import files
 from rftkit.metrics import Summary
-from rftkit.metrics.files import SAMPLES
+from rftkit.metrics.files import SAMPLES, read_summary
 from rftkit.metrics.samples import Sample, SamplesFile, Side, read_samples
 from rftkit.metrics.scoring import rescored
 from rftkit.recipe.schema import Recipe
 from rftkit.report.training_curves import column
-from rftkit.runs import run as runs
 from rftkit.runs.run import Run
 from rftkit.study.grid import Cell
 from rftkit.study.runner import run_of
@@ -43,7 +42,7 @@ def read_cell(cell: Cell, out: Path) -> Measured:
     run, recipe = run_of(cell, out), cell.wanted
     folder = run.evaluations / recipe.data.test_split
     file = rescored(read_samples(folder / SAMPLES))
-    metrics = runs.read_lines(run.metrics)
+    metrics = files.read_lines(run.metrics)
     silent = column(metrics, "silent_groups").values
     return Measured(
         cell=cell,
@@ -64,5 +63,5 @@ def of_side(file: SamplesFile, side: Side) -> tuple[Sample, ...]:
 
 def _tokens(run: Run, recipe: Recipe) -> float:
     """Tokens written while training: mean length × prompts × completions, summed over steps."""
-    lengths = column(runs.read_lines(run.metrics), "length").values
+    lengths = column(files.read_lines(run.metrics), "length").values
     return sum(lengths) * recipe.method.batch_size * recipe.method.group_size

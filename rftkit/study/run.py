@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from rftkit import files
 from rftkit.errors import Interrupted, RecipeError, UserError
 from rftkit.locks import locked
 from rftkit.messages import runnable
@@ -123,6 +124,6 @@ class _Page:
 
         job = self.job
         summary = collect(job.path.stem, job.grid, job.out, failed, job.crossed, job.command)
-        runs.write_atomically(job.out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
-        runs.write_atomically(job.out / PAGE, render(summary, read_text(job.path)))
+        files.write_atomically(job.out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
+        files.write_atomically(job.out / PAGE, render(summary, read_text(job.path)))
         self.written = time.monotonic()

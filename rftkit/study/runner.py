@@ -12,12 +12,12 @@ from rich.console import Console
 
 from rftkit.errors import RecipeError
 from rftkit.metrics.files import SUMMARY
+from rftkit.recipe.diff import flat
 from rftkit.runs import run as runs
 from rftkit.runs.adapter import recipe_of
 from rftkit.runs.run import Run
 from rftkit.study.grid import Cell
 from rftkit.study.launch import Launch, complaint
-from rftkit.training.run import flat
 
 CROSSED = "crossed"  # folder of the evaluations on other recipes' pictures
 

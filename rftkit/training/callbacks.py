@@ -15,9 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
+from rftkit import files
 from rftkit.errors import Interrupted, TrainingError
+from rftkit.files import append_line, forget_after
 from rftkit.runs import checkpoints
-from rftkit.runs.run import Run, append_line, forget_after
+from rftkit.runs.run import Run
 
 NAMES = {  # TRL's name -> ours
     "loss": "loss",
@@ -109,7 +111,7 @@ class Keeper(TrainerCallback):
         if control.should_save and model is not None:
             trained = [p for p in model.parameters() if p.requires_grad]
             weights = sum(p.numel() * p.element_size() for p in trained)
-            checkpoints.require_space(self.run.folder, 4 * weights + 2**20)
+            files.require_space(self.run.folder, 4 * weights + 2**20)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Move what was saved into place."""

@@ -13,14 +13,15 @@ from rftkit.core import Example
 from rftkit.errors import RecipeError
 from rftkit.models import backends as engines
 from rftkit.models.policy import Decoding, Prompt
-from rftkit.models.vllm_options import engine_like, with_plain_prompts
 from rftkit.rewards.length import Meter, auto_target
 from rftkit.shared_prefix.trainer import trainer_class
 from rftkit.tasks import by_name
+from rftkit.training import vllm_rollouts
 from rftkit.training.dataset import lazy_dataset, schedule
 from rftkit.training.reward_functions import Scorer
 from rftkit.training.trainer import Job, common_arguments, fit, verify
 from rftkit.training.vllm_agreement import Agreement
+from rftkit.training.vllm_rollouts import engine_like, with_plain_prompts
 
 PROMPTS_MEASURED = 64  # for method.length.target = "auto"
 USED_BY_THE_LOSS = {  # setting -> the trainer's own copy of it, which is what the loss reads
@@ -142,7 +143,7 @@ def settings(job: Job, weights: Sequence[float]) -> dict[str, Any]:
         "reward_weights": list(weights),
         "disable_dropout": True,
         "log_completions": False,
-        **engines.trainer_settings(job.recipe, job.policy.banned_ids(), engines.here()),
+        **vllm_rollouts.trainer_settings(job.recipe, job.policy.banned_ids(), engines.here()),
     }
 
 

@@ -11,12 +11,13 @@ from rich.text import Text
 
 from rftkit.core import Attempt, Completion, Example, Reward
 from rftkit.errors import TrainingError
+from rftkit.files import append_line
 from rftkit.messages import printable
 from rftkit.recipe.schema import OWN_REWARD, Recipe
 from rftkit.rewards import general as rewards
 from rftkit.rewards.custom import load_reward
 from rftkit.rewards.length import Meter
-from rftkit.runs.run import Run, append_line
+from rftkit.runs.run import Run
 from rftkit.tasks import by_name
 
 COLD = "the model earned no {part} at all in its first batch"

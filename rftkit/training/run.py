@@ -13,20 +13,22 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from rftkit import files
 from rftkit.core import Example
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
 from rftkit.errors import Interrupted, RecipeError, UserError
 from rftkit.locks import locked
 from rftkit.messages import pip_install, runnable
-from rftkit.recipe.schema import BUILT_IN, OWN_REWARD, Recipe
+from rftkit.recipe.diff import flat
+from rftkit.recipe.resolve import located
+from rftkit.recipe.schema import OWN_REWARD, Recipe
 from rftkit.recipe.toml import dump_recipe, load_recipe, parse_recipe, read_text
 from rftkit.rewards.custom import load_reward
 from rftkit.runs import checkpoints
 from rftkit.runs import run as runs
 from rftkit.runs.adapter import CARD, Checkpoint, read_card, write_card
 from rftkit.runs.run import Run
-from rftkit.tasks.options import LabelOptions
 
 PICTURES_HASHED = 512  # of the training set, for the fingerprint
 EXAMPLE_EDGE = 1024  # pixels, at most, of the image that is kept to try `predict` with
@@ -78,34 +80,6 @@ def train(request: Request, console: Console) -> Run:
     return run
 
 
-def located(recipe: Recipe) -> Recipe:
-    """The recipe with absolute paths, so that its run can be evaluated from any folder."""
-    data = recipe.data
-    paths = {"path": data.path, "images": data.images}
-    absolute = {
-        key: str(Path(value).expanduser().resolve())
-        for key, value in paths.items()
-        if value and _is_file_path(data.source, value)
-    }
-    update: dict[str, object] = {"data": data.model_copy(update=absolute)}
-    update["rewards"] = {
-        str(Path(name).expanduser().resolve()) if OWN_REWARD.fullmatch(name) else name: weight
-        for name, weight in recipe.rewards.items()
-    }
-    options = recipe.options
-    if isinstance(options, LabelOptions) and options.names.endswith(".csv"):
-        names = str(Path(options.names).expanduser().resolve())
-        update["options"] = options.model_copy(update={"names": names})
-    return recipe.model_copy(update=update)
-
-
-def _is_file_path(source: str, value: str) -> bool:
-    """Whether it names a file or folder: a hub id does not, unless there is such a folder."""
-    if source == "hub":
-        return Path(value).expanduser().exists()
-    return source not in BUILT_IN
-
-
 def _check_logger(log: str) -> None:
     if log != "none" and find_spec(log) is None:
         raise RecipeError(f"--log {log}: needs {log}: {pip_install('-e', f'.[{log}]')}")
@@ -148,7 +122,7 @@ def _keep_example(run: Run, example: Example) -> None:
     image, content = example.picture.open(), io.BytesIO()
     image.thumbnail((EXAMPLE_EDGE, EXAMPLE_EDGE))
     image.save(content, format="PNG")
-    runs.write_atomically(run.example, content.getvalue())
+    files.write_atomically(run.example, content.getvalue())
 
 
 def _learn(
@@ -184,7 +158,7 @@ def _learn(
 def _begin(
     run: Run, request: Request, recipe: Recipe, train_set: Examples, console: Console
 ) -> None:
-    from rftkit.evaluation.generate import versions
+    from rftkit.runs.versions import versions
 
     if run.folder != request.out:
         line = f"{request.out} holds a run already; this one goes to {run.folder}"
@@ -196,8 +170,8 @@ def _begin(
 
 
 def _write_recipe(run: Run, request: Request, recipe: Recipe) -> None:
-    runs.write_atomically(run.given, read_text(request.recipe))
-    runs.write_atomically(run.resolved, dump_recipe(recipe))
+    files.write_atomically(run.given, read_text(request.recipe))
+    files.write_atomically(run.resolved, dump_recipe(recipe))
 
 
 def _renew_recipe(run: Run, request: Request, recipe: Recipe) -> None:
@@ -225,18 +199,6 @@ def _continued(request: Request, recipe: Recipe) -> Run:
             "repeat the --set of its beginning, or leave out --resume to start a new run"
         )
     return run
-
-
-def flat(recipe: Recipe) -> dict[str, object]:
-    """The recipe's values by dotted key."""
-
-    def walk(prefix: str, value: object) -> dict[str, object]:
-        if not isinstance(value, dict):
-            return {prefix: value}
-        inner = [walk(f"{prefix}.{key}" if prefix else key, item) for key, item in value.items()]
-        return {key: item for part in inner for key, item in part.items()}
-
-    return walk("", recipe.model_dump(mode="json"))
 
 
 def fingerprint(recipe: Recipe, examples: Sequence[Example], policy: Any) -> dict[str, str]:

@@ -16,12 +16,14 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 from transformers.utils import logging as transformers_logging
 
+from rftkit import files
 from rftkit.errors import ModelError
+from rftkit.files import write_atomically
 from rftkit.models import out_of_memory as memory
 from rftkit.models.policy import Policy
 from rftkit.recipe.schema import Recipe
 from rftkit.runs import checkpoints
-from rftkit.runs.run import Run, write_atomically
+from rftkit.runs.run import Run
 from rftkit.training.callbacks import Keeper, Metrics, Stopper
 
 SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
@@ -134,7 +136,7 @@ def fit(trainer: Any, job: Job) -> None:
         ):
             trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
     except (OSError, RuntimeError, SafetensorError):
-        checkpoints.require_space(job.run.folder, SCRAPS)  # a full disk shows as any of these
+        files.require_space(job.run.folder, SCRAPS)  # a full disk shows as any of these
         raise
     finally:
         metrics.close()

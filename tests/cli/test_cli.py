@@ -22,6 +22,7 @@ import fakes
 import pytest
 from PIL import Image
 
+from rftkit import files
 from rftkit.cli import main as cli
 from rftkit.core import Completion
 from rftkit.errors import Interrupted, TrainingError
@@ -31,7 +32,6 @@ from rftkit.metrics.scoring import derive
 from rftkit.recipe import builtin as recipes
 from rftkit.recipe.toml import dump_recipe, load_recipe
 from rftkit.runs import adapter as ckpt
-from rftkit.runs import run as runs
 from rftkit.runs.run import Run
 
 VERBS = ("train", "eval", "check", "predict", "score", "recipes", "init", "runs", "report")
@@ -115,7 +115,7 @@ def evaluated(folder: Path, tuned_right: int = 1, cut: int = 0) -> Run:
     fakes.FakePolicy(fakes.never).save(run.adapter)
     ckpt.write_card(run.adapter, recipe, ["cat", "dog"])
     run.resolved.write_text(dump_recipe(recipe))
-    runs.append_line(run.metrics, {"step": 200, "loss": 0.5, "rewards": {"accuracy": 0.5}})
+    files.append_line(run.metrics, {"step": 200, "loss": 0.5, "rewards": {"accuracy": 0.5}})
     header = Header(task="classification", style="direct", labels=("cat", "dog"), expected=4)
     lines = [header_line(header)]
     for side, right in (("base", 2), ("tuned", tuned_right)):

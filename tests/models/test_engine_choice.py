@@ -13,19 +13,12 @@ from rftkit.cli import main as cli
 from rftkit.errors import ModelError, RecipeError, TrainingError
 from rftkit.hardware.memory_plan import Setup, need
 from rftkit.model_info.families import architecture_of
-from rftkit.models.backends import (
-    Here,
-    backend_of,
-    check_recipe,
-    generation_of,
-    longest,
-    share,
-    trainer_settings,
-)
+from rftkit.models.backends import Here, backend_of, check_recipe, generation_of, longest, share
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model
 from rftkit.recipe.toml import parse_recipe
 from rftkit.training.vllm_agreement import LARGEST, MEAN, Agreement, judge
+from rftkit.training.vllm_rollouts import trainer_settings
 
 CPU = Here(unsloth=True, vllm=True)
 BARE = Here()

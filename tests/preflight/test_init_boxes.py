@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from rftkit.data import rows
+from rftkit.data.detect import annotated_place
 from rftkit.errors import DataError
 from rftkit.preflight.check import check
-from rftkit.preflight.init_boxes import annotated_place, boxes_recipe
-from rftkit.recipe.builtin import write_starter
+from rftkit.preflight.init import write_starter
+from rftkit.preflight.init_boxes import boxes_recipe
 from rftkit.recipe.sections import Data
 from rftkit.recipe.toml import parse_recipe
 

@@ -10,9 +10,10 @@ from PIL import Image
 from rich.console import Console
 
 from rftkit.metrics import Summary, summarise, to_json
+from rftkit.metrics.files import confusion_csv
 from rftkit.metrics.samples import Header, Leaks, Provenance, Sample, SamplesFile, Timing
 from rftkit.metrics.scoring import rescored
-from rftkit.report.confusion import commonest, confusion_csv, grid
+from rftkit.report.confusion import commonest, grid
 from rftkit.report.page import ReportInput, no_picture, render, write_report
 from rftkit.report.plots import training
 from rftkit.report.samples_shown import groups, thumbnail

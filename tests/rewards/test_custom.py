@@ -8,10 +8,10 @@ import pytest
 
 from rftkit.core import Attempt, Completion
 from rftkit.errors import RecipeError, TrainingError
+from rftkit.recipe.resolve import located
 from rftkit.recipe.toml import parse_recipe
 from rftkit.rewards.custom import load_reward
 from rftkit.tasks import classification
-from rftkit.training.run import located
 
 MINE = """
 from __future__ import annotations

@@ -9,6 +9,7 @@ from pathlib import Path
 import fakes
 import pytest
 
+from rftkit import files
 from rftkit.errors import ModelError, UserError
 from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import adapter as ckpt
@@ -144,9 +145,9 @@ def test_the_two_newest_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_noticed_before_it_is_written_to(tmp_path: Path) -> None:
-    checkpoints.require_space(tmp_path, 1)
+    files.require_space(tmp_path, 1)
     with pytest.raises(UserError, match=r"needs 1099511627776\.0 MB and \d+\.\d MB are free") as e:
-        checkpoints.require_space(tmp_path, 2**60)
+        files.require_space(tmp_path, 2**60)
     assert e.value.exit_code == 1
 
 

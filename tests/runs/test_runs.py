@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rftkit import files
 from rftkit.errors import RecipeError, UserError
 from rftkit.locks import locked
 from rftkit.runs import run as runs
@@ -79,9 +80,9 @@ def test_an_unwritable_place_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_lines_are_read_back(tmp_path: Path) -> None:
     records: list[dict[str, object]] = [{"step": 1, "é": "a\nb"}, {"step": 2}]
     for record in records:
-        runs.append_line(tmp_path / "metrics.jsonl", record)
-    assert runs.read_lines(tmp_path / "metrics.jsonl") == records
-    assert runs.read_lines(tmp_path / "none.jsonl") == []
+        files.append_line(tmp_path / "metrics.jsonl", record)
+    assert files.read_lines(tmp_path / "metrics.jsonl") == records
+    assert files.read_lines(tmp_path / "none.jsonl") == []
 
 
 def test_a_torn_last_line_is_left_out_wherever_it_was_torn(tmp_path: Path) -> None:
@@ -90,23 +91,23 @@ def test_a_torn_last_line_is_left_out_wherever_it_was_torn(tmp_path: Path) -> No
     whole = (first + last).encode()
     for cut in range(len(first), len(whole)):
         path.write_bytes(whole[:cut])
-        assert [line["step"] for line in runs.read_lines(path)] == [1], whole[:cut]
+        assert [line["step"] for line in files.read_lines(path)] == [1], whole[:cut]
     path.write_bytes(whole)
-    assert [line["step"] for line in runs.read_lines(path)] == [1, 2]
+    assert [line["step"] for line in files.read_lines(path)] == [1, 2]
 
 
 def test_a_bad_line_in_the_middle_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2, "l\n{"step": 3}\n')
     with pytest.raises(UserError, match=r"metrics.jsonl:2: not a JSON object; mend or remove"):
-        runs.read_lines(tmp_path / "metrics.jsonl")
+        files.read_lines(tmp_path / "metrics.jsonl")
 
 
 def test_a_run_that_goes_on_forgets_what_came_after(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"step": 4, "lo')
-    runs.forget_after(path, 2)
+    files.forget_after(path, 2)
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
-    runs.forget_after(tmp_path / "none.jsonl", 2)
+    files.forget_after(tmp_path / "none.jsonl", 2)
     assert not (tmp_path / "none.jsonl").exists()
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
-from rftkit.runs.run import Run, read_lines
+from rftkit.files import read_lines
+from rftkit.runs.run import Run
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rftkit.runs.run import Run, read_lines
+from rftkit.files import read_lines
+from rftkit.runs.run import Run
 from rftkit.study import plan_study, read_study, run_study
 
 pytestmark = pytest.mark.slow

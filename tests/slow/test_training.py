@@ -20,13 +20,14 @@ import torch
 from safetensors.torch import load_file
 
 from rftkit.errors import Interrupted, RecipeError, TrainingError
+from rftkit.files import read_lines
 from rftkit.metrics import Summary, to_json
 from rftkit.metrics.files import Evaluation
 from rftkit.models import open_policy
 from rftkit.recipe.toml import load_recipe
 from rftkit.runs.adapter import WEIGHTS
 from rftkit.runs.checkpoints import in_order
-from rftkit.runs.run import Run, read_lines
+from rftkit.runs.run import Run
 
 pytestmark = pytest.mark.slow
 

@@ -40,8 +40,9 @@ def main() -> None:
     from rich.console import Console
 
     from rftkit.data.examples import load_examples
+    from rftkit.files import read_lines
     from rftkit.recipe.toml import parse_recipe
-    from rftkit.runs.run import new_run, read_lines
+    from rftkit.runs.run import new_run
     from rftkit.training import grpo, sft
     from rftkit.training.trainer import Job
 
@@ -97,7 +98,7 @@ def _still_pictures() -> None:
 
 def _noting(own: Any, asked: list[tuple[list[int], list[int]]]) -> Any:
     """As rftkit's choice of a class, which notes the prompts that vLLM would get, and TRL's."""
-    from rftkit.models.vllm_options import with_plain_prompts
+    from rftkit.training.vllm_rollouts import with_plain_prompts
 
     def chosen(*given: Any) -> Any:
         kind = own(*given)

@@ -62,9 +62,10 @@ def _trained(folder: Path) -> dict[str, Any]:
     from rich.console import Console
 
     from rftkit.data.examples import load_examples
+    from rftkit.files import read_lines
     from rftkit.models import open_learner
     from rftkit.recipe.toml import parse_recipe
-    from rftkit.runs.run import new_run, read_lines
+    from rftkit.runs.run import new_run
     from rftkit.training import grpo
     from rftkit.training import vllm_agreement as agreement
     from rftkit.training.trainer import Job

@@ -15,11 +15,12 @@ import pytest
 from rich.console import Console
 
 from rftkit.errors import Interrupted, RecipeError
+from rftkit.files import append_line, write_atomically
 from rftkit.metrics import statistics, summarise, to_json
 from rftkit.metrics.samples import Header, Sample, Timing, header_line, sample_line, timing_line
 from rftkit.recipe.builtin import builtin_recipes, builtin_studies, find_study
 from rftkit.recipe.toml import dump_recipe, load_recipe
-from rftkit.runs.run import Run, append_line, is_run, write_atomically
+from rftkit.runs.run import Run, is_run
 from rftkit.study import broken, contrast, plan_study, read_study, run_study
 from rftkit.study.chart import tokens_and_score
 from rftkit.study.contrast import Contrast, Pair, Seeded

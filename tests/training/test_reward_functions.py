@@ -11,13 +11,13 @@ import fakes
 import pytest
 from rich.console import Console
 
+from rftkit import files
 from rftkit.answers import boxes
 from rftkit.answers.boxes import Box
 from rftkit.core import Example
 from rftkit.errors import RecipeError, TrainingError
 from rftkit.recipe.schema import Recipe
 from rftkit.rewards.length import Length, Meter
-from rftkit.runs import run as runs
 from rftkit.runs.run import Run
 from rftkit.tasks import by_name
 from rftkit.training.reward_functions import Scorer, checked
@@ -125,7 +125,7 @@ def test_a_sample_is_kept_and_shown_now_and_then(tmp_path: Path) -> None:
     scorer = scorer_of(tmp_path, fakes.recipe(), save_every=3)
     for step in range(7):
         call(scorer, [GOOD, WRONG], [0, 0], step)
-    kept = runs.read_lines(tmp_path / "samples.jsonl")
+    kept = files.read_lines(tmp_path / "samples.jsonl")
     assert [record["step"] for record in kept] == [1, 3, 6]
     prompt = by_name("classification").prompt(scorer.examples[0], "think")
     assert kept[0] == {
@@ -146,7 +146,7 @@ def test_what_a_model_writes_steers_neither_markup_nor_terminal(tmp_path: Path) 
     scorer = scorer_of(tmp_path, fakes.recipe())
     call(scorer, ["[red]\x1b[2J[/blue]\x07"], [0])
     assert "[red]\\x1b[2J[/blue]\\x07" in shown(scorer)
-    assert runs.read_lines(tmp_path / "samples.jsonl")[0]["text"] == "[red]\x1b[2J[/blue]\x07"
+    assert files.read_lines(tmp_path / "samples.jsonl")[0]["text"] == "[red]\x1b[2J[/blue]\x07"
 
 
 GUARDED = [  # completions of the first step in groups of two, what is said
@@ -284,7 +284,7 @@ def test_an_own_reward_is_paid_by_its_short_name(tmp_path: Path) -> None:
         "brief": pytest.approx([1 / 3, 1 / 3]),
     }
     assert scorer.all_weights() == [1.0, 0.5]
-    assert runs.read_lines(tmp_path / "samples.jsonl")[0]["rewards"]["brief"] == 1 / 3
+    assert files.read_lines(tmp_path / "samples.jsonl")[0]["rewards"]["brief"] == 1 / 3
     endless = name.replace("brief", "endless")
     scorer = scorer_of(tmp_path, fakes.recipe(rewards={"accuracy": 1.0, endless: 0.5}))
     with pytest.raises(TrainingError, match=r"mine\.py:endless: returned inf"):

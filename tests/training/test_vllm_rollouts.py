@@ -13,7 +13,7 @@ from trl.generation import vllm_generation
 from rftkit.errors import ModelError
 from rftkit.models.processor import StillQwen25VLProcessor
 from rftkit.models.tiny.tokenizer import train_tokenizer
-from rftkit.models.vllm_options import engine_like, with_plain_prompts
+from rftkit.training.vllm_rollouts import engine_like, with_plain_prompts
 
 
 def processor() -> Any:

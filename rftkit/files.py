@@ -1,0 +1,87 @@
+"""Files that a kill never leaves half-written, lines of JSON, hashes, room on the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rftkit.errors import UserError
+
+
+def now() -> str:
+    """The time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_atomically(path: Path, text: str | bytes) -> None:
+    """Write beside and move into place: a reader sees the old text or the new one, never half."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("wb") as file:
+        file.write(text.encode() if isinstance(text, str) else text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def append_line(path: Path, record: Mapping[str, object]) -> None:
+    """One JSON object as one line, flushed: a kill tears the last line at most."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(_line(record))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file of lines; a torn last line is left out.
+
+    Raises UserError, with the line's number, for any other line that is no JSON object.
+    """
+    if not path.exists():
+        return []
+    *lines, last = path.read_bytes().split(b"\n")
+    records = [_record(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line]
+    with suppress(ValueError):  # a piece of a JSON object is never JSON
+        records += [json.loads(last)] if last else []
+    return records
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drop the lines of later steps, and a torn one: a run goes on from `step`."""
+    if path.exists():
+        kept = [line for line in read_lines(path) if line["step"] <= step]
+        write_atomically(path, "".join(_line(line) for line in kept))
+
+
+def _record(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise UserError(f"{place}: not a JSON object; mend or remove the line")
+    return record
+
+
+def _line(record: Mapping[str, object]) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raises UserError if the disk has not `needed` bytes left, before anything is written."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            f"{folder}: a checkpoint needs {needed / 2**20:.1f} MB and {free / 2**20:.1f} MB are "
+            "free; make room and continue with --resume"
+        )
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

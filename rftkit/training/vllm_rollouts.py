@@ -1,0 +1,89 @@
+"""What TRL needs for rollouts by vLLM: settings, plain prompts, an engine like the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import Any
+
+from rftkit.errors import ModelError
+from rftkit.messages import first_line
+from rftkit.models import out_of_memory as memory
+from rftkit.models.backends import Here, backend_of, generation_of, longest, share
+from rftkit.models.vllm_options import engine_options
+from rftkit.recipe.schema import Recipe
+
+
+@contextmanager
+def engine_like(processor: Any) -> Iterator[None]:
+    """Within it a trainer of TRL's builds its engine with `engine_options`.
+
+    Raises ModelError where vLLM does not start, TrainingError where memory runs out meanwhile.
+    """
+    from trl.generation import vllm_generation
+
+    own = vllm_generation.LLM
+    vllm_generation.LLM = partial(own, **engine_options(processor))
+    try:
+        with memory.named("starting vLLM", memory.LOADING):
+            yield
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        first = first_line(error)
+        raise ModelError(
+            f"model.generation: vLLM does not start ({first}); see `rftkit doctor`, or set "
+            'model.generation = "transformers"'
+        ) from None
+    finally:
+        vllm_generation.LLM = own
+
+
+@cache
+def with_plain_prompts(kind: Any) -> Any:
+    """A class of trainers that hands vLLM prompts with one placeholder for each picture."""
+
+    class PlainPromptTrainer(kind):
+        """Gives the engine the prompts as their text has them; the loss reads them as before."""
+
+        def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+            texts = self.processing_class.apply_chat_template(
+                prompts,
+                chat_template=self.chat_template,
+                add_generation_prompt=True,
+                tokenize=False,
+                **self.chat_template_kwargs,
+            )
+            tokenizer = self.processing_class.tokenizer
+            self._plain = tokenizer(texts, add_special_tokens=False)["input_ids"]
+            return super()._tokenize_prompts(prompts)
+
+        def _generate_single_turn(self, prompt_ids: list[Any], *given: Any, **more: Any) -> Any:
+            assert len(prompt_ids) == len(self._plain), "TRL asks for the prompts it tokenized"
+            return super()._generate_single_turn(self._plain, *given, **more)
+
+    PlainPromptTrainer.__name__ = f"PlainPrompt{kind.__name__}"
+    return PlainPromptTrainer
+
+
+def trainer_settings(recipe: Recipe, banned: list[int], machine: Here) -> dict[str, Any]:
+    """TRL's settings of the engine that `generation_of` chooses; none for transformers' own.
+
+    banned: ids that must not be sampled, which vLLM takes as a bias.
+    """
+    if generation_of(recipe, machine) != "vllm":
+        return {}
+    own_copy = backend_of(recipe.model, machine) == "transformers"
+    return {
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": share(recipe, machine),
+        "vllm_max_model_length": longest(recipe),
+        # what it holds beside the trainer's weights is given back while the trainer works; where
+        # they share them, Unsloth's engine for pictures cannot
+        "vllm_enable_sleep_mode": own_copy and machine.cuda,
+        "vllm_importance_sampling_correction": True,
+        "vllm_importance_sampling_mode": "sequence_mask",
+        "vllm_importance_sampling_clip_max": 3.0,
+        "top_k": -1,  # none, in vLLM's words, to which Unsloth changes a 0
+        "generation_kwargs": {"logit_bias": dict.fromkeys(banned, -100.0)},
+    }
