@@ -50,7 +50,7 @@ def test_a_notebook_starts_rftkit_from_elsewhere(
 def test_what_a_library_starts_looks_elsewhere_too(folder: Path) -> None:
     code = """
 import subprocess, sys
-from rftkit.cli import main
+from rftkit.cli.main import main
 sys.argv = ["rftkit", "--version"]
 try:
     main()

@@ -17,6 +17,7 @@ from rich.progress import Progress
 
 from rftkit.answers import replies
 from rftkit.core import Completion, Example, Style
+from rftkit.evaluation.peak_memory import Peak, peak_memory
 from rftkit.files import write_atomically
 from rftkit.metrics.samples import (
     Header,
@@ -32,7 +33,6 @@ from rftkit.metrics.samples import (
 )
 from rftkit.metrics.scoring import derive, sample_of
 from rftkit.models.policy import Decoding, Generation, Policy, Prompt
-from rftkit.peak_memory import Peak, peak_memory
 from rftkit.runs.versions import versions
 from rftkit.tasks import by_name
 

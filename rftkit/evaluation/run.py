@@ -23,7 +23,6 @@ from rftkit.errors import DataError, RecipeError
 from rftkit.evaluation.generate import Plan, evaluate, header_of, same_evaluation
 from rftkit.evaluation.reuse_base import reuse_base
 from rftkit.files import sha256
-from rftkit.locks import locked
 from rftkit.metrics import Summary
 from rftkit.metrics.files import SAMPLES, Evaluation, finish
 from rftkit.metrics.samples import Header, Leaks, Provenance, Side
@@ -35,6 +34,7 @@ from rftkit.recipe.schema import Recipe, budget
 from rftkit.recipe.sections import Data
 from rftkit.recipe.toml import load_recipe
 from rftkit.runs.adapter import WEIGHTS, Checkpoint, find, labels_of
+from rftkit.runs.locks import locked
 from rftkit.tasks import by_name
 
 SOURCE_OF = {".csv": "csv", ".jsonl": "jsonl"}

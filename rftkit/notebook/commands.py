@@ -13,9 +13,9 @@ from pathlib import Path
 from shutil import which
 
 from rftkit.errors import RecipeError, UserError
-from rftkit.locks import forget_other_machines
 from rftkit.messages import printable
 from rftkit.runs import run as runs
+from rftkit.runs.locks import forget_other_machines
 from rftkit.runs.run import Run
 
 COLUMNS = "100"  # how wide the output of a command is

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from rftkit.errors import RecipeError, UserError
 from rftkit.files import now, write_atomically
-from rftkit.locks import LOCK, holder
+from rftkit.runs.locks import LOCK, holder
 
 State = Literal["running", "stopped", "failed", "trained", "finished"]
 FORMAT = 1  # of run.json; a newer one is refused

@@ -13,10 +13,10 @@ from rich.console import Console
 
 from rftkit import files
 from rftkit.errors import Interrupted, RecipeError, UserError
-from rftkit.locks import locked
 from rftkit.messages import runnable
 from rftkit.recipe.toml import read_text
 from rftkit.runs import run as runs
+from rftkit.runs.locks import locked
 from rftkit.study import runner
 from rftkit.study.grid import Cell, cells, load_study
 from rftkit.study.launch import Launch, launch

@@ -18,7 +18,6 @@ from rftkit.core import Example
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
 from rftkit.errors import Interrupted, RecipeError, UserError
-from rftkit.locks import locked
 from rftkit.messages import pip_install, runnable
 from rftkit.recipe.diff import flat
 from rftkit.recipe.resolve import located
@@ -28,6 +27,7 @@ from rftkit.rewards.custom import load_reward
 from rftkit.runs import checkpoints
 from rftkit.runs import run as runs
 from rftkit.runs.adapter import CARD, Checkpoint, read_card, write_card
+from rftkit.runs.locks import locked
 from rftkit.runs.run import Run
 
 PICTURES_HASHED = 512  # of the training set, for the fingerprint

@@ -24,7 +24,6 @@ from rftkit.errors import DataError, UserError
 from rftkit.evaluation import generate as evaluate
 from rftkit.evaluation import run as evaluation
 from rftkit.evaluation.run import Wish, evaluate_checkpoint
-from rftkit.locks import locked
 from rftkit.metrics import Summary, to_json
 from rftkit.metrics.files import Evaluation, rescore
 from rftkit.metrics.samples import header_line, read_samples
@@ -32,6 +31,7 @@ from rftkit.models.policy import Decoding, Generation, Prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import adapter as ckpt
+from rftkit.runs.locks import locked
 from rftkit.runs.run import Run
 
 CLASSES = ("cat", "dog")

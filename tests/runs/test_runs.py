@@ -11,8 +11,8 @@ import pytest
 
 from rftkit import files
 from rftkit.errors import RecipeError, UserError
-from rftkit.locks import locked
 from rftkit.runs import run as runs
+from rftkit.runs.locks import locked
 from rftkit.runs.run import Run
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rftkit import locks
 from rftkit.errors import UserError
-from rftkit.locks import locked
+from rftkit.runs import locks
+from rftkit.runs.locks import locked
 
 HERE = socket.gethostname()
 

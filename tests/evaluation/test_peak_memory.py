@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from rftkit import peak_memory
+from rftkit.evaluation import peak_memory
 from rftkit.metrics import behaviour as conduct
 from rftkit.metrics.samples import Timing
 
