@@ -82,13 +82,13 @@ def _gold(places: range) -> list[str]:
 
 @dataclass
 class HeldBackend:
-    """Writes `texts[side]` word by word; with a gate it waits for it after each.
+    """Writes `texts[side]` word by word; with a gate it takes one from it for each word to come.
 
     fails: the side that raises.
     """
 
     texts: Mapping[Side, str]
-    gate: threading.Event | None = None
+    gate: threading.Semaphore | None = None
     fails: Side | None = None
     pause: float = 0.0
     written: list[tuple[Side, int]] = field(default_factory=list)
@@ -100,18 +100,13 @@ class HeldBackend:
         for count in range(1, len(words)):
             self.written.append((side, count))
             made = Completion(" ".join(words[:count]), count, finished=False)
-            yield Piece(made, count / 10, 0.1)
-            if self._held(stop):
-                yield Piece(made, count / 10, 0.1, last=True)
+            yield (piece := Piece(made, count / 10, 0.1))
+            while self.gate and not self.gate.acquire(timeout=0.01) and not stop.is_set():
+                yield piece  # again: whoever looks now and then only has to see where it stands
+            if stop.wait(self.pause):
+                yield piece._replace(last=True)
                 return
         yield Piece(Completion(self.texts[side], len(words)), len(words) / 10, 0.1, 52, 4, True)
-
-    def _held(self, stop: threading.Event) -> bool:
-        if self.gate is not None:
-            while not self.gate.wait(0.01):
-                if stop.is_set():
-                    return True
-        return stop.wait(self.pause) if self.pause else stop.is_set()
 
     def probabilities(self, asked: Asked, pane: Pane) -> Mapping[str, float]:
         return {label: 1 / len(asked.example.choices) for label in asked.example.choices}

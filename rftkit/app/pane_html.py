@@ -35,13 +35,13 @@ BARS = 5  # labels shown of a list of probabilities
 
 
 def pane_html(pane: Pane, name: str) -> str:
-    """One side: the answer large, the reasoning under it, then the figures, small."""
+    """One side: the answer large, the reasoning open under it, then the figures, small."""
     parts = [
         f'<header><h3>{escape(name)}</h3><span class="state {_slug(pane.state)}">'
         f"{STATES[pane.state]}</span></header>",
         _answer(pane),
         *(f'<p class="hint">⚠ {escape(hint)}</p>' for hint in pane.hints),
-        _reasoning(pane),
+        _reasoning(pane, name),
         _probabilities(pane),
         _rewards(pane),
         _figures(pane),
@@ -109,16 +109,18 @@ def _mark(pane: Pane) -> str:
     return f'<span class="mark {word}">{"✓" if pane.right else "✗"} {word}{degree}</span>'
 
 
-def _reasoning(pane: Pane) -> str:
-    said = pane.reply.reasoning
-    if not said:
+def _reasoning(pane: Pane, name: str) -> str:
+    """Open, in a box that scrolls where it is long; keys.js keeps a fold as its reader left it."""
+    reasoning = pane.reply.reasoning
+    if not reasoning:
         return '<p class="quiet">No reasoning.</p>' if pane.state in ENDED else ""
-    thinking = pane.state == "thinking"
-    tokens = f" · {pane.reasoning_tokens} tokens" if pane.reasoning_tokens else ""
+    count = pane.reasoning_tokens
+    tokens = f" · {count} token{'s' if count != 1 else ''}" if count else ""
     seconds = f" · {pane.think_seconds:.1f} s" if pane.think_seconds else ""
     return (
-        f"<details{' open' if thinking else ''}><summary>Reasoning"
-        f'<span class="quiet">{tokens}{seconds}</span></summary><p>{escape(said)}</p></details>'
+        f'<details open><summary>Reasoning<span class="quiet">{tokens}{seconds}</span></summary>'
+        '<div class="rft-reasoning" tabindex="0" role="region" '
+        f'aria-label="Reasoning, {escape(name)}">{escape(reasoning)}</div></details>'
     )
 
 

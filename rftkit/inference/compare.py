@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from rftkit.answers import replies
+from rftkit.core import Reply
 from rftkit.errors import UserError
 from rftkit.inference.form import Asked
 from rftkit.inference.panes import Comparison, Pane, Piece, State, judged, phase
@@ -68,7 +69,7 @@ def _answer(backend: Backend, asked: Asked, side: Side, stop: Stop, every: float
         for piece in backend.stream(asked, side, stop):
             pane = _moved(pane, piece, asked, stop)
             if piece.last:
-                pane = _counted(backend, pane, asked)
+                pane = _counted(backend, pane)
             if piece.last or time.monotonic() - shown >= every:
                 shown = time.monotonic()
                 yield judged(pane, asked)
@@ -80,23 +81,34 @@ def _answer(backend: Backend, asked: Asked, side: Side, stop: Stop, every: float
 
 
 def _moved(pane: Pane, piece: Piece, asked: Asked, stop: Stop) -> Pane:
-    text = piece.completion.text
-    state: State = phase(text, asked.settings.style)
-    thinking = pane.state in ("reading image", "thinking")
-    if state == "answering" and thinking:
-        pane = replace(pane, think_seconds=piece.seconds)
+    made, style = piece.completion, asked.settings.style
+    pane = _with_reasoning(pane, piece, replies.read(made, style))
+    state: State = phase(made.text, style)
     if piece.last:
-        state = "stopped" if stop.is_set() and not piece.completion.finished else "done"
+        state = "stopped" if stop.is_set() and not made.finished else "done"
     return replace(pane, state=state, piece=piece)
 
 
-def _counted(backend: Backend, pane: Pane, asked: Asked) -> Pane:
-    """The pane with the tokens of its parts."""
-    reply = replies.read(pane.piece.completion, asked.settings.style)
+def _with_reasoning(pane: Pane, piece: Piece, reply: Reply) -> Pane:
+    """The pane with the reply so far; where its reasoning grew, with its tokens and seconds."""
+    if reply.reasoning == pane.reply.reasoning:
+        return replace(pane, reply=reply)
+    tokens = piece.completion.tokens - pane.piece.completion.tokens
+    seconds = piece.seconds - pane.piece.seconds
     return replace(
         pane,
-        reasoning_tokens=backend.count_tokens(reply.reasoning or ""),
-        answer_tokens=backend.count_tokens(reply.answer or ""),
+        reply=reply,
+        reasoning_tokens=pane.reasoning_tokens + tokens,
+        think_seconds=pane.think_seconds + seconds,
+    )
+
+
+def _counted(backend: Backend, pane: Pane) -> Pane:
+    """The pane with the tokens of its parts, without those of the tags."""
+    return replace(
+        pane,
+        reasoning_tokens=backend.count_tokens(pane.reply.reasoning or ""),
+        answer_tokens=backend.count_tokens(pane.reply.answer or ""),
     )
 
 

@@ -55,8 +55,10 @@ NOTHING_YET, NO_REPLY = Piece(Completion("", finished=False)), Reply(None)
 class Pane:
     """One side at one moment. `correct` and `rewards` need the truth.
 
-    answer: as the list spells it, or as written; None if none can be read. think_seconds: until
-    the answer began. probabilities: of each label of a closed list, by the model itself.
+    answer: as the list spells it, or as written; None if none can be read. reasoning_tokens: with
+    the tags until the side has ended, then without. think_seconds: from the start, or from the
+    answer where that comes first, to the end of the reasoning. probabilities: of each label of a
+    closed list, by the model itself.
     """
 
     side: Side

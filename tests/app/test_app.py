@@ -28,11 +28,12 @@ from rftkit.app.results_html import find, headline_html, rows_html
 from rftkit.app.session import NO_PICTURE, REPLAY, Desk, OnShow, Request, refused, view, voted
 from rftkit.app.worked import form_of, recorded_comparisons
 from rftkit.cli.main import app
+from rftkit.core import Reply
 from rftkit.data.images import FilePicture
 from rftkit.errors import DataError, UserError
 from rftkit.inference.compare import compare
 from rftkit.inference.form import Form, ask
-from rftkit.inference.panes import Comparison
+from rftkit.inference.panes import ENDED, Comparison, State
 from rftkit.metrics.samples import Header, Provenance
 from rftkit.recipe.schema import SOURCES_OF
 from rftkit.runs.run import Run, locked
@@ -179,7 +180,7 @@ def test_a_pane_shows_answer_reasoning_rewards_and_the_raw_text(served: Served) 
     html = pane_html(fixed.tuned, "Tuned model")
     gold = fixed.asked.example.gold
     assert f'<p class="answer">{gold}<span class="mark right">✓ right</span></p>' in html
-    assert "<details><summary>Reasoning" in html  # folded when done
+    assert "<details open><summary>Reasoning" in html
     assert "<dt>accuracy</dt><dd>1.00</dd>" in html
     assert f"<pre>&lt;think&gt;one closed loop&lt;/think&gt;\n&lt;answer&gt;{gold}" in html
     assert "Fixed by training" in verdict_html(fixed)
@@ -190,10 +191,24 @@ def test_a_pane_shows_answer_reasoning_rewards_and_the_raw_text(served: Served) 
     assert "thought" not in html  # no "0 tok" beside it
 
 
-def test_reasoning_is_open_while_it_is_thought(served: Served) -> None:
+@pytest.mark.parametrize("state", ["thinking", "answering", "done", "stopped", "failed"])
+def test_reasoning_is_shown_while_it_is_written_and_after(served: Served, state: State) -> None:
     pane = recorded_comparisons(served.evaluated[0])[0].tuned
-    thinking = replace(pane, state="thinking", answer=None)
-    assert "<details open><summary>Reasoning" in pane_html(thinking, "Tuned model")
+    pane = replace(pane, state=state, reasoning_tokens=3, think_seconds=1.25)
+    html = pane_html(pane, "Tuned model")
+    assert (
+        '<details open><summary>Reasoning<span class="quiet"> · 3 tokens · 1.2 s</span></summary>'
+        '<div class="rft-reasoning" tabindex="0" role="region" aria-label="Reasoning, Tuned model">'
+        "one closed loop</div></details>"
+    ) in html
+    silent = replace(pane, reply=Reply("5"))
+    said = "No reasoning." in pane_html(silent, "Tuned model")
+    assert said == (state in ENDED)  # until then some may follow
+
+
+def test_both_models_are_shown_with_their_reasoning(served: Served) -> None:
+    look = view(recorded_comparisons(served.evaluated[0])[0])
+    assert [html.count("<details open><summary>Reasoning") for html in look] == [0, 0, 1, 1, 0, 0]
 
 
 def test_probabilities_are_named_for_what_they_are(served: Served) -> None:
@@ -289,7 +304,7 @@ def held(served: Served, **more: object) -> Served:
 
 
 def test_stop_ends_the_sessions_own_run(served: Served, tmp_path: Path) -> None:
-    desk = Desk(held(served, gate=threading.Event()))
+    desk = Desk(held(served, gate=threading.Semaphore(0)))
     form = replace(served.setup.form("classification"), truth="5")
     for both, _, _ in desk.run(request(form, picture_file(tmp_path))):
         if both.base.state == "thinking":

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rftkit.core import Completion, Example, Picture
+from rftkit.core import Completion, Example, Picture, Style
 from rftkit.data.images import FilePicture
 from rftkit.errors import UserError
 from rftkit.inference.compare import BUG, compare
@@ -140,6 +140,30 @@ def test_each_side_goes_through_its_states_and_the_verdict_comes_last(picture: P
 
 
 @pytest.mark.parametrize(
+    ("style", "text", "tokens", "seconds"),
+    [
+        ("think", SIX, [1, 2, 3], [0.1, 0.2, 0.3]),
+        ("answer-first", "<answer>6</answer> <reason>one closed loop</reason>",
+         [0, 1, 2, 3], [0.0, 0.1, 0.2, 0.3]),
+        ("adaptive", "<answer>6</answer> and out", [0, 0, 0], [0.0, 0.0, 0.0]),
+        ("direct", "a six", [0, 0], [0.0, 0.0]),
+    ],
+)  # fmt: skip
+def test_reasoning_is_counted_and_timed_while_it_is_written(
+    picture: Picture, style: Style, text: str, tokens: list[int], seconds: list[float]
+) -> None:
+    question = asked(picture)
+    question = replace(question, settings=replace(question.settings, style=style))
+    backend = app_fakes.HeldBackend({"base": text, "tuned": text})
+    both = [*compare(backend, question, threading.Event(), every=0)]
+    panes = [step.base for step in both if step.base.piece.completion.text]
+    panes = panes[: len(tokens)]
+    assert [pane.reasoning_tokens for pane in panes] == tokens
+    assert [pane.think_seconds for pane in panes] == pytest.approx(seconds)
+    assert both[-1].tuned.think_seconds == pytest.approx(seconds[-1])
+
+
+@pytest.mark.parametrize(
     ("base", "tuned", "truth", "verdict"),
     [
         (SIX, FIVE, "5", "fixed"), (FIVE, SIX, "5", "broke"), (FIVE, FIVE, "5", "both right"),
@@ -155,7 +179,7 @@ def test_the_verdict(picture: Picture, base: str, tuned: str, truth: str, verdic
 
 
 def test_stop_keeps_what_was_written_and_ends_both(picture: Picture) -> None:
-    backend = app_fakes.HeldBackend({"base": SIX, "tuned": FIVE}, gate=threading.Event())
+    backend = app_fakes.HeldBackend({"base": SIX, "tuned": FIVE}, gate=threading.Semaphore(0))
     stop = threading.Event()
     running = compare(backend, asked(picture), stop, every=0)
     for both in running:
@@ -163,6 +187,7 @@ def test_stop_keeps_what_was_written_and_ends_both(picture: Picture) -> None:
             stop.set()
     assert (both.base.state, both.tuned.state) == ("stopped", "stopped")
     assert both.base.piece.completion.text == "<think>one"
+    assert (both.base.reasoning_tokens, both.base.think_seconds) == (1, 0.1)
     assert both.verdict is None
     assert backend.written == [("base", 1)]
 

@@ -8,7 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ def test_a_file_above_the_limit_is_not_taken(
 
 
 def test_a_full_queue_refuses_and_the_others_are_answered(served: Served, photo: Any) -> None:
-    gate = threading.Event()
+    gate = threading.Semaphore(0)
     backend = app_fakes.HeldBackend(REPLIES, gate=gate)
     page = launch(replace(served, backend=backend), Limits(queue=2))
     client = connected(page.local_url)
@@ -156,9 +156,10 @@ def test_a_full_queue_refuses_and_the_others_are_answered(served: Served, photo:
             return str(error)
 
     with ThreadPoolExecutor(12) as pool:
-        waiting = pool.map(call, range(12))
-        threading.Timer(4, gate.set).start()
-        told = [*waiting]
+        calls = [pool.submit(call, number) for number in range(12)]
+        wait(calls, return_when=FIRST_COMPLETED)  # refused, since none can be answered yet
+        gate.release(10_000)
+        told = [future.result() for future in calls]
     page.close()
     assert set(told) - {"fixed"} != set()
     assert "fixed" in told

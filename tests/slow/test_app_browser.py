@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -27,6 +29,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 REPLIES = {"base": app_fakes.REPLY.format("6"), "tuned": app_fakes.REPLY.format("5")}
 LONG = {side: text.replace("one", "one " * 400) for side, text in REPLIES.items()}
 WIDTHS = (320, 390, 768, 1280)
+BELOW = "box => box.scrollHeight - box.clientHeight - box.scrollTop"  # pixels of its text
 PLACE_OF = {"Results": "headline", "History": "history"}
 
 
@@ -86,14 +89,6 @@ def slow(recorded: Served, slow_backend: app_fakes.HeldBackend) -> Iterator[str]
     page = launch(replace(recorded, backend=slow_backend, replay=False))
     yield page.local_url
     page.close()
-
-
-@pytest.fixture
-def backend() -> app_fakes.HeldBackend:
-    """Takes two seconds for each side."""
-    return app_fakes.HeldBackend(
-        {side: text.replace("one", "one " * 40) for side, text in REPLIES.items()}, pause=0.05
-    )
 
 
 @pytest.fixture
@@ -175,7 +170,9 @@ def test_the_first_screen_is_a_worked_example(visit: Any, replay: str) -> None:
     assert "right" in page.inner_text("#rft-right")
     assert "recorded answers: samples.jsonl" in page.inner_text("#rft-head")
     assert page.locator(".rft-example").count() == 4
-    assert page.locator("#rft-left details[open]").count() == 0  # reasoning is folded
+    for side in ("left", "right"):
+        reasoning = page.locator(f"#rft-{side} details[open] .rft-reasoning")
+        assert reasoning.inner_text() == "one closed loop"
 
 
 def test_an_upload_is_asked_of_both_and_they_stream(visit: Any, slow: str, photo: Path) -> None:
@@ -185,7 +182,6 @@ def test_an_upload_is_asked_of_both_and_they_stream(visit: Any, slow: str, photo
     page.click("#rft-run")
     says(page, "#rft-left .state", "thinking")
     assert page.inner_text("#rft-right .state") == "waiting"
-    assert page.locator("#rft-left details[open]").count() == 1  # open while it thinks
     first = page.inner_text("#rft-left details")
     page.wait_for_function(
         "before => document.querySelector('#rft-left details').innerText.length > before + 8",
@@ -239,6 +235,36 @@ def test_a_picture_that_is_too_large_is_refused_in_our_words(
     says(page, "#rft-banner", "9.0 MB, above the limit of 8 MB; make it smaller")
 
 
+def test_reasoning_streams_in_view_and_stays_open(visit: Any, recorded: Served) -> None:
+    from playwright.sync_api import expect
+
+    gate = threading.Semaphore(20)
+    app = launch(replace(recorded, backend=app_fakes.HeldBackend(LONG, gate), replay=False))
+    page = visit(app.local_url)
+    page.click("#rft-run")
+    says(page, "#rft-left summary", "Reasoning · 21 tokens · 2.1 s")
+    left, right = (page.locator(f"#rft-{side} .rft-reasoning") for side in ("left", "right"))
+    expect(left).to_have_text(" ".join(["one"] * 21))
+    gate.release(300)
+    says(page, "#rft-left summary", "321 tokens")
+    assert left.evaluate(BELOW) == pytest.approx(0, abs=2)  # in view as it is written
+    assert left.evaluate("box => box.scrollHeight > 1.5 * box.clientHeight")
+    left.hover()
+    page.mouse.wheel(0, -10_000)
+    page.wait_for_function("document.querySelector('#rft-left .rft-reasoning').scrollTop == 0")
+    gate.release(50)
+    says(page, "#rft-left summary", "371 tokens")
+    assert left.evaluate("box => box.scrollTop") == 0  # where its reader is
+    gate.release(10_000)
+    says(page, "#rft-right .state", "done")
+    says(page, "#rft-left", "Model probability")
+    for box in (left, right):
+        expect(box).to_be_visible()
+        expect(box).to_have_text(re.compile("one one .* closed loop$"))
+    assert left.evaluate("box => box.scrollTop") == 0
+    app.close()
+
+
 def pressed_once(place: Any) -> None:
     """A click where it is now: Playwright's own may come twice if text is written meanwhile."""
     place.scroll_into_view_if_needed()
@@ -246,32 +272,37 @@ def pressed_once(place: Any) -> None:
     place.page.mouse.click(box["x"] + 8, box["y"] + box["height"] / 2)
 
 
-def test_reasoning_stays_as_the_reader_left_it(
-    visit: Any, recorded: Served, backend: app_fakes.HeldBackend
-) -> None:
+def test_reasoning_stays_as_the_reader_left_it(visit: Any, recorded: Served) -> None:
     from playwright.sync_api import expect
 
-    app = launch(replace(recorded, backend=backend, replay=False))
+    gate, words = threading.Semaphore(5), LONG["base"].count(" ")
+    app = launch(replace(recorded, backend=app_fakes.HeldBackend(LONG, gate), replay=False))
     page = visit(app.local_url)
     page.click("#rft-run")
-    says(page, "#rft-left .state", "thinking")
     fold = page.locator("#rft-left summary", has_text="Reasoning")
     opened = page.locator("#rft-left details[open]")
-    pressed_once(fold)  # closed while it is written
+    expect(fold).to_contain_text("6 tokens")
+    pressed_once(fold)  # folded while it is written
+    gate.release(5)
+    expect(fold).to_contain_text("11 tokens")
+    expect(opened).to_have_count(0)
+    gate.release(words - 10)
     says(page, "#rft-right .state", "thinking")
+    says(page, "#rft-left .state", "done")
     expect(opened).to_have_count(0)
     pressed_once(fold)
     expect(opened).to_have_count(1)
-    says(page, "#rft-right .state", "done")  # the probabilities of both came with it
+    pressed_once(fold)
+    gate.release(10_000)
+    says(page, "#rft-right .state", "done")
+    says(page, "#rft-left", "Model probability")
+    expect(opened).to_have_count(0)
+    fold.press("Enter")
     expect(opened).to_have_count(1)
     fold.press("Enter")
     expect(opened).to_have_count(0)
-    fold.press("Enter")
-    page.click("#rft-run")
-    says(page, "#rft-left .state", "thinking")  # "done" is still there from before
-    says(page, "#rft-right .state", "done")
-    page.wait_for_function("document.querySelector('#rft-left .state').innerText == 'done'")
-    expect(opened).to_have_count(0)  # another comparison starts folded
+    run(page, "Fixed by training")
+    expect(opened).to_have_count(1)  # another comparison is shown whole
     app.close()
 
 
