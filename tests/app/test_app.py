@@ -36,7 +36,8 @@ from rftkit.inference.form import Form, ask
 from rftkit.inference.panes import ENDED, Comparison, State
 from rftkit.metrics.samples import Header, Provenance
 from rftkit.recipe.schema import SOURCES_OF
-from rftkit.runs.run import Run, locked
+from rftkit.runs.locks import locked
+from rftkit.runs.run import Run
 
 EVIL = app_fakes.EVIL
 SWAPPED: Order = ("tuned", "base")
@@ -436,7 +437,7 @@ def test_the_built_in_run_of_another_process_is_left_alone(
     run = Run(tmp_path / f"demo-{__version__}" / opening.FIRST)
     run.folder.mkdir(parents=True)
     run.set_status("running")
-    with locked(run), pytest.raises(UserError, match="another rftkit is training it"):
+    with locked(run.folder), pytest.raises(UserError, match="another rftkit is training it"):
         opening.built_in(Console(file=io.StringIO()))
     assert run.status_file.exists()
 
