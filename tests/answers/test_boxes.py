@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-import time
 
 import pytest
+from effort import assert_effort
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -271,12 +271,7 @@ def test_reading_boxes_never_raises(text: str) -> None:
     ],
 )
 @pytest.mark.parametrize("start", ["", "[", "(1,2),(3,4)"])
-def test_64_kilobytes_are_read_in_50_milliseconds(unit: str, start: str) -> None:
+def test_64_kilobytes_are_read_in_linear_time(unit: str, start: str) -> None:
     text = (start + unit * 65_536)[:65_536]
     for read in (box_text.read_boxes, box_text.read_box):
-        seconds = []
-        for _ in range(3):
-            began = time.process_time()
-            read(text)
-            seconds.append(time.process_time() - began)
-        assert min(seconds) < 0.05
+        assert_effort(35, read, text)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
+from effort import assert_effort
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,24 +101,17 @@ def test_no_answer_names_a_label_whose_words_it_lacks(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("unit", ["\u0300\u0316", "\ufdfa", "2012 ", "_", "2012 model 7, "])
-def test_a_long_answer_meets_a_thousand_labels_in_50_milliseconds(unit: str) -> None:
+def test_a_long_answer_meets_a_thousand_labels_in_linear_time(unit: str) -> None:
     text = (unit * 65536)[:65536]
     known = tuple(f"2012 model {i}" for i in range(1000))
     labels.several("warm", known)
     labels.match("warm", known)
-    seconds = []
-    for _ in range(3):
-        start = time.process_time()
-        labels.match_open(text, known)
-        labels.several(text, known)
-        seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.05
+    assert_effort(35, labels.match_open, text, known)
+    assert_effort(35, labels.several, text, known)
 
 
 def test_a_long_run_of_combining_marks_is_normalised_in_linear_time() -> None:
-    start = time.process_time()
-    labels.normalise("a" + "\u0300\u0316" * 32768)
-    assert time.process_time() - start < 0.5
+    assert_effort(350, labels.normalise, "a" + "\u0300\u0316" * 32768)
 
 
 @pytest.mark.parametrize(

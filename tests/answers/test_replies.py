@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import get_args
 
 import pytest
+from effort import assert_effort
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,11 +129,6 @@ def test_reading_never_raises_and_never_answers_with_nothing(
 
 
 @pytest.mark.parametrize("unit", [*TAGS, "<", "</", "<answer></answer>", "<think></think>", "a "])
-def test_64_kilobytes_are_read_in_50_milliseconds(unit: str) -> None:
+def test_64_kilobytes_are_read_in_linear_time(unit: str) -> None:
     text = unit * (65536 // len(unit))
-    seconds = []
-    for _ in range(3):
-        start = time.process_time()
-        replies.read(Completion(text), "think")
-        seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.05
+    assert_effort(35, replies.read, Completion(text), "think")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -55,18 +56,19 @@ def test_a_stale_lock_that_two_clear_at_once_is_taken_by_one(
 ) -> None:
     (tmp_path / "lock").write_text(f"{dead_pid()} {socket.gethostname()}")
     inside, most, clear = list[str](), list[int](), Path.unlink
-    ends, entered, seen = (threading.Event() for _ in range(3))
+    ends, arrived, seen = (threading.Event() for _ in range(3))
+    hold_folder = fcntl.flock
 
     def hold(name: str) -> None:
         try:
             with locked(tmp_path):
                 inside.append(name)
                 most.append(len(inside))
-                entered.set()
-                ends.wait(10)
+                arrived.set()
+                ends.wait(60)
                 inside.remove(name)
         except UserError:
-            pass
+            arrived.set()
 
     second = threading.Thread(target=hold, args=("second",))
 
@@ -75,17 +77,23 @@ def test_a_stale_lock_that_two_clear_at_once_is_taken_by_one(
         if path.name == "lock" and second.ident is None:
             second.start()
             seen.set()
-            entered.wait(0.5)
+            arrived.wait(60)
         clear(path, missing_ok)
 
+    def flock(handle: int, operation: int) -> None:
+        if threading.current_thread() is second:
+            arrived.set()  # at the door, where it has to wait
+        hold_folder(handle, operation)
+
     monkeypatch.setattr(Path, "unlink", slow)
+    monkeypatch.setattr(fcntl, "flock", flock)
     first = threading.Thread(target=hold, args=("first",))
     first.start()
-    assert seen.wait(10)
-    second.join(1)
+    assert seen.wait(60)
+    second.join(10)  # refused, or inside beside the first, which it must not be
     ends.set()
-    first.join(10)
-    second.join(10)
+    first.join(60)
+    second.join(60)
     assert max(most) == 1
 
 

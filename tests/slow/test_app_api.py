@@ -18,6 +18,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import app_fakes
 from PIL import Image
+from waiting import HANG_SECONDS
 
 from rftkit.app.limits import Limits
 from rftkit.app.opening import Served, open_recorded
@@ -121,9 +122,11 @@ def test_paths_and_addresses_in_a_payload_are_refused(url: str, place: str) -> N
     call = f"{url}gradio_api/call/compare"
     head = {"Content-Type": "application/json"}
     try:
-        answer = urllib.request.urlopen(urllib.request.Request(call, body, head), timeout=30)
+        answer = urllib.request.urlopen(
+            urllib.request.Request(call, body, head), timeout=HANG_SECONDS
+        )
         event = json.load(answer)["event_id"]
-        told = urllib.request.urlopen(f"{call}/{event}", timeout=30).read().decode()
+        told = urllib.request.urlopen(f"{call}/{event}", timeout=HANG_SECONDS).read().decode()
     except urllib.error.HTTPError as error:
         told = f"event: error {error.code}"
     assert "event: error" in told
@@ -149,7 +152,7 @@ def test_a_full_queue_refuses_and_the_others_are_answered(served: Served, photo:
     page = launch(replace(served, backend=backend), Limits(queue=2))
     client = connected(page.local_url)
 
-    def call(_: int) -> str:
+    def call() -> str:
         try:
             return str(client.predict(photo, "5", "", "", "", api_name="/compare")["verdict"])
         except Exception as error:

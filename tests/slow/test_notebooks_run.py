@@ -7,12 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from waiting import HANG_SECONDS, wait_until
 
 from rftkit.files import read_lines
 from rftkit.runs.run import Run
@@ -20,7 +20,6 @@ from rftkit.runs.run import Run
 pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
-SECONDS = 600  # of one notebook, on a machine that is busy; 40 where it is not
 
 
 def start(name: str, folder: Path) -> subprocess.Popen[str]:
@@ -29,7 +28,7 @@ def start(name: str, folder: Path) -> subprocess.Popen[str]:
         shutil.copy(FOLDER / f"{name}.ipynb", folder)
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--nbmake", "--overwrite"]
     return subprocess.Popen(
-        [*words, f"--nbmake-timeout={SECONDS}", f"{name}.ipynb"],
+        [*words, f"--nbmake-timeout={HANG_SECONDS:.0f}", f"{name}.ipynb"],
         cwd=folder,
         env={**os.environ, "RFTKIT_NOTEBOOK_TINY": "1"},
         stdout=subprocess.PIPE,
@@ -42,7 +41,7 @@ def outputs(name: str, folder: Path) -> list[str]:
     """Runs the notebook; what each of its code cells showed, as text or as HTML."""
     process = start(name, folder)
     try:
-        said = process.communicate(timeout=SECONDS)[0]
+        said = process.communicate(timeout=HANG_SECONDS)[0]
     finally:
         kill_all(process)
     assert process.returncode == 0, said[-4000:]
@@ -82,11 +81,7 @@ def test_thinking_is_compared_with_answering_at_once(tiny: Path, tmp_path: Path)
 
 def test_a_session_that_died_goes_on_where_it_was(tiny: Path, tmp_path: Path) -> None:
     process, run = start("your_own_images", tmp_path), Run(tmp_path / "out" / "drawn")
-    until = time.monotonic() + SECONDS
-    while not (run.checkpoints / "step-000002").exists():
-        assert process.poll() is None, "the notebook ended before it could be killed"
-        assert time.monotonic() < until, "no checkpoint"
-        time.sleep(0.05)
+    wait_until((run.checkpoints / "step-000002").exists, process)
     kill_all(process)
     assert run.status()["state"] == "running"
     (run.folder / "lock").write_text("7 the-machine-that-is-gone")
@@ -106,5 +101,5 @@ def kill_all(process: subprocess.Popen[str]) -> None:
     found = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
     for one in found:
         one.kill()
-    psutil.wait_procs(found[:-1], timeout=20)
-    process.communicate(timeout=20)
+    psutil.wait_procs(found[:-1], timeout=HANG_SECONDS)
+    process.communicate(timeout=HANG_SECONDS)

@@ -152,7 +152,7 @@ def test_two_that_want_one_model_build_it_once(
     def build(folder: Path, *_: object) -> None:
         built.append(folder)
         begun.set()
-        told.wait(1)
+        told.wait(60)
         (folder / "model.safetensors").write_bytes(b"weights")
 
     def tell(line: str) -> None:
@@ -163,9 +163,9 @@ def test_two_that_want_one_model_build_it_once(
     monkeypatch.setattr(tiny, "build_tiny", build)
     first = threading.Thread(target=tiny.ensure_tiny, args=("tiny",))
     first.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     folder = tiny.ensure_tiny("tiny", tell)
-    first.join(10)
+    first.join(60)
     assert len(built) == 1
     assert said == [f"{folder}: another rftkit builds it; waiting"]
 

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from waiting import wait_until
 
 from rftkit.errors import Interrupted, RecipeError, TrainingError
 from rftkit.files import read_lines
@@ -70,11 +70,7 @@ def command(run: Path, *more: str) -> list[str]:
 
 
 def wait_for_lines(process: subprocess.Popen[bytes], path: Path, count: int) -> None:
-    until = time.monotonic() + 120
-    while len(read_lines(path) if path.exists() else []) < count:
-        assert process.poll() is None, "the run ended before it could be stopped"
-        assert time.monotonic() < until, "the run did not get that far in two minutes"
-        time.sleep(0.05)
+    wait_until(lambda: path.exists() and len(read_lines(path)) >= count, process)
 
 
 def typed(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
