@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from rftkit.core import Row
-from rftkit.data.archive_names import as_given, as_given_in_errors
 from rftkit.data.paths import Note, silent
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources import (
@@ -55,6 +53,4 @@ def rows(
     Raises DataError where the data cannot be read.
     """
     source, shared = SOURCES[data.source], cache or ReadCache()
-    with as_given_in_errors():
-        for row in source(data, split, lambda said: note(as_given(said)), shared):
-            yield replace(row, place=as_given(row.place))
+    yield from source(data, split, note, shared)

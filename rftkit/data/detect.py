@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from rftkit.data.archive_names import as_given, as_given_in_errors
+from rftkit.data.data_path import DataPath
 from rftkit.data.locate import place_of
 from rftkit.data.sources.annotated import opened
 from rftkit.data.sources.refs import PHRASE_KEYS
@@ -32,12 +32,10 @@ class Place(NamedTuple):
 
 def annotated_place(given: Path) -> Place | None:
     """What kind of annotations a path leads to, into an archive too; None if none that is known."""
-    with as_given_in_errors():
-        place = _place(place_of(str(given), ""))
-    return place and place._replace(path=as_given(place.path))
+    return _place(place_of(str(given), ""))
 
 
-def _place(given: Path) -> Place | None:
+def _place(given: DataPath) -> Place | None:
     if given.is_file() and given.suffix == ".json":
         return _coco(given)
     if given.is_file() and given.suffix in (".yaml", ".yml"):
@@ -54,7 +52,7 @@ def _place(given: Path) -> Place | None:
     return _coco(chosen) if chosen else None
 
 
-def _coco(path: Path) -> Place:
+def _coco(path: DataPath) -> Place:
     """One file per split where a second one says so by its name; else one file, divided."""
     found = TRAIN.search(path.stem)
     if found is None:
@@ -69,18 +67,18 @@ def _coco(path: Path) -> Place:
     return Place("coco", str(path), ("train", "test"))
 
 
-def _yolo_test(path: Path) -> str:
-    text = path.read_text("utf-8", errors="replace")
+def _yolo_test(path: DataPath) -> str:
+    text = Path(path).read_text("utf-8", errors="replace")
     return "test" if re.search(r"^test\s*:\s*\S", text, re.MULTILINE) else "val"
 
 
-def _two(folder: Path) -> tuple[str, str]:
+def _two(folder: DataPath) -> tuple[str, str]:
     names = {path.stem for path in folder.iterdir()}
     train = next((name for name in sorted(names) if TRAIN.fullmatch(name)), "train")
     return train, next((name for name in TESTED if name in names), "test")
 
 
-def source_of(found: Path) -> str:
+def source_of(found: DataPath) -> str:
     """The source that reads a file, or the folder of ReasonSeg; "" for all that init knows."""
     if found.is_dir():
         files = (next((found / name).glob("*.json"), None) for name in FOLDERS)
@@ -100,7 +98,7 @@ def source_of(found: Path) -> str:
     return "jsonl" if found.suffix == ".jsonl" else ""
 
 
-def _first(path: Path) -> Mapping[str, object]:
+def _first(path: DataPath) -> Mapping[str, object]:
     """The first object of a file of JSON or JSON lines; empty where it has none, or a long one."""
     try:
         with opened(path) as file:

@@ -6,13 +6,13 @@ import struct
 import warnings
 from dataclasses import dataclass, field
 from io import BytesIO
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile
 
 from rftkit.core import Picture
-from rftkit.data.archive_names import as_given
 from rftkit.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -48,12 +48,12 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 class FilePicture:
     """A picture in a file. `name` is its path inside the data set, the same on every machine."""
 
-    path: Path
+    path: PathLike[str]
     name: str
 
     def open(self) -> Image.Image:
         """The picture, upright, mode RGB. Raises DataError, naming the file."""
-        return open_safely(self.path, as_given(self.path))
+        return open_safely(Path(self.path), str(self.path))
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def upright_size(picture: Picture) -> tuple[int, int]:
     """Width and height of a picture as it is shown, from the header alone where it is a file."""
     if not isinstance(picture, FilePicture):
         return picture.open().size
-    with _header(picture.path, as_given(picture.path)) as image:
+    with _header(Path(picture.path), str(picture.path)) as image:
         try:  # a PNG without EXIF in its header would be decoded to the end in search of it
             looked_for = image.format != "PNG" or "exif" in image.info
             turned = looked_for and image.getexif().get(ORIENTATION, 1) >= 5

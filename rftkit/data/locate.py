@@ -5,21 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from rftkit.data.archives.unpack import unpacked
+from rftkit.data.data_path import DataPath
 from rftkit.data.paths import Note, silent
 
 SPLIT = "{split}"  # stands for the name of a split in data.path and data.images
 
 
-def place_of(value: str, split: str, note: Note = silent) -> Path:
+def place_of(value: str, split: str, note: Note = silent) -> DataPath:
     """The file or folder that a path of a recipe names for this split; it need not be there.
 
     An archive that holds nothing but one folder stands for that folder; a path inside an archive
     is taken as it is.
     """
-    given = Path(value.replace(SPLIT, split)).expanduser()
-    found = unpacked(given, note)
-    while given.is_file() and found.is_dir() and len(entries := [*found.iterdir()]) == 1:
+    path = Path(value.replace(SPLIT, split)).expanduser()
+    place = unpacked(path, note)
+    while path.is_file() and place.is_dir() and len(entries := [*place.iterdir()]) == 1:
         if not entries[0].is_dir():
             break
-        found = entries[0]
-    return found
+        place = entries[0]
+    return place

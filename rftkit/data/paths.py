@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from rftkit.data.data_path import DataPath
 from rftkit.data.images import SUFFIXES, FilePicture
 from rftkit.errors import DataError
 
@@ -18,7 +19,7 @@ def silent(_: str) -> None:
     """Takes a note and says nothing."""
 
 
-def picture_in(root: Path, value: object, place: str) -> FilePicture:
+def picture_in(root: DataPath, value: object, place: str) -> FilePicture:
     """The picture that a table names, by its path relative to `root`.
 
     Raises DataError for URLs, absolute paths, paths or links that leave `root`, missing files.
@@ -40,7 +41,7 @@ def picture_in(root: Path, value: object, place: str) -> FilePicture:
     return FilePicture(path, PurePosixPath(name).as_posix())
 
 
-def by_stem(folder: Path) -> dict[str, list[str]]:
+def by_stem(folder: DataPath) -> dict[str, list[str]]:
     """The names of a folder's pictures, by the name without its ending."""
     found: dict[str, list[str]] = {}
     for path in sorted(folder.iterdir()):
@@ -49,9 +50,9 @@ def by_stem(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def stay_inside(path: Path, root: Path, place: str) -> None:
+def stay_inside(path: DataPath, root: DataPath, place: str) -> None:
     """Raises DataError if `path` is, or goes through, a link that leaves `root`."""
-    inside = _real(root.absolute())
+    inside = _real(Path(root).absolute())
     if os.path.commonpath([inside, os.path.realpath(path)]) != inside:
         raise DataError(f"{place}: {path} is a link that leaves {root}/; copy the files instead")
 
@@ -67,7 +68,7 @@ def check_name(name: str, place: str) -> None:
         raise DataError(f"{place}: file name {name!a} holds unreadable characters; rename it")
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(path: DataPath) -> bool:
     try:
         return path.is_file()
     except OSError:  # a name too long for the file system

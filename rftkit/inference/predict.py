@@ -116,7 +116,7 @@ def predict(
             prompt = Prompt(picture, text, replies.prefill(recipe.style))
             made = policy.generate([prompt], decoding).completions[0]
             attempt = task.attempt(example, recipe.style, replies.with_prefill(made, recipe.style))
-            yield _prediction(picture.path, task.parsed(attempt), attempt)
+            yield _prediction(Path(picture.path), task.parsed(attempt), attempt)
 
 
 def pixel_boxes(attempt: Attempt) -> tuple[PixelBox, ...] | None:

@@ -20,7 +20,7 @@ def picture_folder(path: str | Path) -> Path:
     found = place_of(str(path), "", print)
     if not found.is_dir():
         raise DataError(f"{path}: no such folder or zip; upload it, or mend the name")
-    return found
+    return Path(found)
 
 
 def picture_files(folder: str | Path, count: int) -> list[Path]:

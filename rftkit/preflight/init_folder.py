@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from rftkit.data.archive_names import as_given_in_errors
+from rftkit.data.data_path import DataPath
 from rftkit.data.images import read_size
 from rftkit.data.locate import place_of
 from rftkit.data.sources import folder as folders
@@ -33,11 +33,10 @@ def starter_recipe(folder: Path) -> str:
     It may be, or be inside, an archive. Raises DataError if the folder is neither, or has a class
     without pictures.
     """
-    with as_given_in_errors():
-        return _recipe(folder, folders.existing_folder(str(place_of(str(folder), ""))))
+    return _recipe(folder, folders.existing_folder(place_of(str(folder), "")))
 
 
-def _recipe(folder: Path, root: Path) -> str:
+def _recipe(folder: Path, root: DataPath) -> str:
     found = _look(root)
     smallest = min(len(names) for names in found.train.pictures.values())
     held_out = 0 if found.splits else max(1, round(smallest / 5))
@@ -53,7 +52,7 @@ def _recipe(folder: Path, root: Path) -> str:
     )
 
 
-def _look(root: Path) -> Found:
+def _look(root: DataPath) -> Found:
     names = folders.subfolders(root)
     train = [name for name in names if name.casefold() in TRAIN_NAMES]
     test = [name for wanted in TEST_NAMES for name in names if name.casefold() == wanted]
@@ -70,10 +69,10 @@ def _look(root: Path) -> Found:
     return Found((train[0], test[0]), listing, tested, _sizes(root, listing))
 
 
-def _sizes(root: Path, listing: folders.Listing) -> str:
+def _sizes(root: DataPath, listing: folders.Listing) -> str:
     names = [name for pictures in listing.pictures.values() for name in pictures]
     step = max(1, len(names) // MEASURED)
-    sizes = [read_size(root / name, str(root / name)) for name in names[::step]]
+    sizes = [read_size(Path(root / name), str(root / name)) for name in names[::step]]
     least, most = min(sizes, key=_area), max(sizes, key=_area)
     return f"pictures from {least[0]} × {least[1]} to {most[0]} × {most[1]} pixels"
 

@@ -6,7 +6,6 @@ import json
 from itertools import islice
 from pathlib import Path
 
-from rftkit.data.archive_names import as_given
 from rftkit.data.detect import source_of
 from rftkit.data.locate import place_of
 from rftkit.errors import DataError
@@ -33,7 +32,7 @@ def refuse_others(given: Path) -> None:
         source = source_of(place)
         if not source or (place != found and source not in ("llava", "refs")):
             continue
-        path = json.dumps(as_given(place), ensure_ascii=False)
+        path = json.dumps(str(place), ensure_ascii=False)
         raise DataError(
             f"{given}: init writes recipes for class folders and boxes; for this write one with "
             f'task = {TASK_OF[source]} and, under [data], source = "{source}", path = {path}; '

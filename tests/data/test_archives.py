@@ -16,6 +16,7 @@ import pytest
 from rftkit.data.archives import members
 from rftkit.data.archives import unpack as archives
 from rftkit.data.archives.unpack import unpacked
+from rftkit.data.data_path import DataPath
 from rftkit.data.locate import place_of
 from rftkit.errors import DataError
 
@@ -81,12 +82,14 @@ def test_a_path_into_an_archive_leads_into_the_cache(
     if not name.lower().endswith("zip"):
         files.pop("top/")
     path = MAKERS[name](tmp_path / name, files)
-    found = unpacked(path / "top/a.json")
+    named = unpacked(path / "top/a.json")
+    found = named.real
+    assert str(named) == f"{path}/top/a.json"
     assert found.read_bytes() == b"{}"
     assert (found.parent / "p/1.jpg").read_bytes() == b"x" * 3_000_000
     assert found.parents[2] == cache / "archives"
     assert len(found.parents[1].name) == 16
-    assert unpacked(path) == found.parents[1]
+    assert unpacked(path).real == found.parents[1]
     assert [entry.name for entry in (cache / "archives").iterdir()] == [found.parents[1].name]
 
 
@@ -101,24 +104,24 @@ def test_an_archive_of_one_folder_stands_for_it_but_a_path_inside_is_taken_as_it
 def test_an_archive_is_unpacked_once_and_a_changed_one_again(tmp_path: Path) -> None:
     notes: list[str] = []
     path = zipped(tmp_path / "a.zip", {"x": b"1"})
-    first = unpacked(path / "x", notes.append)
-    assert unpacked(path / "x", notes.append) == first
+    first = unpacked(path / "x", notes.append).real
+    assert unpacked(path / "x", notes.append).real == first
     assert notes == [f"{path}: unpacked into {first.parent}/"]
     zipped(path, {"x": b"22"})
-    assert unpacked(path / "x").read_bytes() == b"22"
+    assert unpacked(path / "x").real.read_bytes() == b"22"
     assert first.read_bytes() == b"1"
 
 
 def test_a_path_without_an_archive_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "folder.zip").mkdir()
     for path in (tmp_path / "folder.zip/a", tmp_path / "none.zip", tmp_path / "x.json"):
-        assert unpacked(path) == path
+        assert unpacked(path) == DataPath(path, path)
 
 
 def test_litter_is_not_unpacked(tmp_path: Path) -> None:
     files = {"a/1": b"", "__MACOSX/a/._1": b"", "a/.DS_Store": b"", "a/._1": b""}
     for path in (zipped(tmp_path / "a.zip", files), tarred(tmp_path / "a.tar", files)):
-        root = unpacked(path)
+        root = unpacked(path).real
         assert sorted(p.relative_to(root).as_posix() for p in root.rglob("*")) == ["a", "a/1"]
 
 
@@ -306,7 +309,7 @@ def test_another_process_may_be_faster(tmp_path: Path, monkeypatch: pytest.Monke
         write(archive, rival)
 
     monkeypatch.setattr(archives, "_unpack", overtaken)
-    found = unpacked(path / "x")
+    found = unpacked(path / "x").real
     assert found.read_bytes() == b"1"
     assert len(list(found.parents[1].iterdir())) == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -173,6 +174,25 @@ def test_a_picture_in_an_archive_is_named_by_it(tmp_path: Path, cache: Path) -> 
     with pytest.raises(DataError) as caught:
         row.picture.open()
     assert str(caught.value).startswith(f"{path}/cards/train-1.png: ")
+
+
+def test_archives_of_equal_content_keep_their_own_names(tmp_path: Path, cache: Path) -> None:
+    """They share a folder of the cache, and no text is searched for its name."""
+    (tmp_path / "cards").mkdir()
+    coco(tmp_path / "cards", "train")
+    (tmp_path / "cards/train-1.png").write_text("none")
+    first = zipped(tmp_path / "cards", tmp_path / "first.zip")
+    second = tmp_path / "second.zip"
+    shutil.copy(first, second)
+    found = [
+        next(rows(Data(source="coco", path=f"{path}/cards/{{split}}.json"), "train"))
+        for path in (first, second)
+    ]
+    for path, row in zip((first, second), found, strict=True):
+        assert row.place.startswith(f"{path}/cards/train.json: images[0]")
+        with pytest.raises(DataError) as caught:
+            row.picture.open()
+        assert str(caught.value).startswith(f"{path}/cards/train-1.png: ")
 
 
 TALK = {"image": "a.jpg", "conversations": [{"from": "human", "value": "<image>\nHow many?"}]}

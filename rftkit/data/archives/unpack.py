@@ -22,9 +22,9 @@ from typing import IO
 from uuid import uuid4
 
 from rftkit.cache import cache_folder
-from rftkit.data.archive_names import remember
 from rftkit.data.archives import members
 from rftkit.data.archives.members import SUFFIXES, Member
+from rftkit.data.data_path import DataPath
 from rftkit.data.paths import Note, silent
 from rftkit.errors import DataError
 
@@ -42,22 +42,20 @@ BROKEN = (
 )
 
 
-def unpacked(path: Path, note: Note = silent) -> Path:
+def unpacked(path: Path, note: Note = silent) -> DataPath:
     """The path, with an archive on the way to it unpacked: `cards.zip/train.json` is in the cache.
 
     The cache holds an archive under the digest of its content, so that a changed one is unpacked
-    anew. A path without an archive comes back as it is. Raises DataError, naming the archive, for
-    one that is broken, too big, encrypted, or holds what should not be written.
+    anew. Messages call what is in it by `path`. Raises DataError, naming the archive, for one that
+    is broken, too big, encrypted, or holds what should not be written.
     """
     archive = next((p for p in (*reversed(path.parents), path) if _is_archive(p)), None)
     if archive is None:
-        return path
+        return DataPath.of(path)
     inside = path.relative_to(archive)
     if ".." in inside.parts or any(part.lower().endswith(SUFFIXES) for part in inside.parts):
         raise DataError(f"{path}: leads out of {archive.name} or into another archive; unpack it")
-    folder = _folder_of(archive, note)
-    remember(folder, archive)  # after its note, which is to name the folder
-    return folder / inside
+    return DataPath(_folder_of(archive, note), archive) / inside
 
 
 def _is_archive(path: Path) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rftkit.answers.labels import normalise
+from rftkit.data.data_path import DataPath
 from rftkit.data.sources.tables import Record, read_csv
 from rftkit.errors import DataError
 from rftkit.messages import did_you_mean
@@ -61,7 +62,7 @@ def read_hierarchy(name_or_path: str) -> Hierarchy:
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """The place and the cells of each row, every one but `aliases` filled."""
     number = 0
-    for number, record in enumerate(read_csv(path), start=1):  # noqa: B007  counted below
+    for number, record in enumerate(read_csv(DataPath.of(path)), start=1):  # noqa: B007  counted below
         if "label" not in record.values:
             there = ", ".join(record.values)
             raise DataError(f"{path}:1: no column 'label' (there are: {there}); rename one to it")

@@ -12,6 +12,7 @@ from typing import IO, NamedTuple, Protocol, TypeVar
 
 from rftkit.core import Row
 from rftkit.data import splits
+from rftkit.data.data_path import DataPath
 from rftkit.data.images import FilePicture
 from rftkit.data.locate import SPLIT, place_of
 from rftkit.data.paths import Note, picture_in, silent
@@ -33,8 +34,8 @@ Hook = Callable[[Thing], Thing]
 class Located(NamedTuple):
     """The annotations, a file or a folder, and the folder that their pictures are named from."""
 
-    annotations: Path
-    images: Path
+    annotations: DataPath
+    images: DataPath
 
 
 class Divisible(Protocol):
@@ -87,7 +88,7 @@ def located(data: Data, split: str, note: Note = silent) -> Located:
     return Located(path, images)
 
 
-def file_at(path: Path) -> Path:
+def file_at(path: DataPath) -> DataPath:
     """The path of a file. Raises DataError for a folder, naming the files to choose from."""
     if path.is_dir():
         there = sorted(p.name for p in path.iterdir() if p.suffix in (".json", ".jsonl", ".gz"))
@@ -107,7 +108,7 @@ def read_shared(
     """
     if SPLIT in data.path:
         return read(note)
-    key = (data.source, str(where.annotations), *sorted(data.columns.items()))
+    key = (data.source, where.annotations, *sorted(data.columns.items()))
     return cache.once(key, read, note)
 
 
@@ -137,7 +138,7 @@ def of_split(found: Sequence[Part], data: Data, split: str, note: Note) -> list[
     return [item for item in found if (item.name in chosen) == test]
 
 
-def read_json(path: Path, hook: Hook | None = None) -> object:
+def read_json(path: DataPath, hook: Hook | None = None) -> object:
     """What a JSON file holds, `.json` or `.json.gz`. Raises DataError for anything else.
 
     hook: is given every object of the file as it is read, and returns what to keep of it.
@@ -154,12 +155,12 @@ def read_json(path: Path, hook: Hook | None = None) -> object:
     return values
 
 
-def opened(path: Path) -> IO[bytes]:
+def opened(path: DataPath) -> IO[bytes]:
     """The file, open for reading; a `.gz` is gunzipped on the way."""
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+    return gzip.open(path) if path.suffix == ".gz" else Path(path).open("rb")  # type: ignore[return-value]
 
 
-def read_records(path: Path) -> Iterator[Record]:
+def read_records(path: DataPath) -> Iterator[Record]:
     """The objects of a JSON list, or of JSON lines; each with its place: `a.json[3]`, `a.jsonl:3`.
 
     Raises DataError for what is no list of objects, and for an empty one.
@@ -175,7 +176,7 @@ def read_records(path: Path) -> Iterator[Record]:
         raise DataError(f"{path}: no rows; add one for each picture")
 
 
-def _listed(path: Path) -> Iterator[Record]:
+def _listed(path: DataPath) -> Iterator[Record]:
     values = read_json(path)
     if not isinstance(values, list):
         raise DataError(f"{path}: not a list of objects; write [{{…}}, {{…}}]")
@@ -191,7 +192,7 @@ def shown(value: object) -> str:
     return SHORT.repr(value).encode("ascii", "backslashreplace").decode("ascii")[:80]
 
 
-def _picture(root: Path, item: Annotated) -> FilePicture:
+def _picture(root: DataPath, item: Annotated) -> FilePicture:
     for name in item.others:
         if not (root / item.name).is_file() and (root / name).is_file():
             return picture_in(root, name, item.place)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from rftkit.answers.boxes import Labelled
 from rftkit.core import Row
+from rftkit.data.data_path import DataPath
 from rftkit.data.paths import Note, silent
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.annotated import (
@@ -66,7 +66,7 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     yield from rows_of(found, where, data, split, note)
 
 
-def read_annotations(path: Path, note: Note = silent) -> list[Annotated]:
+def read_annotations(path: DataPath, note: Note = silent) -> list[Annotated]:
     """What the file says of each picture; no picture is looked for.
 
     Raises DataError, with the place, for whatever is missing, doubled, of another type or outside
@@ -90,7 +90,7 @@ def _without_unread(entry: Thing) -> Thing:
     return entry
 
 
-def _categories(whole: object, path: Path) -> Labels:
+def _categories(whole: object, path: DataPath) -> Labels:
     labels: Labels = {}
     ids: dict[str, int] = {}
     for place, entry, number in _entries(whole, "categories", path):
@@ -105,7 +105,7 @@ def _categories(whole: object, path: Path) -> Labels:
     return labels
 
 
-def _pictures(whole: object, path: Path) -> dict[int, Pictured]:
+def _pictures(whole: object, path: DataPath) -> dict[int, Pictured]:
     pictures: dict[int, Pictured] = {}
     files: dict[str, str] = {}
     for place, entry, number in _entries(whole, "images", path):
@@ -120,7 +120,9 @@ def _pictures(whole: object, path: Path) -> dict[int, Pictured]:
     return pictures
 
 
-def _fill(pictures: dict[int, Pictured], whole: object, labels: Labels, path: Path) -> Counter[str]:
+def _fill(
+    pictures: dict[int, Pictured], whole: object, labels: Labels, path: DataPath
+) -> Counter[str]:
     """Puts every object on its picture. Returns how many boxes were treated in which way."""
     tally: Counter[str] = Counter()
     seen: set[int] = set()
@@ -143,7 +145,7 @@ def _fill(pictures: dict[int, Pictured], whole: object, labels: Labels, path: Pa
     return tally
 
 
-def _entries(whole: object, key: str, path: Path) -> Iterator[tuple[str, Thing, int]]:
+def _entries(whole: object, key: str, path: DataPath) -> Iterator[tuple[str, Thing, int]]:
     """The entries of one of the file's lists: place, entry, id."""
     for position, entry in enumerate(list_of(whole, key, str(path))):
         place = f"{path}: {key}[{position}]"
@@ -212,7 +214,7 @@ def _listed(picture: Pictured, key: str, labels: Labels) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _frequencies(whole: object, labels: Labels, path: Path) -> dict[str, str]:
+def _frequencies(whole: object, labels: Labels, path: DataPath) -> dict[str, str]:
     found = {}
     for place, entry, number in _entries(whole, "categories", path):
         value = value_of(entry, "frequency", place)

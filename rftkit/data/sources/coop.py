@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rftkit.core import Row
+from rftkit.data.data_path import DataPath
 from rftkit.data.locate import place_of
 from rftkit.data.paths import Note, picture_in
 from rftkit.data.read_cache import ReadCache
@@ -29,8 +30,8 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     path = place_of(data.path, split, note)
     root = path.parent
     if data.images:
-        root = existing_folder(str(place_of(data.images, split, note)), "data.images")
-    listed = cache.once((data.source, str(path)), lambda _: _load(path))
+        root = existing_folder(place_of(data.images, split, note), "data.images")
+    listed = cache.once((data.source, path), lambda _: _load(path))
     if not isinstance(listed.get(split), list):
         raise DataError(f"{path}: no split {split!r}; {did_you_mean(split, listed)}")
     for number, entry in enumerate(listed[split]):
@@ -44,11 +45,11 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
                 raise DataError(f"{place}: {str(entry)[:80]} is not [path, label id, class name]")
 
 
-def _load(path: Path) -> dict[str, list[object]]:
+def _load(path: DataPath) -> dict[str, list[object]]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; set data.path to a CoOp split file")
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(path) if path.suffix == ".gz" else Path(path).open("rb") as file:
             text = file.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
             raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; not a CoOp split file")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from rftkit.core import Row
 from rftkit.data import splits
+from rftkit.data.data_path import DataPath
 from rftkit.data.images import SUFFIXES, FilePicture
 from rftkit.data.locate import place_of
 from rftkit.data.paths import Note, check_name, stay_inside
@@ -30,7 +30,7 @@ class Listing:
 
 def rows(data: Data, split: str, note: Note) -> Iterator[Row]:
     """One row for each picture of the split, sorted by class and name; the class is the label."""
-    root = existing_folder(str(place_of(data.path, split, note)))
+    root = existing_folder(place_of(data.path, split, note))
     divided = has_splits(root, data.splits)
     if divided and split not in (present := subfolders(root)):
         raise DataError(f"{root}/: no split {split!r}; {did_you_mean(split, present)}")
@@ -47,21 +47,20 @@ def rows(data: Data, split: str, note: Note) -> Iterator[Row]:
             yield Row(str(path), FilePicture(path, name), {"image": name, "label": label})
 
 
-def existing_folder(path: str, key: str = "data.path") -> Path:
+def existing_folder(root: DataPath, key: str = "data.path") -> DataPath:
     """The folder that a recipe names under `key`. Raises DataError if there is none."""
-    root = Path(path).expanduser()
     if not root.is_dir():
         what = "a file, not a folder" if root.exists() else "no such folder"
         raise DataError(f"{root}: {what}; set {key} to the folder of pictures")
     return root
 
 
-def subfolders(folder: Path) -> list[str]:
+def subfolders(folder: DataPath) -> list[str]:
     """The names of the folders inside, sorted, hidden ones and litter left out."""
     return sorted(e.name for e in folder.iterdir() if e.is_dir() and not _is_litter(e.name))
 
 
-def has_splits(root: Path, wanted: tuple[str, str]) -> bool:
+def has_splits(root: DataPath, wanted: tuple[str, str]) -> bool:
     """Whether the first level is splits rather than classes. Never guessed: raises if unclear."""
     names = subfolders(root)
     if all(split in names for split in wanted if split):
@@ -75,7 +74,7 @@ def has_splits(root: Path, wanted: tuple[str, str]) -> bool:
     return False
 
 
-def list_classes(root: Path, folder: Path) -> Listing:
+def list_classes(root: DataPath, folder: DataPath) -> Listing:
     """The classes and pictures in `folder`, one class for each folder inside it."""
     names = subfolders(folder)
     if not names:
@@ -85,7 +84,7 @@ def list_classes(root: Path, folder: Path) -> Listing:
     return Listing(pictures, skipped)
 
 
-def _pictures(root: Path, folder: Path, skipped: Counter[str]) -> tuple[str, ...]:
+def _pictures(root: DataPath, folder: DataPath, skipped: Counter[str]) -> tuple[str, ...]:
     check_name(folder.name, f"{folder.parent}/")
     stay_inside(folder, root, f"{root}/")
     found = []

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rftkit.core import Row
+from rftkit.data.data_path import DataPath
 from rftkit.data.locate import SPLIT
 from rftkit.data.paths import Note, by_stem
 from rftkit.data.read_cache import ReadCache
@@ -39,12 +40,12 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     def read(note: Note) -> list[Phrase]:
         return _read_folder(folder, images, base, note)
 
-    found = cache.once((data.source, str(folder), str(images)), read, note)
+    found = cache.once((data.source, folder, images), read, note)
     own = found if divided else of_split(found, data, split, note)
     yield from phrase_rows(own, base, f"{folder}/", note)
 
 
-def _read_folder(folder: Path, images: Path, base: Path, note: Note) -> list[Phrase]:
+def _read_folder(folder: DataPath, images: DataPath, base: DataPath, note: Note) -> list[Phrase]:
     """The texts of all JSON files of a folder, sorted by file; pictures are named from `base`."""
     names = by_stem(images)
     found: list[Phrase] = []
@@ -67,7 +68,7 @@ def _read_folder(folder: Path, images: Path, base: Path, note: Note) -> list[Phr
     return found
 
 
-def read_annotations(path: Path, name: str, tally: Counter[str] | None = None) -> list[Phrase]:
+def read_annotations(path: DataPath, name: str, tally: Counter[str] | None = None) -> list[Phrase]:
     """The texts of one JSON file, each with the corners around its targets; `name`: the picture.
 
     Raises DataError, with the place, for whatever is missing or of another type.
@@ -84,7 +85,7 @@ def read_annotations(path: Path, name: str, tally: Counter[str] | None = None) -
     return found
 
 
-def _around(values: object, path: Path, tally: Counter[str]) -> Corners:
+def _around(values: object, path: DataPath, tally: Counter[str]) -> Corners:
     points: list[list[float]] = []
     for number, shape in enumerate(list_of(values, "shapes", str(path))):
         place = f"{path}: shapes[{number}]"
@@ -105,10 +106,10 @@ def _around(values: object, path: Path, tally: Counter[str]) -> Corners:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def _load(path: Path) -> object:
-    if path.stat().st_size > MAX_BYTES:
+def _load(path: DataPath) -> object:
+    if Path(path).stat().st_size > MAX_BYTES:
         raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; not one picture's annotation")
-    content = path.read_bytes()
+    content = Path(path).read_bytes()
     try:
         return json.loads(content)
     except UnicodeDecodeError:
@@ -121,7 +122,7 @@ def _load(path: Path) -> object:
         raise DataError(f"{path}: not JSON ({error}); mend it") from error
 
 
-def _folder(root: Path, data: Data, split: str) -> tuple[Path, bool]:
+def _folder(root: DataPath, data: Data, split: str) -> tuple[DataPath, bool]:
     """The folder of the JSON files, and whether it holds this split alone."""
     if not root.is_dir():
         raise DataError(f"{root}: a file, not a folder; set data.path to the folder of pictures")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from rftkit.core import Row
+from rftkit.data.data_path import DataPath
 from rftkit.data.locate import SPLIT
 from rftkit.data.paths import Note, picture_in, silent
 from rftkit.data.read_cache import ReadCache
@@ -66,7 +66,7 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
         yield Row(item.place, first, item.values, tuple(others))
 
 
-def read_annotations(path: Path, note: Note = silent) -> list[Talk]:
+def read_annotations(path: DataPath, note: Note = silent) -> list[Talk]:
     """What a JSON list, or JSON lines, of conversations says; no picture is looked for.
 
     Raises DataError, with the place, for whatever is missing or of another type.

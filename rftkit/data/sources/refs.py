@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from rftkit.answers.boxes import Labelled
 from rftkit.core import Row
+from rftkit.data.data_path import DataPath
 from rftkit.data.images import upright_size
 from rftkit.data.locate import SPLIT
 from rftkit.data.paths import Note, picture_in
@@ -62,7 +62,7 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     yield from phrase_rows(own, where.images, str(where.annotations), note)
 
 
-def read_annotations(path: Path, columns: Mapping[str, str] | None = None) -> list[Phrase]:
+def read_annotations(path: DataPath, columns: Mapping[str, str] | None = None) -> list[Phrase]:
     """What the file says; no picture is looked for. columns: keys for `image`, `phrase`, `box`.
 
     Raises DataError, with the place, for whatever is missing, of another type or no box.
@@ -70,7 +70,7 @@ def read_annotations(path: Path, columns: Mapping[str, str] | None = None) -> li
     return [phrase for record in read_records(path) for phrase in _read(record, columns or {})]
 
 
-def phrase_rows(found: Iterable[Phrase], root: Path, source: str, note: Note) -> Iterator[Row]:
+def phrase_rows(found: Iterable[Phrase], root: DataPath, source: str, note: Note) -> Iterator[Row]:
     """The rows of phrases. Where the annotation has no size, the picture's header is read."""
     tally: Counter[str] = Counter()
     sizes: dict[str, Size] = {}

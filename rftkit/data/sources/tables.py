@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from rftkit.core import Row
 from rftkit.data import splits
+from rftkit.data.data_path import DataPath
 from rftkit.data.locate import SPLIT, place_of
 from rftkit.data.paths import Note, picture_in
 from rftkit.data.read_cache import ReadCache
@@ -41,7 +42,7 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     if divided:
         own: Sequence[Record] = _records(path, data)
     else:
-        key = (data.source, str(path), _image_column(data))
+        key = (data.source, path, _image_column(data))
         records = cache.once(key, lambda _: _records(path, data))
         own = _of_split(records, path, data, split, note)
     root = place_of(data.images, split, note) if data.images else path.parent
@@ -52,9 +53,9 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
         yield Row(record.place, first, record.values, tuple(others))
 
 
-def read_csv(path: Path) -> Iterator[Record]:
+def read_csv(path: DataPath) -> Iterator[Record]:
     """The records of a CSV file. Raises DataError, with the line, for a row that does not fit."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with Path(path).open(encoding="utf-8-sig", newline="") as file:
         lines = csv.reader(file, strict=True)
         try:
             header = _header(next(lines, []), path)
@@ -74,9 +75,9 @@ def read_csv(path: Path) -> Iterator[Record]:
             raise DataError(f"{path}: not UTF-8; save the table as UTF-8") from error
 
 
-def read_jsonl(path: Path) -> Iterator[Record]:
+def read_jsonl(path: DataPath) -> Iterator[Record]:
     """The records of a JSON lines file. Raises DataError, with the line, for what is no object."""
-    with path.open("rb") as file:
+    with Path(path).open("rb") as file:
         for number, line in enumerate(file, start=1):
             place = f"{path}:{number}"
             text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
@@ -103,7 +104,7 @@ def check_letters(content: bytes, values: object, place: str) -> None:
         raise DataError(f"{place}: {half!a} is half of a letter; mend the text") from error
 
 
-def _table(data: Data, split: str) -> tuple[Path, bool]:
+def _table(data: Data, split: str) -> tuple[DataPath, bool]:
     """The table to read, and whether it holds this split alone."""
     path, suffix = place_of(data.path, split), f".{data.source}"
     if path.is_dir():
@@ -117,7 +118,7 @@ def _table(data: Data, split: str) -> tuple[Path, bool]:
     return path, SPLIT in data.path
 
 
-def _records(path: Path, data: Data) -> list[Record]:
+def _records(path: DataPath, data: Data) -> list[Record]:
     """All records of a table, each with a picture column. Raises DataError if there is none."""
     records = [*READERS[data.source](path)]
     if not records:
@@ -130,7 +131,7 @@ def _records(path: Path, data: Data) -> list[Record]:
 
 
 def _of_split(
-    records: Sequence[Record], path: Path, data: Data, split: str, note: Note
+    records: Sequence[Record], path: DataPath, data: Data, split: str, note: Note
 ) -> Sequence[Record]:
     """The records whose column `split` says so; without that column, of a seeded split."""
     if any("split" in record.values for record in records):
@@ -153,7 +154,7 @@ def _of_split(
     return [record for record in records if (_picture(record, data) in held_out) == test]
 
 
-def _marked(records: Sequence[Record], path: Path, split: str) -> list[Record]:
+def _marked(records: Sequence[Record], path: DataPath, split: str) -> list[Record]:
     """The records that name this split in their column `split`, which every row then needs."""
     by_split: dict[str, list[Record]] = {}
     for record in records:
@@ -184,7 +185,7 @@ def _picture(record: Record, data: Data) -> str:
     return str(value[0] if isinstance(value, list) and value else value)
 
 
-def _header(cells: list[str], path: Path) -> list[str]:
+def _header(cells: list[str], path: DataPath) -> list[str]:
     names = [cell.strip() for cell in cells]
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         raise DataError(f"{path}: one column only: {names[0]!r}; is the delimiter ','? Save it so")
@@ -194,4 +195,7 @@ def _header(cells: list[str], path: Path) -> list[str]:
     return names
 
 
-READERS: Mapping[str, Callable[[Path], Iterator[Record]]] = {"csv": read_csv, "jsonl": read_jsonl}
+READERS: Mapping[str, Callable[[DataPath], Iterator[Record]]] = {
+    "csv": read_csv,
+    "jsonl": read_jsonl,
+}

@@ -16,6 +16,7 @@ from xml.parsers import expat
 
 from rftkit.answers.boxes import Box, Labelled
 from rftkit.core import Row
+from rftkit.data.data_path import DataPath
 from rftkit.data.locate import SPLIT
 from rftkit.data.paths import Note, by_stem, check_name, picture_in
 from rftkit.data.read_cache import ReadCache
@@ -32,8 +33,8 @@ FROM_ZERO = "have a corner at 0, as if counted from 0; VOC counts from 1: read a
 class Layout(NamedTuple):
     """A data set's files. own: the XML files of the split, or of all where `divided` is false."""
 
-    own: list[Path]
-    all: list[Path]
+    own: list[DataPath]
+    all: list[DataPath]
     divided: bool
 
 
@@ -48,23 +49,24 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     where = located(data, split, note)
     layout = _layout(where.annotations, data, split, note)
     paths = sorted(layout.all)
-    key = (data.source, *map(str, paths))
+    key = (data.source, *paths)
     read = cache.once(key, lambda note: _read_all(paths, where.annotations, note), note)
     categories = tuple(sorted({thing.label for path in read for thing in _objects(read[path])}))
+    by_name = {item.name: path for path, item in read.items()}
     own = [read[path] for path in layout.own]
-    stems: dict[Path, dict[str, list[str]]] = {}
+    stems: dict[DataPath, dict[str, list[str]]] = {}
     for item in own if layout.divided else of_split(own, data, split, note):
-        xml = Path(item.name)
+        xml = by_name[item.name]
         folder = where.images if data.images else _pictures_of(xml.parent)
         if folder not in stems:
             stems[folder] = by_stem(folder)
         name = _picture_name(stems[folder].get(xml.stem, []), item, folder)
         base = where.images if folder.is_relative_to(where.images) else folder
-        picture = picture_in(base, str((folder / name).relative_to(base)), item.place)
+        picture = picture_in(base, (folder / name).relative_to(base).as_posix(), item.place)
         yield Row(item.place, picture, {**item.values, "categories": categories})
 
 
-def _read_all(paths: Sequence[Path], root: Path, note: Note) -> dict[Path, Annotated]:
+def _read_all(paths: Sequence[DataPath], root: DataPath, note: Note) -> dict[DataPath, Annotated]:
     tally: Counter[str] = Counter()
     read = {path: read_annotations(path, tally) for path in paths}
     for what, count in tally.items():
@@ -72,7 +74,7 @@ def _read_all(paths: Sequence[Path], root: Path, note: Note) -> dict[Path, Annot
     return read
 
 
-def read_annotations(path: Path, tally: Counter[str] | None = None) -> Annotated:
+def read_annotations(path: DataPath, tally: Counter[str] | None = None) -> Annotated:
     """What one XML file says: values "size", "objects" and "filename"; its name is the path.
 
     Raises DataError, with the line, for what is not VOC's XML. tally: counts clipped boxes.
@@ -112,7 +114,7 @@ def _box(entry: ET.Element, size: Size, place: str, tally: Counter[str]) -> Box:
     return box_in((x1 - 1, y1 - 1, x2, y2), size, place, tally)
 
 
-def _parse(path: Path) -> ET.Element:
+def _parse(path: DataPath) -> ET.Element:
     """The root of an XML file; each element knows its line. Entities of its own are refused."""
     builder = ET.TreeBuilder()
     parser = expat.ParserCreate("utf-8")
@@ -127,10 +129,10 @@ def _parse(path: Path) -> ET.Element:
 
     parser.StartElementHandler, parser.EndElementHandler = start, builder.end
     parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = builder.data, doctype
-    if path.stat().st_size > MAX_BYTES:
+    if Path(path).stat().st_size > MAX_BYTES:
         raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; not one picture's annotation")
     try:
-        parser.Parse(path.read_bytes(), True)
+        parser.Parse(Path(path).read_bytes(), True)
         root = builder.close()
     except (expat.ExpatError, ET.ParseError) as error:
         raise DataError(f"{path}: not XML in UTF-8 ({error}); mend it") from error
@@ -139,7 +141,7 @@ def _parse(path: Path) -> ET.Element:
     return root
 
 
-def _layout(root: Path, data: Data, split: str, note: Note) -> Layout:
+def _layout(root: DataPath, data: Data, split: str, note: Note) -> Layout:
     if not root.is_dir():
         raise DataError(f"{root}: a file, not a folder; set data.path to the folder of VOC's XML")
     if SPLIT in data.path:
@@ -164,7 +166,7 @@ def _layout(root: Path, data: Data, split: str, note: Note) -> Layout:
     return Layout(found, found, False)
 
 
-def _xml_in(folder: Path) -> list[Path]:
+def _xml_in(folder: DataPath) -> list[DataPath]:
     """The XML files of a folder, or of the `Annotations` inside it."""
     inside = folder / "Annotations"
     found = sorted((inside if inside.is_dir() else folder).glob("*.xml"))
@@ -173,14 +175,16 @@ def _xml_in(folder: Path) -> list[Path]:
     return [path for path in found if not path.name.startswith(".")]
 
 
-def _listed(lists: Path, split: str, folder: Path) -> list[Path]:
+def _listed(lists: DataPath, split: str, folder: DataPath) -> list[DataPath]:
     """The XML files that a list names, one stem a line."""
     path = lists / f"{split}.txt"
     if not path.is_file():
         there = sorted(p.stem for p in lists.glob("*.txt"))
         raise DataError(f"{lists}/: no {path.name}; {did_you_mean(split, there)}")
-    found: dict[str, Path] = {}
-    for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), start=1):
+    found: dict[str, DataPath] = {}
+    for number, line in enumerate(
+        Path(path).read_text("utf-8", errors="replace").splitlines(), start=1
+    ):
         stem, place = line.strip(), f"{path}:{number}"
         if not stem:
             continue
@@ -193,12 +197,12 @@ def _listed(lists: Path, split: str, folder: Path) -> list[Path]:
     return list(found.values())
 
 
-def _pictures_of(folder: Path) -> Path:
+def _pictures_of(folder: DataPath) -> DataPath:
     beside = folder.parent / "JPEGImages"
     return beside if folder.name == "Annotations" and beside.is_dir() else folder
 
 
-def _picture_name(names: list[str], item: Annotated, folder: Path) -> str:
+def _picture_name(names: list[str], item: Annotated, folder: DataPath) -> str:
     """The one picture of the XML file's stem; of several, the one that its `filename` says."""
     if len(names) == 1:
         return names[0]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rftkit.answers.boxes import Box, Labelled
 from rftkit.core import Row
+from rftkit.data.data_path import DataPath
 from rftkit.data.images import upright_size
 from rftkit.data.paths import Note, picture_in
 from rftkit.data.sources.annotated import of_split, shown
@@ -53,15 +54,15 @@ def rows(data: Data, split: str, note: Note) -> Iterator[Row]:
         note(f"{layout.root}/: {count} boxes {what}")
 
 
-def read_annotations(path: Path, labels: Labels) -> list[Line]:
+def read_annotations(path: DataPath, labels: Labels) -> list[Line]:
     """The objects of one file of labels; no picture is looked for.
 
     Raises DataError, with the line, for a class without a name and for what is no box.
     """
-    if path.stat().st_size > MAX_BYTES:
+    if Path(path).stat().st_size > MAX_BYTES:
         raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; not one picture's labels")
     try:
-        text = path.read_text("utf-8-sig")
+        text = Path(path).read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8; is it a file of labels?") from error
     found = []

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import yaml
 
+from rftkit.data.data_path import DataPath
 from rftkit.data.images import SUFFIXES
 from rftkit.data.locate import SPLIT
 from rftkit.data.paths import Note, stay_inside
@@ -40,7 +41,7 @@ class Pictured(NamedTuple):
     """A picture, by its path below the root, and its file of labels, which need not be there."""
 
     name: str
-    text: Path
+    text: DataPath
     split: str = ""
 
     @property
@@ -52,7 +53,7 @@ class Pictured(NamedTuple):
 class Layout(NamedTuple):
     """The data set. pictures: those of the split, or all of them where `divided` is false."""
 
-    root: Path
+    root: DataPath
     labels: Labels
     pictures: list[Pictured]
     divided: bool
@@ -83,11 +84,11 @@ def layout_of(data: Data, split: str, note: Note) -> Layout:
     return Layout(root, labels, sorted(set(pictures)), divided)
 
 
-def _load(path: Path) -> Mapping[str, object]:
-    if path.stat().st_size > MAX_BYTES:
+def _load(path: DataPath) -> Mapping[str, object]:
+    if Path(path).stat().st_size > MAX_BYTES:
         raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; not a data.yaml")
     try:
-        values = yaml.load(path.read_text("utf-8-sig"), _Plain)
+        values = yaml.load(Path(path).read_text("utf-8-sig"), _Plain)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         line = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: not YAML ({line}); mend it") from error
@@ -96,7 +97,7 @@ def _load(path: Path) -> Mapping[str, object]:
     return {str(key): value for key, value in values.items()}
 
 
-def _names(value: object, path: Path) -> Labels:
+def _names(value: object, path: DataPath) -> Labels:
     """Class number -> name, of a YAML list or a YAML mapping."""
     numbered = enumerate(value) if isinstance(value, list) else ()
     pairs = list(value.items() if isinstance(value, dict) else numbered)
@@ -116,15 +117,15 @@ def _names(value: object, path: Path) -> Labels:
     return labels
 
 
-def _listed_names(root: Path) -> Labels:
+def _listed_names(root: DataPath) -> Labels:
     path = next((root / name for name in CLASS_LISTS if (root / name).is_file()), None)
     if path is None:
         raise DataError(f"{root}/: no data.yaml and no classes.txt; add the names of the classes")
-    lines = path.read_text("utf-8-sig", errors="replace").splitlines()
+    lines = Path(path).read_text("utf-8-sig", errors="replace").splitlines()
     return _names([line for line in lines if line.strip()], path)
 
 
-def _root(path: Path, values: Mapping[str, object], note: Note) -> Path:
+def _root(path: DataPath, values: Mapping[str, object], note: Note) -> DataPath:
     """The folder that data.yaml's `path` means, never one outside its own."""
     own, given = path.parent, values.get("path", ".")
     if not isinstance(given, str):
@@ -135,7 +136,9 @@ def _root(path: Path, values: Mapping[str, object], note: Note) -> Path:
     return own
 
 
-def _places(values: Mapping[str, object], split: str, root: Path, path: Path) -> list[Path]:
+def _places(
+    values: Mapping[str, object], split: str, root: DataPath, path: DataPath
+) -> list[DataPath]:
     """The folders, or lists of pictures, of one split of a data.yaml."""
     given = values.get(split)
     if not given:
@@ -158,7 +161,7 @@ def _places(values: Mapping[str, object], split: str, root: Path, path: Path) ->
     return found
 
 
-def _folders(root: Path, data: Data, split: str) -> tuple[list[Path], bool]:
+def _folders(root: DataPath, data: Data, split: str) -> tuple[list[DataPath], bool]:
     """The folder of a split's pictures, and whether it holds that split alone."""
     for inside in (root / "images" / split, root / split / "images"):
         if inside.is_dir():
@@ -173,20 +176,22 @@ def _folders(root: Path, data: Data, split: str) -> tuple[list[Path], bool]:
     return [images], SPLIT in data.path
 
 
-def _pictures(place: Path, root: Path) -> list[Pictured]:
+def _pictures(place: DataPath, root: DataPath) -> list[Pictured]:
     """The pictures below a folder, or those that a text file lists."""
     if place.is_file():
         return [_pictured(name, root) for name in _lines(place, root)]
-    found = [path for path in sorted(place.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    found = [path for path in sorted(place.glob("**/*")) if path.suffix.lower() in SUFFIXES]
     if not found:
         raise DataError(f"{place}/: no pictures; check the path")
     return [_pictured(path.relative_to(root).as_posix(), root) for path in found]
 
 
-def _lines(path: Path, root: Path) -> list[str]:
+def _lines(path: DataPath, root: DataPath) -> list[str]:
     stay_inside(path, root, str(path))
     found = []
-    for number, line in enumerate(path.read_text("utf-8-sig", "replace").splitlines(), start=1):
+    for number, line in enumerate(
+        Path(path).read_text("utf-8-sig", "replace").splitlines(), start=1
+    ):
         name = os.path.normpath(line.strip())
         if not line.strip():
             continue
@@ -196,16 +201,16 @@ def _lines(path: Path, root: Path) -> list[str]:
     return found
 
 
-def _pictured(name: str, root: Path) -> Pictured:
+def _pictured(name: str, root: DataPath) -> Pictured:
     """The labels are in `labels` where the picture is in `images`; else beside it."""
     parts = Path(name).parts
     swap = max((n for n, part in enumerate(parts[:-1]) if part == "images"), default=None)
     if swap is not None:
         parts = (*parts[:swap], "labels", *parts[swap + 1 :])
-    return Pictured(name, (root / Path(*parts)).with_suffix(".txt"))
+    return Pictured(name, root / Path(*parts).with_suffix(".txt"))
 
 
-def _check_labels(pictures: list[Pictured], folders: list[Path], root: Path) -> None:
+def _check_labels(pictures: list[Pictured], folders: list[DataPath], root: DataPath) -> None:
     """Raises DataError for files of labels without a picture, and for a set without labels."""
     expected = {item.text for item in pictures}
     if len(expected) < len({item.name for item in pictures}):

@@ -18,7 +18,6 @@ from rftkit.data.examples import load_examples
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources import annotated, tables
 from rftkit.data.sources.tables import Record
-from rftkit.evaluation import generate as evaluate
 from rftkit.evaluation import run as evaluation
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe, load_recipe
@@ -88,7 +87,6 @@ def rftkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     monkeypatch.setattr(train, "_go", lambda *_: None)
     monkeypatch.setattr(evaluation, "open_policy", lambda *_: policy)
     monkeypatch.setattr(evaluation, "_report", lambda *_: None)
-    monkeypatch.setattr(evaluate, "peak_memory", lambda: 1)
 
     def run(*words: str | Path) -> None:
         monkeypatch.setattr(sys, "argv", ["rftkit", *map(str, words)])
