@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from rftkit.data.data_path import DataPath
 from rftkit.data.locate import place_of
+from rftkit.data.paths import DataPath
 from rftkit.data.sources.annotated import opened
 from rftkit.data.sources.refs import PHRASE_KEYS
 

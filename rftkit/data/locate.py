@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rftkit.data.archives.unpack import unpacked
-from rftkit.data.data_path import DataPath
-from rftkit.data.paths import Note, silent
+from rftkit.data.paths import DataPath, Note, silent
 
 SPLIT = "{split}"  # stands for the name of a split in data.path and data.images
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from rftkit.data.data_path import DataPath
 from rftkit.data.images import read_size
 from rftkit.data.locate import place_of
+from rftkit.data.paths import DataPath
 from rftkit.data.sources import folder as folders
 from rftkit.errors import DataError
 

@@ -16,8 +16,8 @@ import pytest
 from rftkit.data.archives import members
 from rftkit.data.archives import unpack as archives
 from rftkit.data.archives.unpack import unpacked
-from rftkit.data.data_path import DataPath
 from rftkit.data.locate import place_of
+from rftkit.data.paths import DataPath
 from rftkit.errors import DataError
 
 Files = dict[str, bytes]

@@ -24,8 +24,7 @@ from uuid import uuid4
 from rftkit.cache import cache_folder
 from rftkit.data.archives import members
 from rftkit.data.archives.members import SUFFIXES, Member
-from rftkit.data.data_path import DataPath
-from rftkit.data.paths import Note, silent
+from rftkit.data.paths import DataPath, Note, silent
 from rftkit.errors import DataError
 
 FREE_BYTES = 100_000_000  # an archive may unpack to so much whatever its own size

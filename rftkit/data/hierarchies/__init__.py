@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rftkit.answers.labels import normalise
-from rftkit.data.data_path import DataPath
+from rftkit.data.paths import DataPath
 from rftkit.data.sources.tables import Record, read_csv
 from rftkit.errors import DataError
 from rftkit.messages import did_you_mean

@@ -12,10 +12,9 @@ from typing import IO, NamedTuple, Protocol, TypeVar
 
 from rftkit.core import Row
 from rftkit.data import splits
-from rftkit.data.data_path import DataPath
 from rftkit.data.images import FilePicture
 from rftkit.data.locate import SPLIT, place_of
-from rftkit.data.paths import Note, picture_in, silent
+from rftkit.data.paths import DataPath, Note, picture_in, silent
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.tables import NAME_IT, Record, check_letters, read_jsonl
 from rftkit.errors import DataError

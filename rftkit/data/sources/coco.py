@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 from rftkit.answers.boxes import Labelled
 from rftkit.core import Row
-from rftkit.data.data_path import DataPath
-from rftkit.data.paths import Note, silent
+from rftkit.data.paths import DataPath, Note, silent
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.annotated import (
     Annotated,

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rftkit.core import Row
-from rftkit.data.data_path import DataPath
 from rftkit.data.locate import place_of
-from rftkit.data.paths import Note, picture_in
+from rftkit.data.paths import DataPath, Note, picture_in
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.folder import existing_folder
 from rftkit.errors import DataError

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from rftkit.core import Row
 from rftkit.data import splits
-from rftkit.data.data_path import DataPath
 from rftkit.data.images import SUFFIXES, FilePicture
 from rftkit.data.locate import place_of
-from rftkit.data.paths import Note, check_name, stay_inside
+from rftkit.data.paths import DataPath, Note, check_name, stay_inside
 from rftkit.errors import DataError
 from rftkit.messages import did_you_mean
 from rftkit.recipe.sections import Data

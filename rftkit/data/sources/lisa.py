@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rftkit.core import Row
-from rftkit.data.data_path import DataPath
 from rftkit.data.locate import SPLIT
-from rftkit.data.paths import Note, by_stem
+from rftkit.data.paths import DataPath, Note, by_stem
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.annotated import located, of_split, shown
 from rftkit.data.sources.fields import Corners, list_of, numbers_of, text_of, value_of

@@ -8,9 +8,8 @@ from functools import partial
 from typing import NamedTuple
 
 from rftkit.core import Row
-from rftkit.data.data_path import DataPath
 from rftkit.data.locate import SPLIT
-from rftkit.data.paths import Note, picture_in, silent
+from rftkit.data.paths import DataPath, Note, picture_in, silent
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.annotated import located, of_split, read_records, read_shared, shown
 from rftkit.data.sources.fields import list_of, value_of

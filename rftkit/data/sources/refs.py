@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 from rftkit.answers.boxes import Labelled
 from rftkit.core import Row
-from rftkit.data.data_path import DataPath
 from rftkit.data.images import upright_size
 from rftkit.data.locate import SPLIT
-from rftkit.data.paths import Note, picture_in
+from rftkit.data.paths import DataPath, Note, picture_in
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.annotated import located, of_split, read_records, read_shared, shown
 from rftkit.data.sources.fields import (

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 from rftkit.core import Row
 from rftkit.data import splits
-from rftkit.data.data_path import DataPath
 from rftkit.data.locate import SPLIT, place_of
-from rftkit.data.paths import Note, picture_in
+from rftkit.data.paths import DataPath, Note, picture_in
 from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError
 from rftkit.messages import missing_column

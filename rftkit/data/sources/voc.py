@@ -16,9 +16,8 @@ from xml.parsers import expat
 
 from rftkit.answers.boxes import Box, Labelled
 from rftkit.core import Row
-from rftkit.data.data_path import DataPath
 from rftkit.data.locate import SPLIT
-from rftkit.data.paths import Note, by_stem, check_name, picture_in
+from rftkit.data.paths import DataPath, Note, by_stem, check_name, picture_in
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.annotated import Annotated, located, of_split, shown
 from rftkit.data.sources.fields import Size, box_in, size_of, text_of

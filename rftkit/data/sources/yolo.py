@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 from rftkit.answers.boxes import Box, Labelled
 from rftkit.core import Row
-from rftkit.data.data_path import DataPath
 from rftkit.data.images import upright_size
-from rftkit.data.paths import Note, picture_in
+from rftkit.data.paths import DataPath, Note, picture_in
 from rftkit.data.sources.annotated import of_split, shown
 from rftkit.data.sources.fields import Size, box_in
 from rftkit.data.sources.yolo_layout import Labels, layout_of

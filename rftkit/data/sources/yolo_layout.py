@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import yaml
 
-from rftkit.data.data_path import DataPath
 from rftkit.data.images import SUFFIXES
 from rftkit.data.locate import SPLIT
-from rftkit.data.paths import Note, stay_inside
+from rftkit.data.paths import DataPath, Note, stay_inside
 from rftkit.data.sources.annotated import located, shown
 from rftkit.data.sources.fields import text_of
 from rftkit.errors import DataError
