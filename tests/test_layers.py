@@ -21,7 +21,7 @@ ORDER = (
     "rewards",
     "tasks",
     "recipe",
-    "model_info runs",
+    "model_info patches runs",
     "data",
     "metrics hardware shared_prefix",
     "models preflight report",

@@ -5,8 +5,7 @@ Import this before TRL: Unsloth patches TRL's trainers as it loads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from rftkit.models import loading
 from rftkit.models import out_of_memory as memory
 from rftkit.models.transformers import TransformersPolicy
 from rftkit.models.vllm_options import pictures_of_engine
+from rftkit.patches.unsloth import engine_with
 from rftkit.recipe.sections import Model
 
 UNCUT = 32_768  # tokens, more than any prompt: Unsloth's own limit would cut pictures in two
@@ -51,7 +51,8 @@ def open_unsloth(
     processor = loading.load_processor_of(source, settings)
     options = _options(settings, source, training)
     try:
-        with _engine_like(processor) if "fast_inference" in options else nullcontext():
+        fast = "fast_inference" in options
+        with engine_with(pictures_of_engine(processor)) if fast else nullcontext():
             model, _ = FastVisionModel.from_pretrained(
                 source.name, trust_remote_code=False, **options
             )
@@ -82,26 +83,6 @@ def _options(settings: Model, source: loading.Source, training: Training | None)
             "max_lora_rank": settings.lora_rank,
         }
     return given
-
-
-@contextmanager
-def _engine_like(processor: Any) -> Iterator[None]:
-    """Within it Unsloth builds vLLM's engine for the pictures that the trainer sees.
-
-    Of its own accord it makes room for the largest that the model allows, and shows them so.
-    """
-    from unsloth_zoo import vllm_utils
-
-    own = vllm_utils._get_multimodal_engine_args
-
-    def ours(*given: Any, **more: Any) -> dict[str, Any]:
-        return {**own(*given, **more), **pictures_of_engine(processor)}
-
-    vllm_utils._get_multimodal_engine_args = ours
-    try:
-        yield
-    finally:
-        vllm_utils._get_multimodal_engine_args = own
 
 
 def _limit(source: loading.Source, training: Training | None) -> int:

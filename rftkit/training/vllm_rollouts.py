@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import cache, partial
 from typing import Any
 
@@ -12,30 +12,28 @@ from rftkit.messages import first_line
 from rftkit.models import out_of_memory as memory
 from rftkit.models.backends import Here, backend_of, generation_of, longest, share
 from rftkit.models.vllm_options import engine_options
+from rftkit.patches import trl as patches
 from rftkit.recipe.schema import Recipe
 
 
-@contextmanager
-def engine_like(processor: Any) -> Iterator[None]:
+def engine_like(processor: Any) -> AbstractContextManager[None]:
     """Within it a trainer of TRL's builds its engine with `engine_options`.
 
-    Raises ModelError where vLLM does not start, TrainingError where memory runs out meanwhile.
+    Building it raises ModelError where vLLM does not start, TrainingError where memory runs out
+    meanwhile. What else is raised within, such as TRL's own errors about its settings, stays.
     """
-    from trl.generation import vllm_generation
+    return patches.engine_built_by(partial(_started, engine_options(processor)))
 
-    own = vllm_generation.LLM
-    vllm_generation.LLM = partial(own, **engine_options(processor))
+
+def _started(options: Mapping[str, Any], engine: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         with memory.named("starting vLLM", memory.LOADING):
-            yield
+            return engine(*args, **{**kwargs, **options})
     except (ImportError, OSError, RuntimeError, ValueError) as error:
-        first = first_line(error)
         raise ModelError(
-            f"model.generation: vLLM does not start ({first}); see `rftkit doctor`, or set "
-            'model.generation = "transformers"'
-        ) from None
-    finally:
-        vllm_generation.LLM = own
+            f"model.generation: vLLM does not start ({first_line(error)}); see "
+            '`rftkit doctor`, or set model.generation = "transformers"'
+        ) from error
 
 
 @cache

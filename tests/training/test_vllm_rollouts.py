@@ -81,10 +81,39 @@ def test_the_engine_shrinks_pictures_as_the_trainer_does(monkeypatch: pytest.Mon
 def test_an_engine_that_does_not_start_is_one_line(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
+    def engine(**_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(vllm_generation, "LLM", engine, raising=False)
+    refused = r"^model.generation: vLLM does not start \(.+\); see"
+    with engine_like(processor()), pytest.raises(ModelError, match=refused) as caught:
+        vllm_generation.LLM()
+    assert caught.value.__cause__ is error
+    assert vllm_generation.LLM is engine, "put back"
+
+
+def test_an_error_of_trls_own_while_the_engine_is_at_hand_stays_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(vllm_generation, "LLM", dict, raising=False)
+    with pytest.raises(ValueError, match="generation_batch_size"), engine_like(processor()):
+        raise ValueError("generation_batch_size must be divisible by num_generations")
+
+
+def test_the_engine_is_set_within_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm_generation, "LLM", dict, raising=False)
+    with engine_like(processor()):
+        before = vllm_generation.LLM
+        with engine_like(processor()):
+            assert vllm_generation.LLM(model="here")["dtype"] == "float32"
+        assert vllm_generation.LLM is before
+    assert vllm_generation.LLM is dict
+
+
+def test_without_vllm_the_trainer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(vllm_generation, "LLM", raising=False)
     with (
-        pytest.raises(ModelError, match=r"^model.generation: vLLM does not start \(.+\); see"),
+        pytest.raises(ModelError, match="vLLM is not installed, or TRL cannot use its version"),
         engine_like(processor()),
     ):
-        raise error
-    assert vllm_generation.LLM is dict, "put back"
+        pass

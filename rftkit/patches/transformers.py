@@ -1,0 +1,59 @@
+"""Patches of transformers 5.17: the prefill of generate, image features, and image processing.
+
+Each replaces a method of one object, not of its class, and calls the class's own method for what
+it does not do itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+import transformers
+from packaging.version import Version
+
+from rftkit.patches import parameters, replaced
+
+PREFILL = "self input_ids generation_config model_kwargs is_first_iteration"
+FEATURES = (  # get_image_features of the Qwen-VL models, and of Idefics3 and SmolVLM
+    "self pixel_values image_grid_thw kwargs",
+    "self pixel_values pixel_attention_mask kwargs",
+)
+# from here on generate encodes the images before the prefill, and keeps their features itself
+GENERATE_ENCODES_IMAGES = Version(transformers.__version__) >= Version("5.19")
+
+
+def changed(model: Any) -> str | None:
+    """The first method replaced here that transformers has changed; None if it has changed none.
+
+    model: without an adapter's wrapper.
+    """
+    if parameters(type(model)._prefill) != PREFILL:
+        return "generate's _prefill"
+    if parameters(type(model.base_model).get_image_features) not in FEATURES:
+        return "get_image_features"
+    return None
+
+
+def prefilled_by(model: Any, prefill: Callable[..., Any]) -> AbstractContextManager[None]:
+    """Within it generate calls `prefill(model, input_ids, generation_config, model_kwargs, …)`.
+
+    generate has no hook between the expansion of its inputs and the first forward.
+    """
+    return replaced(model, "_prefill", partial(prefill, model))
+
+
+def image_features_by(model: Any, features: Callable[..., Any]) -> AbstractContextManager[None]:
+    """Within it the model asks `features(inner, pixels, grid or mask)` for its image features.
+
+    inner: the part of the model below its output layer, which has the vision encoder.
+    """
+    inner = model.base_model
+    return replaced(inner, "get_image_features", partial(features, inner))
+
+
+def preprocessed_by(processor: Any, preprocess: Callable[..., Any]) -> AbstractContextManager[None]:
+    """Within it an image processor's calls go to `preprocess(processor, images, **options)`."""
+    return replaced(processor, "preprocess", partial(preprocess, processor))
