@@ -18,7 +18,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from rftkit.models.processor import StillQwen25VLProcessor
 from rftkit.models.tiny.tokenizer import SPECIALS, token_ids, train_tokenizer
-from rftkit.shared_prefix.trainer import trainer_class
+from rftkit.shared_prefix.trainer import obstacle, shared_prefix_trainer
 
 NEW_TOKENS = {"direct": 16, "think": 128}
 PATCH, MERGE = 14, 2
@@ -50,7 +50,9 @@ def trainer_of(case: Case, arm: str) -> Any:
 
     set_seed(0)
     model, processor = _model(case)
-    kind = GRPOTrainer if arm == "stock" else trainer_class(model, sys.exit)
+    if arm != "stock" and (why := obstacle(model)):
+        sys.exit(f"prefixes cannot be shared: {why}")
+    kind = GRPOTrainer if arm == "stock" else shared_prefix_trainer()
     config = GRPOConfig(
         output_dir=tempfile.gettempdir(),
         per_device_train_batch_size=case.prompts * case.group,

@@ -16,7 +16,6 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,13 +69,12 @@ def train(path: str, seed: int, out: Path) -> None:
     """Train and evaluate the quickstart by this path, and write down what it cost."""
     from rich.console import Console
 
-    from rftkit.training import grpo
     from rftkit.training.run import Request
     from rftkit.training.run import train as train_by
 
-    if path == "trl":
-        grpo.train = partial(grpo.train, shared_prefix=False)
-    train_by(Request(RECIPE, out, (f"seed={seed}",)), Console(stderr=True))
+    shared = "auto" if path == "shared" else "off"
+    changes = (f"seed={seed}", f"method.shared_prefix={shared}")
+    train_by(Request(RECIPE, out, changes), Console(stderr=True))
     used = resource.getrusage(resource.RUSAGE_SELF)
     unit = 1 if sys.platform == "darwin" else 1024
     cost = {"seconds": used.ru_utime + used.ru_stime, "peak_bytes": used.ru_maxrss * unit}

@@ -39,6 +39,7 @@ class FakePolicy:
     scored: list[str] = field(default_factory=list)  # whole replies, with what was prefilled
     model: object = None
     processor: object = None
+    features: None = None
 
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> Generation:
         if len(self.asked) + len(prompts) > self.limit:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rftkit.shared_prefix.groups import PromptKey
+
 IMAGE, VIDEO, START, END, PAD = 90, 91, 92, 93, 0
 VOCABULARY = 96
 QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
@@ -16,12 +18,22 @@ PATCH, MERGE = 4, 2
 
 
 class Batch(NamedTuple):
-    """ids, mask: (rows, prompt + reply). inputs: the pictures, by the model's names."""
+    """ids, mask: (rows, prompt + reply). inputs: the images, by the model's names."""
 
     ids: Tensor
     mask: Tensor
     reply: int
+    prompts: list[PromptKey]
     inputs: dict[str, Any]
+
+    def with_ids(self, ids: Tensor) -> Batch:
+        """Other ids in the same rows, the tokens of the keys with them."""
+        width = ids.shape[1] - self.reply
+        prompts = [
+            PromptKey(tuple(row[:width][kept[:width]].tolist()), key.images)
+            for row, kept, key in zip(ids, self.mask.bool(), self.prompts, strict=True)
+        ]
+        return self._replace(ids=ids, prompts=prompts)
 
 
 class Ask(NamedTuple):
@@ -109,11 +121,12 @@ def _settings(kind: str) -> dict[str, Any]:
 def batch_of(kind: str, asks: Sequence[Ask], order: Sequence[int], seed: int = 0) -> Batch:
     """The rows of these prompts, padded as TRL does, in this order."""
     made = torch.Generator().manual_seed(seed)
-    rows: list[tuple[Tensor, Tensor, dict[str, Tensor]]] = []
-    for ask in asks:
+    rows: list[tuple[Tensor, Tensor, dict[str, Tensor], PromptKey]] = []
+    for number, ask in enumerate(asks):
         prompt, picture = _prompt(kind, ask, made), _picture(kind, ask, made)
+        key = PromptKey(tuple(prompt.tolist()), (f"image {number}",))
         for count in ask.replies:
-            rows.append((prompt, _text(count, made), picture))
+            rows.append((prompt, _text(count, made), picture, key))
     rows = [rows[i] for i in order]
     left, left_mask = _pad([row[0] for row in rows], "left")
     right, right_mask = _pad([row[1] for row in rows], "right")
@@ -127,6 +140,7 @@ def batch_of(kind: str, asks: Sequence[Ask], order: Sequence[int], seed: int = 0
         ids,
         torch.cat([left_mask, right_mask], 1),
         right.shape[1],
+        [row[3] for row in rows],
         inputs | {"num_images": [1] * len(rows)},
     )
 

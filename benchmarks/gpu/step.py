@@ -86,7 +86,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
                 sft.train(job, examples)
             else:
                 with clock.watching():
-                    grpo.train(job, examples, shared_prefix=given.stack == "rftkit")
+                    grpo.train(job, examples)
         except TrainingError as error:
             found["error"] = str(error)[:200]
         lines = read_lines(run.metrics) if run.metrics.exists() else []
@@ -109,6 +109,7 @@ def _recipe(given: argparse.Namespace) -> Any:
         "method.steps": given.steps,
         "method.batch_size": given.prompts,
         "method.group_size": given.group,
+        "method.shared_prefix": "auto" if given.stack == "rftkit" else "off",
         "method.learning_rate": 5e-6,
         "method.kl": 0.0,
         "method.loss": "dr_grpo",

@@ -143,7 +143,8 @@ def longest(recipe: Recipe) -> int:
 
 def _with_vllm(recipe: Recipe, machine: Here) -> Setup:
     backend = backend_of(recipe.model, machine)
-    return Setup(backend, "vllm", shared=backend == "transformers")
+    shared = backend == "transformers" and recipe.method.shared_prefix == "auto"
+    return Setup(backend, "vllm", shared)
 
 
 def _fits(recipe: Recipe, machine: Here) -> bool:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rftkit.core import Completion, Picture
+
+if TYPE_CHECKING:
+    from rftkit.shared_prefix.feature_cache import FeatureCache
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Policy(Protocol):
 
     model: Any  # a PeftModel, or before training the bare model
     processor: Any
+    features: FeatureCache | None  # of the images, where the vision encoder is frozen
 
     def generate(
         self, prompts: Sequence[Prompt], decoding: Decoding, watch: Watch | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from rftkit.models import loading
 from rftkit.models.policy import Decoding, Generation, Prompt, Watch
 from rftkit.recipe.sections import Model
 from rftkit.shared_prefix.decoding import shared_prefill
-from rftkit.shared_prefix.features import FeatureMemory
-from rftkit.shared_prefix.forward import unsupported
+from rftkit.shared_prefix.feature_cache import FeatureCache
+from rftkit.shared_prefix.groups import PromptKey, prompt_keys, without_padding
 from rftkit.shared_prefix.logps import answer_logps
+from rftkit.shared_prefix.supported import unsupported
 
 
 def open_transformers(settings: Model, adapter: Path | None = None) -> TransformersPolicy:
@@ -38,7 +39,8 @@ def open_transformers(settings: Model, adapter: Path | None = None) -> Transform
 class TransformersPolicy:
     """Implements `Policy` for any model that generates and computes as transformers' do.
 
-    `model` is bare until a trainer or an adapter puts LoRA on it.
+    `model` is bare until a trainer or an adapter puts LoRA on it. `features` is the one cache of
+    its image features; None if the adapter changes the vision encoder, and with it the features.
     """
 
     def __init__(
@@ -51,19 +53,18 @@ class TransformersPolicy:
     ) -> None:
         self.settings, self.source, self.backend = settings, source, backend
         self.model, self.processor = model, processor
-        # an adapter on the tower makes base and tuned see other features
-        self._features = None if settings.lora_vision else FeatureMemory()
+        self.features = None if settings.lora_vision else FeatureCache()
 
     @torch.inference_mode()
     def generate(
         self, prompts: Sequence[Prompt], decoding: Decoding, watch: Watch | None = None
     ) -> Generation:
         """One completion per prompt, all in one batch. watch: of the first one."""
-        inputs = self._inputs(prompts)
-        start = inputs["input_ids"].shape[1]
+        inputs, keys = self._inputs(prompts)
+        inputs, start = inputs.to(self.model.device), inputs["input_ids"].shape[1]
         clock = _Clock(watch and (lambda ids: watch(self._completion(ids[0, start:].tolist()))))
         set_seed(decoding.seed)
-        with self._ready() as model, self._quickly(model):
+        with self._ready() as model, self._shared_prefill(model, keys):
             ids = model.generate(
                 **inputs,
                 generation_config=self._generation_config(decoding),
@@ -82,11 +83,11 @@ class TransformersPolicy:
         """Log-probability, in nats, of each answer followed by the end of the turn."""
         end = self.processor.tokenizer.eos_token
         texts = [[answer + end for answer in given] for given in answers]
-        if self.backend == "transformers" and unsupported(self.model) is None:
+        if self._shares_prefixes():
             ids = [[self._ids(text) for text in given] for given in texts]
-            shown = {"num_images": [1 + len(prompt.others) for prompt in prompts]}
-            with self._ready() as model, self._quickly(model):
-                return answer_logps(model, {**self._inputs(prompts), **shown}, ids)
+            inputs, keys = self._inputs(prompts)
+            with self._ready() as model:
+                return answer_logps(model, inputs, keys, ids, self.features)
         rows = [prompt for prompt, given in zip(prompts, texts, strict=True) for _ in given]
         written = [text for given in texts for text in given]
         width = max(1, len(prompts)) * 4  # rows per forward: labels are short, pictures are not
@@ -98,7 +99,7 @@ class TransformersPolicy:
 
     def _ids(self, text: str) -> torch.Tensor:
         found = self.processor.tokenizer(text, add_special_tokens=False, return_tensors="pt")
-        ids: torch.Tensor = found["input_ids"][0].to(self.model.device)
+        ids: torch.Tensor = found["input_ids"][0]
         return ids
 
     def count_tokens(self, text: str) -> int:
@@ -137,17 +138,24 @@ class TransformersPolicy:
             "device": torch.cuda.get_device_name(0) if cuda else f"cpu × {torch.get_num_threads()}",
         }
 
-    def _inputs(self, prompts: Sequence[Prompt]) -> Any:
+    def _inputs(self, prompts: Sequence[Prompt]) -> tuple[Any, list[PromptKey]]:
+        """The model's inputs, on the CPU, and what tells the prompts apart if that is of use."""
         texts = [self.render(prompt) for prompt in prompts]
-        pictures = [[p.open() for p in (prompt.picture, *prompt.others)] for prompt in prompts]
+        images = [[p.open() for p in (prompt.picture, *prompt.others)] for prompt in prompts]
         inputs = self.processor(
             text=texts,
-            images=pictures,
+            images=images,
             padding=True,
             padding_side="left",  # Unsloth's trainers turn the tokenizer's own to the right
             return_tensors="pt",
         )
-        return inputs.to(self.model.device)
+        if not self._shares_prefixes():
+            return inputs, []
+        ids = without_padding(inputs["input_ids"], inputs["attention_mask"])
+        return inputs, prompt_keys(ids, images)
+
+    def _shares_prefixes(self) -> bool:
+        return self.backend == "transformers" and unsupported(self.model) is None
 
     def render(self, prompt: Prompt) -> str:
         """The whole text the model reads, chat template and prefill included."""
@@ -160,7 +168,8 @@ class TransformersPolicy:
 
     def _score(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[float]:
         """prompts, texts: (rows,). Returns (rows,) sums over each text's own tokens."""
-        tokenizer, inputs = self.processor.tokenizer, self._inputs(prompts)
+        tokenizer, inputs = self.processor.tokenizer, self._inputs(prompts)[0]
+        inputs = inputs.to(self.model.device)
         answers = tokenizer(
             list(texts),
             add_special_tokens=False,
@@ -189,15 +198,13 @@ class TransformersPolicy:
         finally:
             self.model.train(training)
 
-    @contextmanager
-    def _quickly(self, model: Any) -> Iterator[None]:
-        """Reads equal prompts and pictures once, and copies no cache for every token, if it can."""
-        if self.backend != "transformers" or unsupported(model) is not None:
-            yield
-            return
-        seen = self._features.used_by(model) if self._features else nullcontext()
-        with shared_prefill(model), seen:
-            yield
+    def _shared_prefill(
+        self, model: Any, keys: Sequence[PromptKey]
+    ) -> AbstractContextManager[None]:
+        """Prefills equal prompts and encodes equal images once, if this model can."""
+        if not self._shares_prefixes():
+            return nullcontext()
+        return shared_prefill(model, keys, self.features)
 
     def _generation_config(self, decoding: Decoding) -> GenerationConfig:
         sampled = decoding.temperature > 0

@@ -24,6 +24,7 @@ from rftkit.models import loading
 from rftkit.models.policy import Decoding, Generation, Prompt, Watch
 from rftkit.models.vllm_options import engine_options
 from rftkit.recipe.sections import Model
+from rftkit.shared_prefix.feature_cache import FeatureCache
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # for which vLLM makes room
 SHARE = 0.85  # of a GPU's memory: nothing else is on it while it answers
@@ -86,6 +87,7 @@ class VllmPolicy:
     """Implements `Policy` but for training."""
 
     model: Any = None
+    features: FeatureCache | None = None
 
     def __init__(
         self,

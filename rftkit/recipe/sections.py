@@ -149,6 +149,11 @@ class Method(Section):
         description="budget of one completion; unless given it follows task and style: 32 for "
         "direct, 256 for detection in direct, 224 more with reasoning",
     )
+    shared_prefix: Literal["auto", "off"] = Field(
+        default="auto",
+        description="encode each prompt once for its group of completions, not once per "
+        "completion, where the model allows it (docs/shared_prefix.md); off: TRL's own loss",
+    )
     update: Update = Update()
     length: Length | None = Field(
         default=None, description="reward for the length of the reasoning; docs/methods.md"

@@ -50,6 +50,7 @@ class ReportInput:
     samples: derived ones (`metrics.scoring.rescored`). metrics: the lines of `metrics.jsonl`.
     versions: package -> version of the machine that trained. open_pictures: example id -> its
     pictures, none where they cannot be had. beside: what papers measured on the same data.
+    shared_prefix: whether GRPO encoded each prompt once per group ("on"), or why not.
     """
 
     title: str
@@ -60,6 +61,7 @@ class ReportInput:
     versions: Mapping[str, str] = field(default_factory=dict)
     open_pictures: examples.OpenPictures = no_picture
     beside: Beside | None = None
+    shared_prefix: str = ""
 
 
 def write_report(path: Path, page: ReportInput) -> None:
@@ -94,7 +96,7 @@ def render(page: ReportInput) -> str:
             commonest=matrix.commonest(last) if last else (),
             groups=_groups(page, summary) if summary else [],
             boxed=summary is not None and summary.task in overlay.BOXED,
-            provenance=_provenance(summary) if summary else [],
+            provenance=_provenance(page),
             flags=FLAGS,
             lengths=[kind for kind in LENGTHS if any(kind in side.lengths for _, side in sides)],
         )
@@ -123,9 +125,11 @@ def _classes(
     return list(rows.items())
 
 
-def _provenance(summary: Summary) -> list[tuple[str, str]]:
-    """Name and value of everything known about how the figures were made."""
-    facts = summary.provenance.model_dump(exclude={"prompt", "versions"})
+def _provenance(page: ReportInput) -> list[tuple[str, str]]:
+    """Name and value of everything known about how the run and its figures were made."""
+    facts: dict[str, object] = {"shared_prefix": page.shared_prefix}
+    if page.summary:
+        facts |= page.summary.provenance.model_dump(exclude={"prompt", "versions"})
     named = [(name.replace("_", " "), str(value)) for name, value in facts.items()]
     return [(name, value) for name, value in named if value not in ("", "None")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,8 +50,16 @@ def write_run_report(
             versions=status.get("versions", {}),
             open_pictures=opener(examples),
             beside=beside(recipe, summary) if summary else None,
+            shared_prefix=_shared_prefix(run),
         ),
     )
+
+
+def _shared_prefix(run: Run | None) -> str:
+    """ "on", or "off: " and why, as the trainer wrote it; empty for SFT."""
+    if run is None or not run.effective.exists():
+        return ""
+    return str(json.loads(run.effective.read_text("utf-8")).get("shared_prefix", ""))
 
 
 def rewrite_report(place: Path) -> Run:

@@ -1,92 +1,91 @@
-"""Which rows of a batch share a prompt, and the pictures of each row.
+"""Which rows of a batch share a prompt, and the image inputs of each row.
 
-TRL lays a batch out as one row per completion, prompt and picture repeated in each of them, and
-shuffles the rows; which belong together is found from what they hold.
+TRL lays a batch out as one row per completion, with prompt and image repeated in each of them, and
+shuffles the rows. What tells prompts apart is worked out once per batch from token ids and images
+on the CPU, before anything is on a GPU, so that no forward has to wait for a copy from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import hashlib
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
-GLIMPSE = 64  # values of a picture that are looked at before the whole of it is compared
 
+class PromptKey(NamedTuple):
+    """What a prompt is made of. Prompts of equal keys give the model equal inputs.
 
-def find_groups(
-    prompts: Sequence[tuple[int, ...]], pictures: Sequence[Tensor], grids: Sequence[Tensor] = ()
-) -> list[list[int]]:
-    """Rows with the same prompt and picture, in order of first appearance.
-
-    prompts: the tokens of each row. pictures: the pixels of each row, or empty if there are none.
-    grids: how the patches of each row lie, or empty where the pixels say it: an even picture has
-    the same patches standing and lying.
+    tokens: its ids, without padding. images: the digest of each of its images, in order.
     """
-    groups: list[list[int]] = []
-    alike: dict[tuple[object, ...], list[list[int]]] = {}
-    for row, prompt in enumerate(prompts):
-        grid = tuple(grids[row].flatten().tolist()) if grids else ()
-        key = (prompt, grid, _glimpse(pictures[row])) if pictures else (prompt,)
-        candidates = alike.setdefault(key, [])
-        for group in candidates:
-            if not pictures or torch.equal(pictures[group[0]], pictures[row]):
-                group.append(row)
-                break
-        else:
-            candidates.append([row])
-            groups.append(candidates[-1])
-    return groups
+
+    tokens: tuple[int, ...]
+    images: tuple[str, ...] = ()
 
 
-def _glimpse(picture: Tensor) -> tuple[object, ...]:
-    """Shape and a few values: pictures of another glimpse differ, without comparing them all."""
-    flat = picture.reshape(-1)
-    few = flat[:: max(1, len(flat) // GLIMPSE)]
-    return tuple(picture.shape), tuple(few.tolist())
+def prompt_keys(
+    ids: Sequence[Sequence[int]], images: Sequence[Sequence[Image] | None] | None
+) -> list[PromptKey]:
+    """The key of each prompt. ids: its tokens, without padding. images: its images, if any."""
+    digests: dict[int, str] = {}
+    shown = images if images is not None else [None] * len(ids)
+    return [
+        PromptKey(tuple(tokens), tuple(digest(image, digests) for image in row or ()))
+        for tokens, row in zip(ids, shown, strict=True)
+    ]
 
 
-def tokens_of(ids: Tensor, mask: Tensor) -> list[tuple[int, ...]]:
-    """The tokens of each row without its padding. ids, mask: (rows, tokens)."""
-    table = zip(ids.tolist(), mask.bool().tolist(), strict=True)
-    return [tuple(i for i, kept in zip(*row, strict=True) if kept) for row in table]
+def digest(image: Image, known: dict[int, str]) -> str:
+    """A hash of an image's mode, size and pixels: equal copies of an image have the same.
 
-
-def pictures_of(inputs: Mapping[str, Any]) -> list[Tensor]:
-    """The pixels of each row; empty if the batch has no pictures.
-
-    inputs: what TRL hands to a model: `pixel_values` either flat over patches, with
-    `image_grid_thw` and `num_images` (Qwen), or with one entry a row (Idefics3, SmolVLM).
+    known: digests by `id` of the images that are alive; filled in here.
     """
-    pixels, grid = inputs.get("pixel_values"), inputs.get("image_grid_thw")
-    if pixels is None:
-        return []
-    if grid is None:
-        return list(pixels)
-    patches = [sum(part.prod(-1).tolist()) for part in grids_of(inputs)]
-    return list(pixels.split(patches))
+    if id(image) not in known:
+        pixels = hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
+        known[id(image)] = f"{image.mode} {image.size} {pixels}"
+    return known[id(image)]
 
 
-def of_rows(inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Tensor]:
-    """The picture inputs of these rows alone."""
+def find_groups(keys: Sequence[Hashable]) -> list[list[int]]:
+    """The rows of each key, in order of first appearance.
+
+    >>> find_groups(["cat", "dog", "cat"])
+    [[0, 2], [1]]
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
+        groups.setdefault(key, []).append(row)
+    return list(groups.values())
+
+
+def without_padding(input_ids_BT: Tensor, mask_BT: Tensor) -> list[list[int]]:
+    """The token ids of each row where the mask is 1."""
+    table = zip(input_ids_BT.tolist(), mask_BT.bool().tolist(), strict=True)
+    return [[token for token, kept in zip(*row, strict=True) if kept] for row in table]
+
+
+def images_of_rows(
+    inputs: Mapping[str, Any], prompts_B: Sequence[PromptKey], rows: Sequence[int]
+) -> dict[str, Tensor]:
+    """The image inputs of these rows alone, by the model's names; none if there are no images.
+
+    inputs: `pixel_values` either flat over the patches of all images, with `image_grid_thw`
+    (images, 3) on the CPU (Qwen), or with one entry a row and `pixel_attention_mask` beside it
+    (Idefics3, SmolVLM). prompts_B: the key of every row of them.
+    """
     pixels, grid = inputs.get("pixel_values"), inputs.get("image_grid_thw")
     if pixels is None:
         return {}
     if grid is None:
         names = ("pixel_values", "pixel_attention_mask")
-        given = {name: inputs[name] for name in names if inputs.get(name) is not None}
-        return {name: value[list(rows)] for name, value in given.items()}
-    every, grids = pictures_of(inputs), grids_of(inputs)
+        per_row = {name: inputs[name] for name in names if inputs.get(name) is not None}
+        return {name: value[list(rows)] for name, value in per_row.items()}
+    grids_B = grid.split([len(prompt.images) for prompt in prompts_B])
+    pixels_B = pixels.split([int(grids.prod(-1).sum()) for grids in grids_B])
     return {
-        "pixel_values": torch.cat([every[row] for row in rows]),
-        "image_grid_thw": torch.cat([grids[row] for row in rows]),
+        "pixel_values": torch.cat([pixels_B[row] for row in rows]),
+        "image_grid_thw": torch.cat([grids_B[row] for row in rows]),
     }
-
-
-def grids_of(inputs: Mapping[str, Any]) -> tuple[Tensor, ...]:
-    """The grids of each row's pictures, (pictures, 3); empty where pixels are not flat."""
-    grid: Tensor | None = inputs.get("image_grid_thw")
-    if grid is None:
-        return ()
-    return torch.split(grid, inputs.get("num_images") or [1] * len(grid))

@@ -1,137 +1,183 @@
-"""Log-probabilities of completions, with the prompt of each group computed once.
+"""Log-probabilities of completions, with the prompt of each group encoded once.
 
 The same numbers as a forward of every row by itself: a completion attends to the prompt and to
-itself, at the positions it would have alone. The prompt's keys and values get gradient from every
-completion. Source: Prefix Grouper (arXiv 2506.05433), here with pictures.
+itself, at the position ids it would have alone. The prompt's keys and values get gradient from
+every completion. Source: Prefix Grouper (arXiv 2506.05433), here with images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from rftkit.shared_prefix.forward import Scoring, bare, prompt_places, score
-from rftkit.shared_prefix.groups import find_groups, grids_of, of_rows, pictures_of, tokens_of
+from rftkit.shared_prefix.feature_cache import FeatureCache
+from rftkit.shared_prefix.forward import LogpOptions, Prompts, position_ids_of, token_logps
+from rftkit.shared_prefix.groups import PromptKey, find_groups, images_of_rows, without_padding
 from rftkit.shared_prefix.packing import Group, Packed, pack
+from rftkit.shared_prefix.supported import bare
 
 ANSWERS_AT_ONCE = 256  # in one forward: they are short
 
 
 @dataclass(frozen=True)
-class Rows:
-    """A batch as TRL lays it out: one completion a row, prompts padded left, replies right.
+class Batch:
+    """A batch as TRL lays it out: one completion a row, prompts padded left, completions right.
 
-    ids, mask: (rows, prompt + reply tokens). reply: columns that hold the reply. inputs: further
-    inputs of the model by name, among them the pictures.
+    input_ids_BT, mask_BT: prompt and completion side by side, the completion in the last `columns`
+    (C) of them. prompts_B: the key of each row's prompt; rows of equal keys are one group, wherever
+    they stand. inputs: further inputs of the model by name, among them those of the images.
     """
 
-    ids: Tensor
-    mask: Tensor
-    reply: int
+    input_ids_BT: Tensor
+    mask_BT: Tensor
+    columns: int
+    prompts_B: Sequence[PromptKey]
     inputs: Mapping[str, Any]
 
 
-class Scores(NamedTuple):
-    """(rows, reply) float32 each: log-probability and entropy in nats, 0 where masked."""
+class BatchLogps(NamedTuple):
+    """(B, C) float32 each: log-probability and entropy in nats, 0 where masked."""
 
     logps: Tensor
     entropies: Tensor | None
 
 
-def shared_logps(model: Any, rows: Rows, scoring: Scoring) -> Scores:
-    """Log-probability of each completion token, and its entropy if asked.
-
-    Rows are one group if prompt and pictures are equal, wherever they stand in the batch.
-    """
-    prompt = rows.ids.shape[1] - rows.reply
-    prompts = tokens_of(rows.ids[:, :prompt], rows.mask[:, :prompt])
-    groups = find_groups(prompts, pictures_of(rows.inputs), grids_of(rows.inputs))
+def shared_logps(model: Any, batch: Batch, options: LogpOptions) -> BatchLogps:
+    """Log-probability of each completion token, and its entropy if asked."""
+    model, batch, rows = bare(model), _on_cpu(batch), len(batch.prompts_B)
+    _check_keys(batch)
+    groups = find_groups(batch.prompts_B)
     parts = [
-        _scores(bare(model), rows, part, scoring)
-        for part in in_parts(groups, scoring.most_rows or len(rows.ids))
+        _of_groups(model, batch, part, options)
+        for part in in_parts(groups, options.rows_at_once or rows)
     ]
     entropies = [part.entropies for part in parts if part.entropies is not None]
     logps = reduce(torch.add, [part.logps for part in parts])
-    return Scores(logps, reduce(torch.add, entropies) if entropies else None)
+    return BatchLogps(logps, reduce(torch.add, entropies) if entropies else None)
 
 
 @torch.no_grad()
 def answer_logps(
-    model: Any, inputs: Mapping[str, Any], answers: Sequence[Sequence[Tensor]]
+    model: Any,
+    inputs: Mapping[str, Any],
+    prompts_P: Sequence[PromptKey],
+    answers_P: Sequence[Sequence[Tensor]],
+    features: FeatureCache | None = None,
 ) -> list[list[float]]:
     """Log-probability, in nats, of each whole answer to its prompt.
 
-    inputs: what a processor makes of the prompts, padded left, and `num_images` if not one each.
-    answers: the tokens of each prompt's answers.
+    inputs: what a processor makes of the prompts, padded left, on the CPU. prompts_P: their keys.
+    answers_P: the token ids of each prompt's answers. features: of the images, where the vision
+    encoder is frozen.
     """
-    model, flat = bare(model), [tokens for given in answers for tokens in given]
-    prompt_of = [number for number, given in enumerate(answers) for _ in given]
+    model, flat = bare(model), [tokens for answers in answers_P for tokens in answers]
+    prompt_of = [number for number, answers in enumerate(answers_P) for _ in answers]
     numbers = iter(range(len(flat)))
-    groups = [group for given in answers if (group := [next(numbers) for _ in given])]
-    found = torch.zeros(len(flat), device=inputs["input_ids"].device)
+    groups = [group for answers in answers_P if (group := [next(numbers) for _ in answers])]
+    logps = torch.zeros(len(flat), device=model.device)
     for part in in_parts(groups, ANSWERS_AT_ONCE):
-        prompts = [prompt_of[group[0]] for group in part]
-        pictures = of_rows(inputs, prompts)
-        ids, mask = inputs["input_ids"][prompts], inputs["attention_mask"][prompts]
-        packed = _packed(model, (ids, mask), pictures, part, flat)
-        found.index_add_(0, packed.row, score(model, packed, pictures, Scoring())[0])
-    totals = iter(found.tolist())
-    return [[next(totals) for _ in given] for given in answers]
+        rows = [prompt_of[group[0]] for group in part]
+        prompts = Prompts(
+            inputs["input_ids"][rows],
+            inputs["attention_mask"][rows],
+            [prompts_P[row] for row in rows],
+            images_of_rows(inputs, prompts_P, rows),
+        )
+        packed = _packed(model, prompts, part, flat)
+        logps_N, _ = token_logps(model, packed, prompts, LogpOptions(features=features))
+        logps.index_add_(0, packed.row_N, logps_N)
+    totals = iter(logps.tolist())
+    return [[next(totals) for _ in answers] for answers in answers_P]
 
 
 def in_parts(groups: Sequence[list[int]], most: int) -> Iterator[list[list[int]]]:
-    """Groups in lots of at most `most` rows; a larger group is cut."""
-    lot: list[list[int]] = []
+    """Groups in parts of at most `most` rows; a larger group is cut.
+
+    >>> list(in_parts([[0, 1, 2], [3], [4, 5]], 4))
+    [[[0, 1, 2], [3]], [[4, 5]]]
+    """
+    part: list[list[int]] = []
     for group in groups:
         for start in range(0, len(group), most):
             piece = group[start : start + most]
-            if lot and sum(map(len, lot)) + len(piece) > most:
-                yield lot
-                lot = []
-            lot.append(piece)
-    if lot:
-        yield lot
+            if part and sum(map(len, part)) + len(piece) > most:
+                yield part
+                part = []
+            part.append(piece)
+    if part:
+        yield part
 
 
-def _scores(model: Any, rows: Rows, groups: list[list[int]], scoring: Scoring) -> Scores:
-    """Scores of these groups' rows, 0 in all others."""
-    size, firsts = rows.ids.shape[1] - rows.reply, [group[0] for group in groups]
-    pictures = of_rows(rows.inputs, firsts)
-    masked = zip(rows.ids[:, size:], rows.mask[:, size:].bool(), strict=True)
-    replies = [ids[kept] for ids, kept in masked]
-    prompts = (rows.ids[firsts, :size], rows.mask[firsts, :size])
-    packed = _packed(model, prompts, pictures, groups, replies)
-    logps, entropies = score(model, packed, pictures, scoring)
-    return Scores(
-        _spread(logps, packed, rows),
-        _spread(entropies, packed, rows) if scoring.entropy else None,
+def _on_cpu(batch: Batch) -> Batch:
+    """All but the pixels copied from the GPU: the layout below is then worked out without it."""
+    grid = batch.inputs.get("image_grid_thw")
+    return replace(
+        batch,
+        input_ids_BT=batch.input_ids_BT.cpu(),
+        mask_BT=batch.mask_BT.cpu(),
+        inputs={**batch.inputs, "image_grid_thw": None if grid is None else grid.cpu()},
+    )
+
+
+def _check_keys(batch: Batch) -> None:
+    """Only a bug can mix up keys and rows, but it would train on another prompt unnoticed."""
+    prompt = slice(0, batch.input_ids_BT.shape[1] - batch.columns)
+    tokens_B = without_padding(batch.input_ids_BT[:, prompt], batch.mask_BT[:, prompt])
+    assert tokens_B == [list(key.tokens) for key in batch.prompts_B], "keys of other prompts"
+
+
+def _of_groups(
+    model: Any, batch: Batch, groups: list[list[int]], options: LogpOptions
+) -> BatchLogps:
+    """Of these groups' rows, 0 in all others."""
+    prompt_columns = batch.input_ids_BT.shape[1] - batch.columns
+    firsts = [group[0] for group in groups]
+    prompts = Prompts(
+        batch.input_ids_BT[firsts, :prompt_columns],
+        batch.mask_BT[firsts, :prompt_columns],
+        [batch.prompts_B[row] for row in firsts],
+        images_of_rows(batch.inputs, batch.prompts_B, firsts),
+    )
+    masked = zip(
+        batch.input_ids_BT[:, prompt_columns:],
+        batch.mask_BT[:, prompt_columns:].bool(),
+        strict=True,
+    )
+    completions_B = [ids[kept] for ids, kept in masked]
+    packed = _packed(model, prompts, groups, completions_B)
+    logps_N, entropies_N = token_logps(model, packed, prompts, options)
+    return BatchLogps(
+        _spread(logps_N, packed, batch),
+        _spread(entropies_N, packed, batch) if options.entropy else None,
     )
 
 
 def _packed(
-    model: Any,
-    prompts: tuple[Tensor, Tensor],
-    pictures: dict[str, Tensor],
-    groups: list[list[int]],
-    completions: Sequence[Tensor],
+    model: Any, prompts: Prompts, groups: list[list[int]], completions: Sequence[Tensor]
 ) -> Packed:
-    """prompts: ids and mask, (groups, tokens) each. groups: which completions follow a prompt."""
-    ids, mask = prompts
-    places = prompt_places(model, ids, mask, pictures)
-    return pack(
+    """groups: for each prompt the numbers of its completions."""
+    rows = zip(
+        prompts.input_ids_PT,
+        prompts.mask_PT.bool(),
+        position_ids_of(model, prompts),
+        groups,
+        strict=True,
+    )
+    packed = pack(
         [
-            Group(row[kept], place, [completions[n] for n in group], group)
-            for row, kept, place, group in zip(ids, mask.bool(), places, groups, strict=True)
+            Group(ids[kept], position_ids, [completions[n] for n in group], group)
+            for ids, kept, position_ids, group in rows
         ]
     )
+    return packed.to(model.device)
 
 
-def _spread(values: Tensor, packed: Packed, rows: Rows) -> Tensor:
-    """values: (tokens,). Returns (rows, reply), connected to the model even without a token."""
-    empty = values.new_zeros(len(rows.ids), rows.reply)
-    return empty.index_put((packed.row, packed.column), values)
+def _spread(values_N: Tensor, packed: Packed, batch: Batch) -> Tensor:
+    """(B, C): each value in its row and column, connected to the model even if there is none."""
+    empty = values_N.new_zeros(len(batch.prompts_B), batch.columns)
+    return empty.index_put((packed.row_N, packed.column_N), values_N)

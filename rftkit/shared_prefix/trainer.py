@@ -1,59 +1,82 @@
-"""TRL's GRPOTrainer with each prompt computed once."""
+"""TRL's GRPOTrainer, with each prompt and its image encoded once per group."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from torch import Tensor
 
+from rftkit.patches import trl as patches
 from rftkit.shared_prefix.decoding import shared_prefill
-from rftkit.shared_prefix.features import FeatureMemory, is_frozen
-from rftkit.shared_prefix.forward import Scoring, unsupported
-from rftkit.shared_prefix.groups import find_groups, tokens_of
-from rftkit.shared_prefix.logps import Rows, shared_logps
-from rftkit.shared_prefix.pictures import PictureMemory
+from rftkit.shared_prefix.feature_cache import FeatureCache
+from rftkit.shared_prefix.forward import LogpOptions
+from rftkit.shared_prefix.groups import PromptKey, find_groups, prompt_keys
+from rftkit.shared_prefix.image_cache import ImageCache
+from rftkit.shared_prefix.logps import Batch, shared_logps
+from rftkit.shared_prefix.supported import encoder_is_frozen, unsupported
+
+KEYS = "prompt_keys"  # their name in the batches that TRL shuffles and splits
 
 
-def trainer_class(model: Any, say: Callable[[str], None], wanted: bool = True) -> Any:
-    """The class that trains this model: ours, or TRL's own, having said why.
+def obstacle(model: Any) -> str | None:
+    """Why prefixes cannot be shared in this run, in a few words; None if they can.
 
     Open the backend before: Unsloth patches TRL as it is imported.
     """
     from trl import GRPOTrainer
 
-    why = _obstacle(model, GRPOTrainer) if wanted else "not wanted"
-    if why is None:
-        return _shared_prefix_trainer()
-    say(f"each prompt is computed once per completion, as TRL does: {why}")
-    return GRPOTrainer
-
-
-def _obstacle(model: Any, trls: Any) -> str | None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return "several processes share the work"
-    if not trls.__module__.startswith("trl."):
+    if not GRPOTrainer.__module__.startswith("trl."):
         return "the backend brings a loss of its own"
+    if name := patches.changed():
+        return f"TRL has changed {name}"
     return unsupported(model)
 
 
 @cache
-def _shared_prefix_trainer() -> Any:
+def shared_prefix_trainer() -> Any:
+    """The class of trainers, for models without an `obstacle`."""
     from trl import GRPOTrainer
 
     class SharedPrefixTrainer(GRPOTrainer):  # type: ignore[misc, unused-ignore]
-        """Overrides how tokens are scored, how prompts are prefilled and how pictures are prepared.
+        """Overrides how log-probabilities are computed, prompts prefilled and images processed.
 
-        Rewards, advantages, loss and logging are TRL's.
+        Rewards, advantages, loss and logging are TRL's. features: the cache of image features,
+        None if the vision encoder is trained; another one may be put in its place before training.
         """
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self._pictures = PictureMemory()
-            self._features = FeatureMemory() if is_frozen(self.model) else None
+            self.images = ImageCache()
+            self.features = FeatureCache() if encoder_is_frozen(self.model) else None
+            self._prompts_B: Sequence[PromptKey] = ()  # of the batch that is computed with now
+
+        def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+            ids, images, fields = super()._tokenize_prompts(prompts)
+            self._prompts_B = prompt_keys(ids, images)
+            return ids, images, fields
+
+        def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+            model = self.accelerator.unwrap_model(self.model_wrapped)
+            with shared_prefill(model, self._prompts_B, self.features):
+                return super()._generate_single_turn(*args, **kwargs)
+
+        def _generate_and_score_completions(self, inputs: Any) -> Any:
+            with self.images.used_by(self.processing_class.image_processor):
+                batch = super()._generate_and_score_completions(inputs)
+            return {**batch, KEYS: list(self._prompts_B)}
+
+        def _prepare_inputs(self, generation_batch: Any) -> Any:
+            with patches.reordered_after_shuffle(groups_together):
+                return super()._prepare_inputs(generation_batch)
+
+        def _compute_loss(self, model: Any, inputs: Any) -> Any:
+            self._prompts_B = inputs[KEYS]
+            return super()._compute_loss(model, inputs)
 
         def _get_per_token_logps_and_entropies(
             self,
@@ -67,59 +90,27 @@ def _shared_prefix_trainer() -> Any:
             **inputs: Any,
         ) -> tuple[Tensor, Tensor | None, Tensor | None]:
             assert not compute_aux_loss, "none of the architectures has experts"
-            rows = Rows(input_ids, attention_mask, logits_to_keep, inputs)
-            scoring = Scoring(
-                self.temperature, compute_entropy, self._entropy_bonus_enabled, batch_size
+            batch = Batch(input_ids, attention_mask, logits_to_keep, self._prompts_B, inputs)
+            options = LogpOptions(
+                temperature=self.temperature,
+                entropy=compute_entropy,
+                entropy_gradient=self._entropy_bonus_enabled,
+                rows_at_once=batch_size,
+                features=self.features,
             )
-            model = self.accelerator.unwrap_model(model)
-            with self.accelerator.autocast(), self._remembering(model):
-                return *shared_logps(model, rows, scoring), None
-
-        def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
-            model = self.accelerator.unwrap_model(self.model_wrapped)
-            with shared_prefill(model), self._remembering(model):
-                return super()._generate_single_turn(*args, **kwargs)
-
-        def _remembering(self, model: Any) -> AbstractContextManager[None]:
-            return self._features.used_by(model) if self._features else nullcontext()
-
-        def _generate_and_score_completions(self, inputs: Any) -> Any:
-            with self._pictures.used_by(self.processing_class.image_processor):
-                return super()._generate_and_score_completions(inputs)
-
-        def _prepare_inputs(self, generation_batch: Any) -> Any:
-            with _groups_kept_together():
-                return super()._prepare_inputs(generation_batch)
+            with self.accelerator.autocast():
+                return *shared_logps(self.accelerator.unwrap_model(model), batch, options), None
 
     return SharedPrefixTrainer
 
 
-@contextmanager
-def _groups_kept_together() -> Iterator[None]:
-    """Within it TRL's shuffle moves whole groups, so that a micro-batch holds few prompts.
+def groups_together(batch: dict[str, Any]) -> dict[str, Any]:
+    """The rows of each group next to each other, groups in order of first appearance.
 
-    TRL looks the function up in its module, and nothing of the trainer stands between the shuffle
-    and the split that follows it.
+    So a micro-batch holds few prompts. batch: one entry a row under every name, prompt keys among
+    them; numbers are passed through.
     """
-    from trl.trainer import grpo_trainer
-
-    own = grpo_trainer.shuffle_sequence_dict
-    grpo_trainer.shuffle_sequence_dict = lambda rows: together(own(rows))
-    try:
-        yield
-    finally:
-        grpo_trainer.shuffle_sequence_dict = own
-
-
-def together(batch: dict[str, Any]) -> dict[str, Any]:
-    """The rows with each group's next to each other, groups in order of first appearance.
-
-    batch: one entry a row under every name, `pixel_values` too; numbers are passed through.
-    """
-    prompts = tokens_of(batch["prompt_ids"], batch["prompt_mask"])
-    pictures, grids = batch.get("pixel_values", ()), batch.get("image_grid_thw", ())
-    groups = find_groups(prompts, list(pictures), list(grids))
-    order = [row for group in groups for row in group]
+    order = [row for group in find_groups(batch[KEYS]) for row in group]
     return {name: _reordered(values, order) for name, values in batch.items()}
 
 

@@ -14,7 +14,7 @@ from rftkit.errors import RecipeError
 from rftkit.models import backends as engines
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.rewards.length import Meter, auto_target
-from rftkit.shared_prefix.trainer import trainer_class
+from rftkit.shared_prefix.trainer import obstacle, shared_prefix_trainer
 from rftkit.tasks import by_name
 from rftkit.training import vllm_rollouts
 from rftkit.training.dataset import lazy_dataset, schedule
@@ -39,12 +39,8 @@ USED_BY_THE_LOSS = {  # setting -> the trainer's own copy of it, which is what t
 }
 
 
-def train(job: Job, examples: Sequence[Example], shared_prefix: bool = True) -> None:
-    """Train the policy's adapter by GRPO on the examples.
-
-    shared_prefix: compute each prompt once where that is possible; False compares with TRL's own
-    path, which gives the same and takes longer.
-    """
+def train(job: Job, examples: Sequence[Example]) -> None:
+    """Train the policy's adapter by GRPO on the examples."""
     recipe, policy = job.recipe, job.policy
     check_budget(job, examples)
     scorer = Scorer(
@@ -53,9 +49,9 @@ def train(job: Job, examples: Sequence[Example], shared_prefix: bool = True) -> 
     )
     wanted = settings(job, scorer.all_weights())
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
-    kind = trainer_class(policy.model, job.console.print, shared_prefix)
+    off = shared_prefix_off(job)
     by_vllm = bool(wanted.get("use_vllm"))
-    kind = with_plain_prompts(kind) if by_vllm else kind
+    kind = trainer_class(shared=off is None, by_vllm=by_vllm)
     with engine_like(policy.processor) if by_vllm else nullcontext():
         trainer = kind(
             model=policy.model,
@@ -65,9 +61,30 @@ def train(job: Job, examples: Sequence[Example], shared_prefix: bool = True) -> 
             processing_class=policy.processor,
             peft_config=policy.new_adapter(),  # added by TRL, KL is measured with it switched off
         )
-    verify(trainer, wanted, job.run, USED_BY_THE_LOSS)
+    if off is None:
+        trainer.features = policy.features  # one cache for training and evaluation
+    shared = {"shared_prefix": "on" if off is None else f"off: {off}"}
+    verify(trainer, wanted, job.run, USED_BY_THE_LOSS, shared)
     trainer.add_callback(Agreement(job.console))  # says nothing where transformers generates
     fit(trainer, job)
+
+
+def shared_prefix_off(job: Job) -> str | None:
+    """Why prefixes are not shared, said once on the console; None where they are."""
+    switched_off = job.recipe.method.shared_prefix == "off"
+    off = 'method.shared_prefix = "off"' if switched_off else obstacle(job.policy.model)
+    if off is not None:
+        line = f"shared-prefix GRPO is off ({off}); using TRL's own loss"
+        job.console.print(line, highlight=False, markup=False)
+    return off
+
+
+def trainer_class(*, shared: bool, by_vllm: bool) -> Any:
+    """The class that trains. Open the backend before: Unsloth patches TRL as it is imported."""
+    from trl import GRPOTrainer
+
+    kind = shared_prefix_trainer() if shared else GRPOTrainer
+    return with_plain_prompts(kind) if by_vllm else kind
 
 
 def check_budget(job: Job, examples: Sequence[Example]) -> None:

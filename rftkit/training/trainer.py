@@ -91,11 +91,16 @@ def common_arguments(job: Job, rows: int, unit: int) -> dict[str, Any]:
 
 
 def verify(
-    trainer: Any, wanted: Mapping[str, object], run: Run, copies: Mapping[str, str] | None = None
+    trainer: Any,
+    wanted: Mapping[str, object],
+    run: Run,
+    copies: Mapping[str, str] | None = None,
+    facts: Mapping[str, str] | None = None,
 ) -> None:
     """Compare what the trainer will do with what was asked, and write it to the run.
 
-    copies: setting -> the trainer's own attribute, where the loss reads that instead.
+    copies: setting -> the trainer's own attribute, where the loss reads that instead. facts: what
+    else to write, by name.
     What a library has silently changed is put back where that still counts.
     Raises ModelError where it does not.
     """
@@ -105,7 +110,7 @@ def verify(
             setattr(trainer, (copies or {}).get(name, name), wanted[name])
     effective = {name: getattr(trainer.args, name) for name in wanted}
     effective |= {name: getattr(trainer, attribute) for name, attribute in (copies or {}).items()}
-    shown = {"trainer": type(trainer).__name__}  # which says whether prefixes are shared
+    shown = {"trainer": type(trainer).__name__, **(facts or {})}
     shown |= {name: str(value) for name, value in effective.items()}
     write_atomically(run.effective, _json(shown))
     for name, value in wanted.items():

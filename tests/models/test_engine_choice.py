@@ -13,7 +13,15 @@ from rftkit.cli import main as cli
 from rftkit.errors import ModelError, RecipeError, TrainingError
 from rftkit.hardware.memory_plan import Setup, need
 from rftkit.model_info.families import architecture_of
-from rftkit.models.backends import Here, backend_of, check_recipe, generation_of, longest, share
+from rftkit.models.backends import (
+    Here,
+    _with_vllm,
+    backend_of,
+    check_recipe,
+    generation_of,
+    longest,
+    share,
+)
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model
 from rftkit.recipe.toml import parse_recipe
@@ -191,3 +199,9 @@ def test_a_difference_is_said_once_and_a_log_without_one_is_passed_over() -> Non
     assert out.getvalue().count("note: log-probabilities of vLLM and the trainer differ") == 1
     with pytest.raises(TrainingError):
         watching.on_log(None, None, None, {MEAN: 3.0})
+
+
+@pytest.mark.parametrize(("key", "shared"), [("auto", True), ("off", False)])
+def test_a_prefix_that_is_not_shared_is_planned_so_beside_vllm(key: str, shared: bool) -> None:
+    asked = recipe("model.backend=transformers", f"method.shared_prefix={key}")
+    assert _with_vllm(asked, AMPERE) == Setup("transformers", "vllm", shared)

@@ -16,9 +16,11 @@ from rftkit.metrics.scoring import rescored
 from rftkit.report.confusion import commonest, grid
 from rftkit.report.page import ReportInput, no_picture, render, write_report
 from rftkit.report.plots import training
+from rftkit.report.run_page import _shared_prefix
 from rftkit.report.samples_shown import groups, thumbnail
 from rftkit.report.terminal import show_summary
 from rftkit.report.training_curves import column, cost, reward_names, smoothed
+from rftkit.runs.run import Run
 
 HACK = "<img src=x onerror=alert(1)>"
 VOID = {"meta", "img", "br", "hr", "link", "input", "path", "use", "rect"}
@@ -249,6 +251,18 @@ def test_a_page_is_written_whole(tmp_path: Path) -> None:
     write_report(path, ReportInput("été \ud800"))  # half a surrogate pair, as a model may write
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_page_says_why_prefixes_were_not_shared(tmp_path: Path) -> None:
+    why = "off: some layers attend to a sliding window only"
+    row = f'<th scope="row">shared prefix</th><td>{why}</td>'
+    assert row in page_of(evaluated(), shared_prefix=why)
+    assert row in render(ReportInput("stopped", shared_prefix=why))
+    assert "shared prefix" not in page_of(evaluated())
+    run = Run(tmp_path)
+    assert _shared_prefix(run) == _shared_prefix(None) == ""
+    run.effective.write_text(f'{{"trainer": "GRPOTrainer", "shared_prefix": "{why}"}}')
+    assert _shared_prefix(run) == why
 
 
 def test_a_page_made_from_a_stored_summary_is_the_same() -> None:

@@ -1,7 +1,8 @@
-"""Groups, their rows and masks, and the memory of pictures: without a model."""
+"""Prompt groups, their packed rows and masks, and the caches: without a model."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,77 +10,80 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import BatchFeature
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
-from rftkit.shared_prefix.cache import ROOM, RoomyLayer, make_roomy
-from rftkit.shared_prefix.groups import find_groups, of_rows, pictures_of, tokens_of
+from rftkit.shared_prefix.feature_cache import FeatureCache, Features
+from rftkit.shared_prefix.groups import (
+    PromptKey,
+    find_groups,
+    images_of_rows,
+    prompt_keys,
+    without_padding,
+)
+from rftkit.shared_prefix.image_cache import ImageCache
+from rftkit.shared_prefix.kv_cache import BLOCK, BlockLayer, grow_in_blocks
 from rftkit.shared_prefix.logps import in_parts
-from rftkit.shared_prefix.packing import Group, attention, pack
-from rftkit.shared_prefix.pictures import PictureMemory
-from rftkit.shared_prefix.trainer import together
+from rftkit.shared_prefix.packing import Group, attention_mask, pack
+from rftkit.shared_prefix.trainer import groups_together
 
 
-def test_a_group_is_one_prompt_and_one_picture_wherever_its_rows_stand() -> None:
-    one, other = torch.ones(300), torch.ones(300)
-    other[7] = 2  # not among the values of a glimpse
-    prompts = [(1, 2), (3,), (1, 2), (1, 2), (3,)]
-    assert find_groups(prompts, [one, one, other, one, one]) == [[0, 3], [1, 4], [2]]
-    assert find_groups(prompts, []) == [[0, 2, 3], [1, 4]]
+def noise(width: int, height: int, seed: int = 0) -> Image.Image:
+    made = np.random.default_rng(seed)
+    return Image.fromarray(made.integers(0, 255, (height, width, 3), dtype=np.uint8))
 
 
-def test_pictures_of_another_shape_differ() -> None:
-    assert find_groups([(1,), (1,)], [torch.zeros(4, 6), torch.zeros(6, 4)]) == [[0], [1]]
+def test_a_group_is_one_prompt_wherever_its_rows_stand() -> None:
+    keys = [PromptKey((1, 2)), PromptKey((3,)), PromptKey((1, 2)), PromptKey((1, 2), ("cat",))]
+    assert find_groups(keys) == [[0, 2], [1], [3]]
 
 
-def test_equal_patches_that_lie_in_another_way_are_another_picture() -> None:
-    """One colour, wide and high: the same patches, as many tokens, other positions."""
-    even, grids = torch.ones(8, 3), [torch.tensor([[1, 2, 4]]), torch.tensor([[1, 4, 2]])]
-    assert find_groups([(1,)] * 3, [even] * 3, [grids[0], grids[1], grids[0]]) == [[0, 2], [1]]
-    batch = {
-        "prompt_ids": torch.ones(3, 2, dtype=torch.long),
-        "prompt_mask": torch.ones(3, 2, dtype=torch.long),
-        "pixel_values": [even] * 3,
-        "image_grid_thw": [grids[0], grids[1], grids[0]],
-        "advantages": torch.arange(3.0),
-    }
-    assert together(batch)["advantages"].tolist() == [0, 2, 1]
+def test_prompts_of_equal_tokens_and_copies_of_an_image_are_one() -> None:
+    image = noise(8, 4)
+    other = image.copy()
+    other.putpixel((7, 3), (0, 0, 0))
+    rows = [[image], [image.copy()], [other], [image, image], None]
+    keys = prompt_keys([[1, 2]] * 5, rows)
+    assert find_groups(keys) == [[0, 1], [2], [3], [4]]
+    assert find_groups(prompt_keys([[1], [2], [1]], None)) == [[0, 2], [1]]
+
+
+def test_images_of_the_same_pixels_in_another_shape_or_mode_differ() -> None:
+    """One colour, wide and high: the same patches and as many tokens, other position ids."""
+    wide = Image.new("RGB", (8, 4))
+    rows = [[wide], [Image.new("RGB", (4, 8))], [Image.new("L", (24, 4))]]
+    assert len({*prompt_keys([[1]] * 3, rows)}) == 3
 
 
 def test_padding_is_no_part_of_a_prompt() -> None:
     ids, mask = torch.tensor([[0, 5, 6], [5, 0, 6]]), torch.tensor([[0, 1, 1], [1, 1, 1]])
-    assert tokens_of(ids, mask) == [(5, 6), (5, 0, 6)]
+    assert without_padding(ids, mask) == [[5, 6], [5, 0, 6]]
 
 
 FLAT = {
-    "pixel_values": torch.arange(10)[:, None],
+    "pixel_values": torch.arange(10.0)[:, None],
     "image_grid_thw": torch.tensor([[1, 2, 2], [1, 1, 2], [1, 2, 1], [1, 1, 2]]),
-    "num_images": [1, 2, 1],
 }
+ONE_TWO_ONE = [PromptKey((), ("a",)), PromptKey((), ("b", "c")), PromptKey((), ("d",))]
 
 
-def test_flat_pictures_are_cut_at_their_grids() -> None:
-    assert [rows[:, 0].tolist() for rows in pictures_of(FLAT)] == [
-        [0, 1, 2, 3],
-        [4, 5, 6, 7],
-        [8, 9],
-    ]
-    chosen = of_rows(FLAT, [2, 1])
+def test_the_patches_of_a_row_are_those_of_its_images() -> None:
+    chosen = images_of_rows(FLAT, ONE_TWO_ONE, [2, 1])
     assert chosen["pixel_values"][:, 0].tolist() == [8, 9, 4, 5, 6, 7]
     assert chosen["image_grid_thw"].tolist() == [[1, 1, 2], [1, 1, 2], [1, 2, 1]]
 
 
-def test_pictures_with_an_entry_a_row_are_picked() -> None:
-    given = {"pixel_values": torch.arange(3)[:, None], "pixel_attention_mask": torch.arange(3) + 5}
-    chosen = of_rows(given, [2, 0])
+def test_images_with_an_entry_a_row_are_picked() -> None:
+    rows = {"pixel_values": torch.arange(3)[:, None], "pixel_attention_mask": torch.arange(3) + 5}
+    chosen = images_of_rows(rows, ONE_TWO_ONE, [2, 0])
     assert chosen["pixel_values"][:, 0].tolist() == [2, 0]
     assert chosen["pixel_attention_mask"].tolist() == [7, 5]
-    assert of_rows({}, [0]) == {}
-    assert pictures_of({"pixel_values": None}) == []
+    assert images_of_rows({"pixel_values": None}, ONE_TWO_ONE, [0]) == {}
 
 
-def test_lots_are_filled_and_never_too_large() -> None:
+def test_parts_are_filled_and_never_too_large() -> None:
     groups = [[0, 1, 2], [3], [4, 5, 6, 7, 8], [9, 10]]
     assert list(in_parts(groups, 4)) == [[[0, 1, 2], [3]], [[4, 5, 6, 7]], [[8], [9, 10]]]
     assert list(in_parts(groups, 99)) == [groups]
@@ -87,35 +91,52 @@ def test_lots_are_filled_and_never_too_large() -> None:
 
 
 def group(prompt: list[int], *completions: list[int], rows: list[int], at: Any = None) -> Group:
-    places = torch.tensor(at or [list(range(len(prompt)))])
+    position_ids = torch.tensor(at or [list(range(len(prompt)))])
     tensors = [torch.tensor(ids, dtype=torch.long) for ids in completions]
-    return Group(torch.tensor(prompt), places, tensors, rows)
+    return Group(torch.tensor(prompt), position_ids, tensors, rows)
 
 
 def test_a_group_becomes_one_row() -> None:
     packed = pack(
         [group([7, 8], [1, 2, 3], [], [4], [5, 6], rows=[2, 0, 3, 1]), group([9], rows=[])]
     )
-    assert packed.ids.tolist() == [[7, 8, 1, 2, 5], [9, 0, 0, 0, 0]]
-    assert packed.segments.tolist() == [[0, 0, 1, 1, 4], [0, -1, -1, -1, -1]]
-    assert packed.places.tolist() == [[[0, 1, 2, 3, 2], [0, 0, 0, 0, 0]]]
-    number, place, token = packed.read.tolist()
-    assert number == [0] * 6
-    assert place == [1, 2, 3, 1, 1, 4]  # the prompt's last token predicts every first one
-    assert token == [1, 2, 3, 4, 5, 6]
-    assert packed.row.tolist() == [2, 2, 2, 3, 1, 1]
-    assert packed.column.tolist() == [0, 1, 2, 0, 0, 1]
+    assert packed.input_ids_PL.tolist() == [[7, 8, 1, 2, 5], [9, 0, 0, 0, 0]]
+    assert packed.segment_ids_PL.tolist() == [[0, 0, 1, 1, 4], [0, -1, -1, -1, -1]]
+    assert packed.position_ids_APL.tolist() == [[[0, 1, 2, 3, 2], [0, 0, 0, 0, 0]]]
+    assert packed.group_N.tolist() == [0] * 6
+    assert packed.read_from_N.tolist() == [1, 2, 3, 1, 1, 4]  # 1: the prompt's last token
+    assert packed.token_ids_N.tolist() == [1, 2, 3, 4, 5, 6]
+    assert packed.row_N.tolist() == [2, 2, 2, 3, 1, 1]
+    assert packed.column_N.tolist() == [0, 1, 2, 0, 0, 1]
 
 
-def test_positions_go_on_after_the_largest_of_the_prompt() -> None:
+def test_the_example_in_the_comment_is_true() -> None:
+    packed = pack([group([11, 12], [21, 22, 23], [31, 32], rows=[5, 2])])
+    assert packed.input_ids_PL.tolist() == [[11, 12, 21, 22, 31]]
+    assert packed.segment_ids_PL.tolist() == [[0, 0, 1, 1, 2]]
+    assert packed.position_ids_APL.tolist() == [[[0, 1, 2, 3, 2]]]
+    assert packed.token_ids_N.tolist() == [21, 22, 23, 31, 32]
+    assert packed.read_from_N.tolist() == [1, 2, 3, 1, 4]
+    assert packed.row_N.tolist() == [5, 5, 5, 2, 2]
+    assert packed.column_N.tolist() == [0, 1, 2, 0, 1]
+    assert attention_mask(packed.segment_ids_PL)[0, 0].int().tolist()[4] == [1, 1, 0, 0, 1]
+
+
+def test_a_group_without_completions_is_a_prompt_alone() -> None:
+    packed = pack([group([7, 8], rows=[])])
+    assert packed.input_ids_PL.tolist() == [[7, 8]]
+    assert packed.token_ids_N.shape == packed.read_from_N.shape == (0,)
+
+
+def test_position_ids_continue_after_the_largest_of_the_prompt() -> None:
     axes = [[0, 1, 1, 5], [0, 1, 2, 5], [0, 4, 1, 3]]
     packed = pack([group([1, 2, 3, 4], [5, 6], [7, 8, 9], rows=[0, 1], at=axes)])
-    assert packed.places[:, 0, 4:].tolist() == [[6, 6, 7]] * 3
-    assert packed.places[:, 0, :4].tolist() == axes
+    assert packed.position_ids_APL[:, 0, 4:].tolist() == [[6, 6, 7]] * 3
+    assert packed.position_ids_APL[:, 0, :4].tolist() == axes
 
 
-def test_completions_see_the_prompt_and_themselves() -> None:
-    seen = attention(torch.tensor([[0, 0, 1, 1, 2, -1]]))[0, 0].int().tolist()
+def test_completions_attend_to_the_prompt_and_themselves() -> None:
+    seen = attention_mask(torch.tensor([[0, 0, 1, 1, 2, -1]]))[0, 0].int().tolist()
     assert seen == [
         [1, 0, 0, 0, 0, 0],
         [1, 1, 0, 0, 0, 0],
@@ -128,14 +149,14 @@ def test_completions_see_the_prompt_and_themselves() -> None:
 
 def test_shuffled_rows_come_together_again() -> None:
     batch = {
-        "prompt_ids": torch.tensor([[0, 1], [2, 2], [0, 1], [2, 2]]),
-        "prompt_mask": torch.tensor([[0, 1], [1, 1], [0, 1], [1, 1]]),
+        "prompt_keys": ["cat", "dog", "cat", "dog"],
         "pixel_values": [torch.zeros(2), torch.ones(2), torch.zeros(2), torch.ones(2)],
         "advantages": torch.tensor([0.0, 1.0, 2.0, 3.0]),
         "num_items_in_batch": torch.tensor(9),
         "old_per_token_logps": None,
     }
-    found = together(batch)
+    found = groups_together(batch)
+    assert found["prompt_keys"] == ["cat", "cat", "dog", "dog"]
     assert found["advantages"].tolist() == [0, 2, 1, 3]
     assert [int(pixels[0]) for pixels in found["pixel_values"]] == [0, 0, 1, 1]
     assert found["num_items_in_batch"] == 9
@@ -163,29 +184,29 @@ def picture(width: int, value: int) -> Image.Image:
     return Image.fromarray(np.full((2, width), value, dtype=np.uint8))
 
 
-def asked(memory: PictureMemory, processor: Processor, *rows: list[Image.Image], **how: int) -> Any:
-    with memory.used_by(processor):
+def asked(cache: ImageCache, processor: Processor, *rows: list[Image.Image], **how: int) -> Any:
+    with cache.used_by(processor):
         return processor.preprocess(list(rows), **how)
 
 
 @pytest.mark.parametrize("pads", [False, True])
-def test_a_picture_is_prepared_once_and_comes_out_the_same(pads: bool) -> None:
-    processor, memory = Processor(pads), PictureMemory()
+def test_an_image_is_processed_once_and_comes_out_the_same(pads: bool) -> None:
+    processor, cache = Processor(pads), ImageCache()
     rows = [[picture(3, 1)], [picture(3, 2)], [picture(3, 1)], [picture(3, 1)]]
     for _ in range(2):
-        found = asked(memory, processor, *rows)
+        found = asked(cache, processor, *rows)
         expected = Processor(pads).preprocess(rows)
         for name, value in expected.items():
             assert np.array_equal(found[name], value)
     assert processor.given == 2
-    asked(memory, processor, *rows, scale=3)
+    asked(cache, processor, *rows, scale=3)
     assert processor.given == 4
     assert "preprocess" not in vars(processor)
 
 
 def test_rows_are_padded_to_one_another_as_the_processor_does() -> None:
     processor, rows = Processor(pads=True), [[picture(3, 1)], [picture(5, 2)], [picture(3, 1)]]
-    found = asked(PictureMemory(), processor, *rows)
+    found = asked(ImageCache(), processor, *rows)
     expected = Processor(pads=True).preprocess(rows)
     assert np.array_equal(found["pixel_values"], expected["pixel_values"])
     assert found["sizes"] == expected["sizes"]
@@ -193,7 +214,7 @@ def test_rows_are_padded_to_one_another_as_the_processor_does() -> None:
 
 
 @pytest.mark.parametrize("tensors", ["pt", None])
-def test_pictures_of_many_tiles_come_out_as_idefics_cuts_them(tensors: str | None) -> None:
+def test_images_of_many_tiles_come_out_as_idefics_cuts_them(tensors: str | None) -> None:
     sizes = [(16, 8), (8, 16), (16, 8), (20, 20)]
     made = np.random.default_rng(0)
     rows = [[Image.fromarray(made.integers(0, 255, (h, w, 3), dtype=np.uint8))] for w, h in sizes]
@@ -202,7 +223,7 @@ def test_pictures_of_many_tiles_come_out_as_idefics_cuts_them(tensors: str | Non
         size={"longest_edge": 16}, max_image_size={"longest_edge": 8}
     )
     expected = processor.preprocess(rows, return_tensors=tensors, return_row_col_info=True)
-    with PictureMemory().used_by(processor):
+    with ImageCache().used_by(processor):
         found = processor.preprocess(rows, return_tensors=tensors, return_row_col_info=True)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
@@ -211,25 +232,25 @@ def test_pictures_of_many_tiles_come_out_as_idefics_cuts_them(tensors: str | Non
     assert expected["pixel_values"].shape[1] > 3
 
 
-def test_the_least_used_picture_is_forgotten_first() -> None:
+def test_the_least_recently_used_image_is_dropped_first() -> None:
     size = 3 * 1 + 3 * 8  # bytes: pixels and grid
-    processor, memory = Processor(), PictureMemory(limit=2 * size)
+    processor, cache = Processor(), ImageCache(limit=2 * size)
     for value in (1, 2, 1, 3):
-        asked(memory, processor, [picture(3, value)])
-    assert (processor.given, memory.memory.bytes) == (3, 2 * size)
-    asked(memory, processor, [picture(3, 1)])
+        asked(cache, processor, [picture(3, value)])
+    assert (processor.given, cache.cache.bytes) == (3, 2 * size)
+    asked(cache, processor, [picture(3, 1)])
     assert processor.given == 3
-    asked(memory, processor, [picture(3, 2)])
+    asked(cache, processor, [picture(3, 2)])
     assert processor.given == 4
 
 
-def test_what_is_not_rows_of_pictures_goes_to_the_processor() -> None:
+def test_what_is_not_rows_of_images_goes_to_the_processor() -> None:
     class Other:
         def preprocess(self, images: Tensor) -> Tensor:
             return images + 1
 
     processor = Other()
-    with PictureMemory().used_by(processor):
+    with ImageCache().used_by(processor):
         assert processor.preprocess(torch.zeros(1)) == 1
 
 
@@ -237,9 +258,9 @@ def states(rows: int, tokens: int) -> tuple[Tensor, Tensor]:
     return torch.randn(rows, 2, tokens, 4), torch.randn(rows, 2, tokens, 4)
 
 
-def test_a_layer_with_room_holds_what_transformers_does_whatever_befalls_it() -> None:
+def test_a_layer_in_blocks_holds_what_transformers_does_whatever_befalls_it() -> None:
     torch.manual_seed(0)
-    ours, theirs = RoomyLayer(), DynamicLayer()
+    ours, theirs = BlockLayer(), DynamicLayer()
 
     def write(rows: int, tokens: int) -> None:
         new = states(rows, tokens)
@@ -249,7 +270,7 @@ def test_a_layer_with_room_holds_what_transformers_does_whatever_befalls_it() ->
     write(2, 9)
     for layer in (ours, theirs):
         layer.batch_select_indices(torch.tensor([1, 1, 0]))
-    for _ in range(2 * ROOM + 3):
+    for _ in range(2 * BLOCK + 3):
         write(3, 1)
     for layer in (ours, theirs):
         layer.reorder_cache(torch.tensor([2, 0, 1]))
@@ -257,22 +278,84 @@ def test_a_layer_with_room_holds_what_transformers_does_whatever_befalls_it() ->
     for layer in (ours, theirs):
         layer.crop(-5)
     write(3, 2)
-    assert ours.get_seq_length() == theirs.get_seq_length() == 9 + 2 * ROOM + 3 + 1 - 5 + 2
+    assert ours.get_seq_length() == theirs.get_seq_length() == 9 + 2 * BLOCK + 3 + 1 - 5 + 2
 
 
-def test_a_layer_with_room_is_copied_once_in_so_many_tokens() -> None:
-    layer, places = RoomyLayer(), set[tuple[int, int]]()
+def test_a_layer_in_blocks_is_copied_once_in_so_many_tokens() -> None:
+    layer, places = BlockLayer(), set[tuple[int, int]]()
     layer.update(*states(1, 5))
-    for _ in range(3 * ROOM):
+    for _ in range(3 * BLOCK):
         places.add(tuple(held.data_ptr() for held in layer.update(*states(1, 1))))  # type: ignore[arg-type]
     assert 1 < len(places) <= 4
 
 
-def test_only_plain_layers_get_room() -> None:
+def test_only_plain_layers_grow_in_blocks() -> None:
     cache = DynamicCache()
-    make_roomy(cache)
+    grow_in_blocks(cache)
     cache.update(*states(1, 3), layer_idx=1)
-    assert [type(layer) for layer in cache.layers] == [RoomyLayer, RoomyLayer]
+    assert [type(layer) for layer in cache.layers] == [BlockLayer, BlockLayer]
     cache.layers = [DynamicLayer(), DynamicSlidingWindowLayer(sliding_window=4)]
-    make_roomy(cache)
-    assert [type(layer) for layer in cache.layers] == [RoomyLayer, DynamicSlidingWindowLayer]
+    grow_in_blocks(cache)
+    assert [type(layer) for layer in cache.layers] == [BlockLayer, DynamicSlidingWindowLayer]
+
+
+class Encoder:
+    """As much of a Qwen model as has image features: the sum of each image's patches."""
+
+    config = SimpleNamespace(model_type="qwen2_vl")
+
+    def __init__(self) -> None:
+        self.base_model, self.encoded = self, 0
+
+    def get_image_features(self, pixel_values: Tensor, image_grid_thw: Tensor) -> Any:
+        self.encoded += len(image_grid_thw)
+        parts = pixel_values.split(image_grid_thw.prod(-1).tolist())
+        return SimpleNamespace(pooler_output=[part.sum(0, keepdim=True) for part in parts])
+
+
+def features_of(encoder: Encoder, cache: FeatureCache, *rows: int) -> list[Tensor]:
+    inputs = images_of_rows(FLAT, ONE_TWO_ONE, rows)
+    with cache.used_by(encoder, [ONE_TWO_ONE[row] for row in rows]):
+        output = encoder.get_image_features(inputs["pixel_values"], inputs["image_grid_thw"])
+    return list(output.pooler_output)
+
+
+def test_an_image_is_encoded_once_whatever_prompt_it_is_in() -> None:
+    encoder, cache = Encoder(), FeatureCache()
+    assert [int(f) for f in features_of(encoder, cache, 1, 0)] == [4 + 5, 6 + 7, 0 + 1 + 2 + 3]
+    assert [int(f) for f in features_of(encoder, cache, 2, 1)] == [8 + 9, 4 + 5, 6 + 7]
+    assert encoder.encoded == 4
+    assert "get_image_features" not in vars(encoder)
+
+
+def test_features_are_kept_in_the_computers_memory_and_come_back_to_the_gpu() -> None:
+    """On the GPU they would take memory that the plan does not count."""
+    with FakeTensorMode():  # tensors of any device, without their values
+        cache, pixels = FeatureCache(), torch.empty(4, 1, device="cuda")
+        found = cache._lookup("cat", pixels, lambda: Features([torch.empty(1, device="cuda")]))
+        (kept,) = cache.cache.values.values()
+        assert (found.output[0].device.type, kept.output[0].device.type) == ("cuda", "cpu")
+
+
+def test_features_encoded_in_an_evaluation_can_train() -> None:
+    """An evaluation runs in inference mode, and training may need the same features next."""
+    encoder, cache = Encoder(), FeatureCache()
+    with torch.inference_mode():
+        features_of(encoder, cache, 0)
+    (feature,) = features_of(encoder, cache, 0)
+    weight = torch.ones(1, requires_grad=True)
+    (weight * feature).sum().backward()
+    assert weight.grad is not None
+    assert int(weight.grad) == 0 + 1 + 2 + 3
+
+
+def test_caches_that_are_used_within_one_another_are_put_back() -> None:
+    processor, outer, inner = Processor(), ImageCache(), ImageCache()
+    with outer.used_by(processor):
+        before = processor.preprocess
+        with inner.used_by(processor):
+            assert processor.preprocess is not before
+        assert processor.preprocess is before
+        processor.preprocess([[picture(3, 1)]])
+    assert len(outer.cache.values) == 1
+    assert "preprocess" not in vars(processor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import MethodType, SimpleNamespace
@@ -26,13 +27,15 @@ from vlm_batches import (
 )
 
 from rftkit.models import loading
-from rftkit.shared_prefix.cache import RoomyLayer
 from rftkit.shared_prefix.decoding import shared_prefill
-from rftkit.shared_prefix.features import FeatureMemory, is_frozen
-from rftkit.shared_prefix.forward import Scoring, unsupported
-from rftkit.shared_prefix.groups import of_rows
-from rftkit.shared_prefix.logps import Rows, Scores, answer_logps, shared_logps
-from rftkit.shared_prefix.trainer import trainer_class
+from rftkit.shared_prefix.feature_cache import FeatureCache
+from rftkit.shared_prefix.forward import LogpOptions
+from rftkit.shared_prefix.groups import images_of_rows
+from rftkit.shared_prefix.kv_cache import BlockLayer
+from rftkit.shared_prefix.logps import Batch as TrlBatch
+from rftkit.shared_prefix.logps import BatchLogps, answer_logps, shared_logps
+from rftkit.shared_prefix.supported import encoder_is_frozen, unsupported
+from rftkit.shared_prefix.trainer import obstacle, shared_prefix_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -42,11 +45,11 @@ SHUFFLED = (3, 0, 7, 1, 4, 2, 5, 6)
 ONE = (Ask(3, 5, (4, 4), (3, 6, 1, 9)),)
 
 
-def ours(model: Any, batch: Batch, **how: Any) -> Scores:
-    return shared_logps(model, Rows(*batch), Scoring(TEMPERATURE, **how))
+def ours(model: Any, batch: Batch, **how: Any) -> BatchLogps:
+    return shared_logps(model, TrlBatch(*batch), LogpOptions(TEMPERATURE, **how))
 
 
-def theirs(model: Any, batch: Batch, temperature: float = TEMPERATURE) -> Scores:
+def theirs(model: Any, batch: Batch, temperature: float = TEMPERATURE) -> BatchLogps:
     """TRL's own method, on a stand-in for the trainer that holds what it reads."""
     from trl import GRPOTrainer
 
@@ -60,7 +63,7 @@ def theirs(model: Any, batch: Batch, temperature: float = TEMPERATURE) -> Scores
     found = GRPOTrainer._get_per_token_logps_and_entropies(
         trainer, model, *batch[:3], compute_entropy=True, **batch.inputs
     )
-    return Scores(found[0], found[1])
+    return BatchLogps(found[0], found[1])
 
 
 def gradients(model: Any, logps: Tensor) -> list[Tensor]:
@@ -110,7 +113,7 @@ def test_a_completion_does_not_see_its_neighbour(kind: str, model: Any) -> None:
     changed = batch.ids.clone()
     changed[1, -batch.reply :] = (changed[1, -batch.reply :] + 7) % 70 + 2
     before, after = (
-        ours(model, batch._replace(ids=ids)).logps.detach() for ids in (batch.ids, changed)
+        ours(model, batch.with_ids(ids)).logps.detach() for ids in (batch.ids, changed)
     )
     assert (before[1] - after[1]).abs().max() > 0.1
     close(after[[0, 2, 3]], before[[0, 2, 3]], 1e-6)
@@ -120,7 +123,7 @@ def test_the_picture_is_part_of_the_prompt(kind: str, model: Any) -> None:
     """Equal text below two pictures of one size: two groups, each with its own picture."""
     batch = batch_of(kind, (Ask(3, 5, (4, 4), (4, 4)), Ask(3, 5, (4, 4), (4, 4))), (0, 2, 1, 3))
     same = batch.ids[:1].expand_as(batch.ids).contiguous()
-    batch = batch._replace(ids=same)
+    batch = batch.with_ids(same)
     found = ours(model, batch).logps
     assert (found[0] - found[1]).abs().max() > 1e-3
     close(found, theirs(model, batch).logps)
@@ -133,7 +136,7 @@ def test_an_even_picture_wide_and_high(kind: str) -> None:
     batch = batch_of(kind, (Ask(3, 5, (2, 4), (4, 4)), Ask(3, 5, (4, 2), (4, 4))), range(4))
     inputs = {**batch.inputs, "pixel_values": torch.ones_like(batch.inputs["pixel_values"])}
     ids = batch.ids[:1].expand_as(batch.ids).contiguous()
-    batch = batch._replace(ids=ids, inputs=inputs)
+    batch = batch.with_ids(ids)._replace(inputs=inputs)
     close(ours(model, batch).logps, theirs(model, batch).logps)
 
 
@@ -141,7 +144,7 @@ def test_groups_may_be_cut_into_smaller_forwards(kind: str, model: Any) -> None:
     batch = batch_of(kind, THREE, SHUFFLED)
     whole = ours(model, batch, entropy=True)
     for most in (1, 2, 5):
-        parts = ours(model, batch, entropy=True, most_rows=most)
+        parts = ours(model, batch, entropy=True, rows_at_once=most)
         close(parts.logps, whole.logps)
         close(parts.entropies, whole.entropies)  # type: ignore[arg-type]
 
@@ -161,7 +164,7 @@ def test_masked_completions_score_nothing_and_cost_no_gradient(kind: str, model:
 def test_a_prompt_without_a_picture(kind: str, model: Any) -> None:
     batch = batch_of(kind, THREE, SHUFFLED)
     ids = batch.ids.where(batch.ids != IMAGE, 50)
-    batch = batch._replace(ids=ids, inputs={})
+    batch = batch.with_ids(ids)._replace(inputs={})
     close(ours(model, batch).logps, theirs(model, batch).logps)
 
 
@@ -261,42 +264,68 @@ def test_whole_answers_are_scored_after_their_own_prompt(kind: str, model: Any) 
     firsts, size = [0, 3, 5], batch.ids.shape[1] - batch.reply
     ids, mask = batch.ids[:, :size], batch.mask[:, :size]
     inputs = {"input_ids": ids[firsts], "attention_mask": mask[firsts]}
-    inputs |= of_rows(batch.inputs, firsts)
+    inputs |= images_of_rows(batch.inputs, batch.prompts, firsts)
+    prompts = [batch.prompts[row] for row in firsts]
     replies = zip(batch.ids[:, size:], batch.mask[:, size:].bool(), strict=True)
     tokens = [row[kept] for row, kept in replies]
-    found = answer_logps(model, inputs, [tokens[:3], tokens[3:5], tokens[5:]])
+    found = answer_logps(model, inputs, prompts, [tokens[:3], tokens[3:5], tokens[5:]])
     assert [len(given) for given in found] == [3, 2, 3]
     assert [one for given in found for one in given] == pytest.approx(expected, abs=1e-4)
-    assert answer_logps(model, inputs, [[], tokens[3:5], []])[1] == pytest.approx(expected[3:5])
+    one = answer_logps(model, inputs, prompts, [[], tokens[3:5], []])
+    assert one[1] == pytest.approx(expected[3:5])
 
 
-def test_features_of_a_frozen_tower_are_computed_once(kind: str) -> None:
+def test_features_of_a_frozen_encoder_are_computed_once(kind: str) -> None:
     from peft import LoraConfig, get_peft_model
 
     where = r".*(language_model|text_model).*\.(q_proj|v_proj|up_proj)"
     model = get_peft_model(tiny_model(kind), LoraConfig(target_modules=where, r=4))
-    assert is_frozen(model)
-    batch, memory, towers = batch_of(kind, THREE, SHUFFLED), FeatureMemory(), list[int]()
+    assert encoder_is_frozen(model)
+    batch, cache, encoded = batch_of(kind, THREE, SHUFFLED), FeatureCache(), list[int]()
     first = next(m for n, m in model.named_modules() if n.endswith(("patch_embed", "vision_model")))
     expected = ours(model, batch).logps
     gradient = gradients(model, expected)
-    first.register_forward_hook(lambda *_: towers.append(1))
+    first.register_forward_hook(lambda *_: encoded.append(1))
     for _ in range(2):
-        with memory.used_by(model):
-            found = ours(model, batch).logps
+        found = ours(model, batch, features=cache).logps
         close(found, expected)
         assert_same_gradients(gradients(model, found), gradient)
-    assert len(towers) == 3
+    assert len(encoded) == 3
     with model.disable_adapter():
         ours(model, batch)
-    assert len(towers) == 4, "outside of it the tower works again"
+    assert len(encoded) == 4, "without the cache the encoder works again"
 
 
-def test_a_tower_with_an_adapter_is_not_frozen(kind: str) -> None:
+def test_no_forward_hashes_what_is_on_the_gpu(
+    kind: str, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hash has to wait for the GPU, and for a copy of all pixels from there."""
+    batch, cache = batch_of(kind, THREE, SHUFFLED), FeatureCache()
+    monkeypatch.setattr(hashlib, "blake2b", pytest.fail)
+    for _ in range(2):
+        with torch.no_grad():
+            ours(model, batch, features=cache)
+    with shared_prefill(model, batch.prompts, cache):
+        model.generate(**generation(kind, do_sample=False))
+
+
+def test_features_are_used_in_every_way_through_the_model(kind: str, model: Any) -> None:
+    batch, cache, encoded = batch_of(kind, THREE, SHUFFLED), FeatureCache(), list[int]()
+    encoder = model.model.visual if kind in QWEN else model.model.vision_model
+    hook = encoder.register_forward_hook(lambda *_: encoded.append(1))
+    with shared_prefill(model, batch.prompts, cache):
+        model.generate(**generation(kind, do_sample=False))
+    assert len(encoded) == 3
+    ours(model, batch, features=cache)
+    hook.remove()
+    assert len(encoded) == 3
+
+
+def test_an_encoder_with_an_adapter_is_not_frozen(kind: str) -> None:
     from peft import LoraConfig, get_peft_model
 
     model = get_peft_model(tiny_model(kind), LoraConfig(target_modules="all-linear", r=2))
-    assert not is_frozen(model)
+    assert not encoder_is_frozen(model)
 
 
 def test_what_cannot_share_says_why() -> None:
@@ -329,6 +358,7 @@ def generation(kind: str, **how: Any) -> dict[str, Any]:
 def test_the_same_tokens_are_generated(kind: str, model: Any, sampled: bool) -> None:
     how = {"do_sample": True, "temperature": 1.2, "top_k": 0} if sampled else {"do_sample": False}
     inputs, read = generation(kind, **how), list[int]()
+    prompts = batch_of(kind, THREE, SHUFFLED).prompts
     for seed in range(2 if sampled else 1):
         torch.manual_seed(seed)
         expected = model.generate(**inputs)
@@ -337,13 +367,13 @@ def test_the_same_tokens_are_generated(kind: str, model: Any, sampled: bool) -> 
             with_kwargs=True,
         )
         torch.manual_seed(seed)
-        with shared_prefill(model):
+        with shared_prefill(model, prompts):
             found = model.generate(**inputs)
         hook.remove()
         assert torch.equal(found, expected)
-        with shared_prefill(model):
+        with shared_prefill(model, prompts):
             cache = model.generate(**inputs, return_dict_in_generate=True).past_key_values
-        assert {type(layer) for layer in cache.layers} == {RoomyLayer}
+        assert {type(layer) for layer in cache.layers} == {BlockLayer}
     width = inputs["input_ids"].shape[1]
     assert read[:2] == [3 * width, 8]  # three prompts, then eight rows
     assert len(expected[:, width:].unique()) > 10 or not sampled
@@ -374,10 +404,10 @@ def test_training_ends_where_trls_training_ends(tmp_path: Path, where: str) -> N
         replies = [row for lot in lots for row in lot["completion_ids"].tolist()]
         pictures = [len(lot["image_grid_thw"].unique(dim=0)) for lot in lots]
         ended[shared] = ([w.detach().clone() for w in weights], sorted(replies), pictures)
-    prepared = {key[1] for key in trainer._pictures.memory.kept}
-    assert len(prepared) == 4
-    assert (trainer._features is None) == (where == r".*\.")
-    assert not trainer._features or len(trainer._features.memory.kept) == 4
+    processed = {key[1] for key in trainer.images.cache.values}
+    assert len(processed) == 4
+    assert (trainer.features is None) == (where == r".*\.")
+    assert not trainer.features or len(trainer.features.cache.values) == 4
     assert ended[True][1] == ended[False][1]
     assert ended[True][2] == [1, 1, 1, 1]  # a micro-batch is one group
     assert max(ended[False][2]) > 1
@@ -462,7 +492,7 @@ def grpo_trainer(folder: Path, shared: bool, where: str, bf16: bool = False) -> 
         remove_unused_columns=False,
     )
     set_seed(0)
-    kind = trainer_class(model, print) if shared else GRPOTrainer
+    kind = shared_prefix_trainer() if shared else GRPOTrainer
     return kind(
         model=model,
         reward_funcs=lambda completion_ids, **_: [float(sum(ids) % 5) for ids in completion_ids],
@@ -475,21 +505,17 @@ def grpo_trainer(folder: Path, shared: bool, where: str, bf16: bool = False) -> 
     )
 
 
-def test_what_cannot_share_trains_with_trls_own_class_and_says_so_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_run_that_cannot_share_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     from trl import GRPOTrainer
 
-    model, said = tiny_model("qwen2_5_vl"), list[str]()
+    model = tiny_model("qwen2_5_vl")
+    assert obstacle(model) is None
     other = SimpleNamespace(config=SimpleNamespace(model_type="llava"))
-    assert trainer_class(other, said.append) is GRPOTrainer
-    assert trainer_class(model, said.append, wanted=False) is GRPOTrainer
-    assert trainer_class(model, said.append) is not GRPOTrainer
+    assert str(obstacle(other)).endswith("is not among those it is tested with")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert trainer_class(model, said.append) is GRPOTrainer
+    assert str(obstacle(model)).endswith("share the work")
     monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.setattr(GRPOTrainer, "_compute_loss", lambda self, inputs: None)
+    assert obstacle(model) == "TRL has changed GRPOTrainer._compute_loss"
     monkeypatch.setattr(GRPOTrainer, "__module__", "UnslothGRPOTrainer")
-    assert trainer_class(model, said.append) is GRPOTrainer
-    endings = ("is not among those it is tested with", "not wanted", "share the work", "of its own")
-    assert len(said) == 4
-    assert all(line.endswith(end) for line, end in zip(said, endings, strict=True))
+    assert str(obstacle(model)).endswith("a loss of its own")

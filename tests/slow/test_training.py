@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +217,6 @@ def test_grpo_computes_each_prompt_once_and_ends_where_trl_ends(
     short_run: ShortRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rftkit.rewards import general as rewards
-    from rftkit.training import grpo
 
     # Where a group's rewards are all alike the gradient is rounding, which Adam makes as long as
     # a step: this reward tells most texts apart.
@@ -226,10 +224,13 @@ def test_grpo_computes_each_prompt_once_and_ends_where_trl_ends(
     asked = ("method.steps=2", "method.kl=0.1", "eval.limit=10", "rewards.no_repetition=1.0")
     asked += ("method.temperature=1.5",)
     ours = short_run(*asked)
-    monkeypatch.setattr(grpo, "train", partial(grpo.train, shared_prefix=False))
-    theirs = short_run(*asked)
-    kinds = [json.loads(run.effective.read_text("utf-8"))["trainer"] for run in (ours, theirs)]
-    assert kinds == ["SharedPrefixTrainer", "GRPOTrainer"]
+    theirs = short_run(*asked, 'method.shared_prefix="off"')
+    effective = [json.loads(run.effective.read_text("utf-8")) for run in (ours, theirs)]
+    assert [facts["trainer"] for facts in effective] == ["SharedPrefixTrainer", "GRPOTrainer"]
+    off = 'off: method.shared_prefix = "off"'
+    assert [facts["shared_prefix"] for facts in effective] == ["on", off]
+    page = theirs.report.read_text("utf-8")
+    assert page.count("off: method.shared_prefix") == 1
     for one, other in zip(curve(ours), curve(theirs), strict=True):
         assert one == pytest.approx(other, abs=1e-5)
         assert other[2] > 1e-2, "a gradient worth comparing"
@@ -238,6 +239,22 @@ def test_grpo_computes_each_prompt_once_and_ends_where_trl_ends(
     for name, weight in trls.items():
         apart = torch.linalg.vector_norm(close[name] - weight)
         assert apart < 1e-3 * torch.linalg.vector_norm(weight), name
+
+
+def test_training_and_evaluation_share_one_cache_of_image_features(
+    short_run: ShortRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rftkit.training import grpo
+
+    seen: list[tuple[Any, Any]] = []
+    fit = grpo.fit
+    monkeypatch.setattr(
+        grpo, "fit", lambda trainer, job: seen.append((trainer, job.policy)) or fit(trainer, job)
+    )
+    short_run("method.steps=1", "eval.limit=10", "model.lora_vision=false")
+    ((trainer, policy),) = seen
+    assert trainer.features is policy.features
+    assert 0 < policy.features.cache.bytes <= policy.features.cache.limit
 
 
 def test_a_4_bit_base_trains_on_a_cpu(short_run: ShortRun) -> None:

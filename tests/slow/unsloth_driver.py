@@ -100,8 +100,8 @@ def _noting(own: Any, asked: list[tuple[list[int], list[int]]]) -> Any:
     """As rftkit's choice of a class, which notes the prompts that vLLM would get, and TRL's."""
     from rftkit.training.vllm_rollouts import with_plain_prompts
 
-    def chosen(*given: Any) -> Any:
-        kind = own(*given)
+    def chosen(**given: Any) -> Any:
+        kind = own(**given)
 
         class Noting(with_plain_prompts(kind)):  # type: ignore[misc]
             def _generate_single_turn(self, prompt_ids: Any, *rest: Any, **more: Any) -> Any:
