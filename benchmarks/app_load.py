@@ -4,7 +4,7 @@
     python benchmarks/app_load.py --ckpt out/run     # that run; --tiny: the built-in comparison
     python benchmarks/app_load.py --requests 1000    # and how much memory a thousand requests keep
 
-Every client sends one picture and a label of its own, and must get that label back. One line for
+Every client sends one image and a label of its own, and must get that label back. One line for
 each number of clients: answered, refused because the queue was full, answers of someone else,
 median and 95th percentile of the answered ones, and the bound (queue + 1) × model time × 1.5.
 """
@@ -76,16 +76,16 @@ def main() -> None:
     given = parser.parse_args()
     served = _served(given.ckpt, given.tiny)
     page = launch(served, PRIVATE)
-    picture = _upload(page.local_url)
-    [_call(page.local_url, picture, 0) for _ in range(2)]
-    alone = min(_call(page.local_url, picture, 0).seconds for _ in range(3))
+    image = _upload(page.local_url)
+    [_call(page.local_url, image, 0) for _ in range(2)]
+    alone = min(_call(page.local_url, image, 0).seconds for _ in range(3))
     print(f"{served.line}; alone {alone:.2f} s; queue of {PRIVATE.queue}\n\n{HEAD}")
     print("|--:" * 8 + "|")
     bound = (PRIVATE.queue + 1) * alone * 1.5
     for clients in given.clients:
-        print(_row(_together(page.local_url, picture, clients), clients, bound), flush=True)
+        print(_row(_together(page.local_url, image, clients), clients, bound), flush=True)
     if given.requests:
-        _memory(page.local_url, picture, given.requests)
+        _memory(page.local_url, image, given.requests)
     page.close()
 
 
@@ -98,14 +98,14 @@ def _served(ckpt: Path | None, tiny: bool) -> Served:
     return Served(f"a stub of {STUB_SECONDS} s", Setup(recipe, ("a", "b")), Stub())
 
 
-def _together(url: str, picture: str, clients: int) -> list[Call]:
+def _together(url: str, image: str, clients: int) -> list[Call]:
     with ThreadPoolExecutor(clients) as pool:
-        return [*pool.map(lambda number: _call(url, picture, number), range(clients))]
+        return [*pool.map(lambda number: _call(url, image, number), range(clients))]
 
 
-def _call(url: str, picture: str, number: int) -> Call:
+def _call(url: str, image: str, number: int) -> Call:
     wanted, start = f"client {number}", time.perf_counter()
-    body = {"data": [_file(picture), "", "", f"{wanted}\nsomeone else", ""]}
+    body = {"data": [_file(image), "", "", f"{wanted}\nsomeone else", ""]}
     place = f"{url}gradio_api/call/compare"
     head = {"Content-Type": "application/json"}
     try:
@@ -134,12 +134,12 @@ def _row(calls: list[Call], clients: int, bound: float) -> str:
     return f"| {' | '.join(map(str, parts))} |"
 
 
-def _memory(url: str, picture: str, requests: int) -> None:
+def _memory(url: str, image: str, requests: int) -> None:
     for number in range(50):
-        _call(url, picture, number)
+        _call(url, image, number)
     before = _resident()
     for number in range(requests):
-        _call(url, picture, number)
+        _call(url, image, number)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"\n{requests} requests: {_resident() - before:+.0f} MB kept, {peak:.0f} MB at most")
 
@@ -151,7 +151,7 @@ def _resident() -> float:
 
 
 def _upload(url: str) -> str:
-    """The path at which the app keeps one uploaded picture."""
+    """The path at which the app keeps one uploaded image."""
     out = io.BytesIO()
     Image.new("RGB", (56, 56), "white").save(out, format="PNG")
     mark = "part"

@@ -33,7 +33,7 @@ class Case:
     prompt: int  # tokens
     group: int
     prompts: int = 2  # a step
-    picture: int = 64  # tokens, of the prompt's
+    image: int = 64  # tokens, of the prompt's
     kl: float = 0.0
     width: int = 512
     layers: int = 6
@@ -91,7 +91,7 @@ def _reward(completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
 def _model(case: Case) -> tuple[Any, Any]:
     """A random Qwen2.5-VL and its processor; nothing is downloaded."""
     tokenizer = train_tokenizer(["how many wheels has it"], 300)
-    side = round(case.picture**0.5) * PATCH * MERGE
+    side = round(case.image**0.5) * PATCH * MERGE
     area = {"shortest_edge": side**2, "longest_edge": side**2}
     images = Qwen2VLImageProcessorPil(size=area, patch_size=PATCH, merge_size=MERGE)
     processor = StillQwen25VLProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
@@ -134,27 +134,27 @@ def _model(case: Case) -> tuple[Any, Any]:
 
 
 def _dataset(case: Case, processor: Any) -> Any:
-    """Prompts of exactly so many tokens, each with a picture of its own."""
+    """Prompts of exactly so many tokens, each with an image of its own."""
     from datasets import Dataset
 
-    side = round(case.picture**0.5) * PATCH * MERGE
+    side = round(case.image**0.5) * PATCH * MERGE
     made = np.random.default_rng(0)
     frame = _length(processor, "", Image.new("RGB", (side, side)))
     text = "7" * (case.prompt - frame)  # every digit is a token
-    pictures = [
+    images = [
         Image.fromarray(made.integers(0, 255, (side, side, 3), dtype=np.uint8))
         for _ in range(4 * case.prompts)
     ]
-    assert _length(processor, text, pictures[0]) == case.prompt
-    rows = [{"prompt": [{"role": "user", "content": text}], "images": [p]} for p in pictures]
+    assert _length(processor, text, images[0]) == case.prompt
+    rows = [{"prompt": [{"role": "user", "content": text}], "images": [p]} for p in images]
     return Dataset.from_list([{"number": n} for n in range(len(rows))]).with_transform(
         lambda batch: {name: [rows[number][name] for number in batch["number"]] for name in rows[0]}
     )
 
 
-def _length(processor: Any, text: str, picture: Image.Image) -> int:
+def _length(processor: Any, text: str, image: Image.Image) -> int:
     """Tokens of a prompt."""
-    content = [{"type": "image", "image": picture}, {"type": "text", "text": text}]
+    content = [{"type": "image", "image": image}, {"type": "text", "text": text}]
     shown = processor.apply_chat_template(
         [[{"role": "user", "content": content}]],
         add_generation_prompt=True,

@@ -35,7 +35,7 @@ from transformers.utils import logging
 PROMPTS, GROUPS = (100, 300, 1000), (4, 8, 16)
 QUICK = ("direct-300-8", "think-300-8")
 ARMS = ("stock", "shared")
-PARTS = ("generation", "log-probs", "loss and backward", "rest")  # rest: text, pictures, rewards
+PARTS = ("generation", "log-probs", "loss and backward", "rest")  # rest: text, images, rewards
 HEAD = (
     "| case | stock, s | shared, s | ratio (least to most) | generation | log-probs | "
     "loss, backward | rest | tokens | peak memory of a step, MB | of stock |"
@@ -82,7 +82,7 @@ def main() -> None:
 def _case(name: str, given: argparse.Namespace) -> Case:
     style, prompt, group = name.split("-")
     return Case(
-        *(style, int(prompt), int(group), given.prompts, given.picture, given.kl),
+        *(style, int(prompt), int(group), given.prompts, given.image, given.kl),
         *(given.width, given.layers),
     )
 
@@ -93,7 +93,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help=f"only {' and '.join(QUICK)}")
     parser.add_argument("--steps", type=int, default=5, help="measured, after one that is not")
     parser.add_argument("--prompts", type=int, default=2, help="different prompts in a step")
-    parser.add_argument("--picture", type=int, default=64, help="picture tokens, a square number")
+    parser.add_argument("--image", type=int, default=64, help="image tokens, a square number")
     parser.add_argument("--kl", type=float, default=0.0, help="above 0 the reference is scored too")
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--layers", type=int, default=6)

@@ -18,11 +18,11 @@ from rftkit.app.limits import PRIVATE
 from rftkit.app.opening import open_model, open_recorded
 from rftkit.app.serve import launch
 
-SETTLED = 1500  # milliseconds until fonts and pictures are there
+SETTLED = 1500  # milliseconds until fonts and images are there
 
 
 def main() -> None:
-    """Serve, wait, take the picture."""
+    """Serve, wait, take the image."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--ckpt", type=Path)
     parser.add_argument("--recorded", type=Path)

@@ -37,7 +37,7 @@ shots = 4
 steps = 200
 ```
 
-This much is a whole recipe: GRPO in the think style on Qwen2.5-VL-3B, four pictures per class.
+This much is a whole recipe: GRPO in the think style on Qwen2.5-VL-3B, four images per class.
 
 ## Seeing and changing values
 

@@ -16,12 +16,12 @@
 #
 # @BADGE@
 #
-# A hundred variants of aircraft, four pictures of each to learn from. One model learns to reason
+# A hundred variants of aircraft, four images of each to learn from. One model learns to reason
 # before it answers, another to answer at once; everything else is the same. Which one names more
 # aircraft that it has not seen, and what does the reasoning cost?
 #
 # **Needs** a GPU with 24 GB, such as an L4: *Runtime → Change runtime type*. No token is needed.
-# The pictures (FGVC-Aircraft) are free for research that is not commercial. **Memory** is estimated
+# The images (FGVC-Aircraft) are free for research that is not commercial. **Memory** is estimated
 # below. **Time** has not been measured yet.
 
 # %% tags=["setup"]
@@ -30,7 +30,7 @@
 # ## The plan
 #
 # A study is a small file: which recipe, which styles, which seeds. Here two runs of the recipe
-# `aircraft_4shot`, cut to 100 steps and 500 test pictures. More seeds make the answer firmer, and
+# `aircraft_4shot`, cut to 100 steps and 500 test images. More seeds make the answer firmer, and
 # cost their time; they can be added later.
 
 # %%
@@ -65,7 +65,7 @@ nb.run("rftkit study", STUDY, "--out", OUT, "--dry-run")
 nb.run("rftkit plan", RECIPE, "--gpu", "l4")
 
 # %% [markdown]
-# ## The pictures
+# ## The images
 #
 # Would you know a 737-300 from a 737-500?
 
@@ -85,8 +85,8 @@ nb.run("rftkit study", STUDY, "--out", OUT)
 # ## The answer
 #
 # *Helps* and *hurts* are said only where the 95 % interval of the difference leaves zero out.
-# Otherwise the page says how large a difference so many pictures could have shown. One seed says
-# how far other pictures would move the result, not how far other seeds would.
+# Otherwise the page says how large a difference so many images could have shown. One seed says
+# how far other images would move the result, not how far other seeds would.
 
 # %%
 nb.page(OUT / "study.html")
@@ -94,7 +94,7 @@ nb.page(OUT / "study.html")
 # %% [markdown]
 # ## Where they disagree
 #
-# Read the reasoning beside the picture: does it name what can be seen, or is it decoration?
+# Read the reasoning beside the image: does it name what can be seen, or is it decoration?
 
 # %%
 think, direct = (next(OUT.glob(f"*-{style}-*-seed0")) for style in ("think", "direct"))

@@ -34,7 +34,7 @@ SETTINGS = FEW.split() if QUICK else []
 OUT = "out/quickstart"
 
 # %% [markdown]
-# ## The pictures
+# ## The images
 #
 # Real handwriting, scanned long ago at 8 × 8 pixels. Some of it is hard for you, too.
 
@@ -44,7 +44,7 @@ nb.examples("quickstart", count=8)
 # %% [markdown]
 # ## Check before you train
 #
-# A recipe is one short file that says everything about a run. `check` reads it and the pictures,
+# A recipe is one short file that says everything about a run. `check` reads it and the images,
 # and shows a prompt with the reply that would earn full marks. It needs no model.
 
 # %%
@@ -53,8 +53,8 @@ nb.run("rftkit check quickstart")
 # %% [markdown]
 # ## Train
 #
-# Every step: some pictures, eight tries for each, a reward for each try, a small push towards the
-# better ones. Watch `accuracy` rise. Then both models, before and after, answer pictures that
+# Every step: some images, eight tries for each, a reward for each try, a small push towards the
+# better ones. Watch `accuracy` rise. Then both models, before and after, answer images that
 # neither has seen.
 
 # %%
@@ -87,12 +87,12 @@ nb.replies(OUT)
 nb.run("rftkit eval --style direct --ckpt", nb.newest(OUT), "--limit", 20 if QUICK else 200)
 
 # %% [markdown]
-# ## Pictures of your own
+# ## Images of your own
 #
-# Name any picture files here. These ten are from the pictures that were kept for testing.
+# Name any image files here. These ten are from the images that were kept for testing.
 
 # %%
-folder = nb.save_pictures("digits", "digits", each=1, split="test")
+folder = nb.save_images("digits", "digits", each=1, split="test")
 nb.predictions(OUT, sorted(folder.glob("*/1.png")))
 
 # %% [markdown]

@@ -12,12 +12,12 @@
 # ---
 
 # %% [markdown]
-# # Your own pictures, on a free T4
+# # Your own images, on a free T4
 #
 # @BADGE@
 #
 # You bring a folder with a sub-folder for each class, or a zip of one: `pets/cat/*.jpg`,
-# `pets/dog/*.jpg`. Ten pictures of each class are a start. No token is needed.
+# `pets/dog/*.jpg`. Ten images of each class are a start. No token is needed.
 #
 # **Needs** a GPU: *Runtime → Change runtime type → T4 GPU*. A T4 computes in fp16, which is
 # seen to by itself. **Memory** is estimated below, before anything is downloaded. **Time** has not
@@ -29,11 +29,11 @@
 # ## Settings
 #
 # Upload the zip (the folder symbol on the left), and write its name here. With nothing written,
-# drawn aircraft stand in for your pictures. `KEEP_ON_DRIVE` keeps recipe and run on your Google
+# drawn aircraft stand in for your images. `KEEP_ON_DRIVE` keeps recipe and run on your Google
 # Drive, so that they survive the session; put the zip there, too.
 
 # %%
-PICTURES = ""  # such as "/content/pets.zip", or a folder
+IMAGES = ""  # such as "/content/pets.zip", or a folder
 QUESTION = ""  # such as "Which breed is this?"; "" asks what is shown
 STYLE = "direct"  # or "think": slower, and you can read why
 MODEL = "Qwen/Qwen2-VL-2B-Instruct"
@@ -65,18 +65,18 @@ CHANGES += ["method.batch_size=2", "eval.limit=20"] if QUICK else []
 SETTINGS = [word for change in CHANGES for word in ("--set", change)]
 
 # %% [markdown]
-# ## Look at the pictures
+# ## Look at the images
 #
 # `init` looks at the folder and writes a recipe. Open it in the file browser: it is short, and
-# every line is explained. `check` reads all pictures and names what is wrong with them: damaged
-# files, the same picture under two labels, the same picture to train and to test on.
+# every line is explained. `check` reads all images and names what is wrong with them: damaged
+# files, the same image under two labels, the same image to train and to test on.
 
 # %%
-if PICTURES:
-    folder = nb.picture_folder(PICTURES)
+if IMAGES:
+    folder = nb.image_folder(IMAGES)
 else:
-    folder = nb.save_pictures("digits" if QUICK else "hangar", "drawn", each=20)
-RECIPE = Path(f"{Path(PICTURES or folder).stem}.toml")
+    folder = nb.save_images("digits" if QUICK else "hangar", "drawn", each=20)
+RECIPE = Path(f"{Path(IMAGES or folder).stem}.toml")
 if not RECIPE.exists():
     nb.run("rftkit init", folder, "--out", RECIPE)
 nb.run("rftkit check", RECIPE, *SETTINGS)
@@ -117,12 +117,12 @@ nb.page(OUT)
 nb.replies(OUT)
 
 # %% [markdown]
-# ## Ask it about new pictures
+# ## Ask it about new images
 #
 # Put names of files here. These are from your folder, and some of them were trained on.
 
 # %%
-nb.predictions(OUT, nb.picture_files(folder, 4))
+nb.predictions(OUT, nb.image_files(folder, 4))
 
 # %% [markdown]
 # ## Take it with you

@@ -1,4 +1,4 @@
-"""The values everybody passes: a picture, a row, an example, a completion, a reply, an attempt."""
+"""The values everybody passes: an image, a row, an example, a completion, a reply, an attempt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Rules = Literal["strict", "paper"]
 Problem = Literal["no answer", "unparseable", "several answers", "truncated"]
 
 
-class Picture(Protocol):
+class LazyImage(Protocol):
     """An image that is read when it is needed, so that ten thousand of them fit in memory."""
 
     @property
@@ -22,36 +22,36 @@ class Picture(Protocol):
         """What a person would call it: a path, or a place in a data set."""
 
     def open(self) -> Image:
-        """The picture, upright, mode RGB. Raises DataError, naming itself, if it cannot be read."""
+        """The image, upright, mode RGB. Raises DataError, naming itself, if it cannot be read."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of the user's data. `place` is what an error message calls it (`pets.csv:17`).
 
-    others: further pictures of the same question.
+    others: further images of the same question.
     """
 
     place: str
-    picture: Picture
+    image: LazyImage
     values: Mapping[str, object]
-    others: tuple[Picture, ...] = ()
+    others: tuple[LazyImage, ...] = ()
 
 
 @dataclass(frozen=True)
 class Example:
-    """One question about one picture, with its gold answer in the task's own canonical text.
+    """One question about one image, with its gold answer in the task's own canonical text.
 
     `choices` are the labels offered in the prompt (none: an open answer); `labels` is every label
     the data set knows, against which an open answer is matched. `rationale` is a written
     reasoning, if the data has one. `category` is what shots are drawn by and results are grouped
-    by: the label, the kind of object, the kind of question. `others` are further pictures of the
+    by: the label, the kind of object, the kind of question. `others` are further images of the
     same question; `meta` is what the task itself must know, such as the grid of its boxes;
     `aliases` are other spellings of labels, each with the label it means.
     """
 
     id: str
-    picture: Picture
+    image: LazyImage
     question: str
     gold: str
     choices: tuple[str, ...] = ()
@@ -60,13 +60,13 @@ class Example:
     place: str = ""
     meta: Mapping[str, str] = field(default_factory=dict)
     category: str = ""
-    others: tuple[Picture, ...] = ()
+    others: tuple[LazyImage, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
-    def pictures(self) -> tuple[Picture, ...]:
-        """All pictures of the question, in the order in which they are shown."""
-        return (self.picture, *self.others)
+    def images(self) -> tuple[LazyImage, ...]:
+        """All images of the question, in the order in which they are shown."""
+        return (self.image, *self.others)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ class RecipeError(UserError):
 
 
 class DataError(UserError):
-    """A row, picture or file of the user's data that cannot be used."""
+    """A row, image or file of the user's data that cannot be used."""
 
 
 class HubError(DataError):

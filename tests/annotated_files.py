@@ -14,8 +14,8 @@ from rftkit.errors import DataError
 from rftkit.recipe.sections import Data
 
 
-def picture(path: Path, width: int = 20, height: int = 10, turn: int = 1) -> Path:
-    """A picture of that size as stored; turn: its EXIF orientation."""
+def write_image(path: Path, width: int = 20, height: int = 10, turn: int = 1) -> Path:
+    """An image of that size as stored; turn: its EXIF orientation."""
     path.parent.mkdir(parents=True, exist_ok=True)
     exif = Image.Exif()
     exif[0x0112] = turn
@@ -57,5 +57,5 @@ def refusal(source: str, path: Path | str, split: str = "train", **more: object)
 
 
 def names(found: list[Row]) -> list[str]:
-    """The pictures of rows."""
-    return [row.picture.name for row in found]
+    """The images of rows."""
+    return [row.image.name for row in found]

@@ -47,7 +47,7 @@ def samples_file(folder: Path, evil: bool = False) -> Path:
     for side, texts in sides.items():
         for place, text in enumerate(texts):
             name = f"digits:test:{place}"
-            lines.append(sample_line(Sample(side=side, id=name, picture=name, text=text,
+            lines.append(sample_line(Sample(side=side, id=name, image=name, text=text,
                                             gold=right[place], tokens=9, seconds=0.1)))  # fmt: skip
     path = folder / "samples.jsonl"
     path.write_text("".join(lines), "utf-8")
@@ -63,7 +63,7 @@ def boxes_file(folder: Path) -> Path:
     sides: tuple[tuple[Side, str], ...] = (("base", "[]"), ("tuned", boxes))
     for side, text in sides:
         lines.append(sample_line(Sample(
-            side=side, id="scenes:test:3: 0", picture="scenes:test:3", text=text, category="0",
+            side=side, id="scenes:test:3: 0", image="scenes:test:3", text=text, category="0",
             gold="[[0.5625, 0.375, 0.8125, 0.75], [0.1875, 0.4375, 0.5, 0.875]]",
             meta={"grid": "16x16", "size": "112x112", "label": "0"}, tokens=9, seconds=0.1,
         )))  # fmt: skip
@@ -95,7 +95,7 @@ class HeldBackend:
 
     def stream(self, asked: Asked, side: Side, stop: threading.Event) -> Iterator[Piece]:
         if side == self.fails:
-            raise UserError(f"{side}: out of memory; use a smaller picture")
+            raise UserError(f"{side}: out of memory; use a smaller image")
         words = self.texts[side].split(" ")
         for count in range(1, len(words)):
             self.written.append((side, count))

@@ -1,4 +1,4 @@
-"""Stand-ins: a policy that replays texts, a picture that needs no file, a recipe of few words."""
+"""Stand-ins: a policy that replays texts, an image that needs no file, a recipe of few words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Answer = Callable[[str, bool], Completion]
 
 @dataclass(frozen=True)
 class BlankPicture:
-    """A small picture of one shade, by name."""
+    """A small image of one shade, by name."""
 
     name: str
     shade: int = 0
@@ -29,7 +29,7 @@ class BlankPicture:
 
 @dataclass
 class FakePolicy:
-    """Answers as `answer(picture name, tuned)` says; asked for more than `limit` it is killed."""
+    """Answers as `answer(image name, tuned)` says; asked for more than `limit` it is killed."""
 
     answer: Answer
     limit: int = 1_000_000
@@ -45,19 +45,19 @@ class FakePolicy:
         if len(self.asked) + len(prompts) > self.limit:
             raise KeyboardInterrupt
         self.prompts += prompts
-        self.asked += [(prompt.picture.name, self.tuned) for prompt in prompts]
-        made = [self.answer(prompt.picture.name, self.tuned) for prompt in prompts]
+        self.asked += [(prompt.image.name, self.tuned) for prompt in prompts]
+        made = [self.answer(prompt.image.name, self.tuned) for prompt in prompts]
         return Generation(made, 0.5, 0.1)
 
     def score(
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]
     ) -> list[list[float]]:
         """The label that `answer` holds is likeliest, the others fall off in their order."""
-        self.asked += [(prompt.picture.name, self.tuned) for prompt in prompts]
+        self.asked += [(prompt.image.name, self.tuned) for prompt in prompts]
         for prompt, texts in zip(prompts, answers, strict=True):
             self.scored += [prompt.prefill + text for text in texts]
         return [
-            [-0.1 if self.answer(prompt.picture.name, self.tuned).text in text else -2.0 - place
+            [-0.1 if self.answer(prompt.image.name, self.tuned).text in text else -2.0 - place
              for place, text in enumerate(texts)]
             for prompt, texts in zip(prompts, answers, strict=True)
         ]  # fmt: skip

@@ -256,7 +256,7 @@ def json_blocks(title: str) -> list[str]:
     ]
 
 
-def pictures_in(folder: Path, *names: str) -> None:
+def images_in(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (640, 480)).save(folder / name)
@@ -271,7 +271,7 @@ def read(folder: Path, task: str, source: str, name: str, **more: object) -> lis
 
 
 def test_the_rows_of_the_page_of_data_are_read(tmp_path: Path) -> None:
-    pictures_in(tmp_path, "1.jpg", "2.jpg")
+    images_in(tmp_path, "1.jpg", "2.jpg")
     (body,) = json_blocks("Tables")
     tasks = ("classification", "detection", "grounding", "choice", "number")
     for task, line in zip(tasks, body.splitlines(), strict=True):
@@ -285,7 +285,7 @@ def test_the_rows_of_the_page_of_data_are_read(tmp_path: Path) -> None:
 
 
 def test_the_annotations_of_the_page_of_data_are_read(tmp_path: Path) -> None:
-    pictures_in(tmp_path, "1.jpg")
+    images_in(tmp_path, "1.jpg")
     texts = {name: json_blocks(name)[0] for name in ("COCO and LVIS", "Phrases", "Conversations")}
     (tmp_path / "coco-train.json").write_text(texts["COCO and LVIS"])
     (cat,) = read(tmp_path, "detection", "coco", "coco-{split}.json")

@@ -37,11 +37,11 @@ class Batch(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A prompt: text tokens before and after a picture of this many patches, high and wide."""
+    """A prompt: text tokens before and after an image of this many patches, high and wide."""
 
     before: int
     after: int
-    picture: tuple[int, int]
+    image: tuple[int, int]
     replies: Sequence[int]  # the tokens of each completion
 
 
@@ -52,7 +52,7 @@ def tiny_model(
 ) -> Any:
     """A random model in fp32 whose logits differ clearly from token to token.
 
-    specials: ids of the picture's token, the video's, and of a picture's start and end.
+    specials: ids of the image's token, the video's, and of an image's start and end.
     """
     from transformers import AutoConfig, AutoModelForImageTextToText
 
@@ -123,17 +123,17 @@ def batch_of(kind: str, asks: Sequence[Ask], order: Sequence[int], seed: int = 0
     made = torch.Generator().manual_seed(seed)
     rows: list[tuple[Tensor, Tensor, dict[str, Tensor], PromptKey]] = []
     for number, ask in enumerate(asks):
-        prompt, picture = _prompt(kind, ask, made), _picture(kind, ask, made)
+        prompt, image = _prompt(kind, ask, made), _image(kind, ask, made)
         key = PromptKey(tuple(prompt.tolist()), (f"image {number}",))
         for count in ask.replies:
-            rows.append((prompt, _text(count, made), picture, key))
+            rows.append((prompt, _text(count, made), image, key))
     rows = [rows[i] for i in order]
     left, left_mask = _pad([row[0] for row in rows], "left")
     right, right_mask = _pad([row[1] for row in rows], "right")
     ids = torch.cat([left, right], 1)
     inputs = {
         name: torch.cat([row[2][name] for row in rows]) for name in rows[0][2]
-    }  # each with one entry a patch, a picture or a row
+    }  # each with one entry a patch, an image or a row
     if kind in QWEN:
         inputs["mm_token_type_ids"] = (ids == IMAGE).int()
     return Batch(
@@ -150,14 +150,14 @@ def _text(count: int, made: torch.Generator) -> Tensor:
 
 
 def _prompt(kind: str, ask: Ask, made: torch.Generator) -> Tensor:
-    high, wide = ask.picture
+    high, wide = ask.image
     shown = [IMAGE] * (high * wide // MERGE**2 if kind in QWEN else 4)
-    picture = torch.tensor([START, *shown, END])
-    return torch.cat([_text(ask.before, made), picture, _text(ask.after, made)])
+    image = torch.tensor([START, *shown, END])
+    return torch.cat([_text(ask.before, made), image, _text(ask.after, made)])
 
 
-def _picture(kind: str, ask: Ask, made: torch.Generator) -> dict[str, Tensor]:
-    high, wide = ask.picture
+def _image(kind: str, ask: Ask, made: torch.Generator) -> dict[str, Tensor]:
+    high, wide = ask.image
     if kind in QWEN:
         pixels = torch.randn(high * wide, 3 * 2 * PATCH**2, generator=made)
         return {"pixel_values": pixels, "image_grid_thw": torch.tensor([[1, high, wide]])}

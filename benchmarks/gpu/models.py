@@ -32,7 +32,7 @@ CONFIGS: dict[str, Any] = {
     "qwen2_vl": Qwen2VLConfig, "qwen2_5_vl": Qwen2_5_VLConfig, "qwen3_vl": Qwen3VLConfig,
 }  # fmt: skip
 SECTIONS = {"qwen2_vl": [16, 24, 24], "qwen2_5_vl": [16, 24, 24], "qwen3_vl": [24, 20, 20]}
-TEXTS = ["How many circles are in the picture? Give the number, and the reasoning before it."]
+TEXTS = ["How many circles are in the image? Give the number, and the reasoning before it."]
 MOST_PIXELS = 2**24
 
 

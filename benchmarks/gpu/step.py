@@ -23,8 +23,8 @@ from typing import Any
 
 GIB = 2**30
 NEW_TOKENS = {"direct": 16, "think": 256, "sft": 64}
-TEXT_TOKENS = 256  # of a prompt, beside its picture
-SIZES = {14: (448, 896), 16: (512, 1024)}  # patch -> pixels of a picture of 512 tokens
+TEXT_TOKENS = 256  # of a prompt, beside its image
+SIZES = {14: (448, 896), 16: (512, 1024)}  # patch -> pixels of an image of 512 tokens
 CUDA_OWN = 0.6  # GiB that the context takes outside of torch's allocator
 
 
@@ -137,7 +137,7 @@ def _open(given: argparse.Namespace, recipe: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Noise:
-    """A picture that is nowhere on the disk."""
+    """An image that is nowhere on the disk."""
 
     seed: int
     size: tuple[int, int]
@@ -155,7 +155,7 @@ class _Noise:
 
 
 def _examples(given: argparse.Namespace, policy: Any) -> list[Any]:
-    """Enough that no picture is seen twice; every digit of a question is a token."""
+    """Enough that no image is seen twice; every digit of a question is a token."""
     from rftkit.core import Example
 
     size, digits = _size(given), 16 if given.fake else TEXT_TOKENS

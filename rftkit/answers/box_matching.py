@@ -1,4 +1,4 @@
-"""Found boxes against gold ones of one picture and one label: shares, best F1, and COCO's AP."""
+"""Found boxes against gold ones of one image and one label: shares, best F1, and COCO's AP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_FOUND = 100  # entries that COCO looks at, the most confident ones
 
 
 class Ranked(NamedTuple):
-    """Where an entry stands among those of its picture and label: the smallest is first.
+    """Where an entry stands among those of its image and label: the smallest is first.
 
     No two different entries are equal, so the order in which a list was given does not matter.
     """
@@ -62,7 +62,7 @@ def optimal_f1(found: Sequence[Found], gold: Sequence[Box], threshold: float = 0
 
 
 def average_precision_of_one(found: Sequence[Found], gold: Sequence[Box]) -> float:
-    """COCO's AP@[.50:.95] of one picture and one label, in [0, 1]; labels are not looked at.
+    """COCO's AP@[.50:.95] of one image and one label, in [0, 1]; labels are not looked at.
 
     Precision is read off at 101 recalls, the mean is over 10 thresholds, and the 100 most
     confident entries count; equal confidences stand in the order of `rank`. An entry without box

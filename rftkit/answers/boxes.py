@@ -1,7 +1,7 @@
-"""Boxes: fractions of the picture inside, a model's coordinates only in its texts (`box_text`).
+"""Boxes: fractions of the image inside, a model's coordinates only in its texts (`box_text`).
 
 A `Grid` is the convention of a text: 1000 × 1000 for models that count in thousandths of the
-picture, the picture's own (resized) width and height for models that count pixels.
+image, the image's own (resized) width and height for models that count pixels.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Corners = tuple[float, float, float, float]
 
 
 class Box(NamedTuple):
-    """Left, top, right and bottom edge as fractions of the picture's width and height.
+    """Left, top, right and bottom edge as fractions of the image's width and height.
 
     Gold boxes lie in [0, 1]; a model's may reach outside. x1 < x2 and y1 < y2 always hold.
     """
@@ -57,7 +57,7 @@ class Match(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """How many units of a text's coordinates make the width and the height of the picture."""
+    """How many units of a text's coordinates make the width and the height of the image."""
 
     width: int = 1000
     height: int = 1000
@@ -167,7 +167,7 @@ def box_of(value: object, grid: Grid) -> Box | None:
 
 
 def gold_box(value: object, grid: Grid, place: str) -> Box:
-    """A box of the user's data. Raises DataError if it is no box, or leaves the picture."""
+    """A box of the user's data. Raises DataError if it is no box, or leaves the image."""
     box = box_of(value, grid)
     shown = repr(value)[:80]
     if box is None:
@@ -176,7 +176,7 @@ def gold_box(value: object, grid: Grid, place: str) -> Box:
         )
     if min(box) < 0 or max(box) > 1:
         raise DataError(
-            f"{place}: gold box {shown} leaves the picture, {grid.width} by {grid.height} units; "
+            f"{place}: gold box {shown} leaves the image, {grid.width} by {grid.height} units; "
             "clip it, or say which coordinates it is in"
         )
     return box

@@ -1,4 +1,4 @@
-"""Boxes on a picture, drawn by PIL: numbered, a colour and a line style for each side."""
+"""Boxes on an image, drawn by PIL: numbered, a colour and a line style for each side."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ LOOKS = {
 
 
 def boxes_html(both: Comparison) -> str:
-    """A slider from base to tuned over the picture, and a table of all boxes; "" without boxes.
+    """A slider from base to tuned over the image, and a table of all boxes; "" without boxes.
 
     In its middle both show; towards an end the other's fade.
     """
     if "grid" not in both.asked.example.meta:
         return ""
     try:
-        picture = both.asked.example.picture.open()
+        image = both.asked.example.image.open()
     except DataError:
-        picture = Image.new("RGB", annotated_size(both.asked.example), "#888888")
-    scale = min(1.0, EDGE / max(picture.size)) if max(picture.size) > EDGE else _up(picture)
-    size = (round(picture.width * scale), round(picture.height * scale))
-    shown = picture.resize(size, Image.Resampling.LANCZOS)
+        image = Image.new("RGB", annotated_size(both.asked.example), "#888888")
+    scale = min(1.0, EDGE / max(image.size)) if max(image.size) > EDGE else _up(image)
+    size = (round(image.width * scale), round(image.height * scale))
+    shown = image.resize(size, Image.Resampling.LANCZOS)
     truth = _truth(both.asked.example) if both.asked.known else []
     drawn = [
         (pane.side, [box.box for box in pane.boxes or ()], _alt(pane))
@@ -74,12 +74,12 @@ def boxes_html(both: Comparison) -> str:
     )
 
 
-def draw(picture: Image.Image, corners: Sequence[Corners], look: Look, first: int = 1) -> None:
-    """Draw numbered boxes into a picture. corners: pixels of it, (left, top, right, bottom)."""
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=14)
+def draw(image: Image.Image, corners: Sequence[Corners], look: Look, first: int = 1) -> None:
+    """Draw numbered boxes into an image. corners: pixels of it, (left, top, right, bottom)."""
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=14)
     for number, (x1, y1, x2, y2) in enumerate(corners, first):
-        x1, x2 = sorted((_inside(x1, picture.width), _inside(x2, picture.width)))
-        y1, y2 = sorted((_inside(y1, picture.height), _inside(y2, picture.height)))
+        x1, x2 = sorted((_inside(x1, image.width), _inside(x2, image.width)))
+        y1, y2 = sorted((_inside(y1, image.height), _inside(y2, image.height)))
         for start, end in (((x1, y1), (x2, y1)), ((x2, y1), (x2, y2)),
                            ((x1, y2), (x2, y2)), ((x1, y1), (x1, y2))):  # fmt: skip
             _line(pen, start, end, look)
@@ -87,7 +87,7 @@ def draw(picture: Image.Image, corners: Sequence[Corners], look: Look, first: in
             continue
         text = str(number)
         left, _, right, bottom = pen.textbbox((0, 0), text, font=font)
-        x = min(x1, picture.width - right - 6)
+        x = min(x1, image.width - right - 6)
         y = max(0.0, y1 - bottom - 4)
         pen.rectangle((x, y, x + right - left + 6, y + bottom + 3), fill=look.colour)
         pen.text((x + 3, y), text, fill="white", font=font)
@@ -96,7 +96,7 @@ def draw(picture: Image.Image, corners: Sequence[Corners], look: Look, first: in
 def _line(
     pen: ImageDraw.ImageDraw, start: tuple[float, float], end: tuple[float, float], look: Look
 ) -> None:
-    """A line along an axis, on white, so that it shows on any picture."""
+    """A line along an axis, on white, so that it shows on any image."""
     if not look.over:
         pen.line((start, end), fill="white", width=5)
     if not look.off:
@@ -144,7 +144,7 @@ def _table(both: Comparison) -> str:
         return ""
     return (
         '<div class="rft-scroll" tabindex="0" role="region" aria-label="Table of boxes">'
-        '<table class="rft-table"><caption>Boxes, in pixels of the picture</caption><thead><tr>'
+        '<table class="rft-table"><caption>Boxes, in pixels of the image</caption><thead><tr>'
         "<th>model</th><th>no.</th><th>label</th><th>left, top, right, bottom</th>"
         f"<th>confidence</th><th>IoU</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
@@ -165,15 +165,15 @@ def _named(found: Sequence[PixelBox] | None) -> str:
     return ", ".join(f"{n}: {box.label}" for n, box in enumerate(found, 1)) or "nothing"
 
 
-def _uri(picture: Image.Image, kind: str) -> str:
+def _uri(image: Image.Image, kind: str) -> str:
     out = io.BytesIO()
-    picture.save(out, format=kind, quality=88)
+    image.save(out, format=kind, quality=88)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
-def _up(picture: Image.Image) -> float:
-    """Small pictures are enlarged, so that a line of three pixels does not cover them."""
-    return min(6.0, EDGE / 2 / max(picture.size)) if max(picture.size) < EDGE / 2 else 1.0
+def _up(image: Image.Image) -> float:
+    """Small images are enlarged, so that a line of three pixels does not cover them."""
+    return min(6.0, EDGE / 2 / max(image.size)) if max(image.size) < EDGE / 2 else 1.0
 
 
 def _scaled(corners: Corners, scale: float) -> Corners:

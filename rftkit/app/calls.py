@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from rftkit.answers.replies import INSTRUCTIONS
-from rftkit.app.picture_field import PictureField
+from rftkit.app.image_field import ImageField
 from rftkit.app.session import Desk, Request
 from rftkit.errors import UserError
 from rftkit.inference.form import tasks
@@ -22,7 +22,7 @@ LONGEST_LINE = 100_000  # characters of what is scored
 def wire_calls(desk: Desk) -> None:
     """The three public calls; their controls are on no page."""
     with gr.Row(visible=False):
-        picture = PictureField(label="image")
+        upload = ImageField(label="image")
         names = ("truth", "task", "labels", "question")
         texts = [gr.Textbox(label=name) for name in names]
         scored = [gr.Textbox(label=name) for name in ("completion", "gold", "task", "style")]
@@ -32,7 +32,7 @@ def wire_calls(desk: Desk) -> None:
     def compare(
         image: str | None, truth: str, task: str, labels: str, question: str, request: gr.Request
     ) -> dict[str, Any]:
-        """Answers of both sides for a picture. Empty text: as the model was trained."""
+        """Answers of both sides for an image. Empty text: as the model was trained."""
         setup = desk.served.setup
         if task and task not in tasks():
             raise gr.Error(f"task: {task[:40]!r}; known: {', '.join(tasks())}")
@@ -59,7 +59,7 @@ def wire_calls(desk: Desk) -> None:
             raise gr.Error(str(error)) from None
         return json.loads(found)  # type: ignore[no-any-return]
 
-    button.click(compare, [picture, *texts], answer, api_name="compare", **MODEL)
+    button.click(compare, [upload, *texts], answer, api_name="compare", **MODEL)
     button.click(score, [*scored, choices], answer, api_name="score", queue=False)
     button.click(desk.health, None, answer, api_name="health", queue=False)
 

@@ -85,7 +85,7 @@ def added(
     """The entries with one more. blind: which side is left, if names are hidden."""
     number = entries[-1].number + 1 if entries else 1
     try:
-        small = thumbnail(both.asked.example.picture.open(), EDGE).uri
+        small = thumbnail(both.asked.example.image.open(), EDGE).uri
     except DataError:
         small = ""
     return (*entries, Entry(number, form, both, small, "", bool(blind), blind or AS_NAMED))[-MOST:]
@@ -106,7 +106,7 @@ def export(entries: Sequence[Entry]) -> str:
 
 def _row(entry: Entry) -> str:
     both = entry.comparison
-    picture = (
+    image = (
         f'<img src="{entry.thumbnail}" alt="" width="44" height="44">' if entry.thumbnail else ""
     )
     answers = " → ".join(
@@ -117,7 +117,7 @@ def _row(entry: Entry) -> str:
         verdict, answers = "blind", "vote to see the answers"
     vote = f"vote: {entry.vote}" if entry.vote else ""
     return (
-        f'<li><button type="button" class="rft-open" data-open="{entry.number}">{picture}'
+        f'<li><button type="button" class="rft-open" data-open="{entry.number}">{image}'
         f'<span class="verdict {verdict.replace(" ", "-")}">{verdict}</span>'
         f'<span>{escape(answers)}</span><span class="quiet">no. {entry.number} {vote}</span>'
         "</button></li>"

@@ -12,7 +12,7 @@ from threading import Lock
 
 from PIL import Image
 
-from rftkit.core import Picture
+from rftkit.core import LazyImage
 from rftkit.data.images import MEANT, REMEDY, open_safely, read_size
 from rftkit.errors import DataError, UserError
 
@@ -23,19 +23,19 @@ KEPT_SECONDS = 3600  # uploads
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF")  # PNG, JPEG, WebP
 SMALL = "too small to show anything; "
-MENDS = ((SMALL + REMEDY, SMALL + "choose a larger picture"), (REMEDY, "choose another picture"),
+MENDS = ((SMALL + REMEDY, SMALL + "choose a larger image"), (REMEDY, "choose another image"),
          (MEANT, "save it as PNG, JPEG or WebP"))  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A picture that a visitor chose: what is wrong with it is said to one without a data set."""
+    """An image that a visitor chose: what is wrong with it is said to one without a data set."""
 
     content: bytes = field(repr=False)
     name: str
 
     def open(self) -> Image.Image:
-        """The picture, upright, mode RGB. Raises DataError, naming itself."""
+        """The image, upright, mode RGB. Raises DataError, naming itself."""
         with _said_to_a_visitor():
             return open_safely(self.content, self.name)
 
@@ -65,8 +65,8 @@ def check_sharing(host: str, share: bool, auth: str, public: bool) -> None:
         )
 
 
-def read_upload(path: Path, name: str = "the picture") -> Picture:
-    """An uploaded picture, checked by its first bytes and its header; nothing is decoded yet.
+def read_upload(path: Path, name: str = "the image") -> LazyImage:
+    """An uploaded image, checked by its first bytes and its header; nothing is decoded yet.
 
     Raises DataError for what is not PNG, JPEG or WebP, or too large.
     """
@@ -86,7 +86,7 @@ def read_upload(path: Path, name: str = "the picture") -> Picture:
         with _said_to_a_visitor():
             width, height = read_size(content, name)
     elif content:
-        raise DataError(f"{name}: not a PNG, JPEG or WebP picture; save it as one of these")
+        raise DataError(f"{name}: not a PNG, JPEG or WebP image; save it as one of these")
     else:
         raise DataError(f"{name}: the file is empty; choose another")
     if width * height > MAX_PIXELS:

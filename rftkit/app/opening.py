@@ -33,7 +33,7 @@ FIRST = "quickstart"  # the recipe of the built-in comparison
 
 @dataclass(frozen=True, eq=False)
 class Evaluated:
-    """One evaluation of what is served: its file, and its examples by id, with their pictures."""
+    """One evaluation of what is served: its file, and its examples by id, with their images."""
 
     name: str
     file: SamplesFile
@@ -141,7 +141,7 @@ def _evaluated(
         header = file.header
         found = load_examples(recipe, header.split, labels=header.labels, cache=cache).examples
     except UserError:
-        found = ()  # the data have moved: answers without pictures
+        found = ()  # the data have moved: answers without images
     return Evaluated(name, file, {**examples, **{e.id: e for e in found if e.id in examples}})
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 
 from rftkit.answers.replies import INSTRUCTIONS
+from rftkit.app.image_field import ImageField
 from rftkit.app.limits import KEPT_SECONDS
-from rftkit.app.picture_field import PictureField
 from rftkit.app.results_html import FILTERS, headline_html, rows_html
 from rftkit.app.session import VOTES, Desk, view
 from rftkit.app.wiring import Fields, Places, wire
@@ -67,13 +67,13 @@ def _first_form(desk: Desk) -> Form:
 def _fields(desk: Desk) -> Fields:
     form = _first_form(desk)
     examples = gr.HTML(examples_html(desk), elem_id="rft-examples", js_on_load=OPEN_ROW)
-    picture = PictureField(
-        value=desk.worked[0].comparison.asked.example.picture.open() if desk.worked else None,
+    image = ImageField(
+        value=desk.worked[0].comparison.asked.example.image.open() if desk.worked else None,
         label="Picture",
         sources=["upload", "clipboard"],
         format="png",
         height=260,
-        elem_id="rft-picture",
+        elem_id="rft-image",
     )
     with gr.Row(elem_id="rft-go"):
         run = gr.Button("Run", variant="primary", elem_id="rft-run")
@@ -100,7 +100,7 @@ def _fields(desk: Desk) -> Fields:
         settings = _settings(desk, form)
     blind = gr.Checkbox(label="Blind: hide which side is which until I vote", elem_id="rft-blind")
     return Fields(
-        picture, task, labels, question, truth, prompt, *settings,
+        image, task, labels, question, truth, prompt, *settings,
         blind=blind, run=run, stop=stop, examples=examples, known=known, truth_note=truth_note,
     )  # fmt: skip
 
@@ -162,7 +162,7 @@ def examples_html(desk: Desk) -> str:
         return ""
     cells = []
     for number, (title, both) in enumerate(desk.worked):
-        small = thumbnail(both.asked.example.picture.open(), 96)
+        small = thumbnail(both.asked.example.image.open(), 96)
         cells.append(
             f'<li><button type="button" class="rft-example" data-open="{number}">'
             f'<img src="{small.uri}" alt=""><span>{escape(title)}</span></button></li>'
@@ -177,19 +177,19 @@ def _head(desk: Desk) -> str:
         "Below is a worked example: what each answered, and under it why. "
         + (_REPLAYED if desk.served.replay else _LIVE)
         if desk.worked
-        else "This run has no evaluation to show examples from: use a picture of your own."
+        else "This run has no evaluation to show examples from: use an image of your own."
     )
     return (
         "<h1>Base and tuned, side by side</h1>"
-        f"<p>Both models get the same picture and the same prompt. {what}</p>"
+        f"<p>Both models get the same image and the same prompt. {what}</p>"
         f'<p class="quiet">Open: {escape(desk.served.line)}</p>'
     )
 
 
-_LIVE = "Press Run to ask again, or use a picture of your own."
+_LIVE = "Press Run to ask again, or use an image of your own."
 _REPLAYED = "Press Run, or another example, to see the recorded answers again."
-_EMPTY = '<p class="rft-message note">Drop a picture on the left and press Run.</p>'
+_EMPTY = '<p class="rft-message note">Drop an image on the left and press Run.</p>'
 _KEYS = (
     '<p class="quiet">Keys: Ctrl or ⌘ + Enter runs, Esc stops, 1 to 4 vote. '
-    "Every number is of this one picture; the Results tab has the evaluation.</p>"
+    "Every number is of this one image; the Results tab has the evaluation.</p>"
 )

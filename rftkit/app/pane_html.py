@@ -11,7 +11,7 @@ from rftkit.metrics.samples import Side
 NAMES: dict[Side, str] = {"base": "Base model", "tuned": "Tuned model"}
 STATES: dict[PaneState, str] = {
     "waiting": "waiting",
-    "reading image": "reading the picture …",
+    "reading image": "reading the image …",
     "thinking": "thinking …",
     "answering": "answering …",
     "done": "done",
@@ -162,7 +162,7 @@ def _figures(pane: Pane) -> str:
         ("thought", f"{pane.reasoning_tokens} tok" if pane.reasoning_tokens else ""),
         ("answer", f"{pane.answer_tokens} tok"),
         ("prompt", f"{piece.prompt_tokens} tok" if piece.prompt_tokens else ""),
-        ("picture", f"{piece.image_tokens} tok" if piece.image_tokens else ""),
+        ("image", f"{piece.image_tokens} tok" if piece.image_tokens else ""),
         ("speed", f"{rate:.0f} tok/s" if rate else ""),
         ("ended", "by itself" if piece.completion.finished else "cut off"),
     ]

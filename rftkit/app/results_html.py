@@ -41,7 +41,7 @@ def rows_html(evaluated: Evaluated, kind: str) -> str:
     """The samples of one filter, each a button that opens it in the comparison."""
     found = [both for both in recorded_comparisons(evaluated) if both.verdict in FILTERS[kind]]
     if not found:
-        return f'<p class="quiet">None of the pictures is “{escape(kind)}”.</p>'
+        return f'<p class="quiet">None of the images is “{escape(kind)}”.</p>'
     more = f", the first {ROWS} shown" if len(found) > ROWS else ""
     listed = "".join(_row(both) for both in found[:ROWS])
     return (

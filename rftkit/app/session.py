@@ -18,14 +18,14 @@ from rftkit.app.opening import Served
 from rftkit.app.pane_html import NAMES, message_html, pane_html, status_text, verdict_html
 from rftkit.app.results_html import find
 from rftkit.app.worked import worked_examples
-from rftkit.core import Picture
+from rftkit.core import LazyImage
 from rftkit.errors import UserError
 from rftkit.inference.compare import Stop, compare
 from rftkit.inference.form import Asked, Form, ask, prompt_of
 from rftkit.inference.panes import Comparison, Pane
 from rftkit.inference.truth import PLACE
 
-NO_PICTURE = "There is no picture yet: upload or paste one, or choose an example."
+NO_IMAGE = "There is no image yet: upload or paste one, or choose an example."
 REPLAY = "This page replays recorded answers: choose an example, or a row of the results."
 VOTES = ("left", "right", "tie", "both bad")
 
@@ -49,7 +49,7 @@ class OnShow(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One press of Run. path: of the uploaded picture; chosen: the id of an example, or ""."""
+    """One press of Run. path: of the uploaded image; chosen: the id of an example, or ""."""
 
     form: Form
     path: str
@@ -94,7 +94,7 @@ class Desk:
         if request.chosen and self.served.replay:
             return self._recorded(request.chosen)
         if not request.path:
-            raise UserError(NO_PICTURE)
+            raise UserError(NO_IMAGE)
         if self.served.replay:
             raise UserError(REPLAY)
         settings = request.form.settings
@@ -119,7 +119,7 @@ class Desk:
     def prompt(self, form: Form, path: str) -> str:
         """The prompt that the fields make; "" while a field that it needs is empty or wrong."""
         try:
-            return prompt_of(form, self.served.setup, self._picture(path))
+            return prompt_of(form, self.served.setup, self._image(path))
         except UserError:
             return ""
 
@@ -138,7 +138,7 @@ class Desk:
             "running": running,
         }
 
-    def _picture(self, path: str) -> Picture | None:
+    def _image(self, path: str) -> LazyImage | None:
         return read_upload(Path(path)) if path else None
 
     def _recorded(self, identity: str) -> Asked:

@@ -16,7 +16,7 @@ from rftkit.app.history import AS_NAMED, Entry, added, export, history_html
 from rftkit.app.limits import read_upload
 from rftkit.app.pane_html import NAMES, message_html
 from rftkit.app.results_html import headline_html, rows_html
-from rftkit.app.session import NO_PICTURE, VOTES, Desk, OnShow, Request, View, refused, view, voted
+from rftkit.app.session import NO_IMAGE, VOTES, Desk, OnShow, Request, View, refused, view, voted
 from rftkit.app.worked import form_of
 from rftkit.errors import UserError
 from rftkit.inference.form import Form, Settings
@@ -28,7 +28,7 @@ QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 class Fields(NamedTuple):
     """What a person fills in and presses."""
 
-    picture: Any
+    image: Any
     task: Any
     labels: Any
     question: Any
@@ -86,11 +86,11 @@ def wire(page: gr.Blocks, desk: Desk, fields: Fields, places: Places, tabs: Any)
     _wire_run(desk, fields, [*shown, places.note], (chosen, on_show, written), tabs)
     _wire_fields(desk, fields, [*shown, places.note], (chosen, on_show, written))
     _wire_votes(desk, places, shown, on_show, tabs)
-    opening = [fields.picture, *filled, chosen, on_show, tabs.tabs, *shown, places.note]
+    opening = [fields.image, *filled, chosen, on_show, tabs.tabs, *shown, places.note]
     legend = places.note.value
 
     def opened(both: Comparison, form: Form, show: OnShow, look: View) -> tuple[Any, ...]:
-        return (_picture(both), *_values(form), form.prompt or both.asked.prompt,
+        return (_image(both), *_values(form), form.prompt or both.asked.prompt,
                 both.asked.example.id, show, gr.Tabs(selected="compare"), *look,
                 legend)  # fmt: skip
 
@@ -143,7 +143,7 @@ def _wire_run(
             else:
                 yield (*look, legend, OnShow(), *kept)
 
-    inputs = [fields.picture, chosen, written, fields.blind, *fields.asked()]
+    inputs = [fields.image, chosen, written, fields.blind, *fields.asked()]
     outputs = [*shown, on_show, tabs.past, tabs.export, fields.known]
     how: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", **MODEL}
     fields.run.click(run, inputs, outputs, **how)
@@ -151,9 +151,9 @@ def _wire_run(
     def fill(event: gr.EventData) -> tuple[Any, ...]:
         both = desk.worked[int(event.open)].comparison
         form = form_of(both)
-        return (_picture(both), *_values(form), form.prompt, both.asked.example.id)
+        return (_image(both), *_values(form), form.prompt, both.asked.example.id)
 
-    filled = [fields.picture, *fields.asked(), written, chosen]
+    filled = [fields.image, *fields.asked(), written, chosen]
     fields.examples.click(fill, None, filled, **QUICK).then(run, inputs, outputs, **how)
 
     def stop(request: gr.Request) -> str:
@@ -173,7 +173,7 @@ def _wire_fields(desk: Desk, fields: Fields, shown: list[Any], states: tuple[Any
         values = _values(replace(form, prompt=prompt))
         return (*values, prompt)
 
-    fields.task.input(preset, [fields.task, fields.picture], [*fields.asked(), written], **QUICK)
+    fields.task.input(preset, [fields.task, fields.image], [*fields.asked(), written], **QUICK)
 
     def rewrite(path: str | None, auto: str, *values: Any) -> tuple[Any, Any]:
         if values[4] != auto and values[4]:
@@ -184,7 +184,7 @@ def _wire_fields(desk: Desk, fields: Fields, shown: list[Any], states: tuple[Any
             return gr.skip(), gr.skip()
         return prompt, prompt
 
-    inputs = [fields.picture, written, *fields.asked()]
+    inputs = [fields.image, written, *fields.asked()]
     for control in (fields.labels, fields.question, fields.style):
         control.change(rewrite, inputs, [fields.prompt, written], **QUICK)
 
@@ -194,14 +194,14 @@ def _wire_fields(desk: Desk, fields: Fields, shown: list[Any], states: tuple[Any
                 read_upload(Path(path))
         except UserError as error:
             return (None, "", "", OnShow(), *refused(error), legend)
-        said = "Picture read: press Run." if path else NO_PICTURE
+        said = "Image read: press Run." if path else NO_IMAGE
         return (gr.skip(), "", "", OnShow(), *View(said, message_html(said), "", "", ""), legend)
 
-    outputs = [fields.picture, chosen, fields.truth, on_show, *shown]
-    fields.picture.upload(uploaded, fields.picture, outputs, **QUICK).then(
+    outputs = [fields.image, chosen, fields.truth, on_show, *shown]
+    fields.image.upload(uploaded, fields.image, outputs, **QUICK).then(
         rewrite, inputs, [fields.prompt, written], **QUICK
     )
-    fields.picture.clear(uploaded, fields.picture, outputs, **QUICK)
+    fields.image.clear(uploaded, fields.image, outputs, **QUICK)
 
 
 def _wire_votes(desk: Desk, places: Places, shown: list[Any], on_show: Any, tabs: Any) -> None:
@@ -259,9 +259,9 @@ def _skipped(places: Iterable[object]) -> tuple[Any, ...]:
     return tuple(gr.skip() for _ in places)
 
 
-def _picture(both: Comparison) -> Any:
+def _image(both: Comparison) -> Any:
     try:
-        return both.asked.example.picture.open()
+        return both.asked.example.image.open()
     except UserError:
         return None
 

@@ -47,7 +47,7 @@ def recorded_comparisons(evaluated: Evaluated) -> tuple[Comparison, ...]:
 
 
 def worked_examples(served: Served) -> list[Worked]:
-    """One example of each kind, the fixed one first; only with pictures that can be opened."""
+    """One example of each kind, the fixed one first; only with images that can be opened."""
     found: dict[Verdict, Comparison] = {}
     for evaluated in served.evaluated:
         for both in recorded_comparisons(evaluated):
@@ -113,7 +113,7 @@ def _budget(header: Header) -> int:
 
 def _can_open(example: Example) -> bool:
     try:
-        example.picture.open()
+        example.image.open()
     except DataError:
         return False
     return True

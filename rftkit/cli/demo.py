@@ -29,7 +29,7 @@ def demo(
         Literal["transformers", "vllm"], typer.Option(help="what answers; vllm wants a newer GPU")
     ] = "transformers",
 ) -> None:
-    """Compare base and tuned on a picture, side by side, in a browser."""
+    """Compare base and tuned on an image, side by side, in a browser."""
     from rich.console import Console
 
     from rftkit.app.serve import Wish

@@ -95,7 +95,7 @@ def evaluate(
     ] = None,
     split: Annotated[str | None, typer.Option(help="split to test on")] = None,
     data: Annotated[Path | None, typer.Option(help="others: folder, .csv, .jsonl, recipe")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="at most so many pictures")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="at most so many images")] = None,
     base: Annotated[bool, typer.Option("--base/--no-base", help="evaluate the base too")] = True,
     style: Annotated[StyleName | None, typer.Option(help="ask for another reply style")] = None,
     engine: Annotated[
@@ -152,7 +152,7 @@ def check(
         bool, typer.Option("--schema-only", help="check the recipe, not its data")
     ] = False,
 ) -> None:
-    """Check a recipe and its data without a model: rows, gold answers, pictures, copies."""
+    """Check a recipe and its data without a model: rows, gold answers, images, copies."""
     from rftkit.cli.show_check import show_checked
     from rftkit.errors import HubError
     from rftkit.models import backends as engines

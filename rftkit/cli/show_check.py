@@ -60,14 +60,14 @@ def _marks(found: Checked) -> str:
 
 
 def _counts(found: Checked) -> list[str]:
-    """How many pictures, and of what; prompts and boxes too where they are not the same."""
+    """How many images, and of what; prompts and boxes too where they are not the same."""
     words = WORDS[found.recipe.task]
     ours, theirs = found.training.examples, found.held_out.examples
-    pictures = len(one_each(ours)), len(one_each(theirs))
-    several = pictures != (len(ours), len(theirs))
+    images = len(one_each(ours)), len(one_each(theirs))
+    several = images != (len(ours), len(theirs))
     rows = _by_kind(found, f" {words.unit}" if several else "")
     rest = len(rows) - CLASSES_SHOWN
-    head = f"{pictures[0]} training + {pictures[1]} held-out pictures"
+    head = f"{images[0]} training + {images[1]} held-out images"
     head += f" of {len(rows)} {words.kinds if len(rows) > 1 else words.kind}" if rows else ""
     head += f", {len(ours)} + {len(theirs)} {words.unit}" if several else ""
     return [
@@ -115,10 +115,10 @@ def _copies(found: Checked) -> list[str]:
     if not found.training.examples:
         return []
     if not found.copies:
-        return ["no picture is both trained and tested on"]
+        return ["no image is both trained and tested on"]
     named = [
         f"  {pair.first.id} = {pair.second.id}{'' if pair.exact else ' (nearly)'}"
         for pair in found.copies[:COPIES_SHOWN]
     ]
     count = len(found.copies)
-    return [f"{count} pairs of a training and a held-out picture look the same:", *named]
+    return [f"{count} pairs of a training and a held-out image look the same:", *named]

@@ -1,4 +1,4 @@
-"""Where the labelled pictures come from: one line for each source."""
+"""Where the labelled images come from: one line for each source."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SOURCES: dict[str, Callable[[Data, str, Note, ReadCache], Iterator[Row]]] = {
 def rows(
     data: Data, split: str, note: Note = silent, cache: ReadCache | None = None
 ) -> Iterator[Row]:
-    """The annotated pictures of a split, one by one, none of them opened.
+    """The annotated images of a split, one by one, none of them opened.
 
     note: is told what a person should know and no error says, such as files that were skipped.
     cache: shares the parsed annotations with other reads of one command.

@@ -20,18 +20,18 @@ def grid_setter(model: Model) -> Callable[[Example], Example]:
     """A function that sets `meta["grid"]` and `meta["size"]` of an example with boxes.
 
     "grid" is the width and height that the coordinates of `model` count, "1000x1000" or the pixels
-    of the resized picture; "size" is the picture's own in pixels. The header of each picture is
+    of the resized image; "size" is the image's own in pixels. The header of each image is
     read once; an example without boxes comes back as it is. The function raises DataError if the
-    sides of a picture are in another ratio than its annotation says, as when it is turned.
+    sides of an image are in another ratio than its annotation says, as when it is turned.
     """
     family, sizes = families.family_of(model), dict[str, Size]()
 
     def with_grid(example: Example) -> Example:
         if "grid" not in example.meta:
             return example
-        name = example.picture.name
+        name = example.image.name
         if name not in sizes:
-            sizes[name] = _checked(example, upright_size(example.picture))
+            sizes[name] = _checked(example, upright_size(example.image))
         width, height = sizes[name]
         size = example.meta.get("size", f"{width}x{height}")
         grid = families.grid_of(family, model.max_pixels, (width, height))
@@ -52,6 +52,6 @@ def _checked(example: Example, size: Size) -> Size:
         if abs((width / height) / (size[0] / size[1]) - 1) > SAME_SHAPE:
             raise DataError(
                 f"{example.place}: annotated as {width} × {height} pixels, but "
-                f"{example.picture.name} is {size[0]} × {size[1]}; is it turned or cropped?"
+                f"{example.image.name} is {size[0]} × {size[1]}; is it turned or cropped?"
             )
     return size

@@ -1,4 +1,4 @@
-"""Pictures that are there twice: in training and test, or under two labels."""
+"""Images that are there twice: in training and test, or under two labels."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIDE = 16  # a fingerprint is SIDE × SIDE comparisons of neighbours: 256 bits
-NEAR_BITS = 14  # at most so many differ between two versions of one picture
+NEAR_BITS = 14  # at most so many differ between two versions of one image
 FLAT_BITS = 24  # fewer bits set, or cleared: too little texture to compare by
-THUMB = 32  # side of the thumbnail by which two pictures with like bits are compared again
+THUMB = 32  # side of the thumbnail by which two images with like bits are compared again
 ALIKE = 0.98  # correlation of two thumbnails: copies in another size, quality or brightness pass,
 # two small scans of one digit, which hash alike for want of detail, do not
-CHUNK = 256  # pictures compared with all others at once
+CHUNK = 256  # images compared with all others at once
 
 
 @dataclass(frozen=True)
 class Print:
-    """What is kept of a picture that was opened once.
+    """What is kept of an image that was opened once.
 
-    digest: of its pixels. bits: its dHash, (4,) uint64, None for a picture without texture.
+    digest: of its pixels. bits: its dHash, (4,) uint64, None for an image without texture.
     thumbnail: (THUMB²,) float32, grey, of mean 0 and norm 1. note: what opening it said, such as
     an animation; "" if nothing.
     """
@@ -49,28 +49,28 @@ class Pair(NamedTuple):
 
 
 def fingerprint(example: Example) -> Print:
-    """The print of an example's picture. Raises DataError if it cannot be opened."""
+    """The print of an example's image. Raises DataError if it cannot be opened."""
     import imagehash
 
-    picture = example.picture.open()
-    digest = sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
-    bits = imagehash.dhash(picture, hash_size=SIDE).hash
+    image = example.image.open()
+    digest = sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
+    bits = imagehash.dhash(image, hash_size=SIDE).hash
     flat = not FLAT_BITS <= int(bits.sum()) <= bits.size - FLAT_BITS
     words = None if flat else np.packbits(bits).view(np.uint64)
-    note = str(picture.info.get("note", ""))
-    return Print(example, picture.size, digest, words, _thumbnail(picture), note)
+    note = str(image.info.get("note", ""))
+    return Print(example, image.size, digest, words, _thumbnail(image), note)
 
 
 def one_each(examples: Iterable[Example]) -> list[Example]:
-    """The first example of each picture: several may ask about one."""
+    """The first example of each image: several may ask about one."""
     found: dict[str, Example] = {}
     for example in examples:
-        found.setdefault(example.picture.name, example)
+        found.setdefault(example.image.name, example)
     return [*found.values()]
 
 
 def overlap(first: Sequence[Print], second: Sequence[Print]) -> tuple[Pair, ...]:
-    """The pairs, one from each list, that show the same picture, exact ones first."""
+    """The pairs, one from each list, that show the same image, exact ones first."""
     by_digest: dict[str, list[Print]] = {}
     for mark in second:
         by_digest.setdefault(mark.digest, []).append(mark)
@@ -97,8 +97,8 @@ def two_labels(prints: Iterable[Print]) -> tuple[Pair, ...]:
     )
 
 
-def _thumbnail(picture: Image) -> np.ndarray:
-    grey: np.ndarray = np.array(picture.convert("L").resize((THUMB, THUMB)), np.float32).ravel()
+def _thumbnail(image: Image) -> np.ndarray:
+    grey: np.ndarray = np.array(image.convert("L").resize((THUMB, THUMB)), np.float32).ravel()
     grey -= grey.mean()
     grey /= max(float(np.linalg.norm(grey)), 1e-6)
     return grey

@@ -1,7 +1,7 @@
 """From a recipe to the examples of a split: classes, halves, shots, questions, offered labels.
 
 What happens to a recipe with `classes = "base"` and `shots = 1`, whose training split holds two
-pictures each of cat, cow and dog, and whose test split one each of cat, cow, dog and emu:
+images each of cat, cow and dog, and whose test split one each of cat, cow, dog and emu:
 
     classes of the data    cat, cow, dog, emu    of both splits, because they are halved
     base half, new half    cat, cow | dog, emu   the same for every split
@@ -56,9 +56,9 @@ def load_examples(
 
     The training split is filtered to `data.classes` and drawn to `data.shots`. Any other keeps
     all classes; `meta["half"]` is "base", "new" or "all", and an example is offered labels of its
-    own half only. limit: at most so many pictures, evenly by label where there are labels. labels:
+    own half only. limit: at most so many images, evenly by label where there are labels. labels:
     the known labels, where the data has no training split to take them from. cache: shares what is
-    read with the other splits of one command. Pictures are not decoded; of those with boxes the
+    read with the other splits of one command. Images are not decoded; of those with boxes the
     header is read.
     """
     cache = cache or ReadCache()
@@ -83,8 +83,8 @@ def load_examples(
 
 
 def limited(recipe: Recipe, examples: Sequence[Example], limit: int) -> tuple[Example, ...]:
-    """At most `limit` pictures, evenly by label where there are labels, with all their prompts."""
-    picked = shots.spread if tasks.by_name(recipe.task).labels else shots.spread_pictures
+    """At most `limit` images, evenly by label where there are labels, with all their prompts."""
+    picked = shots.spread if tasks.by_name(recipe.task).labels else shots.spread_images
     return picked(examples, limit)
 
 
@@ -136,7 +136,7 @@ def _check_known(recipe: Recipe, kind: str, own: SplitExamples, classes: set[str
         if example.category not in classes:
             raise DataError(
                 f"{example.place}: {kind} {example.category!r} is not among the {len(classes)} of "
-                f"the {where}; add pictures of it there or take it out here"
+                f"the {where}; add images of it there or take it out here"
             )
 
 
@@ -177,7 +177,7 @@ def _drawn(recipe: Recipe, examples: Sequence[Example]) -> tuple[Example, ...]:
     if not examples:
         raise DataError(
             f"data.classes: {recipe.data.classes!r} has nothing to train on in "
-            f'{recipe.data.train_split!r}; set it to "all", or add pictures'
+            f'{recipe.data.train_split!r}; set it to "all", or add images'
         )
     return shots.draw_shots(examples, recipe.data.shots, recipe.seed)
 

@@ -43,7 +43,7 @@ def load_checked_splits(recipe: Recipe) -> CheckedSplits:
 
 
 def load_checked_test(recipe: Recipe, cache: ReadCache | None = None) -> Examples:
-    """The held-out split of a recipe, at most `eval.limit` pictures, after the gold check."""
+    """The held-out split of a recipe, at most `eval.limit` images, after the gold check."""
     test = recipe.data.test_split
     examples = load_examples(recipe, test, limit=recipe.eval.limit, cache=cache)
     return with_gold_check(recipe, examples, test, recipe.style)
@@ -61,7 +61,7 @@ def with_gold_check(recipe: Recipe, examples: Examples, split: str, style: Style
     note = (
         f"split {split!r}: in {len(coarse)} of {len(examples.examples)} examples, such as "
         f"{coarse[0]!r}, boxes are smaller than one coordinate unit, so even the gold answer has "
-        "IoU below 0.5; raise model.max_pixels if that shrinks the picture, or take such boxes out"
+        "IoU below 0.5; raise model.max_pixels if that shrinks the image, or take such boxes out"
     )
     return replace(examples, notes=(*examples.notes, note))
 

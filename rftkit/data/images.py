@@ -1,4 +1,4 @@
-"""Pictures that are read when they are needed, and read safely: any file in, upright RGB out."""
+"""Images that are read when they are needed, and read safely: any file in, upright RGB out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile
 
-from rftkit.core import Picture
+from rftkit.core import LazyImage
 from rftkit.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -45,35 +45,35 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
-class FilePicture:
-    """A picture in a file. `name` is its path inside the data set, the same on every machine."""
+class FileImage:
+    """An image in a file. `name` is its path inside the data set, the same on every machine."""
 
     path: PathLike[str]
     name: str
 
     def open(self) -> Image.Image:
-        """The picture, upright, mode RGB. Raises DataError, naming the file."""
+        """The image, upright, mode RGB. Raises DataError, naming the file."""
         return open_safely(Path(self.path), str(self.path))
 
 
 @dataclass(frozen=True)
-class BytesPicture:
-    """A picture that came as bytes: an upload, or a cell of a table."""
+class BytesImage:
+    """An image that came as bytes: an upload, or a cell of a table."""
 
     content: bytes = field(repr=False)
     name: str
 
     def open(self) -> Image.Image:
-        """The picture, upright, mode RGB. Raises DataError, naming itself."""
+        """The image, upright, mode RGB. Raises DataError, naming itself."""
         return open_safely(self.content, self.name)
 
 
 def open_safely(source: Path | bytes, name: str) -> Image.Image:
-    """The picture, decoded in full, upright, mode RGB, nothing in `info` but perhaps a `note`.
+    """The image, decoded in full, upright, mode RGB, nothing in `info` but perhaps a `note`.
 
-    The header is read first: a picture above MAX_PIXELS is refused before it is decoded. Of an
+    The header is read first: an image above MAX_PIXELS is refused before it is decoded. Of an
     animation or a file of several pages the first frame is taken, and `info["note"]` says so.
-    Raises DataError, naming `name`, for anything that is not a whole picture.
+    Raises DataError, naming `name`, for anything that is not a whole image.
     """
     with _header(source, name) as image:
         note = several_frames(image)
@@ -81,9 +81,9 @@ def open_safely(source: Path | bytes, name: str) -> Image.Image:
             image.load()
         except BROKEN as error:
             raise DataError(f"{name}: cut off or broken ({error}); {REMEDY}") from error
-        picture = to_rgb(_upright(image))
-    picture.info = {"note": note} if note else {}
-    return picture
+        upright = to_rgb(_upright(image))
+    upright.info = {"note": note} if note else {}
+    return upright
 
 
 def read_size(source: Path | bytes, name: str) -> tuple[int, int]:
@@ -92,22 +92,22 @@ def read_size(source: Path | bytes, name: str) -> tuple[int, int]:
         return image.size
 
 
-def upright_size(picture: Picture) -> tuple[int, int]:
-    """Width and height of a picture as it is shown, from the header alone where it is a file."""
-    if not isinstance(picture, FilePicture):
-        return picture.open().size
-    with _header(Path(picture.path), str(picture.path)) as image:
+def upright_size(image: LazyImage) -> tuple[int, int]:
+    """Width and height of an image as it is shown, from the header alone where it is a file."""
+    if not isinstance(image, FileImage):
+        return image.open().size
+    with _header(Path(image.path), str(image.path)) as header:
         try:  # a PNG without EXIF in its header would be decoded to the end in search of it
-            looked_for = image.format != "PNG" or "exif" in image.info
-            turned = looked_for and image.getexif().get(ORIENTATION, 1) >= 5
+            looked_for = header.format != "PNG" or "exif" in header.info
+            turned = looked_for and header.getexif().get(ORIENTATION, 1) >= 5
         except BROKEN:
             turned = False  # as in _upright: broken EXIF says nothing
-        width, height = image.size
+        width, height = header.size
     return (height, width) if turned else (width, height)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """A new picture, mode RGB: on white where it is clear, 16-bit and real values scaled."""
+    """A new image, mode RGB: on white where it is clear, 16-bit and real values scaled."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return Image.fromarray(_eight_bits(np.asarray(image), image.mode)).convert("RGB")
     if image.has_transparency_data:
@@ -129,7 +129,7 @@ def several_frames(image: Image.Image) -> str:
 
 
 def _header(source: Path | bytes, name: str) -> Image.Image:
-    """The picture with only its header read, checked against the limits."""
+    """The image with only its header read, checked against the limits."""
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # another library may have set it
     _check_bytes(source, name)
     try:
@@ -181,17 +181,17 @@ def _start(source: Path | bytes) -> bytes:
 
 
 def _what_instead(start: bytes) -> str:
-    """What a file that is no picture seems to be, from its first bytes, and what to do."""
+    """What a file that is no image seems to be, from its first bytes, and what to do."""
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if b"<svg" in text:
-        return f"an SVG drawing, not a picture of pixels; {MEANT}"
+        return f"an SVG drawing, not an image of pixels; {MEANT}"
     if text.startswith((b"<!doctype html", b"<html", b"<head")):
-        return f"a web page, not a picture; a failed download? {REMEDY}"
+        return f"a web page, not an image; a failed download? {REMEDY}"
     if start.isascii() and b"\0" not in start:
-        return f"text, not a picture; {REMEDY}"
+        return f"text, not an image; {REMEDY}"
     if start[4:8] == b"ftyp":
         return f"a HEIC, AVIF or video file, which is not read; {MEANT}"
-    return f"not a picture that can be read; {MEANT}"
+    return f"not an image that can be read; {MEANT}"
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -206,7 +206,7 @@ def _eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
     """values: (height, width), 16-bit, 32-bit or real. Returns uint8 of the same shape.
 
     16-bit values are out of 65535. The other modes declare no range: it is taken as the first
-    of 1 (reals only), 255 and 65535 that holds all values, else as the picture's own.
+    of 1 (reals only), 255 and 65535 that holds all values, else as the image's own.
     """
     levels = np.nan_to_num(values.astype(np.float64))
     low, high = float(levels.min()), float(levels.max())

@@ -34,7 +34,7 @@ class SplitExamples:
 def read_split(recipe: Recipe, split: str, cache: ReadCache) -> SplitExamples:
     """The examples of a split, read once for each `cache`.
 
-    Raises DataError for a split without examples, a row that its task refuses, a picture with two
+    Raises DataError for a split without examples, a row that its task refuses, an image with two
     labels, and categories that are not there or read the same.
     """
     return cache.once(_key(recipe, split), lambda _: _read_split(recipe, split, cache))
@@ -83,7 +83,7 @@ def _read_split(recipe: Recipe, split: str, cache: ReadCache) -> SplitExamples:
     if not examples:
         raise _nothing_to_ask(recipe.data, split, rows)
     if repeats:
-        notes.append(f"split {split!r}: {repeats} rows repeat a picture and its label; kept once")
+        notes.append(f"split {split!r}: {repeats} rows repeat an image and its label; kept once")
     return SplitExamples(examples, label_ids, tuple(notes))
 
 
@@ -112,7 +112,7 @@ def _spelled_categories(options: Options) -> Sequence[str]:
 def _check_same_gold(first: Example, again: Example) -> None:
     if first.gold != again.gold:
         raise DataError(
-            f"{again.place}: picture {again.id!r} is {again.gold!r} here and "
+            f"{again.place}: image {again.id!r} is {again.gold!r} here and "
             f"{first.gold!r} at {first.place}; keep one label"
         )
 

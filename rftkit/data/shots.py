@@ -1,4 +1,4 @@
-"""Draws: k examples of each class, base and new halves, the labels that a picture is offered."""
+"""Draws: k examples of each class, base and new halves, the labels that an image is offered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rftkit.core import Example
 from rftkit.data.splits import SEED
 from rftkit.errors import DataError
 
-FEW_SHOT, BASE_TO_NEW = 0.4, 0.8  # CLS-RL: share of the classes that a picture is offered
+FEW_SHOT, BASE_TO_NEW = 0.4, 0.8  # CLS-RL: share of the classes that an image is offered
 LEAST, MOST = 30, 100  # a list of fewer than LEAST becomes all classes; none is above MOST
 
 
@@ -32,8 +32,8 @@ def draw_shots(examples: Iterable[Example], shots: int, seed: int) -> tuple[Exam
     if smallest is not None and len(queues[smallest]) < shots:
         of = f"class {smallest!r} has" if smallest else "there are"
         raise DataError(
-            f"data.shots: {shots}, but {of} {len(queues[smallest])} training pictures; "
-            "lower data.shots or add pictures"
+            f"data.shots: {shots}, but {of} {len(queues[smallest])} training images; "
+            "lower data.shots or add images"
         )
     drawn = [example for queue in queues.values() for example in queue[: shots or None]]
     return tuple(sorted(drawn, key=lambda example: example.id))
@@ -58,17 +58,17 @@ def spread(examples: Sequence[Example], limit: int) -> tuple[Example, ...]:
     return tuple(example for example in examples if example.id in chosen)
 
 
-def spread_pictures(examples: Sequence[Example], limit: int) -> tuple[Example, ...]:
-    """All examples of at most `limit` pictures, in their order; 0: all.
+def spread_images(examples: Sequence[Example], limit: int) -> tuple[Example, ...]:
+    """All examples of at most `limit` images, in their order; 0: all.
 
     As in `spread` the seed is fixed, and a smaller limit takes part of what a larger one takes.
     """
-    names = sorted({example.picture.name for example in examples})
+    names = sorted({example.image.name for example in examples})
     if not limit or limit >= len(names):
         return tuple(examples)
     random.Random(SEED).shuffle(names)
     chosen = {*names[:limit]}
-    return tuple(example for example in examples if example.picture.name in chosen)
+    return tuple(example for example in examples if example.image.name in chosen)
 
 
 def base_new(labels: Iterable[str], ids: Mapping[str, int] | None = None) -> Halves:

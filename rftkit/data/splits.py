@@ -8,24 +8,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from rftkit.errors import DataError
 from rftkit.recipe.sections import Data
 
-HELD_OUT = 5  # one picture in five is tested on
-SEED = 0  # not the recipe's: runs with different seeds are measured on the same pictures
+HELD_OUT = 5  # one image in five is tested on
+SEED = 0  # not the recipe's: runs with different seeds are measured on the same images
 UNDIVIDED = "no split is given: "
-NOTE = f"{UNDIVIDED}one picture in {HELD_OUT} of each class is held out (fixed seed {SEED})"
-PICTURES_NOTE = f"{UNDIVIDED}one picture in {HELD_OUT} is held out (fixed seed {SEED})"
+NOTE = f"{UNDIVIDED}one image in {HELD_OUT} of each class is held out (fixed seed {SEED})"
+IMAGES_NOTE = f"{UNDIVIDED}one image in {HELD_OUT} is held out (fixed seed {SEED})"
 
 
 def held_out(names: Mapping[str, Sequence[str]], place: str) -> frozenset[str]:
-    """The pictures to test on: a fifth of each class, at least one. names: class -> pictures.
+    """The images to test on: a fifth of each class, at least one. names: class -> images.
 
-    Depends on the names only, not on their order. Raises DataError for a class of one picture.
+    Depends on the names only, not on their order. Raises DataError for a class of one image.
     """
     chosen: set[str] = set()
-    for label, pictures in names.items():
-        order = sorted(set(pictures))
+    for label, images in names.items():
+        order = sorted(set(images))
         if len(order) < 2:
             raise DataError(
-                f"{place}: class {label!r} has one picture; to split it into train and test it "
+                f"{place}: class {label!r} has one image; to split it into train and test it "
                 "needs two, add one or make the split yourself"
             )
         random.Random(f"{SEED}:{label}").shuffle(order)
@@ -41,15 +41,15 @@ def is_test(data: Data, split: str, place: str) -> bool:
     return split == data.test_split
 
 
-def held_out_pictures(names: Iterable[str], place: str) -> frozenset[str]:
-    """The pictures to test on where a picture has no one class: a fifth of them, at least one.
+def held_out_images(names: Iterable[str], place: str) -> frozenset[str]:
+    """The images to test on where an image has no one class: a fifth of them, at least one.
 
-    Depends on the names only, not on their order. Raises DataError for a single picture.
+    Depends on the names only, not on their order. Raises DataError for a single image.
     """
     order = sorted(set(names))
     if len(order) < 2:
         raise DataError(
-            f"{place}: {len(order)} pictures; to split them into train and test it needs two, add "
+            f"{place}: {len(order)} images; to split them into train and test it needs two, add "
             "one or make the split yourself"
         )
     random.Random(SEED).shuffle(order)

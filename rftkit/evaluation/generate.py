@@ -135,11 +135,11 @@ class _Stopwatch:
 
     def __init__(self, plan: Plan, side: Side, peak: Peak) -> None:
         self.plan, self.side, self.peak = plan, side, peak
-        self.spent: list[tuple[int, int, Generation]] = []  # pictures, tokens, times
+        self.spent: list[tuple[int, int, Generation]] = []  # images, tokens, times
         self.warm = False
 
-    def add(self, pictures: int, tokens: int, made: Generation) -> None:
-        self.spent.append((pictures, tokens, made))
+    def add(self, images: int, tokens: int, made: Generation) -> None:
+        self.spent.append((images, tokens, made))
         if len(self.spent) >= TIMED_TOGETHER:
             self.write()
 
@@ -198,7 +198,7 @@ def _choose(
 
 def _prompt(example: Example, header: Header) -> Prompt:
     text = by_name(header.task).prompt(example, header.style)
-    return Prompt(example.picture, text, replies.prefill(header.style), example.others)
+    return Prompt(example.image, text, replies.prefill(header.style), example.others)
 
 
 def _sample(

@@ -20,7 +20,7 @@ from rftkit.metrics.samples import (
 from rftkit.metrics.scoring import sample_of
 from rftkit.runs.run import runs_under
 
-ASKED = ("picture", "prompt", "gold", "choices", "half", "category", "meta")  # of a sample
+ASKED = ("image", "prompt", "gold", "choices", "half", "category", "meta")  # of a sample
 
 
 def reuse_base(plan: Plan, examples: Sequence[Example], folder: Path) -> Path | None:

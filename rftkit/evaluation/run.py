@@ -38,7 +38,7 @@ from rftkit.runs.locks import locked
 from rftkit.tasks import by_name
 
 SOURCE_OF = {".csv": "csv", ".jsonl": "jsonl"}
-LEAKS_UP_TO = 5000  # pictures in all; above it the search for copies is left to `rftkit check`
+LEAKS_UP_TO = 5000  # images in all; above it the search for copies is left to `rftkit check`
 PAIRS_KEPT = 20
 
 
@@ -141,7 +141,7 @@ def _known_levels(examples: Examples) -> dict[str, dict[str, str]]:
 
 
 def find_leaks(shots: Sequence[Example], tests: Sequence[Example]) -> Leaks | None:
-    """Training pictures that are also tested on; None where there are none, or too many to see."""
+    """Training images that are also tested on; None where there are none, or too many to see."""
     if not shots or len(shots) + len(tests) > LEAKS_UP_TO:
         return None
     ours, theirs = ([fingerprint(e) for e in one_each(part)] for part in (shots, tests))
@@ -152,7 +152,7 @@ def find_leaks(shots: Sequence[Example], tests: Sequence[Example]) -> Leaks | No
 
 
 def _with_data(recipe: Recipe, wish: Wish) -> Recipe:
-    """The recipe with `--data` in place of its own pictures: files, or those of another recipe."""
+    """The recipe with `--data` in place of its own images: files, or those of another recipe."""
     data = recipe.data
     if wish.data is not None and wish.data.suffix == ".toml":
         return _with_recipe(recipe, wish)
@@ -209,7 +209,7 @@ def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish, cache: ReadCache) ->
     known = labels_of(ckpt)
     found = load_examples(recipe, split, labels=known, cache=cache)
     if wish.split is None and any(splits.UNDIVIDED in note for note in found.notes):
-        # pictures that nobody divided: all of them are tested on
+        # images that nobody divided: all of them are tested on
         whole = recipe.model_copy(update={"data": recipe.data.model_copy(update={"shots": 0})})
         other = load_examples(whole, recipe.data.train_split, labels=known, cache=cache)
         both = sorted((*found.examples, *other.examples), key=lambda example: example.id)
@@ -218,7 +218,7 @@ def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish, cache: ReadCache) ->
 
 
 def _shots(recipe: Recipe, cache: ReadCache) -> Sequence[Example]:
-    """The pictures trained on; none where the training data is not at hand any more."""
+    """The images trained on; none where the training data is not at hand any more."""
     try:
         return load_examples(recipe, recipe.data.train_split, cache=cache).examples
     except DataError:

@@ -19,7 +19,7 @@ NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
 CUDA = 0.6 * GIB  # context and kernels of torch, cuBLAS and bitsandbytes, beside the allocator
 FRAGMENTS = 0.05  # of what comes and goes: blocks the allocator holds and cannot give
 ENGINE = 0.5 * GIB  # vLLM's own: graphs and workspaces
-ENGINE_TOKENS = 8192  # that vLLM computes at once, of texts and of pictures
+ENGINE_TOKENS = 8192  # that vLLM computes at once, of texts and of images
 LOGITS_AT_ONCE = 2**24  # values: how the shared prefix scores tokens
 
 
@@ -82,7 +82,7 @@ def patch_bytes(tower: Vision, gradients: bool) -> int:
     return passing + (HALF * (3 * tower.inner + 8 * tower.width) if gradients else 0)
 
 
-def picture_bytes(tower: Vision, patches: int, gradients: bool) -> int:
+def image_bytes(tower: Vision, patches: int, gradients: bool) -> int:
     """What a batch of so many patches takes at its height, its pixels in 32 bit among it.
 
     With gradients the input of every layer is kept as well: the tower is checkpointed.
@@ -98,7 +98,7 @@ def generation(
     """Bytes at the height of transformers' `generate`.
 
     rows: completions at once. prompts: of them that are read, one a row without a shared prefix.
-    tokens: of a prompt, and new ones. patches: of one prompt's picture. The cache of keys and
+    tokens: of a prompt, and new ones. patches: of one prompt's image. The cache of keys and
     values is full at the end, and one layer of it is copied as it grows; logits are sampled from in
     32 bit, with a copy. Reading the prompts comes first and is over by then.
     """
@@ -108,7 +108,7 @@ def generation(
     sampled = 3 * rows * text.vocabulary * FULL
     read = max(
         prompts * prompt * layer_bytes(text, gradients=False),
-        picture_bytes(shape.vision, prompts * patches, gradients=False),
+        image_bytes(shape.vision, prompts * patches, gradients=False),
     )
     return max(cache + sampled, read + prompts * prompt * kv_bytes(text))
 
@@ -138,7 +138,7 @@ def training(
     text = shape.text
     kept = tokens * text.width * HALF * (2 if offloaded else text.layers)
     layer = tokens * layer_bytes(text, gradients=True)
-    return kept + max(layer, scored, picture_bytes(shape.vision, patches, vision))
+    return kept + max(layer, scored, image_bytes(shape.vision, patches, vision))
 
 
 def mask(tokens: int) -> float:
@@ -150,14 +150,14 @@ def engine(shape: Shape, rows: int, tokens: int, patches: int, own_weights: floa
     """Bytes that vLLM reserves beside weights it shares with the trainer.
 
     rows, tokens: completions at once, and the tokens of each at its end. patches: of the largest
-    picture. own_weights: of a second copy of the model. Its trial run computes a full batch of
-    tokens, and as many of the largest pictures as make one.
+    image. own_weights: of a second copy of the model. Its trial run computes a full batch of
+    tokens, and as many of the largest images as make one.
     """
     cache = rows * tokens * kv_bytes(shape.text)
-    pictures = max(1, ENGINE_TOKENS * shape.vision.merge**2 // max(1, patches))
+    images = max(1, ENGINE_TOKENS * shape.vision.merge**2 // max(1, patches))
     trial = max(
         ENGINE_TOKENS * layer_bytes(shape.text, gradients=False),
-        picture_bytes(shape.vision, pictures * patches, gradients=False),
+        image_bytes(shape.vision, images * patches, gradients=False),
     )
     return cache + trial + ENGINE + own_weights
 

@@ -12,9 +12,9 @@ from rftkit.model_info.families import family_of
 from rftkit.model_info.sizes import Shape, shape_of, smaller
 from rftkit.recipe.schema import Recipe
 
-TEXT_TOKENS = 256  # of a prompt beside its picture: question, list of labels, instruction
+TEXT_TOKENS = 256  # of a prompt beside its image: question, list of labels, instruction
 ROOM = 0.1  # of the card that stays free where a recipe "fits"; less is tight
-CHOICES_WIDTH = 4  # rows of one forward, for each picture, where labels are scored
+CHOICES_WIDTH = 4  # rows of one forward, for each image, where labels are scored
 
 Verdict = Literal["fits", "tight", "no"]
 
@@ -61,7 +61,7 @@ class Need:
     setup: Setup
     parts: tuple[Part, ...]
     prompt_tokens: int
-    picture_tokens: int
+    image_tokens: int
     share: float = 0.0  # of the card that vLLM is to take, weights among it; 0 without it
 
     @property
@@ -83,7 +83,7 @@ class Need:
             "parameters": self.shape.size,
             **asdict(self.setup),
             "prompt_tokens": self.prompt_tokens,
-            "picture_tokens": self.picture_tokens,
+            "image_tokens": self.image_tokens,
             "parts": [{**asdict(part), "bytes": round(part.bytes)} for part in self.parts],
             "peak_bytes": round(self.bytes),
             "at": self.height,
@@ -105,13 +105,13 @@ def setup_of(recipe: Recipe) -> Setup:
 def need(recipe: Recipe, card: Card | None = None, setup: Setup | None = None) -> Need:
     """What the recipe needs. card: for the share of its memory that vLLM is to take.
 
-    The largest picture under the budget is taken, `TEXT_TOKENS` tokens beside it, and completions
+    The largest image under the budget is taken, `TEXT_TOKENS` tokens beside it, and completions
     as long as they may be. Raises ModelError for a model of unknown sizes.
     """
     shape, setup = shape_of(recipe.model), setup or setup_of(recipe)
     pixels = min(recipe.model.max_pixels, family_of(recipe.model).max_pixels or 2**40)
-    picture = shape.picture_tokens(pixels)
-    load = _Load(recipe, shape, setup, picture)
+    image = shape.image_tokens(pixels)
+    load = _Load(recipe, shape, setup, image)
     base = parts.weights(shape, recipe.model.load_in_4bit)
     lora = parts.adapter_size(shape, recipe.model.lora_rank, recipe.model.lora_vision)
     twice = 2.0 * parts.FULL * lora  # weights and optimizer stay in 32 bit whatever the base is in
@@ -135,7 +135,7 @@ def need(recipe: Recipe, card: Card | None = None, setup: Setup | None = None) -
     always.append(Part("CUDA and fragments", extra))
     taken = reserved + (base.total if setup.backend == "unsloth" else 0.0)
     share = taken / card.bytes if card and reserved else 0.0
-    return Need(shape, setup, (*always, *phases), load.prompt, picture, share)
+    return Need(shape, setup, (*always, *phases), load.prompt, image, share)
 
 
 def verdict(needed: Need, card: Card) -> Verdict:
@@ -173,11 +173,11 @@ def smallest(recipe: Recipe) -> str | None:
 class _Load:
     """The numbers of rows and tokens that the phases share."""
 
-    def __init__(self, recipe: Recipe, shape: Shape, setup: Setup, picture: int) -> None:
+    def __init__(self, recipe: Recipe, shape: Shape, setup: Setup, image: int) -> None:
         method = recipe.method
         self.recipe, self.shape, self.setup = recipe, shape, setup
-        self.prompt, self.new = picture + TEXT_TOKENS, method.max_new_tokens
-        self.patches = picture * shape.vision.merge**2
+        self.prompt, self.new = image + TEXT_TOKENS, method.max_new_tokens
+        self.patches = image * shape.vision.merge**2
         self.rows = method.batch_size * (method.group_size if method.kind == "grpo" else 1)
 
 
@@ -193,7 +193,7 @@ def _phases(load: _Load) -> Iterator[Part]:
     yield _training(load) if grpo else _imitation(load)
     rows = recipe.eval.batch_size * (CHOICES_WIDTH if recipe.eval.decode == "choices" else 1)
     held = parts.generation(shape, rows, rows, (load.prompt, load.new), load.patches)
-    yield Part("evaluation", held, f"{rows} pictures at once", "evaluation")
+    yield Part("evaluation", held, f"{rows} images at once", "evaluation")
 
 
 def _training(load: _Load) -> Part:

@@ -1,4 +1,4 @@
-"""What is asked of both sides: one picture, one prompt, one way of decoding, locked for both."""
+"""What is asked of both sides: one image, one prompt, one way of decoding, locked for both."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from rftkit.answers import labels as spelling
 from rftkit.answers import replies
-from rftkit.core import Example, Picture, Style
+from rftkit.core import Example, LazyImage, Style
 from rftkit.data.box_grid import grid_setter
 from rftkit.errors import UserError
 from rftkit.inference import question as asking
@@ -102,23 +102,23 @@ def tasks() -> tuple[str, ...]:
     return tuple(task.name for task in TASKS)
 
 
-def prompt_of(form: Form, setup: Setup, picture: Picture | None) -> str:
+def prompt_of(form: Form, setup: Setup, image: LazyImage | None) -> str:
     """The prompt that the form's fields make, as training would write it.
 
-    Without a picture, boxes are asked for in thousandths. Raises UserError as `ask` does.
+    Without an image, boxes are asked for in thousandths. Raises UserError as `ask` does.
     """
-    return by_name(form.task).prompt(_example(form, setup, picture), form.settings.style)
+    return by_name(form.task).prompt(_example(form, setup, image), form.settings.style)
 
 
-def ask(form: Form, setup: Setup, picture: Picture) -> Asked:
-    """The question that a form asks about a picture.
+def ask(form: Form, setup: Setup, image: LazyImage) -> Asked:
+    """The question that a form asks about an image.
 
     Raises UserError for a field that is missing, too long or cannot be read.
     """
     for name in ("question", "labels", "prompt", "truth"):
         if len(getattr(form, name)) > TEXT_LIMIT:
             raise UserError(f"{name}: longer than {TEXT_LIMIT} characters; shorten it")
-    example = _example(form, setup, picture)
+    example = _example(form, setup, image)
     if known := bool(form.truth.strip()):
         example = replace(example, gold=gold_of(form.truth, form.task, example))
     prompt = form.prompt.strip() or by_name(form.task).prompt(example, form.settings.style)
@@ -138,7 +138,7 @@ def names_of(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for part in parts if (name := " ".join(part.split()))))
 
 
-def _example(form: Form, setup: Setup, picture: Picture | None) -> Example:
+def _example(form: Form, setup: Setup, image: LazyImage | None) -> Example:
     recipe, names = setup.recipe_for(form.task), names_of(form.labels)
     _check_names(names, form.task)
     question = asking.Question(
@@ -152,10 +152,10 @@ def _example(form: Form, setup: Setup, picture: Picture | None) -> Example:
         raise UserError(_missing(form.task)) from None
     if len(prepared) > 1:
         raise UserError("what to find: one kind of object at a time here; leave one line")
-    example = prepared[0](picture or Unseen())
+    example = prepared[0](image or Unseen())
     if form.task == "classification":
         example = replace(example, aliases=setup.aliases)
-    return grid_setter(recipe.model)(example) if picture else example
+    return grid_setter(recipe.model)(example) if image else example
 
 
 def _check_names(names: tuple[str, ...], task: str) -> None:

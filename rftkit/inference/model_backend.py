@@ -20,7 +20,7 @@ from rftkit.models.policy import Decoding, Generation, Policy, Prompt
 from rftkit.tasks import by_name
 
 LONGEST = 120.0  # seconds that one side may take
-REMEDY = "a smaller picture, fewer new tokens, or close other programs that use the GPU"
+REMEDY = "a smaller image, fewer new tokens, or close other programs that use the GPU"
 OPENING = "<answer>"
 
 
@@ -70,7 +70,7 @@ class ModelBackend:
         end = "" if style == "direct" else "</answer>"
         spelled = by_name(asked.task).spelled
         written = [spelled(example, label) + end for label in example.choices]
-        prompt = Prompt(example.picture, asked.prompt, before)
+        prompt = Prompt(example.image, asked.prompt, before)
         with self.lock, self._side(pane.side), memory.named("weighing labels", REMEDY):
             scores = self.policy.score([prompt], [written])[0]
         return probabilities(dict(zip(example.choices, scores, strict=True)))
@@ -108,7 +108,7 @@ class ModelBackend:
             settings.max_new_tokens, settings.temperature, settings.seed, settings.top_p
         )
         prefill = replies.prefill(settings.style)
-        prompt = Prompt(asked.example.picture, asked.prompt, prefill, asked.example.others)
+        prompt = Prompt(asked.example.image, asked.prompt, prefill, asked.example.others)
         with self._side(side), memory.named("answering", REMEDY):
             made = self.policy.generate([prompt], decoding, watch)
         whole = replies.with_prefill(made.completions[0], settings.style)

@@ -13,7 +13,7 @@ from rftkit.answers import replies
 from rftkit.answers.boxes import Box, Found
 from rftkit.core import Attempt, Example
 from rftkit.data.box_grid import annotated_size, grid_setter
-from rftkit.data.images import FilePicture
+from rftkit.data.images import FileImage
 from rftkit.inference import question as asked
 from rftkit.inference.question import Question
 from rftkit.messages import printable
@@ -26,7 +26,7 @@ NOTHING = Question()
 
 
 class PixelBox(NamedTuple):
-    """A box in pixels of the user's own picture. label: what it was found as."""
+    """A box in pixels of the user's own image. label: what it was found as."""
 
     label: str
     box: tuple[float, float, float, float]
@@ -91,16 +91,16 @@ class Prediction:
 
 
 def predict(
-    place: Path, images: Sequence[Path], console: Console, question: Question = NOTHING
+    place: Path, paths: Sequence[Path], console: Console, question: Question = NOTHING
 ) -> Iterator[Prediction]:
     """Answers for images, in their order; of detection one for each category asked for.
 
     Every image is opened before a model is loaded. Raises UserError if the task needs a question,
     options or a category that is not given, or cannot use the one that is.
     """
-    pictures = [FilePicture(path, str(path)) for path in images]
-    for picture in pictures:
-        picture.open()
+    images = [FileImage(path, str(path)) for path in paths]
+    for image in images:
+        image.open()
     ckpt = find(place)
     recipe, task = ckpt.recipe, by_name(ckpt.recipe.task)
     prepared = asked.prompts(recipe, labels_of(ckpt), question)
@@ -109,14 +109,14 @@ def predict(
     place_boxes, aliases = grid_setter(recipe.model), aliases_of(ckpt)
     policy = open_policy(recipe.model, ckpt.adapter)
     decoding = Decoding(recipe.method.max_new_tokens, seed=recipe.seed)
-    for picture in pictures:
+    for image in images:
         for example_of in prepared:
-            example = replace(place_boxes(example_of(picture)), aliases=aliases)
+            example = replace(place_boxes(example_of(image)), aliases=aliases)
             text = task.prompt(example, recipe.style)
-            prompt = Prompt(picture, text, replies.prefill(recipe.style))
+            prompt = Prompt(image, text, replies.prefill(recipe.style))
             made = policy.generate([prompt], decoding).completions[0]
             attempt = task.attempt(example, recipe.style, replies.with_prefill(made, recipe.style))
-            yield _prediction(Path(picture.path), task.parsed(attempt), attempt)
+            yield _prediction(Path(image.path), task.parsed(attempt), attempt)
 
 
 def pixel_boxes(attempt: Attempt) -> tuple[PixelBox, ...] | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from rftkit.core import Example, Picture, Row
+from rftkit.core import Example, LazyImage, Row
 from rftkit.errors import UserError
 from rftkit.recipe.schema import Recipe
 from rftkit.tasks import by_name, choice, detection, grounding, number
 from rftkit.tasks.options import ChoiceOptions, DetectionOptions
 from rftkit.tasks.task import Reading, Unseen
 
-ExampleOf = Callable[[Picture], Example]
+ExampleOf = Callable[[LazyImage], Example]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Question:
 
 
 def prompts(recipe: Recipe, labels: Sequence[str], question: Question) -> list[ExampleOf]:
-    """For each prompt that every picture gets, a function that builds the picture's example.
+    """For each prompt that every image gets, a function that builds the image's example.
 
     labels: those that the model was trained with. Raises UserError if the task needs a question,
     options or kinds that are missing, or cannot use those that are given.
@@ -126,7 +126,7 @@ def _boxed(asked: str) -> dict[str, str]:
 
 
 def _example(text: str, **more: object) -> ExampleOf:
-    def example_of(picture: Picture) -> Example:
-        return replace(Example(picture.name, picture, text, ""), **more)  # type: ignore[arg-type]
+    def example_of(image: LazyImage) -> Example:
+        return replace(Example(image.name, image, text, ""), **more)  # type: ignore[arg-type]
 
     return example_of

@@ -22,7 +22,7 @@ WORD = re.compile(r"\S+\s*|\s+")
 class RecordedBackend:
     """Replays what each side wrote. pace: 0 shows a reply at once, 1 as slowly as LONGEST says.
 
-    Pieces come without seconds: a sample's are its share of a batch, not what a picture takes.
+    Pieces come without seconds: a sample's are its share of a batch, not what an image takes.
     """
 
     samples: Mapping[tuple[Side, str], Sample]
@@ -54,7 +54,7 @@ class RecordedBackend:
         sample = self.samples.get((side, identity))
         if sample is None:
             raise DataError(
-                f"no recorded {side} answer for this picture: this page replays a file; choose "
+                f"no recorded {side} answer for this image: this page replays a file; choose "
                 "one of its examples, or start rftkit demo with a model"
             )
         return sample

@@ -30,7 +30,7 @@ def gold_of(truth: str, task: str, example: Example) -> str:
     elif task == "choice":
         values |= {"choices": list(example.choices), "question": example.question}
     elif task in BOXED:
-        size = upright_size(example.picture)
+        size = upright_size(example.image)
         found = _boxes(truth, task, example.choices, size)
         values = {"gold": found, "coords": "pixels", "size": list(size)}
         if example.choices:
@@ -82,6 +82,6 @@ def _check(entry: object, task: str, kinds: tuple[str, ...], size: geometry.Grid
         )
     if min(box) < 0 or max(box) > 1:
         raise DataError(
-            f"{PLACE}: box {shown} leaves the picture; "
+            f"{PLACE}: box {shown} leaves the image; "
             f"keep it inside {size.width} × {size.height} pixels"
         )

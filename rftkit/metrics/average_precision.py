@@ -1,7 +1,7 @@
 """Average precision over a test set by COCO's rules and by LVIS's, for boxes.
 
-Equal confidences: within a picture and label they stand by their edges (`matching.rank`), and
-pictures stand by name. So the order of the input does not matter, and the figures are those of
+Equal confidences: within an image and label they stand by their edges (`matching.rank`), and
+images stand by name. So the order of the input does not matter, and the figures are those of
 pycocotools for annotations numbered in that order. Corners are scaled to pixels and rounded to a
 millionth of one, which undoes the division that made them fractions.
 """
@@ -37,13 +37,13 @@ __all__ = [
 Frequency = Literal["r", "c", "f"]
 
 RESAMPLES = 200
-MAX_CELLS = 100_000  # pictures × labels that are resampled: half a minute at most
+MAX_CELLS = 100_000  # images × labels that are resampled: half a minute at most
 
 
 class CocoFigures(Record):
     """COCO's figures, in [0, 1]; None where there is no such object."""
 
-    pictures: int
+    images: int
     objects: int = Field(description="gold objects, crowds not counted")
     ap: float | None = Field(description="AP@[.50:.95], mean over the labels that have objects")
     ap50: float | None
@@ -51,14 +51,14 @@ class CocoFigures(Record):
     ap_small: float | None = Field(description="objects up to 32² pixels")
     ap_medium: float | None
     ap_large: float | None = Field(description="objects from 96² pixels")
-    ar100: float | None = Field(description="recall with 100 entries per picture and label")
+    ar100: float | None = Field(description="recall with 100 entries per image and label")
     by_label: Mapping[str, float | None]
 
 
 class LvisFigures(Record):
     """LVIS's figures, in [0, 1]; None where there is no such object."""
 
-    pictures: int
+    images: int
     objects: int
     ap: float | None
     ap50: float | None
@@ -92,7 +92,7 @@ def coco_map(
 
     A guess of a label that its scene neither lists nor has an object of is left out too: nobody
     asked for it. Where every scene lists every label the figures are those of pycocotools.
-    Raises DataError for a picture without scene, or with two.
+    Raises DataError for an image without scene, or with two.
     """
     curves = _curves(evaluator_of(truths, guesses, scenes, labels, "coco"))
     return CocoFigures(
@@ -110,10 +110,10 @@ def lvis_map(
 ) -> LvisFigures:
     """LVIS's figures of these labels; one that `frequency` lacks is in no group, only in AP.
 
-    The 300 most confident guesses of a picture are kept. Then those of a label that the scene
+    The 300 most confident guesses of an image are kept. Then those of a label that the scene
     neither lists nor has an object of are left out, and unmatched ones of a label in
     `not_exhaustive` are not held against the model. LVIS has no crowds: the mark is not looked at.
-    Raises DataError for a picture without scene, or with two.
+    Raises DataError for an image without scene, or with two.
 
     Source: Gupta, Dollár and Girshick 2019, and the rules of lvis-api 0.5.
     """
@@ -137,13 +137,13 @@ def map_interval(
     labels: Sequence[str],
     rules: Rules,
 ) -> Interval | None:
-    """The percentile bootstrap's interval of AP@[.50:.95], pictures drawn with all their objects.
+    """The percentile bootstrap's interval of AP@[.50:.95], images drawn with all their objects.
 
     RESAMPLES draws with a fixed seed; matching is done once, each draw adds up again. A label
     that a draw has no object of is not in its mean. None without objects or past MAX_CELLS.
 
-    AP is higher on few pictures than on many (its precision is the best at each recall or beyond).
-    The interval is for test sets of this size; AP on endlessly many pictures tends to lie low in
+    AP is higher on few images than on many (its precision is the best at each recall or beyond).
+    The interval is for test sets of this size; AP on endlessly many images tends to lie low in
     it or below.
     """
     import numpy as np
@@ -153,11 +153,11 @@ def map_interval(
     evaluator = evaluator_of(truths, guesses, scenes, labels, rules)
     evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0, 1e10]], ["all"]
     evaluator.evaluate()
-    # one cell per label and picture: the library has no public way to add up a part of them
+    # one cell per label and image: the library has no public way to add up a part of them
     cells = np.asarray(evaluator._evalImgs_cpp, dtype=object).reshape(-1, len(scenes))
     rng = np.random.default_rng(SEED)
     drawn = (rng.integers(len(scenes), size=len(scenes)) for _ in range(RESAMPLES))
-    means = [_resampled(evaluator, cells[:, pictures]) for pictures in drawn]
+    means = [_resampled(evaluator, cells[:, images]) for images in drawn]
     known = [mean for mean in means if mean is not None]
     if not known:
         return None
@@ -182,7 +182,7 @@ def _shared(
 ) -> dict[str, Any]:
     precision, known, wanted = curves.precision, distinct(labels), set(labels)
     return {
-        "pictures": len(scenes),
+        "images": len(scenes),
         "objects": sum(truth.label in wanted and not truth.crowd for truth in truths),
         "ap": _mean(precision[..., 0]),
         "ap50": _mean(precision[0, ..., 0]),

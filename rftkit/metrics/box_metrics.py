@@ -17,27 +17,27 @@ HALF = 0.5  # the overlap from which a box is right; a crowd covers an entry fro
 
 
 class Listed(NamedTuple):
-    """What was found in one picture and what is there.
+    """What was found in one image and what is there.
 
-    Labels are compared as they are; crowds are not objects. A picture asked about several times
+    Labels are compared as they are; crowds are not objects. An image asked about several times
     may stand several times, by the same name.
     """
 
-    picture: str
+    image: str
     found: Sequence[Found]
     gold: Sequence[Labelled]
 
 
 class BoxFigures(Record):
-    """Of a list of boxes per picture. Intervals draw whole pictures."""
+    """Of a list of boxes per image. Intervals draw whole images."""
 
-    pictures: int
+    images: int
     f1: Rate = Field(description="share of found and gold boxes that have a partner, IoU >= 0.5")
     precision: Rate = Field(description="share of the found boxes; 0 within (0, 1) if none")
     recall: Rate = Field(description="share of the gold boxes; 0 within (0, 1) if none")
     mean_iou: Rate = Field(description="of the pairs; 0 within (0, 1) if none")
-    count_error: float = Field(description="mean over pictures of |found - gold|, in boxes")
-    exact_count: Rate = Field(description="share of the pictures with found = gold")
+    count_error: float = Field(description="mean over images of |found - gold|, in boxes")
+    exact_count: Rate = Field(description="share of the images with found = gold")
 
 
 class GroundingFigures(Record):
@@ -62,19 +62,19 @@ def box_figures(lists: Sequence[Listed]) -> BoxFigures:
     crowds. An entry without box is a false positive.
     """
     outcomes = [_outcome(listed) for listed in lists]
-    names = [listed.picture for listed in lists]
+    names = [listed.image for listed in lists]
     found = [[float(overlap > 0) for overlap in o.overlaps] for o in outcomes]
     gold = [_flags(sum(map(int, hits)), o.gold) for hits, o in zip(found, outcomes, strict=True)]
     gaps = [abs(len(o.overlaps) - o.gold) for o in outcomes]
     return BoxFigures(
-        pictures=len(set(names)),
+        images=len(set(names)),
         # 2 TP / (found + gold) is a mean over all boxes of both lists
-        f1=_by_picture([[*a, *b] for a, b in zip(found, gold, strict=True)], names),
-        precision=_by_picture(found, names),
-        recall=_by_picture(gold, names),
-        mean_iou=_by_picture([[x for x in o.overlaps if x > 0] for o in outcomes], names),
+        f1=_by_image([[*a, *b] for a, b in zip(found, gold, strict=True)], names),
+        precision=_by_image(found, names),
+        recall=_by_image(gold, names),
+        mean_iou=_by_image([[x for x in o.overlaps if x > 0] for o in outcomes], names),
         count_error=fmean(gaps) if gaps else 0.0,
-        exact_count=_by_picture([[float(gap == 0)] for gap in gaps], names),
+        exact_count=_by_image([[float(gap == 0)] for gap in gaps], names),
     )
 
 
@@ -115,8 +115,8 @@ def _flags(right: int, total: int) -> list[float]:
     return [1.0] * right + [0.0] * (total - right)
 
 
-def _by_picture(groups: Sequence[Sequence[float]], names: Sequence[str]) -> Rate:
-    """The mean of all scores; its interval draws pictures with all the scores of their groups."""
+def _by_image(groups: Sequence[Sequence[float]], names: Sequence[str]) -> Rate:
+    """The mean of all scores; its interval draws images with all the scores of their groups."""
     values = [value for group in groups for value in group]
     clusters = [name for group, name in zip(groups, names, strict=True) for _ in group]
     return rate(values, clusters)

@@ -29,7 +29,7 @@ def cells(counts: Counts) -> tuple[Cell, ...]:
 
 
 def class_rows(samples: Sequence[Sample], header: Header) -> tuple[ClassRow, ...]:
-    """A row for each label that has test pictures, in the header's order."""
+    """A row for each label that has test images, in the header's order."""
     counts = confusion(samples)
     scores: dict[str, list[float]] = {}
     for sample in samples:
@@ -39,7 +39,7 @@ def class_rows(samples: Sequence[Sample], header: Header) -> tuple[ClassRow, ...
 
 
 def never_predicted(rows: Sequence[ClassRow]) -> tuple[str, ...]:
-    """Labels that have test pictures and were not answered once."""
+    """Labels that have test images and were not answered once."""
     return tuple(row.label for row in rows if row.predicted == 0)
 
 

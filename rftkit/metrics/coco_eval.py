@@ -1,4 +1,4 @@
-"""Objects, guesses and pictures as neutral values, and the evaluator of COCO's rules over them."""
+"""Objects, guesses and images as neutral values, and the evaluator of COCO's rules over them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rftkit.errors import DataError
 
 Rules = Literal["coco", "lvis"]
 
-LVIS_MAX_FOUND = 300  # per picture, all labels together
+LVIS_MAX_FOUND = 300  # per image, all labels together
 LARGEST = 1e10  # square pixels: COCO's rules forget a false positive larger than that
 
 
 class Truth(NamedTuple):
     """One gold object. area: of its mask in square pixels; None takes the box's."""
 
-    picture: str
+    image: str
     label: str
     box: Box
     crowd: bool = False
@@ -29,20 +29,20 @@ class Truth(NamedTuple):
 class Guess(NamedTuple):
     """One entry of a model's list; without box it is a false positive all the same."""
 
-    picture: str
+    image: str
     label: str
     box: Box | None
     confidence: float
 
 
 class Scene(NamedTuple):
-    """One test picture, its size in pixels, and what is known of it.
+    """One test image, its size in pixels, and what is known of it.
 
     labels: those asked for, or vouched for (LVIS's negatives); the ones of its objects need not be
     among them. not_exhaustive: labels of which not every object is marked (LVIS only).
     """
 
-    picture: str
+    image: str
     width: int
     height: int
     labels: tuple[str, ...]
@@ -60,13 +60,13 @@ def evaluator_of(
     from faster_coco_eval import COCO, COCOeval_faster
 
     categories = {label: k for k, label in enumerate(distinct(labels), 1)}
-    places = {s.picture: (k, s) for k, s in enumerate(_in_order(scenes, truths, guesses), 1)}
+    places = {s.image: (k, s) for k, s in enumerate(_in_order(scenes, truths, guesses), 1)}
     lvis = rules == "lvis"
     kept = _allowed(_most_confident(guesses) if lvis else guesses, truths, scenes)
     gold = sorted((t for t in truths if t.label in categories), key=_gold_order)
     found = sorted(
         (g for g in kept if g.label in categories),
-        key=lambda g: (g.picture, g.label, rank(g.box, g.confidence)),
+        key=lambda g: (g.image, g.label, rank(g.box, g.confidence)),
     )
     frame = {
         "images": [_image(k, scene, categories) for k, scene in places.values()],
@@ -96,30 +96,30 @@ def distinct(labels: Sequence[str]) -> list[str]:
 
 
 def _gold_order(truth: Truth) -> tuple[str, str, Box, bool, float]:
-    return (truth.picture, truth.label, truth.box, truth.crowd, truth.area or 0.0)
+    return (truth.image, truth.label, truth.box, truth.crowd, truth.area or 0.0)
 
 
 def _in_order(
     scenes: Sequence[Scene], truths: Sequence[Truth], guesses: Sequence[Guess]
 ) -> list[Scene]:
     """The scenes by name, each once, with every object and guess in one of them."""
-    counts = Counter(scene.picture for scene in scenes)
-    for picture, count in counts.items():
+    counts = Counter(scene.image for scene in scenes)
+    for image, count in counts.items():
         if count > 1:
-            raise DataError(f"scenes: picture {picture!r} stands {count} times; merge its labels")
-    used = {truth.picture for truth in truths} | {guess.picture for guess in guesses}
-    for picture in sorted(used - set(counts)):
-        raise DataError(f"scenes: picture {picture!r} has boxes but no scene; add one")
+            raise DataError(f"scenes: image {image!r} stands {count} times; merge its labels")
+    used = {truth.image for truth in truths} | {guess.image for guess in guesses}
+    for image in sorted(used - set(counts)):
+        raise DataError(f"scenes: image {image!r} has boxes but no scene; add one")
     return sorted(scenes)
 
 
 def _most_confident(guesses: Sequence[Guess]) -> list[Guess]:
-    by_picture: dict[str, list[Guess]] = defaultdict(list)
+    by_image: dict[str, list[Guess]] = defaultdict(list)
     for guess in guesses:
-        by_picture[guess.picture].append(guess)
+        by_image[guess.image].append(guess)
     return [
         guess
-        for group in by_picture.values()
+        for group in by_image.values()
         for guess in sorted(
             group, key=lambda g: (-g.confidence, g.label, rank(g.box, g.confidence))
         )[:LVIS_MAX_FOUND]
@@ -129,9 +129,9 @@ def _most_confident(guesses: Sequence[Guess]) -> list[Guess]:
 def _allowed(
     guesses: Sequence[Guess], truths: Sequence[Truth], scenes: Sequence[Scene]
 ) -> list[Guess]:
-    known = {(scene.picture, label) for scene in scenes for label in scene.labels}
-    known |= {(truth.picture, truth.label) for truth in truths}
-    return [guess for guess in guesses if (guess.picture, guess.label) in known]
+    known = {(scene.image, label) for scene in scenes for label in scene.labels}
+    known |= {(truth.image, truth.label) for truth in truths}
+    return [guess for guess in guesses if (guess.image, guess.label) in known]
 
 
 def _image(number: int, scene: Scene, categories: Mapping[str, int]) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def _numbers(labels: Sequence[str], categories: Mapping[str, int]) -> list[int]:
 def _row(
     entry: Truth | Guess, places: Mapping[str, tuple[int, Scene]], categories: Mapping[str, int]
 ) -> dict[str, Any]:
-    number, scene = places[entry.picture]
+    number, scene = places[entry.image]
     x1, y1, x2, y2 = entry.box or (0.0, 0.0, 0.0, 0.0)  # an empty box meets nothing
     left, top = _pixels(x1, scene.width), _pixels(y1, scene.height)
     width = round(_pixels(x2, scene.width) - left, 6)

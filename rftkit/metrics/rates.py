@@ -16,17 +16,17 @@ def binary(values: Sequence[float]) -> bool:
     return all(value in (0.0, 1.0) for value in values)
 
 
-def rate(values: Sequence[float], pictures: Sequence[str] = ()) -> Rate:
+def rate(values: Sequence[float], images: Sequence[str] = ()) -> Rate:
     """The mean of scores in [0, 1] with its interval; 0 within (0, 1) if there are none.
 
-    pictures: that of each score; where one has several, the interval draws whole pictures.
+    images: that of each score; where one has several, the interval draws whole images.
     """
-    different = len(set(pictures))
-    if different < len(pictures) and binary(values) and len(set(values)) == 1:
+    different = len(set(images))
+    if different < len(images) and binary(values) and len(set(values)) == 1:
         # a bootstrap would give it no width
         low, high = statistics.wilson(round(values[0] * different), different)
-    elif different < len(pictures):
-        drawn = statistics.paired_bootstrap([0.0] * len(values), values, SEED, pictures)
+    elif different < len(images):
+        drawn = statistics.paired_bootstrap([0.0] * len(values), values, SEED, images)
         low, high = drawn.interval
     elif binary(values):
         low, high = statistics.wilson(round(sum(values)), len(values))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from rftkit.core import Rules, Style
 from rftkit.errors import DataError
@@ -57,7 +57,7 @@ class Provenance(Record):
 
 
 class Leaks(Record):
-    """Training shots that are also test pictures: same bytes (exact), or same look (near)."""
+    """Training shots that are also test images: same bytes (exact), or same look (near)."""
 
     exact: int = 0
     near: int = 0
@@ -88,7 +88,7 @@ class Sample(Record):
 
     side: Side
     id: str
-    picture: str
+    image: str = Field(validation_alias=AliasChoices("image", "picture"))
     place: str = ""
     prompt: str | None = Field(default=None, description="None: the header's")
     text: str

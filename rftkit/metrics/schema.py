@@ -149,7 +149,7 @@ class Difference(Record):
     lost: int = Field(description="base scored higher")
     won: int = Field(description="tuned scored higher")
     mcnemar_exact: float | None = Field(
-        description="None if scores are not 0 or 1, or a picture has several"
+        description="None if scores are not 0 or 1, or an image has several"
     )
     mcnemar_mid: float | None
     bootstrap_low: float

@@ -23,13 +23,13 @@ LOOPING = 0.5  # share of fresh word 4-grams under which a reply is said to repe
 
 @dataclass(frozen=True)
 class Unseen:
-    """A picture that rescoring knows by name only."""
+    """An image that rescoring knows by name only."""
 
     name: str
 
     def open(self) -> Image:
         """Never comes back: raises DataError."""
-        raise DataError(f"{self.name}: a samples file holds no pictures")
+        raise DataError(f"{self.name}: a samples file holds no images")
 
 
 def offered(sample: Sample, header: Header) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ def attempt_of(sample: Sample, header: Header) -> Attempt:
     """The sample as rewards see it. With decode = choices, the likeliest label is the reply."""
     example = Example(
         id=sample.id,
-        picture=Unseen(sample.picture),
+        image=Unseen(sample.image),
         question=header.prompt if sample.prompt is None else sample.prompt,
         gold=sample.gold,
         choices=offered(sample, header),
@@ -134,7 +134,7 @@ def sample_of(example: Example, whole: Completion, header: Header, side: Side) -
     return Sample(
         side=side,
         id=example.id,
-        picture=example.picture.name,
+        image=example.image.name,
         place=example.place,
         prompt=None if prompt == header.prompt else prompt,
         text=whole.text,

@@ -1,4 +1,4 @@
-"""Intervals and tests for shares measured on a few hundred pictures.
+"""Intervals and tests for shares measured on a few hundred images.
 
 Every interval is two-sided at 95 % unless told otherwise; shares and differences are fractions,
 not points. Nothing here reads a clock or an unseeded generator.
@@ -95,7 +95,7 @@ def paired_bootstrap(
 ) -> Paired:
     """Mean of tuned - base with the percentile bootstrap's interval.
 
-    clusters: one name per pair (the picture); pairs of one cluster are drawn together.
+    clusters: one name per pair (the image); pairs of one cluster are drawn together.
     """
     import numpy as np
 
@@ -108,7 +108,7 @@ def paired_bootstrap(
         drawn = rng.integers(len(totals), size=len(totals))
         return float(totals[drawn].sum() / sizes[drawn].sum())
 
-    method = "paired bootstrap" if clusters is None else "paired bootstrap by picture"
+    method = "paired bootstrap" if clusters is None else "paired bootstrap by image"
     return Paired(float(gaps.mean()), _bootstrap(statistic, seed), method)
 
 
@@ -131,11 +131,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def smallest_visible(gaps: Sequence[float]) -> float:
-    """The mean difference that so many pictures show at 5 % with a power of 80 %.
+    """The mean difference that so many images show at 5 % with a power of 80 %.
 
-    gaps: mean difference of each picture, in [-1, 1]. For one pair of 0 or 1 per picture this is
+    gaps: mean difference of each image, in [-1, 1]. For one pair of 0 or 1 per image this is
     2.80 times the root of (share of pairs that differ / pairs); with no gap at all, the spread
-    is not known to be 0 and one picture that differs stands in. At most 1: no difference is more.
+    is not known to be 0 and one image that differs stands in. At most 1: no difference is more.
     """
     squares = math.fsum(gap**2 for gap in gaps) or 1.0
     return min(1.0, VISIBLE * math.sqrt(squares) / len(gaps))
@@ -147,7 +147,7 @@ def harmonic(base: float, new: float) -> float:
 
 
 def harmonic_interval(base: Sequence[float], new: Sequence[float], seed: int) -> Interval:
-    """The bootstrap interval of H: base and new pictures are drawn each among themselves."""
+    """The bootstrap interval of H: base and new images are drawn each among themselves."""
     import numpy as np
 
     halves = np.asarray(base, dtype=float), np.asarray(new, dtype=float)

@@ -67,7 +67,7 @@ def _side(side: Side, samples: Sequence[Sample], file: SamplesFile) -> SideSumma
     return SideSummary(
         n=len(samples),
         correct=sum(scores),
-        accuracy=rate(scores, [sample.picture for sample in samples]),
+        accuracy=rate(scores, [sample.image for sample in samples]),
         class_mean=classes.macro([row.accuracy.value for row in rows]),
         class_f1=classes.macro([row.f1 for row in rows]),
         invalid=rate([float(sample.invalid) for sample in samples]),
@@ -98,7 +98,7 @@ def _notes(by_side: dict[Side, list[Sample]], header: Header) -> tuple[str, ...]
     leaks = header.leaks
     if leaks and leaks.exact + leaks.near:
         notes.append(
-            f"training shots among the test pictures: {leaks.exact} the same, "
+            f"training shots among the test images: {leaks.exact} the same, "
             f"{leaks.near} that look alike; the {by_name(header.task).metric} may be too high"
         )
     return tuple(notes)

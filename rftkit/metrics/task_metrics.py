@@ -48,12 +48,12 @@ def of_task(samples: Sequence[Sample], header: Header) -> Figures:
 def _detection(samples: Sequence[Sample], header: Header) -> Figures:
     listed = [_listed(sample, header) for sample in samples]
     truths = [
-        Truth(one.picture, thing.label, thing.box, thing.crowd)
+        Truth(one.image, thing.label, thing.box, thing.crowd)
         for one in listed
         for thing in one.gold
     ]
     guesses = [
-        Guess(one.picture, entry.label, entry.box, entry.confidence)
+        Guess(one.image, entry.label, entry.box, entry.confidence)
         for one in listed
         for entry in one.found
     ]
@@ -81,7 +81,7 @@ def _detection(samples: Sequence[Sample], header: Header) -> Figures:
         "recall at 0.5": _of(lists.recall),
         "IoU of matches": _of(lists.mean_iou),
         "right count": _of(lists.exact_count),
-        "count error": Measure(value=lists.count_error, n=lists.pictures, unit="number"),
+        "count error": Measure(value=lists.count_error, n=lists.images, unit="number"),
         **{f"AP of {label}": _measure(ap, None, 0) for label, ap in found.by_label.items()},
     }
 
@@ -126,7 +126,7 @@ def _listed(sample: Sample, header: Header) -> Listed:
         for entry in detection.found(attempt) or []
     ]  # fmt: skip
     gold = [*_things(sample, sample.gold, False), *_things(sample, sample.meta.get("crowd"), True)]
-    return Listed(sample.picture, entries, gold)
+    return Listed(sample.image, entries, gold)
 
 
 def _things(sample: Sample, text: str | None, crowd: bool) -> list[Labelled]:
@@ -138,17 +138,17 @@ def _things(sample: Sample, text: str | None, crowd: bool) -> list[Labelled]:
 
 
 def _scenes(samples: Sequence[Sample]) -> list[Scene]:
-    """One scene for each picture, with all categories that it was asked for."""
+    """One scene for each image, with all categories that it was asked for."""
     asked: dict[str, list[str]] = {}
     partly: dict[str, list[str]] = {}
     sizes: dict[str, tuple[int, int]] = {}
     for sample in samples:
-        asked.setdefault(sample.picture, []).extend(sample.choices or (sample.category,))
+        asked.setdefault(sample.image, []).extend(sample.choices or (sample.category,))
         if said := sample.meta.get("not_exhaustive"):
             own = json.loads(said) if sample.choices else [sample.category]
-            partly.setdefault(sample.picture, []).extend(own)
+            partly.setdefault(sample.image, []).extend(own)
         width, _, height = sample.meta.get("size", "1000x1000").partition("x")
-        sizes[sample.picture] = (int(width), int(height))
+        sizes[sample.image] = (int(width), int(height))
     return [
         Scene(name, *sizes[name], tuple(labels), tuple(partly.get(name, ())))
         for name, labels in asked.items()

@@ -14,22 +14,22 @@ from rftkit.metrics.schema import Difference, Summary, Verdict
 def difference(base: Sequence[Sample], tuned: Sequence[Sample]) -> Difference | None:
     """Tuned minus base over the ids on both sides; None if there are none.
 
-    The interval is Wald's for scores of 0 or 1, one question per picture; else the bootstrap's.
+    The interval is Wald's for scores of 0 or 1, one question per image; else the bootstrap's.
     """
     other = {sample.id: sample for sample in tuned}
     pairs = [(sample, other[sample.id]) for sample in base if sample.id in other]
     if not pairs:
         return None
     before, after = [b.correct for b, _ in pairs], [t.correct for _, t in pairs]
-    pictures = [b.picture for b, _ in pairs]
+    images = [b.image for b, _ in pairs]
     lost = sum(b > t for b, t in zip(before, after, strict=True))
     won = sum(t > b for b, t in zip(before, after, strict=True))
-    single = len(set(pictures)) == len(pictures)
-    drawn = statistics.paired_bootstrap(before, after, SEED, None if single else pictures)
+    single = len(set(images)) == len(images)
+    drawn = statistics.paired_bootstrap(before, after, SEED, None if single else images)
     zero_one = binary(before) and binary(after)
     chosen = statistics.paired_interval(lost, won, len(pairs)) if zero_one and single else drawn
     test = statistics.mcnemar(lost, won) if zero_one and single else None
-    visible = statistics.smallest_visible(_gaps_by_picture(pairs))
+    visible = statistics.smallest_visible(_gaps_by_image(pairs))
     verdict = _verdict(chosen.interval)
     return Difference(
         value=chosen.difference,
@@ -83,11 +83,11 @@ def points(value: float, signed: bool = False) -> str:
     return ("+" if signed and value > 0 else "") + text.replace("-", "−")
 
 
-def _gaps_by_picture(pairs: Sequence[tuple[Sample, Sample]]) -> list[float]:
-    """Tuned minus base of each picture, the mean over its questions."""
+def _gaps_by_image(pairs: Sequence[tuple[Sample, Sample]]) -> list[float]:
+    """Tuned minus base of each image, the mean over its questions."""
     gaps: dict[str, list[float]] = {}
     for before, after in pairs:
-        gaps.setdefault(before.picture, []).append(after.correct - before.correct)
+        gaps.setdefault(before.image, []).append(after.correct - before.correct)
     return [fmean(found) for found in gaps.values()]
 
 

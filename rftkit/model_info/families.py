@@ -1,4 +1,4 @@
-"""Model families: what a box's numbers count, and how a picture is resized before it is seen.
+"""Model families: what a box's numbers count, and how an image is resized before it is seen.
 
 The convention belongs to the model and is declared here, one row each; it is never guessed from an
 answer. Nothing here loads a model or its processor: reading data and `rftkit check` need it too.
@@ -18,7 +18,7 @@ from rftkit.answers.boxes import THOUSANDTHS, Box, Grid, iou
 from rftkit.errors import DataError, ModelError
 from rftkit.recipe.sections import TINY, Model
 
-WIDEST = 200  # a picture whose one side is more than 200 times the other is refused by Qwen's code
+WIDEST = 200  # an image whose one side is more than 200 times the other is refused by Qwen's code
 TINY_SIDE = 56  # pixels: the side of the square that the built-in models see
 SCENES = ("tiny-scenes", "tiny-quiz")  # these have a larger square, and units of their own
 SCENES_SIDE = 112
@@ -26,7 +26,7 @@ CARD = "rftkit.json"  # lies beside the weights of a built-in model
 
 
 class Size(NamedTuple):
-    """Width and height of a picture in pixels."""
+    """Width and height of an image in pixels."""
 
     width: int
     height: int
@@ -37,8 +37,8 @@ class Family:
     """Models that read and write boxes alike.
 
     pattern: finds the family in the last part of a hub id, any case. units: a grid of the family's
-    own instead of the convention's. factor: sides of a resized picture are multiples of it; 0 if
-    the family resizes in another way. min_pixels, max_pixels: of the whole picture after the
+    own instead of the convention's. factor: sides of a resized image are multiples of it; 0 if
+    the family resizes in another way. min_pixels, max_pixels: of the whole image after the
     resize, as its processor is shipped.
     """
 
@@ -114,10 +114,10 @@ def architecture_of(model: Model) -> str:
 
 
 def grid_of(family: Family, max_pixels: int, size: tuple[int, int] | None) -> Grid:
-    """The units in which the family counts on a picture of this size (upright, width first).
+    """The units in which the family counts on an image of this size (upright, width first).
 
     max_pixels: the recipe's image budget. size may be None where the family does not count pixels.
-    Raises DataError if it does and size is None, or if it refuses the shape of the picture.
+    Raises DataError if it does and size is None, or if it refuses the shape of the image.
     """
     if family.units is not None:
         return Grid(*family.units)
@@ -125,8 +125,8 @@ def grid_of(family: Family, max_pixels: int, size: tuple[int, int] | None) -> Gr
         return THOUSANDTHS
     if size is None:
         raise DataError(
-            f"{family.name} counts the pixels of the resized picture, and the picture's size is "
-            "not known; give the picture"
+            f"{family.name} counts the pixels of the resized image, and the image's size is "
+            "not known; give the image"
         )
     return Grid(*resized(size, family, max_pixels))
 
@@ -134,7 +134,7 @@ def grid_of(family: Family, max_pixels: int, size: tuple[int, int] | None) -> Gr
 def resized(
     size: tuple[int, int], family: Family, max_pixels: int, min_pixels: int | None = None
 ) -> Size:
-    """The size at which the family's processor shows a picture of this size.
+    """The size at which the family's processor shows an image of this size.
 
     max_pixels: the recipe's image budget; as when a model is loaded, the family's own limit holds
     if it is lower, and the floor (min_pixels, or the family's) never lies above it. The size itself
@@ -147,7 +147,7 @@ def resized(
         return Size(width, height)
     if max(size) > WIDEST * min(size):
         raise DataError(
-            f"picture of {width} x {height} pixels: one side is more than {WIDEST} times the "
+            f"image of {width} x {height} pixels: one side is more than {WIDEST} times the "
             f"other, which {family.name} does not take; crop it or leave it out"
         )
     most = min(max_pixels, family.max_pixels)
@@ -173,12 +173,12 @@ def trip_iou(box: Box, grid: Grid) -> float:
 
 
 def shrunk(box: Box, seen: tuple[int, int]) -> tuple[float, float]:
-    """Width and height of a box in pixels of the picture as the model sees it (`resized`)."""
+    """Width and height of a box in pixels of the image as the model sees it (`resized`)."""
     return (box.x2 - box.x1) * seen[0], (box.y2 - box.y1) * seen[1]
 
 
 def too_small(box: Box, seen: tuple[int, int], least: float = 8.0) -> bool:
-    """Whether a side of the box is under `least` pixels in the picture as the model sees it."""
+    """Whether a side of the box is under `least` pixels in the image as the model sees it."""
     return min(shrunk(box, seen)) < least
 
 

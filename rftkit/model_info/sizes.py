@@ -75,7 +75,7 @@ class Text:
 class Vision:
     """A vision tower. merge: so many patches a side become one token of the language model.
 
-    tile: side of a tile in pixels where a picture is cut into tiles, 0 where it is shown whole.
+    tile: side of a tile in pixels where an image is cut into tiles, 0 where it is shown whole.
     extra_merges: further layers whose output goes to the language model (Qwen3-VL's deepstack).
     """
 
@@ -85,7 +85,7 @@ class Vision:
     patch: int
     merge: int
     tile: int = 0
-    tiles: int = 1  # at most, the whole picture among them
+    tiles: int = 1  # at most, the whole image among them
     extra_merges: int = 0
     positions: int = 0  # that have a learnt embedding
 
@@ -138,8 +138,8 @@ class Shape:
         """All parameters."""
         return self.text.linear + self.text.rest + self.vision_size
 
-    def picture_tokens(self, max_pixels: int) -> int:
-        """Tokens of the largest picture under this budget."""
+    def image_tokens(self, max_pixels: int) -> int:
+        """Tokens of the largest image under this budget."""
         tower = self.vision
         if tower.tile:
             return tower.tiles * (tower.tile // tower.side) ** 2

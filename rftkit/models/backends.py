@@ -33,7 +33,7 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
 }
 VLLM_INSTALL = "pip install -c constraints-vllm.txt -e '.[unsloth,vllm]'"
-LONGEST_TEXT = 1536  # tokens of a prompt beside its picture that the engine makes room for
+LONGEST_TEXT = 1536  # tokens of a prompt beside its image that the engine makes room for
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def share(recipe: Recipe, machine: Here) -> float:
 
 def longest(recipe: Recipe) -> int:
     """Tokens of the longest prompt and completion that the engine makes room for."""
-    return need(recipe).picture_tokens + LONGEST_TEXT + recipe.method.max_new_tokens
+    return need(recipe).image_tokens + LONGEST_TEXT + recipe.method.max_new_tokens
 
 
 def _with_vllm(recipe: Recipe, machine: Here) -> Setup:

@@ -50,7 +50,7 @@ def resolve(name: str) -> Source:
 
 
 def longest(source: Source) -> int:
-    """Tokens that the model was made for: prompt, pictures and reply."""
+    """Tokens that the model was made for: prompt, images and reply."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from rftkit.core import Completion, Picture
+from rftkit.core import Completion, LazyImage
 
 if TYPE_CHECKING:
     from rftkit.shared_prefix.feature_cache import FeatureCache
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A picture and the text beside it; `prefill` is already written of the reply.
+    """An image and the text beside it; `prefill` is already written of the reply.
 
-    others: further pictures of the same question, shown after the first.
+    others: further images of the same question, shown after the first.
     """
 
-    picture: Picture
+    image: LazyImage
     text: str
     prefill: str = ""
-    others: tuple[Picture, ...] = ()
+    others: tuple[LazyImage, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Text and pictures to model inputs, with or without torchvision.
+"""Text and images to model inputs, with or without torchvision.
 
 The processors of the Qwen-VL families insist on a video processor, and that needs torchvision,
 which a machine without CUDA rarely has. There the same processor is built without its video
-branch; what it makes of text and still pictures is the same.
+branch; what it makes of text and still images is the same.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
 def load_processor(
     folder_or_id: str, max_pixels: int | None = None, revision: str | None = None
 ) -> Any:
-    """The model's processor, padding on the left, showing pictures at `max_pixels` or fewer.
+    """The model's processor, padding on the left, showing images at `max_pixels` or fewer.
 
     A model that was made for less than `max_pixels` keeps its own limit.
     Raises OSError if there is no such folder or id.
@@ -74,21 +74,21 @@ def _start(processor: Any, images: Any, tokenizer: Any, chat_template: Any) -> N
 
 
 class StillQwen2VLProcessor(Qwen2VLProcessor):
-    """Qwen2VLProcessor for still pictures."""
+    """Qwen2VLProcessor for still images."""
 
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: Any = None) -> None:
         _start(self, image_processor, tokenizer, chat_template)
 
 
 class StillQwen25VLProcessor(Qwen2_5_VLProcessor):
-    """Qwen2_5_VLProcessor for still pictures."""
+    """Qwen2_5_VLProcessor for still images."""
 
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: Any = None) -> None:
         _start(self, image_processor, tokenizer, chat_template)
 
 
 class StillQwen3VLProcessor(Qwen3VLProcessor):
-    """Qwen3VLProcessor for still pictures."""
+    """Qwen3VLProcessor for still images."""
 
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: Any = None) -> None:
         _start(self, image_processor, tokenizer, chat_template)

@@ -90,7 +90,7 @@ class TransformersPolicy:
                 return answer_logps(model, inputs, keys, ids, self.features)
         rows = [prompt for prompt, given in zip(prompts, texts, strict=True) for _ in given]
         written = [text for given in texts for text in given]
-        width = max(1, len(prompts)) * 4  # rows per forward: labels are short, pictures are not
+        width = max(1, len(prompts)) * 4  # rows per forward: labels are short, images are not
         flat: list[float] = []
         for start in range(0, len(rows), width):
             flat += self._score(rows[start : start + width], written[start : start + width])
@@ -141,7 +141,7 @@ class TransformersPolicy:
     def _inputs(self, prompts: Sequence[Prompt]) -> tuple[Any, list[PromptKey]]:
         """The model's inputs, on the CPU, and what tells the prompts apart if that is of use."""
         texts = [self.render(prompt) for prompt in prompts]
-        images = [[p.open() for p in (prompt.picture, *prompt.others)] for prompt in prompts]
+        images = [[p.open() for p in (prompt.image, *prompt.others)] for prompt in prompts]
         inputs = self.processor(
             text=texts,
             images=images,
@@ -159,7 +159,7 @@ class TransformersPolicy:
 
     def render(self, prompt: Prompt) -> str:
         """The whole text the model reads, chat template and prefill included."""
-        shown = [{"type": "image"} for _ in (prompt.picture, *prompt.others)]
+        shown = [{"type": "image"} for _ in (prompt.image, *prompt.others)]
         content = [*shown, {"type": "text", "text": prompt.text}]
         text: str = self.processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False

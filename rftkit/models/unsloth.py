@@ -15,11 +15,11 @@ from unsloth import FastVisionModel
 from rftkit.models import loading
 from rftkit.models import out_of_memory as memory
 from rftkit.models.transformers import TransformersPolicy
-from rftkit.models.vllm_options import pictures_of_engine
+from rftkit.models.vllm_options import images_of_engine
 from rftkit.patches.unsloth import engine_with
 from rftkit.recipe.sections import Model
 
-UNCUT = 32_768  # tokens, more than any prompt: Unsloth's own limit would cut pictures in two
+UNCUT = 32_768  # tokens, more than any prompt: Unsloth's own limit would cut images in two
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def open_unsloth(
     options = _options(settings, source, training)
     try:
         fast = "fast_inference" in options
-        with engine_with(pictures_of_engine(processor)) if fast else nullcontext():
+        with engine_with(images_of_engine(processor)) if fast else nullcontext():
             model, _ = FastVisionModel.from_pretrained(
                 source.name, trust_remote_code=False, **options
             )

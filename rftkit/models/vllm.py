@@ -28,7 +28,7 @@ from rftkit.shared_prefix.feature_cache import FeatureCache
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # for which vLLM makes room
 SHARE = 0.85  # of a GPU's memory: nothing else is on it while it answers
-LONGEST = 8192  # tokens of a prompt, its pictures and the reply
+LONGEST = 8192  # tokens of a prompt, its images and the reply
 
 
 def open_vllm(settings: Model, adapter: Path | None = None) -> VllmPolicy:
@@ -233,13 +233,13 @@ class VllmPolicy:
         return LoRARequest("tuned", 1, str(self.adapter)) if self.tuned else None
 
     def _input(self, prompt: Prompt) -> dict[str, Any]:
-        """The text that every backend reads, and the pictures."""
-        pictures = [picture.open() for picture in (prompt.picture, *prompt.others)]
-        content = [*({"type": "image"} for _ in pictures), {"type": "text", "text": prompt.text}]
+        """The text that every backend reads, and the images."""
+        images = [image.open() for image in (prompt.image, *prompt.others)]
+        content = [*({"type": "image"} for _ in images), {"type": "text", "text": prompt.text}]
         text = self.processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
         )
-        return {"prompt": text + prompt.prefill, "multi_modal_data": {"image": pictures}}
+        return {"prompt": text + prompt.prefill, "multi_modal_data": {"image": images}}
 
     def _completion(self, made: Any) -> Completion:
         ids, stops = list(made.token_ids), self.stop_ids()

@@ -1,8 +1,8 @@
 """What vLLM is started with: the options of its engine, and how it sees images.
 
 TRL 1.14, and Unsloth after it, build the engine without the limits of our image processor, and hand
-it prompts that hold a token for every patch of a picture already. vLLM puts those tokens in itself,
-so that every picture would stand in the prompt twice (huggingface/trl, issue 6294).
+it prompts that hold a token for every patch of an image already. vLLM puts those tokens in itself,
+so that every image would stand in the prompt twice (huggingface/trl, issue 6294).
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from typing import Any
 
 from rftkit.models import loading
 
-PICTURES = 8  # of one prompt, at most
+IMAGES = 8  # of one prompt, at most
 
 
 def engine_options(processor: Any) -> dict[str, Any]:
     """What vLLM's engine has to be told so that it computes as transformers does."""
     dtype = str(loading.dtype_here()).removeprefix("torch.")
-    return {"dtype": dtype, **pictures_of_engine(processor)}
+    return {"dtype": dtype, **images_of_engine(processor)}
 
 
-def pictures_of_engine(processor: Any) -> dict[str, Any]:
-    """How many pictures of a prompt the engine takes, and the limits of our image processor."""
+def images_of_engine(processor: Any) -> dict[str, Any]:
+    """How many images of a prompt the engine takes, and the limits of our image processor."""
     size, edges = processor.image_processor.size, ("shortest_edge", "longest_edge")
     limited = all(name in size for name in edges)
     limits = {"size": {name: size[name] for name in edges}} if limited else {}
     return {
-        "limit_mm_per_prompt": {"image": PICTURES, "video": 0},
+        "limit_mm_per_prompt": {"image": IMAGES, "video": 0},
         "mm_processor_kwargs": limits,
     }

@@ -1,21 +1,21 @@
-"""What the notebooks are made of: commands that stop them, and pictures beside the answers."""
+"""What the notebooks are made of: commands that stop them, and images beside the answers."""
 
 from rftkit.notebook.commands import newest, require_gpu, run, train
-from rftkit.notebook.pictures import picture_files, picture_folder, save_pictures
+from rftkit.notebook.images import image_files, image_folder, save_images
 from rftkit.notebook.shown import Html, examples, page, predictions, replies, versus
 
 __all__ = [
     "Html",
     "examples",
+    "image_files",
+    "image_folder",
     "newest",
     "page",
-    "picture_files",
-    "picture_folder",
     "predictions",
     "replies",
     "require_gpu",
     "run",
-    "save_pictures",
+    "save_images",
     "train",
     "versus",
 ]

@@ -1,4 +1,4 @@
-"""Pictures beside what was said of them, as a piece of HTML that a notebook shows."""
+"""Images beside what was said of them, as a piece of HTML that a notebook shows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rftkit.report.samples_shown import Thumbnail
 # colours are those of the page that it is shown on, light or dark; sizes are in pixels
 CARDS = "display:flex; flex-wrap:wrap; gap:12px; margin:6px 0 14px"
 CARD = "width:250px; padding:10px; border:1px solid #8886; border-radius:8px"
-PICTURE = "display:block; max-width:100%; margin-top:6px; border-radius:4px"
+IMAGE = "display:block; max-width:100%; margin-top:6px; border-radius:4px"
 CRISP = "width:112px; image-rendering:pixelated"  # small ones are enlarged, not blurred
 ANSWER = "margin-top:8px"
 REASONING = "opacity:.75; font-style:italic"
@@ -26,7 +26,7 @@ class Line(NamedTuple):
 
 
 class Card(NamedTuple):
-    """One example: its pictures, what is above them, and the answers."""
+    """One example: its images, what is above them, and the answers."""
 
     title: str
     thumbnails: tuple[Thumbnail, ...]
@@ -40,13 +40,13 @@ def render(title: str, cards: Sequence[Card]) -> str:
 
 
 def _card(card: Card) -> str:
-    pictures = "".join(_picture(thumbnail) for thumbnail in card.thumbnails)
+    images = "".join(_image(thumbnail) for thumbnail in card.thumbnails)
     lines = "".join(_line(line) for line in card.lines)
-    return f'<div style="{CARD}"><div>{escape(card.title)}</div>{pictures}{lines}</div>'
+    return f'<div style="{CARD}"><div>{escape(card.title)}</div>{images}{lines}</div>'
 
 
-def _picture(thumbnail: Thumbnail) -> str:
-    style = f"{PICTURE}; {CRISP}" if thumbnail.small else PICTURE
+def _image(thumbnail: Thumbnail) -> str:
+    style = f"{IMAGE}; {CRISP}" if thumbnail.small else IMAGE
     return f'<img src="{thumbnail.uri}" alt="" style="{style}">'
 
 

@@ -1,4 +1,4 @@
-"""What a notebook shows: pictures beside the answers, and whole pages."""
+"""What a notebook shows: images beside the answers, and whole pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from rftkit.data.examples import load_examples
-from rftkit.data.images import FilePicture
+from rftkit.data.images import FileImage
 from rftkit.errors import DataError, UserError
 from rftkit.metrics.files import SAMPLES, evaluations
 from rftkit.metrics.samples import Header, Sample, read_samples
@@ -19,7 +19,7 @@ from rftkit.recipe.builtin import find_recipe
 from rftkit.recipe.toml import load_recipe
 from rftkit.report import overlay
 from rftkit.report.run_page import opener
-from rftkit.report.samples_shown import OpenPictures, Shown, groups, thumbnail
+from rftkit.report.samples_shown import OpenImages, Shown, groups, thumbnail
 from rftkit.runs.adapter import recipe_of
 from rftkit.runs.run import Run
 
@@ -36,11 +36,11 @@ class Html:
 
 @dataclass(frozen=True)
 class _Tested:
-    """The main evaluation of a run, with its pictures."""
+    """The main evaluation of a run, with its images."""
 
     header: Header
     samples: tuple[Sample, ...]
-    open_pictures: OpenPictures
+    open_images: OpenImages
 
     def tuned(self) -> dict[str, Sample]:
         return {sample.id: sample for sample in self.samples if sample.side == "tuned"}
@@ -59,12 +59,12 @@ def page(place: str | Path, height: int = 640) -> Html:
 
 
 def examples(recipe: str | Path, *changes: str, count: int = 6) -> Html:
-    """Some training pictures of a recipe, with their labels. changes: as after `--set`."""
+    """Some training images of a recipe, with their labels. changes: as after `--set`."""
     loaded = load_recipe(find_recipe(Path(recipe)), changes)
     found = load_examples(loaded, loaded.data.train_split).examples
     some = found[:: max(1, len(found) // count)][:count]
-    drawn = [Card(one.gold, tuple(thumbnail(p.open()) for p in one.pictures)) for one in some]
-    return Html(render(f"{len(some)} of {len(found)} training pictures", drawn))
+    drawn = [Card(one.gold, tuple(thumbnail(p.open()) for p in one.images)) for one in some]
+    return Html(render(f"{len(some)} of {len(found)} training images", drawn))
 
 
 def replies(folder: str | Path, count: int = 3) -> Html:
@@ -81,13 +81,13 @@ def replies(folder: str | Path, count: int = 3) -> Html:
     return Html(
         "".join(
             render(f"{group.title}: {group.total}", [card(one) for one in group.examples[:count]])
-            for group in groups(tested.samples, tested.header, tested.open_pictures)
+            for group in groups(tested.samples, tested.header, tested.open_images)
         )
     )
 
 
 def versus(first: str | Path, second: str | Path, count: int = 3) -> Html:
-    """Pictures on which the tuned models of two runs differ, tested on the same pictures.
+    """Images on which the tuned models of two runs differ, tested on the same images.
 
     Each is called by its reply style. count: at most so many of each kind.
     """
@@ -100,8 +100,8 @@ def versus(first: str | Path, second: str | Path, count: int = 3) -> Html:
             _line(ones[identity], one.header.style, one.header),
             _line(others[identity], other.header.style, other.header),
         )
-        pictures = tuple(thumbnail(picture) for picture in one.open_pictures(identity))
-        return Card(f"truth: {ones[identity].gold}", pictures, lines)
+        images = tuple(thumbnail(image) for image in one.open_images(identity))
+        return Card(f"truth: {ones[identity].gold}", images, lines)
 
     def kind(style: str, found: list[str]) -> str:
         title = f"only {style} is right: {len(found)} of {len(both)}"
@@ -115,7 +115,7 @@ def versus(first: str | Path, second: str | Path, count: int = 3) -> Html:
 
 
 def predictions(folder: str | Path, images: Iterable[str | Path]) -> Html:
-    """What the newest run in `folder` answers for picture files, beside the pictures."""
+    """What the newest run in `folder` answers for image files, beside the images."""
     words = ["rftkit", "predict", *map(str, images), "--ckpt", str(newest(folder)), "--json"]
     found = [_predicted(record) for record in json_lines(words)]
     return Html(render("answers of the tuned model", found))
@@ -133,7 +133,7 @@ def _tested(folder: Path) -> _Tested:
     try:
         tested = load_examples(recipe, file.header.split).examples
     except DataError:
-        tested = ()  # the data has moved: answers without pictures
+        tested = ()  # the data has moved: answers without images
     return _Tested(file.header, file.samples, opener(tested))
 
 
@@ -145,8 +145,8 @@ def _line(sample: Sample, who: str, header: Header) -> Line:
 
 def _predicted(record: dict[str, object]) -> Card:
     path = Path(str(record["image"]))
-    picture = thumbnail(FilePicture(path, str(path)).open())
+    image = thumbnail(FileImage(path, str(path)).open())
     answer = record.get("boxes", record.get("answer"))
     said = "no answer could be read" if answer is None else str(answer)
     line = Line(str(record.get("asked", "")), said, str(record["reasoning"] or ""))
-    return Card(path.name, (picture,), (line,))
+    return Card(path.name, (image,), (line,))

@@ -1,4 +1,4 @@
-"""What gold boxes lose before a model sees one: to rounding in text, and to small pictures."""
+"""What gold boxes lose before a model sees one: to rounding in text, and to small images."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def box_notes(model: Model, examples: Sequence[Example]) -> tuple[str, ...]:
     """What `rftkit check` says of the boxes of these examples; nothing if they have none.
 
     Gold against gold after the trip through text, and boxes that the image budget makes too small
-    to see. Reads the header of each picture.
+    to see. Reads the header of each image.
     """
     boxed = [example for example in examples if "grid" in example.meta]
     if not boxed:
         return ()
     family = families.family_of(model)
     units = Grid.of(boxed[0].meta)
-    counts = "pixels of the resized picture" if family.convention == "pixels" else f"{units} units"
+    counts = "pixels of the resized image" if family.convention == "pixels" else f"{units} units"
     trips = [
         (families.trip_iou(box, Grid.of(example.meta)), example.id)
         for example in boxed
@@ -53,7 +53,7 @@ def box_notes(model: Model, examples: Sequence[Example]) -> tuple[str, ...]:
         ),
         *(
             [f"boxes of {len(small)} examples are under {LEAST_SIDE} pixels wide or high in the "
-             f"picture itself: {_some(small)}"] if small else []
+             f"image itself: {_some(small)}"] if small else []
         ),
     )  # fmt: skip
 
@@ -61,13 +61,13 @@ def box_notes(model: Model, examples: Sequence[Example]) -> tuple[str, ...]:
 def _too_small(
     examples: Sequence[Example], family: families.Family, max_pixels: int
 ) -> tuple[list[str], list[str]]:
-    """Examples with a box too small to see: in the picture as it is, and by the budget alone."""
+    """Examples with a box too small to see: in the image as it is, and by the budget alone."""
     seen: dict[str, tuple[Size, Size]] = {}
     own, shrunk = [], []
     for example in examples:
-        name = example.picture.name
+        name = example.image.name
         if name not in seen:
-            size = Size(*upright_size(example.picture))
+            size = Size(*upright_size(example.image))
             seen[name] = (size, families.resized(size, family, max_pixels))
         whole, left = seen[name]
         gold = boxes.load(example.gold)

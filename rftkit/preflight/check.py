@@ -18,7 +18,7 @@ from rftkit.preflight.box_notes import box_notes
 from rftkit.recipe.schema import Recipe
 from rftkit.tasks import by_name
 
-PICTURES_OPENED = 2000  # of each split; more are not looked at, and the check says so
+IMAGES_OPENED = 2000  # of each split; more are not looked at, and the check says so
 NO_TRAINING = (
     "no training split is named, so only {!r} was checked; test with it: "
     "rftkit eval --ckpt RUN --data RECIPE"
@@ -48,14 +48,14 @@ class Checked:
 
     @property
     def per_class(self) -> dict[str, tuple[int, int]]:
-        """Training and held-out pictures of each class."""
+        """Training and held-out images of each class."""
         ours, theirs = (_counts(part.examples) for part in (self.training, self.held_out))
         known = dict.fromkeys([*self.training.labels, *self.held_out.labels])
         return {label: (ours[label], theirs[label]) for label in known}
 
 
 def check(recipe: Recipe) -> Checked:
-    """Load the rows, hold every gold answer against the rewards, look at the pictures.
+    """Load the rows, hold every gold answer against the rewards, look at the images.
 
     Of a recipe without a training split the held-out one alone, and `notes` says so.
     Raises UserError at the first thing that would stop a run.
@@ -66,7 +66,7 @@ def check(recipe: Recipe) -> Checked:
     )
     task = by_name(recipe.task)
     ours, theirs = (
-        [fingerprint(e) for e in one_each(part.examples)[:PICTURES_OPENED]]
+        [fingerprint(e) for e in one_each(part.examples)[:IMAGES_OPENED]]
         for part in (training, held_out)
     )
     shown = _first(training, held_out)
@@ -112,12 +112,12 @@ def _notes(
     labels = by_name(task).labels
     return (
         *dict.fromkeys((*training.notes, *held_out.notes)),
-        *(f"{count} pictures: {note}" for note, count in said.items()),
+        *(f"{count} images: {note}" for note, count in said.items()),
         *(
-            f"{pair.first.id} and {pair.second.id} are one picture under two labels"
+            f"{pair.first.id} and {pair.second.id} are one image under two labels"
             for pair in (two_labels(prints) if labels else ())
         ),
-        *([f"{len(prints)} of {total} pictures were opened"] if len(prints) < total else []),
+        *([f"{len(prints)} of {total} images were opened"] if len(prints) < total else []),
     )
 
 

@@ -8,7 +8,7 @@ from rftkit.recipe.builtin import write_new
 
 
 def write_starter(folder: Path, out: Path | None) -> Path:
-    """Write a commented recipe for pictures or annotations; never over a file that is there."""
+    """Write a commented recipe for images or annotations; never over a file that is there."""
     from rftkit.data.archives.members import SUFFIXES
     from rftkit.data.detect import annotated_place
     from rftkit.preflight.init_boxes import boxes_recipe

@@ -18,20 +18,20 @@ def boxes_recipe(place: Place) -> str:
     """A commented recipe (TOML) for these annotations. Raises DataError as their source does."""
     data = Data(source=place.kind, path=place.path, splits=place.splits)
     notes: list[str] = []
-    counts, pictures = Counter[str](), 0
+    counts, images = Counter[str](), 0
     for row in sources.rows(data, place.splits[0], notes.append):
         things = row.values["objects"]
         assert isinstance(things, tuple)
         counts.update(sorted({thing.label for thing in things if isinstance(thing, Labelled)}))
-        pictures += 1
+        images += 1
     if not counts:
         raise DataError(f"{place.path}: no boxes in split {place.splits[0]!r}; annotate some")
     least = min(counts, key=lambda label: (counts[label], label))
     shown = ", ".join(sorted(counts)[:8]) + (", …" if len(counts) > 8 else "")
     return TEMPLATE.format(
-        pictures=pictures,
+        images=images,
         categories=f"{len(counts)} categories: {shown}",
-        fewest=f"fewest pictures have {least!r}: {counts[least]}",
+        fewest=f"fewest images have {least!r}: {counts[least]}",
         notes="".join(f"#   {note}\n" for note in dict.fromkeys(notes)),
         source=place.kind,
         path=json.dumps(place.path, ensure_ascii=False),
@@ -42,7 +42,7 @@ def boxes_recipe(place: Place) -> str:
 
 TEMPLATE = """\
 # Written by `rftkit init`. What the annotations hold:
-#   {pictures} pictures to train on
+#   {images} images to train on
 #   {categories}
 #   {fewest}
 {notes}#
@@ -59,7 +59,7 @@ name = "Qwen/Qwen2.5-VL-3B-Instruct"   # hub id or local folder
 source = "{source}"
 path = {path}
 splits = {splits}
-shots = {shots}              # training pictures per category; 0 uses all
+shots = {shots}              # training images per category; 0 uses all
 
 [options]
 ask = "category"       # one prompt per category, or "picture": one for all of them

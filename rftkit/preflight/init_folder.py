@@ -15,7 +15,7 @@ from rftkit.errors import DataError
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "testing", "val", "valid", "validation", "dev", "eval")
 MAX_SHOTS = 4
-MEASURED = 50  # pictures whose size is looked at
+MEASURED = 50  # images whose size is looked at
 
 
 class Found(NamedTuple):
@@ -28,27 +28,27 @@ class Found(NamedTuple):
 
 
 def starter_recipe(folder: Path) -> str:
-    """A commented recipe (TOML) for a folder of pictures, `<split>/<class>/*` or `<class>/*`.
+    """A commented recipe (TOML) for a folder of images, `<split>/<class>/*` or `<class>/*`.
 
     It may be, or be inside, an archive. Raises DataError if the folder is neither, or has a class
-    without pictures.
+    without images.
     """
     return _recipe(folder, folders.existing_folder(place_of(str(folder), "")))
 
 
 def _recipe(folder: Path, root: DataPath) -> str:
     found = _look(root)
-    smallest = min(len(names) for names in found.train.pictures.values())
+    smallest = min(len(names) for names in found.train.images.values())
     held_out = 0 if found.splits else max(1, round(smallest / 5))
     shots = min(MAX_SHOTS, smallest - held_out)
     if shots < 1:
-        raise DataError(f"{root}/: a class has one picture; it needs two, to train and to test")
+        raise DataError(f"{root}/: a class has one image; it needs two, to train and to test")
     return TEMPLATE.format(
         found="\n".join(f"#   {line}" for line in _described(found)),
         path=_quoted(str(folder)),
         splits=_splits_line(found),
         shots=shots,
-        limit=0 if len(found.train.pictures) * 10 < 1000 else 1000,
+        limit=0 if len(found.train.images) * 10 < 1000 else 1000,
     )
 
 
@@ -70,11 +70,11 @@ def _look(root: DataPath) -> Found:
 
 
 def _sizes(root: DataPath, listing: folders.Listing) -> str:
-    names = [name for pictures in listing.pictures.values() for name in pictures]
+    names = [name for images in listing.images.values() for name in images]
     step = max(1, len(names) // MEASURED)
     sizes = [read_size(Path(root / name), str(root / name)) for name in names[::step]]
     least, most = min(sizes, key=_area), max(sizes, key=_area)
-    return f"pictures from {least[0]} × {least[1]} to {most[0]} × {most[1]} pixels"
+    return f"images from {least[0]} × {least[1]} to {most[0]} × {most[1]} pixels"
 
 
 def _area(size: tuple[int, int]) -> int:
@@ -82,19 +82,19 @@ def _area(size: tuple[int, int]) -> int:
 
 
 def _described(found: Found) -> list[str]:
-    pictures = found.train.pictures
-    total = sum(len(names) for names in pictures.values())
-    smallest = min(pictures, key=lambda label: len(pictures[label]))
-    shown = ", ".join(list(pictures)[:8]) + (", …" if len(pictures) > 8 else "")
+    images = found.train.images
+    total = sum(len(names) for names in images.values())
+    smallest = min(images, key=lambda label: len(images[label]))
+    shown = ", ".join(list(images)[:8]) + (", …" if len(images) > 8 else "")
     lines = [
-        f"{len(pictures)} classes: {shown}",
-        f"{total} pictures{' to train on' if found.splits else ''}; "
-        f"fewest in {smallest!r}: {len(pictures[smallest])}",
+        f"{len(images)} classes: {shown}",
+        f"{total} images{' to train on' if found.splits else ''}; "
+        f"fewest in {smallest!r}: {len(images[smallest])}",
         found.sizes,
     ]
     if found.test:
-        tested = sum(len(names) for names in found.test.pictures.values())
-        lines.insert(2, f"{tested} pictures to test on")
+        tested = sum(len(names) for names in found.test.images.values())
+        lines.insert(2, f"{tested} images to test on")
     if skipped := sum(found.train.skipped.values()):
         lines.append(f"{skipped} other files, which are skipped")
     return lines
@@ -102,7 +102,7 @@ def _described(found: Found) -> list[str]:
 
 def _splits_line(found: Found) -> str:
     if found.splits is None:
-        return "# No split folders: one picture in five of each class is held out, always the same."
+        return "# No split folders: one image in five of each class is held out, always the same."
     if found.splits == ("train", "test"):
         return "# Trains on train/, is tested on test/."
     return f"splits = [{', '.join(_quoted(name) for name in found.splits)}]"
@@ -117,7 +117,7 @@ TEMPLATE = """\
 # Written by `rftkit init`. What the folder holds:
 {found}
 #
-# rftkit check THIS_FILE                          reads every picture, shows a prompt
+# rftkit check THIS_FILE                          reads every image, shows a prompt
 # rftkit train THIS_FILE                          needs a GPU, or much patience
 # rftkit train THIS_FILE --set model.name=tiny    a smoke test on any machine: it learns nothing
 #                                                 useful here, but walks the whole path
@@ -131,7 +131,7 @@ name = "Qwen/Qwen2.5-VL-3B-Instruct"   # hub id or local folder; "tiny" for a sm
 source = "folder"
 path = {path}
 {splits}
-shots = {shots}              # training pictures per class; 0 uses all
+shots = {shots}              # training images per class; 0 uses all
 choices = "all"        # the prompt lists all classes; "none" asks openly
 # question = "What kind of … is this?"   # says better what you want to know
 
@@ -146,5 +146,5 @@ accuracy = 1.0
 format = 1.0
 
 [eval]
-limit = {limit}              # held-out pictures, evenly by class; 0 uses all
+limit = {limit}              # held-out images, evenly by class; 0 uses all
 """

@@ -144,7 +144,7 @@ class Recipe(Section):
             )
         if self.data.train_split == self.data.test_split:
             raise ValueError(
-                f"data.splits: both are {self.data.train_split!r}; test on pictures not trained on"
+                f"data.splits: both are {self.data.train_split!r}; test on images not trained on"
             )
         together = isinstance(self.options, DetectionOptions) and self.options.ask == "picture"
         if together and data.classes != "all":

@@ -53,14 +53,14 @@ class Model(Section):
         description="NF4 base weights (QLoRA); false for the tiny models unless given",
     )
     max_pixels: int = Field(
-        default=401408, ge=784, le=16_777_216, description="image budget: pictures above it shrink"
+        default=401408, ge=784, le=16_777_216, description="image budget: images above it shrink"
     )
     lora_rank: int = Field(default=16, ge=1, le=512, description="rank of the adapter; alpha is 2×")
     lora_vision: bool = Field(default=False, description="adapt the vision tower too")
 
 
 class Data(Section):
-    """Where the labelled pictures are, and how many of them are used."""
+    """Where the labelled images are, and how many of them are used."""
 
     source: Source = Field(
         default="folder", description="what the data are: see docs/data.md; or a built-in set"
@@ -70,10 +70,10 @@ class Data(Section):
         description="folder, file or hub id (`id@revision` pins one); `{split}` stands for a split",
     )
     images: str = Field(
-        default="", description="folder of the pictures that a file of annotations names"
+        default="", description="folder of the images that a file of annotations names"
     )
     shots: int = Field(
-        default=0, ge=0, le=100_000, description="training pictures per class; 0 uses all"
+        default=0, ge=0, le=100_000, description="training images per class; 0 uses all"
     )
     splits: tuple[str, str] = Field(
         default=("train", "test"),
@@ -84,7 +84,7 @@ class Data(Section):
     )
     choices: Literal["all", "paper", "none"] = Field(
         default="all",
-        description="labels offered in the prompt: all, CLS-RL's random list per picture, none",
+        description="labels offered in the prompt: all, CLS-RL's random list per image, none",
     )
     classes: Literal["all", "base", "new"] = Field(
         default="all", description="train on all classes, or on one half of the sorted names"
@@ -163,8 +163,8 @@ class Method(Section):
 class Eval(Section):
     """How a model is measured on the held-out split."""
 
-    limit: int = Field(default=0, ge=0, description="held-out pictures, evenly by class; 0: all")
-    batch_size: int = Field(default=16, ge=1, le=4096, description="pictures answered at once")
+    limit: int = Field(default=0, ge=0, description="held-out images, evenly by class; 0: all")
+    batch_size: int = Field(default=16, ge=1, le=4096, description="images answered at once")
     decode: Literal["generate", "choices"] = Field(
         default="generate", description="write freely, or score each offered label"
     )

@@ -1,4 +1,4 @@
-"""Boxes drawn over a picture, as an SVG that the page's style sheet colours."""
+"""Boxes drawn over an image, as an SVG that the page's style sheet colours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONG = 320  # units of a pane's longer side
 LETTER, LINE = 6.4, 15.0  # units: the width of a letter of a label, the height of its line
 DRAWN = 40  # entries of a list; a longer one is mostly junk
 HALF = 0.5
-OUTSIDE = 0.02  # how far beyond the picture an edge is still drawn
+OUTSIDE = 0.02  # how far beyond the image an edge is still drawn
 
 
 class Mark(NamedTuple):
@@ -59,18 +59,18 @@ def drawing(sample: Sample, header: Header) -> Drawing:
     return Drawing((*gold, *marks[:DRAWN]), words)
 
 
-def pane(found: Drawing, size: tuple[int, int], picture: str) -> str:
-    """The SVG of one reply over its picture.
+def pane(found: Drawing, size: tuple[int, int], image: str) -> str:
+    """The SVG of one reply over its image.
 
-    size: width and height in pixels, of which only the ratio counts. picture: the mark-up of the
-    picture, or of a reference to it; "" leaves the ground blank.
+    size: width and height in pixels, of which only the ratio counts. image: the mark-up of the
+    image, or of a reference to it; "" leaves the ground blank.
     """
     width, height = scaled(size)
     frames = "".join(_frame(mark, width, height) for mark in found.marks)
     labels = "".join(_label(mark, width, height) for mark in found.marks)  # over every frame
     return (
         f'<svg class="pane" viewBox="0 0 {width:g} {height:g}" role="img" '
-        f'aria-label="{escape(found.words)}">{picture}{frames}{labels}</svg>'
+        f'aria-label="{escape(found.words)}">{image}{frames}{labels}</svg>'
     )
 
 

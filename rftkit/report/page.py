@@ -38,7 +38,7 @@ TEMPLATE = "page.html.j2"
 LENGTHS = ("total", "reasoning", "answer", "total, right", "total, wrong")
 
 
-def no_picture(_: str) -> Sequence[Image]:
+def no_image(_: str) -> Sequence[Image]:
     """For a report made where the data is not."""
     return ()
 
@@ -48,8 +48,8 @@ class ReportInput:
     """What a page is made from; whatever is missing, its section is left out.
 
     samples: derived ones (`metrics.scoring.rescored`). metrics: the lines of `metrics.jsonl`.
-    versions: package -> version of the machine that trained. open_pictures: example id -> its
-    pictures, none where they cannot be had. beside: what papers measured on the same data.
+    versions: package -> version of the machine that trained. open_images: example id -> its
+    images, none where they cannot be had. beside: what papers measured on the same data.
     shared_prefix: whether GRPO encoded each prompt once per group ("on"), or why not.
     """
 
@@ -59,7 +59,7 @@ class ReportInput:
     metrics: series.Metrics = ()
     recipe_toml: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
-    open_pictures: examples.OpenPictures = no_picture
+    open_images: examples.OpenImages = no_image
     beside: Beside | None = None
     shared_prefix: str = ""
 
@@ -111,7 +111,7 @@ def _groups(page: ReportInput, summary: Summary) -> list[examples.Group]:
         expected=summary.expected,
         prompt=summary.provenance.prompt,
     )
-    return examples.groups(page.samples, header, page.open_pictures)
+    return examples.groups(page.samples, header, page.open_images)
 
 
 def _classes(

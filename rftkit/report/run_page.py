@@ -18,7 +18,7 @@ from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe
 from rftkit.report.page import ReportInput, write_report
 from rftkit.report.published.table import beside
-from rftkit.report.samples_shown import OpenPictures
+from rftkit.report.samples_shown import OpenImages
 from rftkit.runs import run as runs
 from rftkit.runs.adapter import recipe_of
 from rftkit.runs.run import Run
@@ -48,7 +48,7 @@ def write_run_report(
             metrics=files.read_lines(run.metrics) if run else [],
             recipe_toml=dump_recipe(recipe),
             versions=status.get("versions", {}),
-            open_pictures=opener(examples),
+            open_images=opener(examples),
             beside=beside(recipe, summary) if summary else None,
             shared_prefix=_shared_prefix(run),
         ),
@@ -63,7 +63,7 @@ def _shared_prefix(run: Run | None) -> str:
 
 
 def rewrite_report(place: Path) -> Run:
-    """Write a run's page anew from its files; its pictures too, where the data can be read."""
+    """Write a run's page anew from its files; its images too, where the data can be read."""
     found = runs.runs_under(place) if place.is_dir() else []
     if not found:
         raise UserError(f"{place}: no run there; `rftkit runs` lists them")
@@ -80,17 +80,17 @@ def rewrite_report(place: Path) -> Run:
     return run
 
 
-def opener(examples: Sequence[Example]) -> OpenPictures:
-    """Opens the pictures of an example by its id; none where one of them is gone."""
-    pictures = {example.id: example.pictures for example in examples}
+def opener(examples: Sequence[Example]) -> OpenImages:
+    """Opens the images of an example by its id; none where one of them is gone."""
+    images = {example.id: example.images for example in examples}
 
-    def open_pictures(identity: str) -> Sequence[Image]:
+    def open_images(identity: str) -> Sequence[Image]:
         try:
-            return [picture.open() for picture in pictures.get(identity, ())]
+            return [image.open() for image in images.get(identity, ())]
         except DataError:
             return ()
 
-    return open_pictures
+    return open_images
 
 
 def _examples(recipe: Recipe, split: str) -> Sequence[Example]:
@@ -99,4 +99,4 @@ def _examples(recipe: Recipe, split: str) -> Sequence[Example]:
     try:
         return load_examples(recipe, split).examples
     except DataError:
-        return ()  # the data has moved: a page without pictures
+        return ()  # the data has moved: a page without images

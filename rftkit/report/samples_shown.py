@@ -1,4 +1,4 @@
-"""Which samples a report shows, with their pictures small enough to sit in the page."""
+"""Which samples a report shows, with their images small enough to sit in the page."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rftkit.tasks.choice import LETTERS
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-OpenPictures = Callable[[str], "Sequence[Image]"]
+OpenImages = Callable[[str], "Sequence[Image]"]
 
 EDGE = 192  # pixels of a thumbnail's longer side
 SMALL = 64  # at most this many pixels: kept lossless and shown with crisp ones
 EACH = 6  # examples per group
 HALF = 0.5  # a degree from here on is good
-NOTHING = "[]"  # gold of a picture that has none of what was asked for
+NOTHING = "[]"  # gold of an image that has none of what was asked for
 CHANGED = 0.05  # a degree that moves by more has changed
 
 BOTH = ("Fixed by training", "Broken by training", "Wrong before and after", "right")
@@ -34,7 +34,7 @@ ALONE, ALONE_GRADED = ("Wrong", "Right"), ("Poor", "Good")
 
 
 class Thumbnail(NamedTuple):
-    """A picture as a data URI. small: scale it up without blurring. size: in pixels."""
+    """An image as a data URI. small: scale it up without blurring. size: in pixels."""
 
     uri: str
     small: bool
@@ -61,7 +61,7 @@ class Said(NamedTuple):
 class Shown(NamedTuple):
     """One example of the page: what either side wrote about one question.
 
-    gold: "" where it is a box that is drawn. thumbnails: empty where there is no picture, or where
+    gold: "" where it is a box that is drawn. thumbnails: empty where there is no image, or where
     the panes of the replies show it.
     """
 
@@ -69,7 +69,7 @@ class Shown(NamedTuple):
     gold: str
     question: str
     options: tuple[Option, ...]
-    picture: str
+    image: str
     thumbnails: tuple[Thumbnail, ...]
     prompt: str
     replies: tuple[Said, ...]
@@ -83,7 +83,7 @@ class Group(NamedTuple):
     examples: tuple[Shown, ...]
 
 
-def groups(samples: Sequence[Sample], header: Header, open_pictures: OpenPictures) -> list[Group]:
+def groups(samples: Sequence[Sample], header: Header, open_images: OpenImages) -> list[Group]:
     """Fixed, broken and still wrong with both sides; wrong and right with one. Empty ones go.
 
     Of degrees such as an overlap: better, worse and still poor, the largest change first.
@@ -99,17 +99,17 @@ def groups(samples: Sequence[Sample], header: Header, open_pictures: OpenPicture
         if len(pair) == 2 or not two:
             found[names[_place(pair, by_degree)]].append(pair)
     return [
-        Group(name, len(pairs), tuple(_shown(p, header, open_pictures) for p in _varied(pairs)))
+        Group(name, len(pairs), tuple(_shown(p, header, open_images) for p in _varied(pairs)))
         for name, pairs in found.items()
         if pairs and name not in ("right", "good")
     ]
 
 
-def thumbnail(picture: Image, edge: int = EDGE) -> Thumbnail:
-    """The picture within edge × edge: PNG if it is small, else JPEG."""
-    small = picture.convert("RGB")
+def thumbnail(image: Image, edge: int = EDGE) -> Thumbnail:
+    """The image within edge × edge: PNG if it is small, else JPEG."""
+    small = image.convert("RGB")
     small.thumbnail((edge, edge))
-    tiny = max(picture.size) <= SMALL
+    tiny = max(image.size) <= SMALL
     out = io.BytesIO()
     small.save(out, format="PNG" if tiny else "JPEG", **({} if tiny else {"quality": 82}))
     kind = "png" if tiny else "jpeg"
@@ -133,7 +133,7 @@ def _place(pair: Sequence[Sample], by_degree: bool) -> int:
 def _varied(pairs: Iterable[list[Sample]]) -> list[list[Sample]]:
     """EACH of them, in turns from every kind, so that one kind does not fill the page.
 
-    The largest change comes first, and pictures without anything to find come last.
+    The largest change comes first, and images without anything to find come last.
     """
     seen: dict[str, int] = {}
     turns = []
@@ -148,18 +148,18 @@ def _rank(pair: Sequence[Sample]) -> tuple[bool, float]:
     return pair[0].gold == NOTHING, -abs(pair[-1].correct - pair[0].correct)
 
 
-def _shown(pair: list[Sample], header: Header, open_pictures: OpenPictures) -> Shown:
+def _shown(pair: list[Sample], header: Header, open_images: OpenImages) -> Shown:
     first = pair[0]
     boxed = header.task in overlay.BOXED
     edge = overlay.LONG if boxed else EDGE
-    small = tuple(thumbnail(picture, edge) for picture in open_pictures(first.id))
+    small = tuple(thumbnail(image, edge) for image in open_images(first.id))
     prompt = header.prompt if first.prompt is None else first.prompt
     return Shown(
         id=first.id,
         gold=_gold(first, header),
         question=_question(prompt, header),
         options=_options(first, header),
-        picture=first.picture,
+        image=first.image,
         thumbnails=() if boxed else small,
         prompt=prompt,
         replies=tuple(
@@ -211,18 +211,18 @@ def _options(sample: Sample, header: Header) -> tuple[Option, ...]:
 
 
 def _pane(sample: Sample, header: Header, small: Sequence[Thumbnail], first: bool) -> str:
-    """The drawing over the picture, which is in the page once: the second pane refers to it."""
+    """The drawing over the image, which is in the page once: the second pane refers to it."""
     name = "p" + hashlib.sha256(sample.id.encode()).hexdigest()[:12]
-    size, picture = _annotated(sample), ""
+    size, image = _annotated(sample), ""
     if small:
         size = small[0].size
         width, height = overlay.scaled(size)
         crisp = ' class="crisp"' if small[0].small else ""
         place = f'width="{width:g}" height="{height:g}" preserveAspectRatio="none"'
-        picture = f'<image id="{name}" href="{small[0].uri}" {place}{crisp}/>'
+        image = f'<image id="{name}" href="{small[0].uri}" {place}{crisp}/>'
     if small and not first:
-        picture = f'<use href="#{name}"/>'
-    return overlay.pane(overlay.drawing(sample, header), size, picture)
+        image = f'<use href="#{name}"/>'
+    return overlay.pane(overlay.drawing(sample, header), size, image)
 
 
 def _annotated(sample: Sample) -> tuple[int, int]:

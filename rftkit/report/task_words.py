@@ -18,7 +18,7 @@ class Words(NamedTuple):
 
 
 WORDS = {
-    "classification": Words("pictures", "class", "classes", "Strict accuracy"),
+    "classification": Words("images", "class", "classes", "Strict accuracy"),
     "detection": Words(
         "prompts",
         "category",

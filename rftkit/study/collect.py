@@ -96,8 +96,8 @@ def row(group: Sequence[Measured]) -> Row:
 
 
 def halves(seeds: Seeds) -> HalvesRow | None:
-    """Base, new and H; each picture counts as its mean over the seeds. None without halves."""
-    base, new = (_picture_means(seeds, half) for half in ("base", "new"))
+    """Base, new and H; each image counts as its mean over the seeds. None without halves."""
+    base, new = (_image_means(seeds, half) for half in ("base", "new"))
     if not base or not new:
         return None
     low, high = statistics.harmonic_interval(base, new, SEED)
@@ -160,7 +160,7 @@ def _versus(
 
 
 def _crossed(done: Sequence[Measured], out: Path) -> list[Crossed]:
-    """The free-lunch matrix: own pictures on the diagonal, the other recipes' beside it."""
+    """The free-lunch matrix: own images on the diagonal, the other recipes' beside it."""
     by_name = {one.cell.name: one for one in done}
     pairings = crossings([one.cell for one in done])
     used = {crossing.trained.name for crossing in pairings}
@@ -219,11 +219,11 @@ def _tokens(seeds: Seeds) -> float:
     return fmean(counts) if counts else 0.0
 
 
-def _picture_means(seeds: Seeds, half: str) -> list[float]:
+def _image_means(seeds: Seeds, half: str) -> list[float]:
     scores: dict[str, list[float]] = {}
     for sample in (sample for samples in seeds.values() for sample in samples):
         if sample.half == half:
-            scores.setdefault(sample.picture, []).append(sample.correct)
+            scores.setdefault(sample.image, []).append(sample.correct)
     return [fmean(values) for values in scores.values()]
 
 

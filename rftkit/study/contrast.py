@@ -1,7 +1,7 @@
-"""Means over seeds and differences of two sides, with intervals that draw whole pictures.
+"""Means over seeds and differences of two sides, with intervals that draw whole images.
 
-The same test picture comes once per seed, and may have several questions: what is independent is
-the picture. So an interval says how far other pictures would move a figure. How far other seeds
+The same test image comes once per seed, and may have several questions: what is independent is
+the image. So an interval says how far other images would move a figure. How far other seeds
 would, the values of the single seeds show.
 """
 
@@ -40,7 +40,7 @@ class Mean(Record):
     low: float
     high: float
     method: str
-    pictures: int
+    images: int
     seeds: tuple[Seeded, ...]
 
 
@@ -51,11 +51,11 @@ class Contrast(Record):
     low: float
     high: float
     method: str
-    pictures: int
+    images: int
     pairs: int = Field(description="examples × seeds")
     lost: int = Field(description="pairs in which the first side scored higher")
     won: int = Field(description="pairs in which the second side scored higher")
-    p: float = Field(description="two-sided: McNemar's exact test, or sign flips by picture")
+    p: float = Field(description="two-sided: McNemar's exact test, or sign flips by image")
     p_holm: float | None = Field(default=None, description="adjusted over the data sets")
     smallest_visible: float
     verdict: Verdict
@@ -66,7 +66,7 @@ class Pair(NamedTuple):
     """One example with one seed: the scores of both sides, in [0, 1]."""
 
     seed: int
-    picture: str
+    image: str
     before: float
     after: float
 
@@ -79,14 +79,14 @@ class Pair(NamedTuple):
 def mean(seeds: Seeds) -> Mean:
     """The mean score; of one seed the interval is that of its run's own report."""
     scores = [sample.correct for samples in seeds.values() for sample in samples]
-    names = [sample.picture for samples in seeds.values() for sample in samples]
+    names = [sample.image for samples in seeds.values() for sample in samples]
     interval, method = _mean_interval(scores, names)
     return Mean(
         value=fmean(scores) if scores else 0.0,
         low=interval.low,
         high=interval.high,
         method=method,
-        pictures=len({*names}),
+        images=len({*names}),
         seeds=tuple(
             Seeded(seed=seed, value=fmean(sample.correct for sample in samples))
             for seed, samples in sorted(seeds.items())
@@ -101,7 +101,7 @@ def pairs(before: Seeds, after: Seeds) -> list[Pair]:
     for seed in sorted(set(before) & set(after)):
         other = {sample.id: sample for sample in after[seed]}
         found += [
-            Pair(seed, sample.picture, sample.correct, other[sample.id].correct)
+            Pair(seed, sample.image, sample.correct, other[sample.id].correct)
             for sample in before[seed]
             if sample.id in other
         ]
@@ -112,7 +112,7 @@ def contrast(found: Sequence[Pair]) -> Contrast | None:
     """The difference of the two sides; None without pairs."""
     if not found:
         return None
-    shares = _by_picture(found)
+    shares = _by_image(found)
     paired = _paired(found, shares)
     low, high = paired.interval
     by_seed = {seed: [p.gap for p in found if p.seed == seed] for seed in {p.seed for p in found}}
@@ -121,7 +121,7 @@ def contrast(found: Sequence[Pair]) -> Contrast | None:
         low=low,
         high=high,
         method=paired.method,
-        pictures=len(shares),
+        images=len(shares),
         pairs=len(found),
         lost=sum(pair.gap < 0 for pair in found),
         won=sum(pair.gap > 0 for pair in found),
@@ -143,7 +143,7 @@ def with_holm(contrasts: Sequence[Contrast]) -> list[Contrast]:
 def adjusted(shares: Sequence[float]) -> Interval:
     """Bonett and Price's interval of the mean, for shares other than -1, 0 and 1 too.
 
-    One picture that moved up and one that moved down are added, so it always has a width.
+    One image that moved up and one that moved down are added, so it always has a width.
     """
     m, total = len(shares) + 2, math.fsum(shares)
     squares = math.fsum(share**2 for share in shares) + 2
@@ -173,17 +173,17 @@ def _mean_interval(scores: Sequence[float], names: Sequence[str]) -> tuple[Inter
         own = rate(scores)
         return Interval(own.low, own.high), "Wilson" if binary(scores) else "bootstrap"
     if len({*scores}) == 1 and binary(scores):  # a bootstrap would give it no width
-        pictures = len({*names})
-        return statistics.wilson(round(scores[0] * pictures), pictures), "Wilson by picture"
+        images = len({*names})
+        return statistics.wilson(round(scores[0] * images), images), "Wilson by image"
     drawn = statistics.paired_bootstrap([0.0] * len(scores), scores, SEED, names)
-    return drawn.interval, "bootstrap by picture"
+    return drawn.interval, "bootstrap by image"
 
 
-def _by_picture(found: Sequence[Pair]) -> list[float]:
-    """Each picture's sum of differences, in units that make their mean that of all pairs."""
+def _by_image(found: Sequence[Pair]) -> list[float]:
+    """Each image's sum of differences, in units that make their mean that of all pairs."""
     totals: dict[str, float] = {}
     for pair in found:
-        totals[pair.picture] = totals.get(pair.picture, 0.0) + pair.gap
+        totals[pair.image] = totals.get(pair.image, 0.0) + pair.gap
     each = len(found) / len(totals)
     return [total / each for total in totals.values()]
 
@@ -192,11 +192,11 @@ def _paired(found: Sequence[Pair], shares: Sequence[float]) -> Paired:
     before, after = [pair.before for pair in found], [pair.after for pair in found]
     if sum(abs(share) > NEAR for share in shares) < statistics.FEW_PAIRS:
         difference = fmean(pair.gap for pair in found)
-        return Paired(difference, adjusted(shares), "paired Wald by picture, Bonett-Price")
+        return Paired(difference, adjusted(shares), "paired Wald by image, Bonett-Price")
     if _one_each(found, shares):
         lost, won = (sum(pair.gap * sign > 0 for pair in found) for sign in (-1, 1))
         return statistics.paired_wald(lost, won, len(found))
-    names = [pair.picture for pair in found]
+    names = [pair.image for pair in found]
     return statistics.paired_bootstrap(before, after, SEED, names)
 
 
@@ -208,5 +208,5 @@ def _p_value(found: Sequence[Pair], shares: Sequence[float]) -> float:
 
 
 def _one_each(found: Sequence[Pair], shares: Sequence[float]) -> bool:
-    """Whether there is one pair per picture, right or wrong on each side."""
+    """Whether there is one pair per image, right or wrong on each side."""
     return len(found) == len(shares) and binary([x for p in found for x in (p.before, p.after)])

@@ -33,7 +33,7 @@ def evaluate_elsewhere(trained: Run, other: Run, home: Path, console: Console) -
 
 
 def main(words: Sequence[str]) -> None:
-    """The three folders: the run that was trained, the one whose pictures are used, the result."""
+    """The three folders: the run that was trained, the one whose images are used, the result."""
     trained, other, home = (Path(word) for word in words)
     evaluate_elsewhere(Run(trained), Run(other), home, Console(stderr=True, emoji=False))
 

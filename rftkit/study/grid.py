@@ -41,7 +41,7 @@ class Study(Section):
     styles: Some[StyleName] = Field(default=("think", "direct"), description="reply styles")
     methods: Few[MethodName] = Field(default=(), description="grpo, sft; none: the recipe's own")
     shots: Few[Annotated[int, Field(ge=0, le=100_000)]] = Field(
-        default=(), description="training pictures per class; none: the recipe's own"
+        default=(), description="training images per class; none: the recipe's own"
     )
     seeds: Some[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(
         default=(0, 1, 2), description="each cell is run once per seed"
@@ -53,7 +53,7 @@ class Study(Section):
         default={}, description="changes to one style or method, e.g. a table `[only.direct]`"
     )
     tested_on: Literal["own", "all"] = Field(
-        default="own", description="all: each adapter is tested on the other recipes' pictures too"
+        default="own", description="all: each adapter is tested on the other recipes' images too"
     )
 
     @field_validator("recipes", "styles", "methods", "shots", "seeds")

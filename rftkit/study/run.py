@@ -28,7 +28,7 @@ EVERY = 60  # seconds; a page takes a second or a few
 
 @dataclass(frozen=True)
 class Job:
-    """A study that is being run. crossed: adapters are tested on other recipes' pictures too."""
+    """A study that is being run. crossed: adapters are tested on other recipes' images too."""
 
     path: Path
     grid: Sequence[Cell]
@@ -93,7 +93,7 @@ def _job(path: Path, out: Path, command: str) -> Job:
     if crossed and not runner.crossings(grid):
         raise RecipeError(
             f"{path}: tested_on: no two recipes share task and model, so none can be tested on "
-            'another\'s pictures; write tested_on = "own"'
+            'another\'s images; write tested_on = "own"'
         )
     return Job(path, grid, crossed, out, command)
 

@@ -19,13 +19,13 @@ from rftkit.runs.run import Run
 from rftkit.study.grid import Cell
 from rftkit.study.launch import Launch, complaint
 
-CROSSED = "crossed"  # folder of the evaluations on other recipes' pictures
+CROSSED = "crossed"  # folder of the evaluations on other recipes' images
 
 Progress = Literal["done", "begun", "to do"]
 
 
 class Crossing(NamedTuple):
-    """An adapter to be tested on another recipe's pictures; both runs are in the same setting."""
+    """An adapter to be tested on another recipe's images; both runs are in the same setting."""
 
     trained: Cell
     other: Cell
@@ -129,7 +129,7 @@ def run_crossings(
     launch: Launch,
     failed: dict[str, str],
 ) -> None:
-    """Test adapters on other recipes' pictures, where both runs are done and it is not yet."""
+    """Test adapters on other recipes' images, where both runs are done and it is not yet."""
     for crossing in found:
         ready = all(progress(cell, out) == "done" for cell in crossing)
         if not ready or (crossing.samples(out) / SUMMARY).is_file():

@@ -17,11 +17,11 @@ class Setting(Record):
 
     dataset: str
     method: str
-    shots: int = Field(description="0: all pictures")
+    shots: int = Field(description="0: all images")
 
 
 class HalvesRow(Record):
-    """Base classes, new classes and H over all seeds, pictures drawn within each half."""
+    """Base classes, new classes and H over all seeds, images drawn within each half."""
 
     base: Rate
     new: Rate
@@ -51,7 +51,7 @@ class Row(Record):
 
 
 class Versus(Record):
-    """A style minus `direct`, on the same pictures with the same seeds."""
+    """A style minus `direct`, on the same images with the same seeds."""
 
     setting: Setting
     style: str

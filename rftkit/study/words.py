@@ -43,8 +43,8 @@ def place(setting: Setting) -> str:
 
 
 def shots(count: int) -> str:
-    """Training pictures per class, in words."""
-    return f"{count} shots" if count > 1 else "1 shot" if count else "all pictures"
+    """Training images per class, in words."""
+    return f"{count} shots" if count > 1 else "1 shot" if count else "all images"
 
 
 def _verdict(one: Versus) -> str:

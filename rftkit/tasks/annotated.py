@@ -1,4 +1,4 @@
-"""What detection and grounding share: the annotated objects of a row, and where its picture is."""
+"""What detection and grounding share: the annotated objects of a row, and where its image is."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_objects(row: Row, reading: Reading, one: bool = False) -> Things:
 
 
 def placed(row: Row, reading: Reading) -> dict[str, str]:
-    """What an example must know of its boxes: the grid of its texts, the size of its picture."""
+    """What an example must know of its boxes: the grid of its texts, the size of its image."""
     size = row.values.get("size")
     known = {"grid": str(_grid(row, reading))}
     return {**known, "size": str(size)} if size else known
@@ -99,7 +99,7 @@ def chosen_categories(given: Names) -> tuple[str, ...]:
 
 
 def facts(row: Row, category: str) -> dict[str, str]:
-    """What LVIS says of a category on this picture: its frequency, and whether all are boxed."""
+    """What LVIS says of a category on this image: its frequency, and whether all are boxed."""
     frequency, partly = row.values.get("frequency"), row.values.get("not_exhaustive", ())
     known = {}
     if isinstance(frequency, dict) and category in frequency:

@@ -1,4 +1,4 @@
-"""Multiple choice: one question about one picture or several, one right option of a few."""
+"""Multiple choice: one question about one image or several, one right option of a few."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     order = _ordered(shown, row, reading)
     example = Example(
         id=reading.question_id(row),
-        picture=row.picture,
+        image=row.image,
         question=question,
         gold=gold,
         choices=order,
@@ -59,7 +59,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
 
 
 def prompt(example: Example, style: Style) -> str:
-    """The text beside the picture: the question, the lettered options, the style."""
+    """The text beside the image: the question, the lettered options, the style."""
     pairs = zip(LETTERS, example.choices, strict=False)
     listed = [f"{letter}. {option}" for letter, option in pairs]
     how = f"Answer with one letter, {LETTERS[0]} to {LETTERS[len(listed) - 1]}."

@@ -1,4 +1,4 @@
-"""Classification: one picture, one label, from an offered list (closed) or from none (open)."""
+"""Classification: one image, one label, from an offered list (closed) or from none (open)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     label = reading.text(row, "label")
     return (
         Example(
-            id=row.picture.name,
-            picture=row.picture,
+            id=row.image.name,
+            image=row.image,
             question=QUESTION,
             gold=label,
             rationale=reading.rationale(row),
@@ -28,7 +28,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
 
 
 def prompt(example: Example, style: Style) -> str:
-    """The text beside the picture: the question, the labels if any are offered, the style."""
+    """The text beside the image: the question, the labels if any are offered, the style."""
     lines = [example.question]
     if example.choices:
         lines.append(f"Choose one of: {labels.listed(example.choices)}.")

@@ -1,4 +1,4 @@
-"""Detection: one picture, one kind of object, every box of it with a confidence."""
+"""Detection: one image, one kind of object, every box of it with a confidence."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ THRESHOLD = 0.5  # least overlap of a match
 
 
 def read(row: Row, reading: Reading) -> tuple[Example, ...]:
-    """The examples of a picture: one for each category that is asked for, or one for all.
+    """The examples of an image: one for each category that is asked for, or one for all.
 
     Columns: `boxes`, `label` and `grid`; see `read_objects`. The gold answer is JSON: a list of
-    [x1, y1, x2, y2] as fractions of the picture, not rounded; the label is a fifth entry where all
+    [x1, y1, x2, y2] as fractions of the image, not rounded; the label is a fifth entry where all
     categories are asked for at once. Regions of a crowd are no gold boxes; they go to `meta`.
     """
     chosen = reading.options
@@ -62,8 +62,8 @@ def _for_one(row: Row, reading: Reading, objects: Things, category: str) -> Exam
     meta = {**placed(row, reading), "label": category, **facts(row, category)}
     several = "objects" in row.values or reading.value(row, "label") is not None
     return Example(
-        id=f"{row.picture.name}: {category}" if several else row.picture.name,
-        picture=row.picture,
+        id=f"{row.image.name}: {category}" if several else row.image.name,
+        image=row.image,
         question=QUESTION.format(_spoken(category)),
         gold=boxes.dump([thing.box for thing in own if not thing.crowd]),
         rationale=reading.rationale(row),
@@ -85,8 +85,8 @@ def _for_all(row: Row, reading: Reading, objects: Things, asked: tuple[str, ...]
     names = [thing.label for thing in crowd]
     meta = {**placed(row, reading), **facts_of_all(row, asked)}
     return Example(
-        id=row.picture.name,
-        picture=row.picture,
+        id=row.image.name,
+        image=row.image,
         question=QUESTION_ALL,
         gold=boxes.dump([thing.box for thing in gold], [thing.label for thing in gold]),
         choices=asked,
@@ -97,7 +97,7 @@ def _for_all(row: Row, reading: Reading, objects: Things, asked: tuple[str, ...]
 
 
 def prompt(example: Example, style: Style) -> str:
-    """The text beside the picture: the question, how a box is written, the style."""
+    """The text beside the image: the question, how a box is written, the style."""
     label = '"Label": one of those, ' if example.choices else ""
     names = listed([_spoken(name) for name in example.choices])
     objects = [f"Objects to find: {names}."] if names else []

@@ -1,4 +1,4 @@
-"""Grounding: one picture, one phrase, the one box it speaks of."""
+"""Grounding: one image, one phrase, the one box it speaks of."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAPER_CORNERS = re.compile(rf"\({_WHOLE},{_WHOLE}\)\s*+,\s*+\({_WHOLE},{_WHOLE}\
 def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     """The one example of a row. Columns: `label` (the phrase), `box`, `grid`; see `read_objects`.
 
-    The gold answer is JSON: a list of one [x1, y1, x2, y2] in fractions of the picture.
+    The gold answer is JSON: a list of one [x1, y1, x2, y2] in fractions of the image.
     """
     given = reading.value(row, "objects") is not None
     single = {**reading.columns, "boxes": reading.columns.get("box", "box")}
@@ -38,8 +38,8 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     phrase = reading.text(row, role) if role else "the main object"
     return (
         Example(
-            id=f"{row.picture.name}: {phrase}" if role else row.picture.name,
-            picture=row.picture,
+            id=f"{row.image.name}: {phrase}" if role else row.image.name,
+            image=row.image,
             question=QUESTION.format(phrase),
             gold=boxes.dump([objects[0].box]),
             rationale=reading.rationale(row),
@@ -51,7 +51,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
 
 
 def prompt(example: Example, style: Style) -> str:
-    """The text beside the picture: the question, how a box is written, the style."""
+    """The text beside the image: the question, how a box is written, the style."""
     shape = SHAPE.format(*Grid.of(example.meta))
     return "\n".join([example.question, shape, replies.INSTRUCTIONS[style]])
 

@@ -1,4 +1,4 @@
-"""Counting: one picture, one question, one number."""
+"""Counting: one image, one question, one number."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     return (
         Example(
             id=reading.question_id(row),
-            picture=row.picture,
+            image=row.image,
             question=reading.text(row, "question") if question else QUESTION,
             gold=_spelled(gold),
             rationale=reading.rationale(row),
@@ -49,7 +49,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
 
 
 def prompt(example: Example, style: Style) -> str:
-    """The text beside the picture: the question, what to answer with, the style."""
+    """The text beside the image: the question, what to answer with, the style."""
     return "\n".join([example.question, SHAPE, replies.INSTRUCTIONS[style]])
 
 

@@ -44,10 +44,10 @@ class DetectionOptions(Options):
     """Of detection."""
 
     ask: Literal["category", "picture"] = Field(
-        default="category", description="one prompt per category of a picture, or one for all"
+        default="category", description="one prompt per category of an image, or one for all"
     )
     absent: Literal["test", "always", "never"] = Field(
-        default="test", description="when to ask for categories that a picture has none of"
+        default="test", description="when to ask for categories that an image has none of"
     )
     categories: Names = Field(
         default="", description="list, or name of one (`coco-8`, `lvis-6`, …); empty: all"

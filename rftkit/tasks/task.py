@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class Unseen:
-    """The picture of an example that nobody looks at: a task's sample, a scored completion."""
+    """The image of an example that nobody looks at: a task's sample, a scored completion."""
 
     name = "sample"
 
     def open(self) -> Image:
-        """Raises DataError: there is no picture."""
-        raise DataError(f"{self.name}: there is no picture here")
+        """Raises DataError: there is no image."""
+        raise DataError(f"{self.name}: there is no image here")
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ class Reading:
         return text
 
     def question_id(self, row: Row) -> str:
-        """The picture's name, and what tells its questions apart if the row asks its own."""
+        """The image's name, and what tells its questions apart if the row asks its own."""
         question = self.value(row, "question")
         if not question and not row.others:
-            return row.picture.name
+            return row.image.name
         others = [other.name for other in row.others]
         asked = f"{question}{self.value(row, 'options', '')}{others or ''}"
-        return f"{row.picture.name}#{sha256(asked.encode()).hexdigest()[:6]}"
+        return f"{row.image.name}#{sha256(asked.encode()).hexdigest()[:6]}"
 
     def rationale(self, row: Row) -> str | None:
         """The row's written reasoning, if it has one."""
@@ -106,7 +106,7 @@ class Task:
     """The functions that training, evaluation, the app and `rftkit score` share.
 
     read(row, reading) -> the examples that a row makes, without choices; prompt(example, style) ->
-    the text beside the picture; rewards and paper: name -> reward in [0, 1] (the paper's own rules
+    the text beside the image; rewards and paper: name -> reward in [0, 1] (the paper's own rules
     may leave that range); headline: the reward that evaluation reports, by the name `metric`;
     parsed(attempt) -> the answer as JSON, None if there is none; sample: one example for the tests
     that every task passes; written(example) -> the gold answer as the model is to write it;

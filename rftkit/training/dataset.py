@@ -16,7 +16,7 @@ from rftkit.core import Example
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-REMEMBERED = 256  # decoded pictures kept: a few-shot run decodes each of its pictures once
+REMEMBERED = 256  # decoded images kept: a few-shot run decodes each of its images once
 
 
 def schedule(examples: int, draws: int, seed: int) -> list[int]:
@@ -31,20 +31,18 @@ def schedule(examples: int, draws: int, seed: int) -> list[int]:
 def lazy_dataset(
     examples: Sequence[Example], order: Sequence[int], columns: Callable[[Example], dict[str, Any]]
 ) -> Any:
-    """A `datasets.Dataset` of that order whose pictures are opened when a row is read.
+    """A `datasets.Dataset` of that order whose images are opened when a row is read.
 
     Rows have `index` (into `examples`), `images`, and what `columns` gives.
     """
     from datasets import Dataset
 
     @lru_cache(maxsize=REMEMBERED)
-    def pictures(index: int) -> list[Image]:
-        return [picture.open() for picture in examples[index].pictures]
+    def images(index: int) -> list[Image]:
+        return [image.open() for image in examples[index].images]
 
     def rows(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
-        chosen = [
-            {"index": i, "images": pictures(i), **columns(examples[i])} for i in batch["index"]
-        ]
+        chosen = [{"index": i, "images": images(i), **columns(examples[i])} for i in batch["index"]]
         return {name: [row[name] for row in chosen] for name in chosen[0]}
 
     return Dataset.from_dict({"index": list(order)}).with_transform(rows)

@@ -95,7 +95,7 @@ def check_budget(job: Job, examples: Sequence[Example]) -> None:
     if tokens >= budget:
         raise RecipeError(
             f"method.max_new_tokens: {budget}, but the answer of {longest.id} alone has {tokens} "
-            "tokens; raise it, or leave such pictures out"
+            "tokens; raise it, or leave such images out"
         )
 
 
@@ -125,7 +125,7 @@ def _lengths(job: Job, examples: Sequence[Example], meter: Meter) -> list[int]:
     with policy.base():
         for start in range(0, len(chosen), size):
             prompts = [
-                Prompt(example.picture, task.prompt(example, recipe.style), others=example.others)
+                Prompt(example.image, task.prompt(example, recipe.style), others=example.others)
                 for example in chosen[start : start + size]
             ]
             for made in policy.generate(prompts, decoding).completions:

@@ -30,7 +30,7 @@ from rftkit.runs.adapter import CARD, Checkpoint, read_card, write_card
 from rftkit.runs.locks import locked
 from rftkit.runs.run import Run
 
-PICTURES_HASHED = 512  # of the training set, for the fingerprint
+IMAGES_HASHED = 512  # of the training set, for the fingerprint
 EXAMPLE_EDGE = 1024  # pixels, at most, of the image that is kept to try `predict` with
 
 
@@ -119,7 +119,7 @@ def _go(
 
 def _keep_example(run: Run, example: Example) -> None:
     """Write a held-out image as a file: built-in data and archives have none to name."""
-    image, content = example.picture.open(), io.BytesIO()
+    image, content = example.image.open(), io.BytesIO()
     image.thumbnail((EXAMPLE_EDGE, EXAMPLE_EDGE))
     image.save(content, format="PNG")
     files.write_atomically(run.example, content.getvalue())
@@ -206,9 +206,9 @@ def fingerprint(recipe: Recipe, examples: Sequence[Example], policy: Any) -> dic
     digest = hashlib.sha256()
     for number, example in enumerate(examples):
         digest.update(f"{example.id}\t{example.gold}\t{example.rationale}\n".encode())
-        if number < PICTURES_HASHED:
-            for picture in example.pictures:
-                digest.update(picture.open().tobytes())
+        if number < IMAGES_HASHED:
+            for image in example.images:
+                digest.update(image.open().tobytes())
     return {"data": digest.hexdigest(), "base model": policy.fingerprint()}
 
 

@@ -38,7 +38,7 @@ def _started(options: Mapping[str, Any], engine: Any, *args: Any, **kwargs: Any)
 
 @cache
 def with_plain_prompts(kind: Any) -> Any:
-    """A class of trainers that hands vLLM prompts with one placeholder for each picture."""
+    """A class of trainers that hands vLLM prompts with one placeholder for each image."""
 
     class PlainPromptTrainer(kind):
         """Gives the engine the prompts as their text has them; the loss reads them as before."""
@@ -77,7 +77,7 @@ def trainer_settings(recipe: Recipe, banned: list[int], machine: Here) -> dict[s
         "vllm_gpu_memory_utilization": share(recipe, machine),
         "vllm_max_model_length": longest(recipe),
         # what it holds beside the trainer's weights is given back while the trainer works; where
-        # they share them, Unsloth's engine for pictures cannot
+        # they share them, Unsloth's engine for images cannot
         "vllm_enable_sleep_mode": own_copy and machine.cuda,
         "vllm_importance_sampling_correction": True,
         "vllm_importance_sampling_mode": "sequence_mask",

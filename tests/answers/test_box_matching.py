@@ -13,7 +13,7 @@ AWAY = Box(0.6, 0.6, 0.9, 0.9)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_one_picture_and_one_label_have_the_same_ap(seed: int) -> None:
+def test_one_image_and_one_label_have_the_same_ap(seed: int) -> None:
     r = random.Random(seed)
     golds = [
         Box(x := r.random(), y := r.random(), x + 0.3, y + 0.3) for _ in range(r.randint(1, 9))

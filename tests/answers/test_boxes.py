@@ -1,4 +1,4 @@
-"""Boxes: overlap, matching, and the trip between text and fractions of the picture."""
+"""Boxes: overlap, matching, and the trip between text and fractions of the image."""
 
 from __future__ import annotations
 
@@ -221,8 +221,8 @@ def test_matching_does_not_mind_the_order(
         ([300, 200, 100, 400], "[300, 200, 100, 400] is not [x1, y1, x2, y2]"),
         ([100, 200, float("nan"), 400], "nan"),
         ("100,200,300,400", "'100,200,300,400' is not"),
-        ([100, 200, 300, 1400], "leaves the picture, 1000 by 1000 units"),
-        ([-1, 200, 300, 400], "leaves the picture"),
+        ([100, 200, 300, 1400], "leaves the image, 1000 by 1000 units"),
+        ([-1, 200, 300, 400], "leaves the image"),
     ],
 )
 def test_a_bad_gold_box_is_refused_by_place_and_value(value: object, says: str) -> None:

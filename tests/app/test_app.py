@@ -25,11 +25,11 @@ from rftkit.app.limits import Limits, Meter, check_sharing, read_upload
 from rftkit.app.opening import Served, open_recorded
 from rftkit.app.pane_html import pane_html, verdict_html
 from rftkit.app.results_html import find, headline_html, rows_html
-from rftkit.app.session import NO_PICTURE, REPLAY, Desk, OnShow, Request, refused, view, voted
+from rftkit.app.session import NO_IMAGE, REPLAY, Desk, OnShow, Request, refused, view, voted
 from rftkit.app.worked import form_of, recorded_comparisons
 from rftkit.cli.main import app
 from rftkit.core import Reply
-from rftkit.data.images import FilePicture
+from rftkit.data.images import FileImage
 from rftkit.errors import DataError, UserError
 from rftkit.inference.compare import compare
 from rftkit.inference.form import Form, ask
@@ -54,7 +54,7 @@ def png(width: int, height: int) -> bytes:
     return out.getvalue()
 
 
-def picture_file(folder: Path, size: tuple[int, int] = (40, 30), name: str = "x.png") -> Path:
+def image_file(folder: Path, size: tuple[int, int] = (40, 30), name: str = "x.png") -> Path:
     Image.new("RGB", size, "white").save(folder / name)
     return folder / name
 
@@ -67,7 +67,7 @@ def test_uploads_are_refused_before_they_are_decoded(
 
     monkeypatch.setattr(Image.Image, "load", decoded)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decoded)
-    bomb = picture_bomb(tmp_path / "bomb.png", 6000, 5000)
+    bomb = image_bomb(tmp_path / "bomb.png", 6000, 5000)
     with pytest.raises(DataError, match="6000 × 5000 pixels, above the limit of 25 megapixels"):
         read_upload(bomb)
     huge = tmp_path / "huge.png"
@@ -76,7 +76,7 @@ def test_uploads_are_refused_before_they_are_decoded(
         read_upload(huge)
 
 
-def picture_bomb(path: Path, width: int, height: int) -> Path:
+def image_bomb(path: Path, width: int, height: int) -> Path:
     """A PNG whose header says so many pixels and whose data is nothing."""
     import struct
     import zlib
@@ -100,11 +100,11 @@ def picture_bomb(path: Path, width: int, height: int) -> Path:
         (b"hello", "not a PNG, JPEG or WebP"),
         (b"RIFF\0\0\0\0WAVEfmt ", "not a PNG, JPEG or WebP"),
         (b"\x89PNG\r\n\x1a\n cut", "can be read; save it as PNG, JPEG or WebP$"),
-        (png(1, 1), "1 × 1 pixels, too small to show anything; choose a larger picture$"),
-        (png(40, 30)[:80], "cut off or broken .*; choose another picture$"),
+        (png(1, 1), "1 × 1 pixels, too small to show anything; choose a larger image$"),
+        (png(40, 30)[:80], "cut off or broken .*; choose another image$"),
     ],
 )
-def test_what_is_no_picture_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+def test_what_is_no_image_is_named(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(DataError, match=said):
         read_upload(tmp_path / "x").open()
@@ -229,7 +229,7 @@ def test_results_have_interval_test_confusions_and_lengths(served: Served) -> No
     rows = rows_html(served.evaluated[0], "broke")
     assert 'data-open="digits:test:1"' in rows
     assert rows.count("data-open") == 1
-    assert "None of the pictures" in rows_html(
+    assert "None of the images" in rows_html(
         replace(served.evaluated[0], file=replace(served.evaluated[0].file, samples=())), "all"
     )
     found = find(served.evaluated, served.evaluated[0].name, "digits:test:1")
@@ -284,7 +284,7 @@ def request(form: Form, path: object = "", **more: object) -> Request:
     return Request(form, str(path), str(more.get("chosen", "")), "s", "a", bool(more.get("blind")))
 
 
-def test_a_replay_answers_for_its_own_pictures_only(served: Served, tmp_path: Path) -> None:
+def test_a_replay_answers_for_its_own_images_only(served: Served, tmp_path: Path) -> None:
     desk, form = Desk(served), served.setup.form("classification")
     assert [title for title, _ in desk.worked] == [
         "Fixed by training", "Broken by training", "Both right", "Both wrong",
@@ -292,7 +292,7 @@ def test_a_replay_answers_for_its_own_pictures_only(served: Served, tmp_path: Pa
     *_, (both, look, _) = desk.run(request(form, chosen="digits:test:0"))
     assert both.verdict == "fixed"
     assert "Fixed by training" in look.banner
-    for path, said in (("", NO_PICTURE), (picture_file(tmp_path), REPLAY)):
+    for path, said in (("", NO_IMAGE), (image_file(tmp_path), REPLAY)):
         with pytest.raises(UserError) as error:
             next(desk.run(request(form, path)))
         assert str(error.value) == said
@@ -307,7 +307,7 @@ def held(served: Served, **more: object) -> Served:
 def test_stop_ends_the_sessions_own_run(served: Served, tmp_path: Path) -> None:
     desk = Desk(held(served, gate=threading.Semaphore(0)))
     form = replace(served.setup.form("classification"), truth="5")
-    for both, _, _ in desk.run(request(form, picture_file(tmp_path))):
+    for both, _, _ in desk.run(request(form, image_file(tmp_path))):
         if both.base.state == "thinking":
             assert desk.stop("another") == "Nothing is running."
             assert desk.stop("s") == "Stopping …"
@@ -317,7 +317,7 @@ def test_stop_ends_the_sessions_own_run(served: Served, tmp_path: Path) -> None:
 
 def test_a_second_press_ends_the_first_run(served: Served, tmp_path: Path) -> None:
     desk = Desk(held(served))
-    form, path = served.setup.form("classification"), picture_file(tmp_path)
+    form, path = served.setup.form("classification"), image_file(tmp_path)
     first = desk.run(request(form, path))
     next(first)
     *_, (second, _, _) = desk.run(request(form, path))
@@ -330,13 +330,13 @@ def test_new_tokens_have_a_limit(served: Served, tmp_path: Path) -> None:
     desk = Desk(held(served), Limits(tokens=64))
     form = served.setup.form("classification")
     form = replace(form, settings=replace(form.settings, max_new_tokens=100_000))
-    assert desk.asked(request(form, picture_file(tmp_path))).settings.max_new_tokens == 64
+    assert desk.asked(request(form, image_file(tmp_path))).settings.max_new_tokens == 64
 
 
 def test_blind_hides_names_and_verdict_until_the_vote(served: Served, tmp_path: Path) -> None:
     desk = Desk(held(served))
     form = replace(served.setup.form("classification"), truth="5")
-    shown = [*desk.run(request(form, picture_file(tmp_path), blind=True))]
+    shown = [*desk.run(request(form, image_file(tmp_path), blind=True))]
     for _, look, _ in shown:
         assert "Base" not in look.left + look.right + look.status + look.banner
         assert "wrong" not in look.left + look.right
@@ -349,19 +349,19 @@ def test_blind_hides_names_and_verdict_until_the_vote(served: Served, tmp_path: 
 def test_a_bad_truth_is_said_beside_its_field(served: Served, tmp_path: Path) -> None:
     form = replace(served.setup.form("classification"), truth="eleven")
     with pytest.raises(UserError) as error:
-        next(Desk(held(served)).run(request(form, picture_file(tmp_path))))
+        next(Desk(held(served)).run(request(form, image_file(tmp_path))))
     look = refused(error.value)
     assert "is not on the list" in look.truth_note
     assert "".join(look[:-1]) == ""  # said once
-    look = refused(UserError(NO_PICTURE))
+    look = refused(UserError(NO_IMAGE))
     assert "".join(look) == look.banner
     assert 'role="alert"' in look.banner
 
 
 def test_boxes_are_drawn_in_their_own_colour_and_style() -> None:
-    picture = Image.new("RGB", (100, 80), "#888888")
-    boxes_drawn.draw(picture, [(20, 20, 60, 50)], boxes_drawn.LOOKS["tuned"])
-    assert picture.getpixel((40, 50)) == (0xD2, 0x50, 0x0F)
+    image = Image.new("RGB", (100, 80), "#888888")
+    boxes_drawn.draw(image, [(20, 20, 60, 50)], boxes_drawn.LOOKS["tuned"])
+    assert image.getpixel((40, 50)) == (0xD2, 0x50, 0x0F)
     dashed = Image.new("RGB", (100, 80), "#888888")
     boxes_drawn.draw(dashed, [(20, 20, 60, 50)], boxes_drawn.LOOKS["base"])
     colours = {dashed.getpixel((x, 50)) for x in range(22, 58)}
@@ -369,10 +369,10 @@ def test_boxes_are_drawn_in_their_own_colour_and_style() -> None:
 
 
 def test_the_truth_shows_on_a_box_that_is_the_same() -> None:
-    picture = Image.new("RGB", (100, 80), "#888888")
+    image = Image.new("RGB", (100, 80), "#888888")
     for side in ("tuned", "truth"):
-        boxes_drawn.draw(picture, [(20, 20, 60, 50)], boxes_drawn.LOOKS[side])
-    colours = {picture.getpixel((x, 50)) for x in range(22, 58)}
+        boxes_drawn.draw(image, [(20, 20, 60, 50)], boxes_drawn.LOOKS[side])
+    colours = {image.getpixel((x, 50)) for x in range(22, 58)}
     assert {(0x1B, 0x7F, 0x3B), (0xD2, 0x50, 0x0F)} <= colours
 
 
@@ -387,9 +387,9 @@ def test_a_samples_file_that_left_its_run_can_be_replayed(task: str, source: str
 
 
 def test_boxes_have_a_table_alternatives_and_a_slider(served: Served, tmp_path: Path) -> None:
-    picture = FilePicture(picture_file(tmp_path, (200, 50)), "x.png")
+    image = FileImage(image_file(tmp_path, (200, 50)), "x.png")
     form = Form("detection", app_fakes.settings(), labels="dog", truth="[[20, 10, 100, 30]]")
-    asked = ask(form, served.setup, picture)
+    asked = ask(form, served.setup, image)
     reply = '<think>a</think><answer>[{"Position": [10, 20, 50, 60], "Confidence": 0.75}]</answer>'
     pane = Desk(held(served)).served.backend
     assert isinstance(pane, app_fakes.HeldBackend)

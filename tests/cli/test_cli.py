@@ -99,7 +99,7 @@ def refused(done: Done, *said: str, code: int = 1) -> None:
         assert words in done.err
 
 
-def pictures(root: Path, count: int = 5) -> Path:
+def images(root: Path, count: int = 5) -> Path:
     for label in ("cat", "dog"):
         for number in range(count):
             path = root / label / f"{number}.png"
@@ -109,7 +109,7 @@ def pictures(root: Path, count: int = 5) -> Path:
 
 
 def evaluated(folder: Path, tuned_right: int = 1, cut: int = 0) -> Run:
-    """A finished run of four pictures: base is right on two, tuned on `tuned_right`."""
+    """A finished run of four images: base is right on two, tuned on `tuned_right`."""
     run, recipe = Run(folder), fakes.recipe()
     fakes.FakePolicy(fakes.never).save(run.adapter)
     ckpt.write_card(run.adapter, recipe, ["cat", "dog"])
@@ -119,7 +119,7 @@ def evaluated(folder: Path, tuned_right: int = 1, cut: int = 0) -> Run:
     lines = [header_line(header)]
     for side, right in (("base", 2), ("tuned", tuned_right)):
         for number in range(4):
-            made = {"side": side, "id": f"{number}.png", "picture": f"{number}.png", "gold": "cat"}
+            made = {"side": side, "id": f"{number}.png", "image": f"{number}.png", "gold": "cat"}
             made["text"] = "cat" if number < right else "dog"
             finished = side == "base" or number >= cut
             lines.append(
@@ -212,7 +212,7 @@ def test_check_on_digits(rftkit: Command, tmp_path: Path) -> None:
         "prompt of digits:train:",
         "<think>",
         "earns accuracy 1, format 1",
-        "20 training + 20 held-out pictures of 10 classes:",
+        "20 training + 20 held-out images of 10 classes:",
         "  7: 2 + 2",
         "sizes: 56×56 to 56×56",
         "every gold answer earns full marks in style 'think'",
@@ -222,16 +222,16 @@ def test_check_on_digits(rftkit: Command, tmp_path: Path) -> None:
 
 
 def test_init_writes_a_recipe_that_check_accepts(rftkit: Command, tmp_path: Path) -> None:
-    pictures(tmp_path / "my pets")
+    images(tmp_path / "my pets")
     done = rftkit("init", "my pets")
     assert (done.code, done.err) == (0, "")
     assert done.out == "wrote my pets.toml\nnext: rftkit check 'my pets.toml'\n"
     before = (tmp_path / "my pets.toml").read_bytes()
     checked = rftkit("check", "my pets.toml")
     assert (checked.code, checked.err) == (0, "")
-    assert "8 training + 2 held-out pictures of 2 classes" in checked.out
+    assert "8 training + 2 held-out images of 2 classes" in checked.out
     assert "24×20 to 24×20" in checked.out
-    assert "no picture is both trained and tested on" in checked.out
+    assert "no image is both trained and tested on" in checked.out
     refused(rftkit("init", "my pets"), "my pets.toml: is there already; choose another name")
     assert (tmp_path / "my pets.toml").read_bytes() == before
     assert rftkit("init", "my pets", "--out", "b.toml").out.startswith("wrote b.toml\n")
@@ -240,7 +240,7 @@ def test_init_writes_a_recipe_that_check_accepts(rftkit: Command, tmp_path: Path
 
 
 def test_check_names_what_is_wrong_with_the_data(rftkit: Command, tmp_path: Path) -> None:
-    pictures(tmp_path / "pets")
+    images(tmp_path / "pets")
     (tmp_path / "pets" / "cat" / "1.png").write_bytes(b"<html>")
     (tmp_path / "mine.toml").write_text('[data]\nsource = "folder"\npath = "pets"\n')
     refused(rftkit("check", "mine.toml"), "1.png")
@@ -252,14 +252,14 @@ def test_a_recipe_to_test_with_is_checked_without_a_training_split(
     rftkit: Command, tmp_path: Path
 ) -> None:
     table = ["image,question,answer", "pets/cat/1.png,How many?,1", "pets/dog/1.png,How many?,2"]
-    pictures(tmp_path / "pets")
+    images(tmp_path / "pets")
     (tmp_path / "test.csv").write_text("\n".join(table))
     (tmp_path / "mine.toml").write_text(
         'task = "number"\n[data]\nsource = "csv"\npath = "{split}.csv"\nsplits = ["", "test"]\n'
     )
     done = rftkit("check", "mine.toml")
     assert (done.code, done.err) == (0, "")
-    assert "0 training + 2 held-out pictures" in done.out
+    assert "0 training + 2 held-out images" in done.out
     assert "prompt of pets/cat/1.png" in done.out
     assert "note: no training split is named, so only 'test' was checked; test with it" in done.out
     assert "both trained and tested" not in done.out

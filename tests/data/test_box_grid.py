@@ -1,4 +1,4 @@
-"""Boxes meet pictures: the grid of a model's texts, turned pictures, the notes of the check."""
+"""Boxes meet images: the grid of a model's texts, turned images, the notes of the check."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rftkit.answers.boxes import Box
 from rftkit.core import Example
 from rftkit.data.box_grid import annotated_size, grid_setter
 from rftkit.data.examples import Examples, load_examples
-from rftkit.data.images import FilePicture
+from rftkit.data.images import FileImage
 from rftkit.errors import DataError
 from rftkit.model_info.families import SCENES_FAMILY
 from rftkit.preflight.box_notes import box_notes
@@ -27,15 +27,15 @@ TINY = Model(name="tiny-scenes")
 CAT = Box(0.25, 0.25, 0.5, 0.5)
 
 
-def picture(folder: Path, size: tuple[int, int] = (640, 480), orientation: int = 1) -> FilePicture:
+def image(folder: Path, size: tuple[int, int] = (640, 480), orientation: int = 1) -> FileImage:
     path = folder / "a.jpg"
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.new("RGB", size).save(path, exif=exif)
-    return FilePicture(path, "a.jpg")
+    return FileImage(path, "a.jpg")
 
 
-def example(shown: FilePicture, *gold: Box, **meta: str) -> Example:
+def example(shown: FileImage, *gold: Box, **meta: str) -> Example:
     known = {"grid": "1000x1000", **meta}
     return Example("a.jpg: cat", shown, "?", boxes.dump(gold or [CAT]), place="a.json", meta=known)
 
@@ -48,33 +48,33 @@ def example(shown: FilePicture, *gold: Box, **meta: str) -> Example:
 def test_an_example_gets_the_grid_of_the_model(
     tmp_path: Path, model: Model, grid: str, written: str
 ) -> None:
-    placed = grid_setter(model)(example(picture(tmp_path)))
+    placed = grid_setter(model)(example(image(tmp_path)))
     assert placed.meta == {"grid": grid, "size": "640x480"}
     assert box_text.write_box(CAT, boxes.Grid.of(placed.meta)) == written
 
 
 def test_a_built_in_model_has_a_grid_of_its_own(tmp_path: Path) -> None:
-    placed = grid_setter(TINY)(example(picture(tmp_path)))
+    placed = grid_setter(TINY)(example(image(tmp_path)))
     assert SCENES_FAMILY.units
     assert placed.meta["grid"] == str(boxes.Grid(*SCENES_FAMILY.units)) != "1000x1000"
 
 
-def test_a_picture_above_the_budget_has_a_smaller_grid(tmp_path: Path) -> None:
+def test_a_image_above_the_budget_has_a_smaller_grid(tmp_path: Path) -> None:
     model = QWEN25.model_copy(update={"max_pixels": 50_176})  # 64 squares of 28 pixels
-    placed = grid_setter(model)(example(picture(tmp_path)))
+    placed = grid_setter(model)(example(image(tmp_path)))
     assert placed.meta["grid"] == "252x168"
     assert placed.meta["size"] == "640x480"
 
 
-def test_the_size_of_the_annotation_is_kept_if_the_picture_is_a_copy(tmp_path: Path) -> None:
-    placed = grid_setter(QWEN25)(example(picture(tmp_path), size="1280x961"))
+def test_the_size_of_the_annotation_is_kept_if_the_image_is_a_copy(tmp_path: Path) -> None:
+    placed = grid_setter(QWEN25)(example(image(tmp_path), size="1280x961"))
     assert (placed.meta["size"], annotated_size(placed)) == ("1280x961", (1280, 961))
     assert placed.meta["grid"] == "644x476"
 
 
 @pytest.mark.parametrize("model", [QWEN2, QWEN25])
-def test_a_picture_that_lies_on_its_side_is_refused(tmp_path: Path, model: Model) -> None:
-    turned = picture(tmp_path, orientation=6)
+def test_a_image_that_lies_on_its_side_is_refused(tmp_path: Path, model: Model) -> None:
+    turned = image(tmp_path, orientation=6)
     assert grid_setter(model)(example(turned, size="480x640")).meta["size"] == "480x640"
     with pytest.raises(DataError) as caught:
         grid_setter(model)(example(turned, size="640x480"))
@@ -94,17 +94,17 @@ def test_an_example_without_boxes_is_left_as_it_is() -> None:
     assert grid_setter(QWEN25)(plain) is plain
 
 
-def test_the_header_of_a_picture_is_read_once(
+def test_the_header_of_a_image_is_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
 
-    def size(shown: FilePicture) -> tuple[int, int]:
+    def size(shown: FileImage) -> tuple[int, int]:
         read.append(shown.name)
         return 640, 480
 
     monkeypatch.setattr("rftkit.data.box_grid.upright_size", size)
-    place, shown = grid_setter(QWEN25), picture(tmp_path)
+    place, shown = grid_setter(QWEN25), image(tmp_path)
     assert [place(example(shown)).meta["grid"] for _ in range(3)] == ["644x476"] * 3
     assert read == ["a.jpg"]
 
@@ -113,7 +113,7 @@ def test_the_header_of_a_picture_is_read_once(
 
 
 def noted(model: Model, folder: Path, *gold: Box, **shown: Any) -> tuple[str, ...]:
-    return box_notes(model, [grid_setter(model)(example(picture(folder, **shown), *gold))])
+    return box_notes(model, [grid_setter(model)(example(image(folder, **shown), *gold))])
 
 
 def test_the_check_names_the_coordinates_and_the_trip_through_text(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_the_check_names_the_coordinates_and_the_trip_through_text(tmp_path: Pat
         "gold against gold through text: mean IoU 1.000, least 1.000",
     )
     assert noted(QWEN25, tmp_path)[0] == (
-        "boxes are written in pixels of the resized picture (Qwen2.5-VL)"
+        "boxes are written in pixels of the resized image (Qwen2.5-VL)"
     )
 
 
@@ -149,21 +149,21 @@ def test_the_check_names_boxes_that_the_budget_shrinks_away(tmp_path: Path) -> N
         assert len([note for note in notes if "raise model.max_pixels: a.jpg: cat" in note]) == said
 
 
-def test_a_larger_budget_is_not_advised_where_the_picture_has_no_more(tmp_path: Path) -> None:
+def test_a_larger_budget_is_not_advised_where_the_image_has_no_more(tmp_path: Path) -> None:
     notes = noted(QWEN2, tmp_path, Box(0.5, 0.5, 0.51, 0.9))  # 6 pixels of 640
-    assert notes[-1].endswith("wide or high in the picture itself: a.jpg: cat")
+    assert notes[-1].endswith("wide or high in the image itself: a.jpg: cat")
 
 
 def test_the_check_has_no_note_where_there_are_no_boxes() -> None:
     assert box_notes(QWEN25, []) == ()
-    assert box_notes(QWEN25, [Example("a", FilePicture(Path("a"), "a"), "?", "cat")]) == ()
+    assert box_notes(QWEN25, [Example("a", FileImage(Path("a"), "a"), "?", "cat")]) == ()
 
 
 # From a table to the grid
 
 
 def grounded(folder: Path, model: str, **row: object) -> Examples:
-    picture(folder)
+    image(folder)
     lines = [{"image": "a.jpg", "phrase": "a cat", "split": s, **row} for s in ("train", "test")]
     (folder / "t.jsonl").write_text("\n".join(map(json.dumps, lines)))
     data = {"source": "jsonl", "path": str(folder / "t.jsonl")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from annotated_files import names, noted, picture, read, refusal, written
+from annotated_files import names, noted, read, refusal, write_image, written
 
 from rftkit.answers.boxes import Box, Labelled
 from rftkit.data.sources import voc, yolo
@@ -25,8 +25,8 @@ XML = """<annotation>
 def voc_set(root: Path, xml: str = XML) -> Path:
     written(root / "Annotations/a.xml", xml)
     written(root / "Annotations/b.xml", XML.replace("<name>dog", "<name>owl"))
-    picture(root / "JPEGImages/a.jpg")
-    picture(root / "JPEGImages/b.png")
+    write_image(root / "JPEGImages/a.jpg")
+    write_image(root / "JPEGImages/b.png")
     written(root / "ImageSets/Main/train.txt", "a\n")
     written(root / "ImageSets/Main/test.txt", "b\n\n")
     return root / "Annotations/a.xml"
@@ -35,7 +35,7 @@ def voc_set(root: Path, xml: str = XML) -> Path:
 def test_voc_counts_pixels_from_one(tmp_path: Path) -> None:
     path = voc_set(tmp_path)
     (row,) = read("voc", tmp_path)
-    assert (row.place, row.picture.name) == (str(path), "JPEGImages/a.jpg")
+    assert (row.place, row.image.name) == (str(path), "JPEGImages/a.jpg")
     assert row.values == {
         "size": "20x10",
         "objects": (
@@ -51,7 +51,7 @@ def test_voc_counts_pixels_from_one(tmp_path: Path) -> None:
 def test_voc_without_lists_is_divided_or_has_folders(tmp_path: Path) -> None:
     for split, name in (("train", "a"), ("train", "b"), ("test", "c")):
         written(tmp_path / f"{split}/{name}.xml", XML)
-        picture(tmp_path / f"{split}/{name}.jpg")
+        write_image(tmp_path / f"{split}/{name}.jpg")
     assert names(read("voc", tmp_path)) == ["train/a.jpg", "train/b.jpg"]
     assert names(read("voc", tmp_path / "{split}", "test")) == ["c.jpg"]
     assert "did you mean 'train'" in refusal("voc", tmp_path, "trian")
@@ -67,8 +67,8 @@ WRONG_VOC = [
     ("<xmin>6", "<xmin>nan", "xmin 'nan' is not a number"),
     ("<xmin>6", "<xmin>1e999", "xmin '1e999' is not a number"),
     ("<xmin>6", "<xmin>16", "from (16, 2) to (15, 5) is inside out"),
-    ("<xmin>6", "<xmin>-1", "(-2, 1, 15, 5) leaves the picture"),
-    ("<xmax>15", "<xmax>21", "leaves the picture of 20 × 10 pixels"),
+    ("<xmin>6", "<xmin>-1", "(-2, 1, 15, 5) leaves the image"),
+    ("<xmax>15", "<xmax>21", "leaves the image of 20 × 10 pixels"),
     ("<bndbox><xmin>6", "<box><xmin>6", "not XML"),
     ("bndbox>", "box>", ":4: object[0]: no bndbox"),
     ("<difficult>1", "<difficult>yes", ":6: object[1]: difficult 'yes' is neither 0 nor 1"),
@@ -116,15 +116,15 @@ def test_voc_corners_at_zero_are_noted(tmp_path: Path) -> None:
     ]
 
 
-def test_voc_pictures_go_with_their_xml(tmp_path: Path) -> None:
+def test_voc_images_go_with_their_xml(tmp_path: Path) -> None:
     path = voc_set(tmp_path)
-    picture(tmp_path / "JPEGImages/a.png")
+    write_image(tmp_path / "JPEGImages/a.png")
     assert names(read("voc", tmp_path)) == ["JPEGImages/a.jpg"]  # as `filename` says
     path.write_text(XML.replace("a.jpg", "x.jpg"))
     assert f"{path}: a.jpg and a.png in" in refusal("voc", tmp_path)
     (tmp_path / "JPEGImages/a.png").unlink()
     (tmp_path / "JPEGImages/a.jpg").unlink()
-    assert f"{path}: no picture 'a' in {tmp_path}/JPEGImages/" in refusal("voc", tmp_path)
+    assert f"{path}: no image 'a' in {tmp_path}/JPEGImages/" in refusal("voc", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_what_is_wrong_in_a_list_of_voc_is_refused(tmp_path: Path, line: str, wh
 
 def test_a_folder_without_xml_is_refused(tmp_path: Path) -> None:
     assert "no XML files" in refusal("voc", tmp_path)
-    assert "a file, not a folder" in refusal("voc", picture(tmp_path / "a.jpg"))
+    assert "a file, not a folder" in refusal("voc", write_image(tmp_path / "a.jpg"))
 
 
 # YOLO
@@ -154,9 +154,9 @@ LABELS = "0 0.5 0.5 0.5 0.6\n\n1 0.1 0.2 0.9 0.2 0.5 0.8\n"
 
 
 def yolo_set(root: Path, labels: str = LABELS, yaml: str = "") -> Path:
-    picture(root / "images/train/a.jpg")
-    picture(root / "images/train/b.jpg", 10, 20, turn=6)
-    picture(root / "images/val/c.jpg")
+    write_image(root / "images/train/a.jpg")
+    write_image(root / "images/train/b.jpg", 10, 20, turn=6)
+    write_image(root / "images/val/c.jpg")
     path = written(root / "labels/train/a.txt", labels)
     written(root / "labels/val/c.txt", LABELS)
     names = "train: images/train\nval: images/val\nnames: [cat, dog]\n"
@@ -170,13 +170,13 @@ VAL = {"splits": ["train", "val"]}
 def test_yolo_gives_boxes_and_the_boxes_around_polygons(tmp_path: Path) -> None:
     path = yolo_set(tmp_path)
     first, second = read("yolo", tmp_path / "data.yaml", **VAL)
-    assert (first.place, first.picture.name) == (str(path), "images/train/a.jpg")
+    assert (first.place, first.image.name) == (str(path), "images/train/a.jpg")
     cat, dog = first.values["objects"]  # type: ignore[misc]
     assert cat == Labelled("cat", pytest.approx(Box(0.25, 0.2, 0.75, 0.8)))  # type: ignore[arg-type]
     assert dog == Labelled("dog", pytest.approx(Box(0.1, 0.2, 0.9, 0.8)))  # type: ignore[arg-type]
     assert first.values["size"] == "20x10"
     assert second.values == {"size": "20x10", "objects": (), "categories": ("cat", "dog")}
-    assert second.picture.open().size == (20, 10)  # upright
+    assert second.image.open().size == (20, 10)  # upright
     assert names(read("yolo", tmp_path, "val", **VAL)) == ["images/val/c.jpg"]
 
 
@@ -194,8 +194,8 @@ WRONG_LABELS = [
     ("0 0.5 0.5 nan 0.5", "'nan' is not a number"),
     ("0 0.5 0.5 inf 0.5", "'inf' is not a number"),
     ("0 0.5 0.5 x 0.5", "'x' is not a number"),
-    ("0 0.9 0.5 0.5 0.5", "leaves the picture of 20 × 10 pixels"),
-    ("0 320 240 100 100", "leaves the picture"),
+    ("0 0.9 0.5 0.5 0.5", "leaves the image of 20 × 10 pixels"),
+    ("0 320 240 100 100", "leaves the image"),
     ("0 0.1 0.1 0.5 0.1 0.9 0.1", "has no area"),
 ]
 
@@ -213,7 +213,7 @@ def test_yolo_edges_a_hair_outside_are_clipped(tmp_path: Path) -> None:
     (thing,) = read("yolo", tmp_path, **VAL)[0].values["objects"]  # type: ignore[misc]
     assert thing.box == Box(0, 0, 1, 1)
     assert [note.partition(": ")[2] for note in noted("yolo", tmp_path, **VAL)] == [
-        "1 boxes reached less than a pixel beyond their picture; clipped"
+        "1 boxes reached less than a pixel beyond their image; clipped"
     ]
 
 
@@ -224,12 +224,12 @@ def test_the_noise_of_written_decimals_is_not_noted(tmp_path: Path) -> None:
     assert noted("yolo", tmp_path, **VAL) == []
 
 
-def test_labels_without_a_picture_and_other_files_are_refused(tmp_path: Path) -> None:
+def test_labels_without_a_image_and_other_files_are_refused(tmp_path: Path) -> None:
     path = yolo_set(tmp_path)
     written(tmp_path / "labels/train/classes.txt", "cat\n")
     assert len(read("yolo", tmp_path, **VAL)) == 2
     extra = written(tmp_path / "labels/train/z.txt", LABELS)
-    assert refusal("yolo", tmp_path, **VAL).startswith(f"{extra}: labels without a picture")
+    assert refusal("yolo", tmp_path, **VAL).startswith(f"{extra}: labels without an image")
     extra.unlink()
     path.write_text(" " * (yolo.MAX_BYTES + 1))
     assert f"{path}: above 10 MB" in refusal("yolo", tmp_path, **VAL)
@@ -248,7 +248,7 @@ def test_yolo_folders_without_a_yaml(tmp_path: Path) -> None:
     assert "there are: train, val" in refusal("yolo", tmp_path, "test")
     other = tmp_path / "other"
     for number in range(5):
-        picture(other / f"train/images/{number}.jpg")
+        write_image(other / f"train/images/{number}.jpg")
     written(other / "train/labels/1.txt", LABELS)
     written(other / "classes.txt", "cat\ndog\n")
     assert len(read("yolo", other)) == 5
@@ -257,13 +257,13 @@ def test_yolo_folders_without_a_yaml(tmp_path: Path) -> None:
     assert len(read("yolo", other / "train")) == 4
     assert len(read("yolo", other / "train", "test")) == 1
     (other / "train/images/0.png").write_bytes((other / "train/images/0.jpg").read_bytes())
-    assert "two pictures share one file of labels" in refusal("yolo", other)
+    assert "two images share one file of labels" in refusal("yolo", other)
     line = refusal("yolo", other, images=str(other))
     assert line == f"{other}/: holds its own images, without a data.yaml; clear data.images"
     written(tmp_path / "empty/classes.txt", "cat\ndog\n")
     assert "empty/: no images/train (folders: none)" in refusal("yolo", tmp_path / "empty")
     (tmp_path / "empty/images/train").mkdir(parents=True)
-    assert "empty/images/train/: no pictures" in refusal("yolo", tmp_path / "empty")
+    assert "empty/images/train/: no images" in refusal("yolo", tmp_path / "empty")
 
 
 YAML = "train: images/train\nval: images/val\nnames: "
@@ -309,12 +309,12 @@ def test_data_yaml_is_read_as_it_is_found_in_the_wild(tmp_path: Path) -> None:
     listed = "train: train.txt\nval: images/val\nnames: [cat, dog]"
     yolo_set(tmp_path, yaml=listed)
     written(tmp_path / "train.txt", "./images/train/a.jpg\n\n")
-    written(tmp_path / "labels/train/b.txt", LABELS)  # of a picture that is not listed
+    written(tmp_path / "labels/train/b.txt", LABELS)  # of an image that is not listed
     assert names(read("yolo", tmp_path, **VAL)) == ["images/train/a.jpg"]
     written(tmp_path / "train.txt", "./images/train/a.jpg\n/etc/x.jpg\n")
     assert "train.txt:2: '/etc/x.jpg' leaves" in refusal("yolo", tmp_path, **VAL)
 
 
-def test_boxes_are_read_without_pictures(tmp_path: Path) -> None:
+def test_boxes_are_read_without_images(tmp_path: Path) -> None:
     path = written(tmp_path / "a.txt", "1 0.5 0.5 1 1\n")
     assert yolo.read_annotations(path, {1: "dog"}) == [(f"{path}:1", "dog", (0.0, 0.0, 1.0, 1.0))]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from annotated_files import names, noted, picture, read, refusal, written
+from annotated_files import names, noted, read, refusal, write_image, written
 
 from rftkit.answers.boxes import Box, Labelled
 from rftkit.data import rows
@@ -40,14 +40,14 @@ GOOD: dict[str, Any] = {
 
 
 def coco_set(root: Path, change: Callable[[Any], object] = lambda whole: None) -> Path:
-    picture(root / "a.jpg")
-    picture(root / "sub/b.jpg", 10, 30)
+    write_image(root / "a.jpg")
+    write_image(root / "sub/b.jpg", 10, 30)
     whole = copy.deepcopy(GOOD)
     change(whole)
     return written(root / "instances_train.json", whole)
 
 
-def test_coco_gives_a_row_for_each_picture(tmp_path: Path) -> None:
+def test_coco_gives_a_row_for_each_image(tmp_path: Path) -> None:
     path = coco_set(tmp_path)
     first, second = read("coco", tmp_path / "instances_{split}.json")
     assert first.place == f"{path}: images[0] (id 1)"
@@ -83,7 +83,7 @@ WRONG: list[tuple[str, object, str]] = [
     ("images.1.file_name", "../b.jpg", "images[1] (id 2): '../b.jpg' leaves"),
     ("images.1.file_name", "/b.jpg", "images[1] (id 2): '/b.jpg' is absolute"),
     ("images.1.file_name", "https://x/b.jpg", "is a URL"),
-    ("images.1.file_name", 3, "images[1] (id 2): file_name 3 is not the path of a picture"),
+    ("images.1.file_name", 3, "images[1] (id 2): file_name 3 is not the path of an image"),
     ("images.1.file_name", ..., "images[1] (id 2): no 'file_name'"),
     ("images.1.file_name", "a.jpg", "file 'a.jpg' is that of"),
     ("images.1.id", 1, "images[1] (id 1): id is that of"),
@@ -117,8 +117,8 @@ WRONG: list[tuple[str, object, str]] = [
     ("annotations.1.bbox", [5, 5, 0, 2], "is 0 wide and 2 high"),
     ("annotations.1.bbox", [5, 5, 2, -2], "is 2 wide and -2 high"),
     ("annotations.1.bbox", [5, 5, 2, 1e-30], "box (5, 5, 7, 5) has no area"),
-    ("annotations.1.bbox", [11, 0, 10, 10], "leaves the picture of 20 × 10 pixels"),
-    ("annotations.1.bbox", [-1, 0, 10, 10], "leaves the picture"),
+    ("annotations.1.bbox", [11, 0, 10, 10], "leaves the image of 20 × 10 pixels"),
+    ("annotations.1.bbox", [-1, 0, 10, 10], "leaves the image"),
     ("annotations.1.bbox", [20, 0, 0.5, 10], "has no area"),
     ("annotations.1.iscrowd", "0", "iscrowd '0' is neither 0 nor 1"),
     ("annotations.1.iscrowd", 1.0, "iscrowd 1.0 is neither 0 nor 1"),
@@ -157,7 +157,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.json")
     assert "pipe.json: not a file" in refusal("coco", tmp_path / "pipe.json")
     line = refusal("coco", tmp_path / "instances_train.json", images=missing)
-    assert line == f"{missing}: no such folder; set data.images to the folder of the pictures"
+    assert line == f"{missing}: no such folder; set data.images to the folder of the images"
 
 
 def test_a_file_above_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,7 @@ def test_an_edge_less_than_a_pixel_outside_is_clipped_and_counted(tmp_path: Path
     objects = first.values["objects"]
     assert objects[0].box == Box(0, 0, 1, 1)  # type: ignore[index]
     assert noted("coco", tmp_path / "instances_{split}.json") == [
-        f"{path}: 1 boxes reached less than a pixel beyond their picture; clipped"
+        f"{path}: 1 boxes reached less than a pixel beyond their image; clipped"
     ]
 
 
@@ -192,7 +192,7 @@ def test_the_two_empty_boxes_of_coco_itself_are_left_out(tmp_path: Path) -> None
 
 def test_one_coco_file_for_all_is_divided_by_a_fixed_seed(tmp_path: Path) -> None:
     for number in range(10):
-        picture(tmp_path / f"{number}.jpg")
+        write_image(tmp_path / f"{number}.jpg")
     whole = copy.deepcopy(GOOD)
     whole["images"] = [
         {"id": n, "file_name": f"{n}.jpg", "width": 20, "height": 10} for n in range(10)
@@ -205,21 +205,21 @@ def test_one_coco_file_for_all_is_divided_by_a_fixed_seed(tmp_path: Path) -> Non
     written(path, whole)
     assert sorted(names(read("coco", path, "test"))) == sorted(test)
     assert noted("coco", path) == [
-        f"{path}: no split is given: one picture in 5 is held out (fixed seed 0)"
+        f"{path}: no split is given: one image in 5 is held out (fixed seed 0)"
     ]
     assert "no split 'val'; it is divided into train and test" in refusal("coco", path, "val")
     written(path, {**whole, "images": whole["images"][:1], "annotations": []})
-    assert "1 pictures; to split them into train and test it needs two" in refusal("coco", path)
+    assert "1 images; to split them into train and test it needs two" in refusal("coco", path)
 
 
-def test_pictures_may_be_elsewhere_in_a_folder_of_the_split(tmp_path: Path) -> None:
+def test_images_may_be_elsewhere_in_a_folder_of_the_split(tmp_path: Path) -> None:
     coco_set(tmp_path)
     (tmp_path / "train").mkdir()
     for name in ("a.jpg", "sub"):
         (tmp_path / name).rename(tmp_path / "train" / name)
     images = str(tmp_path / "{split}")
     found = read("coco", tmp_path / "instances_{split}.json", images=images)
-    assert [row.picture.open().size for row in found] == [(20, 10), (10, 30)]
+    assert [row.image.open().size for row in found] == [(20, 10), (10, 30)]
 
 
 def test_a_data_set_is_read_out_of_a_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,11 +229,11 @@ def test_a_data_set_is_read_out_of_a_zip(tmp_path: Path, monkeypatch: pytest.Mon
         for name in ("instances_train.json", "a.jpg", "sub/b.jpg"):
             packed.write(tmp_path / name, f"cards/{name}")
     path = tmp_path / "cards.zip/cards/instances_{split}.json"
-    assert [row.picture.open().size for row in read("coco", path)] == [(20, 10), (10, 30)]
-    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as packed:
+    assert [row.image.open().size for row in read("coco", path)] == [(20, 10), (10, 30)]
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as packed:
         packed.write(tmp_path / "a.jpg", "a.jpg")
         packed.write(tmp_path / "sub/b.jpg", "sub/b.jpg")
-    images = str(tmp_path / "pictures.zip")
+    images = str(tmp_path / "images.zip")
     assert len(read("coco", tmp_path / "instances_{split}.json", images=images)) == 2
 
 
@@ -270,8 +270,8 @@ def lvis_set(root: Path, change: Callable[[Any], object] = lambda whole: None) -
         whole["images"][1]["coco_url"] = "http://images.cocodataset.org/train2017/b.jpg"
         change(whole)
 
-    picture(root / "val2017/a.jpg")
-    picture(root / "b.jpg", 10, 30)  # of the second picture's address, the last part is found
+    write_image(root / "val2017/a.jpg")
+    write_image(root / "b.jpg", 10, 30)  # of the second image's address, the last part is found
     return coco_set(root, as_lvis)
 
 
@@ -309,7 +309,7 @@ def test_what_is_wrong_in_lvis_is_refused(
 
 
 @NEEDS_SHARED
-def test_a_real_sample_of_lvis_is_read_without_its_pictures() -> None:
+def test_a_real_sample_of_lvis_is_read_without_its_images() -> None:
     path = SHARED / "meta_detection/lvis_val_100.json.gz"
     found = coco.read_annotations(path)
     whole = json.loads(gzip.decompress(path.read_bytes()))
@@ -348,6 +348,6 @@ def test_sources_read_lazily_what_they_can(tmp_path: Path) -> None:
     (tmp_path / "sub/b.jpg").unlink()
     data = Data(source="coco", path=str(tmp_path / "instances_{split}.json"))
     found = rows(data, "train")
-    assert next(found).picture.name == "a.jpg"
+    assert next(found).image.name == "a.jpg"
     with pytest.raises(DataError, match="sub/b"):
         next(found)

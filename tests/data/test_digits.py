@@ -1,4 +1,4 @@
-"""The pictures rftkit draws and the two built-in sets: always the same, never shared by splits."""
+"""The images rftkit draws and the two built-in sets: always the same, never shared by splits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rftkit.tasks import classification
 
 
 def pixels(row: Row) -> bytes:
-    return row.picture.open().tobytes()
+    return row.image.open().tobytes()
 
 
 @pytest.mark.parametrize("font", drawn.FONTS)
@@ -70,7 +70,7 @@ def test_digits_rows_hold_half_of_each_class(split: str, count: int) -> None:
     assert len(rows) == count
     assert set(counts) == set(drawn.DIGITS)
     assert max(counts.values()) - min(counts.values()) <= 5
-    assert rows[17].place == f"digits:{split}:17" == rows[17].picture.name
+    assert rows[17].place == f"digits:{split}:17" == rows[17].image.name
 
 
 def test_no_scan_is_in_both_splits() -> None:
@@ -104,7 +104,7 @@ def test_an_unknown_split_is_named(rows: object) -> None:
 def test_listing_rows_loads_no_heavy_library() -> None:
     code = (
         "import sys; from rftkit.data.sources.builtin import hangar_rows; "
-        "next(hangar_rows('train')).picture.open(); "
+        "next(hangar_rows('train')).image.open(); "
         "heavy = {'torch', 'transformers', 'matplotlib', 'sklearn'} & set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )
@@ -117,7 +117,7 @@ def test_the_tiny_model_is_taught_the_prompts_that_the_task_writes(
     style: Style, choices: tuple[str, ...]
 ) -> None:
     row = next(digits_rows("test"))
-    example = Example("1", row.picture, "What is it?", "3", choices)
+    example = Example("1", row.image, "What is it?", "3", choices)
     assert prompt_text("What is it?", choices, style) == classification.prompt(example, style)
 
 

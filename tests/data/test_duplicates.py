@@ -1,4 +1,4 @@
-"""Pictures that are there twice: to the pixel, nearly, or under two labels."""
+"""Images that are there twice: to the pixel, nearly, or under two labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from rftkit.core import Example
 from rftkit.data.duplicates import Print, fingerprint, overlap, two_labels
 from rftkit.data.examples import load_examples
-from rftkit.data.images import BytesPicture, FilePicture
+from rftkit.data.images import BytesImage, FileImage
 from rftkit.errors import DataError
 from rftkit.recipe.toml import parse_recipe
 
@@ -29,7 +29,7 @@ def scene(seed: int) -> Image.Image:
 def mark(image: Image.Image, name: str = "a", gold: str = "a", kind: str = "PNG") -> Print:
     file = BytesIO()
     image.save(file, kind)
-    return fingerprint(Example(name, BytesPicture(file.getvalue(), name), "?", gold))
+    return fingerprint(Example(name, BytesImage(file.getvalue(), name), "?", gold))
 
 
 def names(found: list[Print], others: list[Print]) -> list[tuple[str, str, bool]]:
@@ -48,18 +48,18 @@ def test_a_smaller_recompressed_copy_is_a_near_overlap() -> None:
     assert names(train, copies) == [(f"train{n}", f"test{n}", False) for n in range(30)]
 
 
-def test_pictures_without_texture_only_overlap_exactly() -> None:
+def test_images_without_texture_only_overlap_exactly() -> None:
     train = [mark(Image.new("RGB", (50, 50), "red"), "red")]
     test = [mark(Image.new("RGB", (50, 50), c), c) for c in ("blue", "red")]
     assert names(train, test) == [("red", "red", True)]
 
 
-def test_the_same_bytes_in_another_shape_are_another_picture() -> None:
+def test_the_same_bytes_in_another_shape_are_another_image() -> None:
     wide, tall = Image.new("RGB", (8, 4)), Image.new("RGB", (4, 8))
     assert mark(wide).digest != mark(tall).digest
 
 
-def test_one_picture_with_two_labels_is_reported() -> None:
+def test_one_image_with_two_labels_is_reported() -> None:
     prints = [
         mark(scene(0), "x", "cat"),
         mark(scene(1), "y", "dog"),
@@ -73,16 +73,16 @@ def test_a_print_keeps_size_and_note() -> None:
     file = BytesIO()
     frames = [Image.new("RGB", (20, 10), c) for c in ("red", "blue")]
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
-    found = fingerprint(Example("a", BytesPicture(file.getvalue(), "a"), "?", "a"))
+    found = fingerprint(Example("a", BytesImage(file.getvalue(), "a"), "?", "a"))
     assert (found.size, found.note) == ((20, 10), "2 frames; the first one is used")
 
 
-def test_a_broken_picture_is_named() -> None:
+def test_a_broken_image_is_named() -> None:
     with pytest.raises(DataError, match=r"^pets/a: "):
-        fingerprint(Example("a", BytesPicture(b"", "pets/a"), "?", "a"))
+        fingerprint(Example("a", BytesImage(b"", "pets/a"), "?", "a"))
 
 
-def test_two_thousand_pictures_are_compared_in_a_moment() -> None:
+def test_two_thousand_images_are_compared_in_a_moment() -> None:
     bits = np.random.default_rng(0).integers(0, 2**63, (2000, 4), dtype=np.uint64)
     some = mark(scene(0)).example
     prints = [Print(some, (1, 1), str(n), bits[n], np.zeros(4)) for n in range(2000)]
@@ -94,7 +94,7 @@ def test_two_thousand_pictures_are_compared_in_a_moment() -> None:
 def test_real_photos_do_not_overlap_by_chance() -> None:
     prints = {
         split: [
-            fingerprint(Example(p.name, FilePicture(p, p.name), "?", p.parent.name))
+            fingerprint(Example(p.name, FileImage(p, p.name), "?", p.parent.name))
             for p in sorted((CLOTHING / split).glob("*/*"))[::2]
         ]
         for split in ("train", "test")

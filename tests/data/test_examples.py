@@ -32,7 +32,7 @@ def recipe(seed: int = 0, **data: object) -> Recipe:
 
 
 def table(root: Path, **splits: list[str]) -> Path:
-    """A table with a picture for each label given: `train=["a", "b"]`."""
+    """A table with an image for each label given: `train=["a", "b"]`."""
     lines = []
     for split, labels in splits.items():
         for number, label in enumerate(labels):
@@ -107,17 +107,17 @@ def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     assert "no row of split 'test'" in refusal(tmp_path, train=["a", "b"])
 
 
-def test_a_picture_listed_twice_is_kept_once_or_refused(tmp_path: Path) -> None:
+def test_a_image_listed_twice_is_kept_once_or_refused(tmp_path: Path) -> None:
     path = table(tmp_path, train=["a", "b"], test=["a"])
     first = path.read_text().splitlines()[0]
     path.write_text(path.read_text() + "\n" + first)
     found = load_examples(recipe(path=str(path)), "train")
     assert golds(found) == ["a", "b"]
-    assert found.notes == ("split 'train': 1 rows repeat a picture and its label; kept once",)
+    assert found.notes == ("split 'train': 1 rows repeat an image and its label; kept once",)
     path.write_text(path.read_text() + "\n" + first.replace('"a"', '"b"'))
     with pytest.raises(DataError) as caught:
         load_examples(recipe(path=str(path)), "train")
-    wanted = f"{path}:5: picture 'train-0.png' is 'b' here and 'a' at {path}:1; keep one label"
+    wanted = f"{path}:5: image 'train-0.png' is 'b' here and 'a' at {path}:1; keep one label"
     assert str(caught.value) == wanted
 
 
@@ -137,7 +137,7 @@ def test_halves_train_on_one_and_are_tested_on_both(
     assert test.labels == train.labels == tuple("abcde")
 
 
-def test_new_classes_need_no_training_pictures(tmp_path: Path) -> None:
+def test_new_classes_need_no_training_images(tmp_path: Path) -> None:
     path = str(table(tmp_path, train=list("ab"), test=list("abcd")))
     for split in ("train", "test"):
         found = load_examples(recipe(path=path, classes="base"), split)
@@ -244,7 +244,7 @@ def test_one_small_box_leaves_a_note_and_refuses_nothing(tmp_path: Path) -> None
         (False, {"categories": "coco-8", "ask": "picture"}),
     ],
 )
-def test_pictures_without_a_box_that_is_asked_for_are_refused(
+def test_images_without_a_box_that_is_asked_for_are_refused(
     tmp_path: Path, bare: bool, options: dict[str, object]
 ) -> None:
     given = scene(tmp_path, "gnu")
@@ -320,7 +320,7 @@ def test_a_question_of_the_recipe_is_filled_in(tmp_path: Path, wanted: str) -> N
     assert example.question == asked  # never the label that is asked for
 
 
-def test_large_pictures_do_not_sit_in_memory(tmp_path: Path) -> None:
+def test_large_images_do_not_sit_in_memory(tmp_path: Path) -> None:
     path = table(tmp_path, train=["a", "b"] * 50, test=["a"])
     for file in tmp_path.glob("*.png"):
         file.write_bytes(file.read_bytes() + bytes(200_000))

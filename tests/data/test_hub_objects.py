@@ -1,4 +1,4 @@
-"""Hub data sets of more than one picture and label: lists of pictures, raw bytes, boxes."""
+"""Hub data sets of more than one image and label: lists of images, raw bytes, boxes."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def rows(
 
 
 def shade(row: Row, place: int = 0) -> int:
-    picture = (row.picture, *row.others)[place].open()
-    return picture.getpixel((0, 0))[0]
+    image = (row.image, *row.others)[place].open()
+    return image.getpixel((0, 0))[0]
 
 
-@pytest.mark.parametrize("kind", ["bytes", "pictures"])
-def test_a_cell_may_hold_several_pictures(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["bytes", "images"])
+def test_a_cell_may_hold_several_images(tmp_path: Path, kind: str) -> None:
     inner = datasets.Value("binary") if kind == "bytes" else datasets.Image()
     cell = png if kind == "bytes" else lambda value: {"bytes": png(value), "path": None}
     found = rows(
@@ -58,13 +58,13 @@ def test_a_cell_may_hold_several_pictures(tmp_path: Path, kind: str) -> None:
     )  # fmt: skip
     assert [len(row.others) for row in found] == [1, 0]
     assert (shade(found[0]), shade(found[0], 1), shade(found[1])) == (10, 20, 30)
-    assert (found[0].picture.name, found[0].others[0].name) == ("train:0", "train:0+1")
+    assert (found[0].image.name, found[0].others[0].name) == ("train:0", "train:0+1")
     assert found[1].values == {"question": "Why?"}
 
 
 def test_a_row_with_an_empty_list_is_refused(tmp_path: Path) -> None:
     features = {"image": datasets.List(datasets.Image())}
-    with pytest.raises(DataError, match=r":train:0: no picture in this row"):
+    with pytest.raises(DataError, match=r":train:0: no image in this row"):
         rows(tmp_path, [{"image": []}], features)
 
 
@@ -113,7 +113,7 @@ def test_a_box_without_its_category_is_refused(tmp_path: Path, key: str, count: 
     ("box", "says"),
     [
         ([16.0, 12.0, 0.0, 24.0], "gold box .* is not"),
-        ([-1.0, 12.0, 5.0, 24.0], "leaves the picture"),
+        ([-1.0, 12.0, 5.0, 24.0], "leaves the image"),
         ([16.0, 12.0, 5.0], "is not .x, y, width, height"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Pictures of every kind: read upright and RGB, or refused by name."""
+"""Images of every kind: read upright and RGB, or refused by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from rftkit.data.images import BytesPicture, FilePicture, open_safely, read_size, upright_size
+from rftkit.data.images import BytesImage, FileImage, open_safely, read_size, upright_size
 from rftkit.errors import DataError
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -47,22 +47,22 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_a_whole_picture_of_each_format_is_read(kind: str) -> None:
-    picture = open_safely(encoded(Image.new("RGB", (8, 6), RED), kind), "a")
-    assert (picture.mode, picture.size, picture.info) == ("RGB", (8, 6), {})
-    assert np.abs(np.asarray(picture).astype(int) - RED).max() <= 3
+def test_a_whole_image_of_each_format_is_read(kind: str) -> None:
+    opened = open_safely(encoded(Image.new("RGB", (8, 6), RED), kind), "a")
+    assert (opened.mode, opened.size, opened.info) == ("RGB", (8, 6), {})
+    assert np.abs(np.asarray(opened).astype(int) - RED).max() <= 3
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 @pytest.mark.parametrize("share", [0.3, 0.9])
-def test_a_cut_picture_is_refused_by_name(kind: str, share: float) -> None:
+def test_a_cut_image_is_refused_by_name(kind: str, share: float) -> None:
     whole = encoded(noise(), kind)
     with pytest.raises(DataError, match=r"^pets/cut: .*; .+"):
         open_safely(whole[: int(len(whole) * share)], "pets/cut")
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
 
 
-def test_a_cut_picture_is_refused_even_if_a_library_tolerates_it(
+def test_a_cut_image_is_refused_even_if_a_library_tolerates_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
@@ -81,8 +81,8 @@ def test_a_cut_picture_is_refused_even_if_a_library_tolerates_it(
         (b"\xef\xbb\xbf<html>", "web page"),
         (b"just words", "text"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
-        (b"\x93\x00\xff" * 50, "not a picture that can be read"),
-        (b"%PDF-1.7\n\xe2\xe3", "not a picture that can be read"),
+        (b"\x93\x00\xff" * 50, "not an image that can be read"),
+        (b"%PDF-1.7\n\xe2\xe3", "not an image that can be read"),
         (png_header(13000, 13000), "13000 × 13000 pixels, above the limit"),
         (png_header(60000, 60000), "too many pixels"),
         (png_header(1, 1), "1 × 1 pixels, too small"),
@@ -91,9 +91,9 @@ def test_a_cut_picture_is_refused_even_if_a_library_tolerates_it(
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_no_picture_is_refused_in_one_line(content: bytes, says: str) -> None:
+def test_what_is_no_image_is_refused_in_one_line(content: bytes, says: str) -> None:
     with pytest.raises(DataError) as caught:
-        BytesPicture(content, "shop/a.jpg").open()
+        BytesImage(content, "shop/a.jpg").open()
     line = str(caught.value)
     assert line.startswith("shop/a.jpg: ")
     assert says in line
@@ -123,7 +123,7 @@ def test_large_files_are_refused_unread(tmp_path: Path, monkeypatch: pytest.Monk
 def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none.png", tmp_path):
         with pytest.raises(DataError, match="no such file"):
-            FilePicture(path, "a").open()
+            FileImage(path, "a").open()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -143,10 +143,10 @@ def test_exif_orientation_is_undone(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     for kind in ("PNG", "TIFF", "JPEG"):
-        picture = open_safely(encoded(stored, kind, exif=exif), "a")
-        assert picture.size == (32, 16), kind
-        assert np.abs(np.asarray(picture.getpixel((2, 2))) - RED).max() < 30, kind
-        assert np.abs(np.asarray(picture.getpixel((29, 13))) - WHITE).max() < 30, kind
+        opened = open_safely(encoded(stored, kind, exif=exif), "a")
+        assert opened.size == (32, 16), kind
+        assert np.abs(np.asarray(opened.getpixel((2, 2))) - RED).max() < 30, kind
+        assert np.abs(np.asarray(opened.getpixel((29, 13))) - WHITE).max() < 30, kind
 
 
 @pytest.mark.parametrize(
@@ -162,8 +162,8 @@ def test_broken_exif_is_tolerated(exif: bytes) -> None:
 def test_sixteen_bits_are_scaled_not_clipped() -> None:
     ramp = np.array([[0, 257 * 100, 65535]] * 3, dtype=np.uint16)
     for kind in ("PNG", "TIFF"):
-        picture = open_safely(encoded(Image.fromarray(ramp), kind), "a")
-        assert [picture.getpixel((x, 0))[0] for x in range(3)] == [0, 100, 255], kind
+        opened = open_safely(encoded(Image.fromarray(ramp), kind), "a")
+        assert [opened.getpixel((x, 0))[0] for x in range(3)] == [0, 100, 255], kind
 
 
 @pytest.mark.parametrize(
@@ -178,14 +178,14 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
 )
 def test_real_values_are_scaled_by_their_range(values: list[float], greys: list[int]) -> None:
     image = Image.fromarray(np.array([values] * 2, dtype=np.float32))
-    picture = open_safely(encoded(image, "TIFF"), "a")
-    assert [picture.getpixel((x, 0))[0] for x in range(3)] == greys
+    opened = open_safely(encoded(image, "TIFF"), "a")
+    assert [opened.getpixel((x, 0))[0] for x in range(3)] == greys
 
 
 def test_whole_numbers_of_32_bits_are_scaled() -> None:
     image = Image.fromarray(np.array([[0, 25700, 65535]] * 2, dtype=np.int32))
-    picture = open_safely(encoded(image, "TIFF"), "a")
-    assert [picture.getpixel((x, 0))[0] for x in range(3)] == [0, 100, 255]
+    opened = open_safely(encoded(image, "TIFF"), "a")
+    assert [opened.getpixel((x, 0))[0] for x in range(3)] == [0, 100, 255]
 
 
 def half_clear(mode: str) -> Image.Image:
@@ -197,9 +197,9 @@ def half_clear(mode: str) -> Image.Image:
 @pytest.mark.parametrize(("mode", "kind"), [("RGBA", "PNG"), ("RGBA", "WEBP"), ("LA", "PNG")])
 def test_clear_parts_become_white(mode: str, kind: str) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
-    picture = open_safely(encoded(half_clear(mode), kind, **options), "a")
-    assert picture.getpixel((0, 0)) == WHITE
-    assert picture.getpixel((0, 3)) == (RED if mode == "RGBA" else (76, 76, 76))
+    opened = open_safely(encoded(half_clear(mode), kind, **options), "a")
+    assert opened.getpixel((0, 0)) == WHITE
+    assert opened.getpixel((0, 3)) == (RED if mode == "RGBA" else (76, 76, 76))
 
 
 def test_a_palette_with_a_clear_colour_becomes_white_there() -> None:
@@ -207,8 +207,8 @@ def test_a_palette_with_a_clear_colour_becomes_white_there() -> None:
     image.putpalette([0, 0, 0, 255, 0, 0])
     image.paste(1, (0, 2, 4, 4))
     for kind in ("PNG", "GIF"):
-        picture = open_safely(encoded(image, kind, transparency=0), "a")
-        assert (picture.getpixel((0, 0)), picture.getpixel((0, 3))) == (WHITE, RED), kind
+        opened = open_safely(encoded(image, kind, transparency=0), "a")
+        assert (opened.getpixel((0, 0)), opened.getpixel((0, 3))) == (WHITE, RED), kind
 
 
 def test_grey_bilevel_and_cmyk_become_rgb() -> None:
@@ -217,19 +217,19 @@ def test_grey_bilevel_and_cmyk_become_rgb() -> None:
         ("1", "PNG", 1),
         ("CMYK", "JPEG", (0, 255, 255, 0)),
     ):
-        picture = open_safely(encoded(Image.new(mode, (8, 8), colour), kind), "a")
+        opened = open_safely(encoded(Image.new(mode, (8, 8), colour), kind), "a")
         wanted = {"L": (90, 90, 90), "1": WHITE, "CMYK": RED}[mode]
-        assert picture.mode == "RGB"
-        assert np.abs(np.asarray(picture.getpixel((4, 4))) - wanted).max() <= 3, mode
+        assert opened.mode == "RGB"
+        assert np.abs(np.asarray(opened.getpixel((4, 4))) - wanted).max() <= 3, mode
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_an_animation_gives_its_first_frame_and_says_so(kind: str) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE, WHITE)]
     content = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
-    picture = open_safely(content, "a")
-    assert picture.info == {"note": "3 frames; the first one is used"}
-    assert np.abs(np.asarray(picture.getpixel((4, 4))) - RED).max() <= 3
+    opened = open_safely(content, "a")
+    assert opened.info == {"note": "3 frames; the first one is used"}
+    assert np.abs(np.asarray(opened.getpixel((4, 4))) - RED).max() <= 3
 
 
 WHOLE = [encoded(noise(16), kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")]
@@ -240,7 +240,7 @@ WHOLE = [encoded(noise(16), kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "BM
     st.sampled_from(WHOLE),
     st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=8),
 )
-def test_a_damaged_file_is_a_picture_or_a_data_error(
+def test_a_damaged_file_is_a_image_or_a_data_error(
     whole: bytes, damage: list[tuple[float, int]]
 ) -> None:
     content = bytearray(whole)
@@ -263,14 +263,14 @@ def test_a_png_without_exif_is_not_decoded_in_search_of_it(
     turned = Image.Exif()
     turned[0x0112] = 6
     Image.new("RGB", (8, 6)).save(tmp_path / "b.png", exif=turned)
-    assert upright_size(FilePicture(tmp_path / "b.png", "b.png")) == (6, 8)
+    assert upright_size(FileImage(tmp_path / "b.png", "b.png")) == (6, 8)
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
-    assert upright_size(FilePicture(path, "a.png")) == (8, 6)
+    assert upright_size(FileImage(path, "a.png")) == (8, 6)
 
 
-def test_a_picture_keeps_no_file_open(tmp_path: Path) -> None:
+def test_a_image_keeps_no_file_open(tmp_path: Path) -> None:
     path = tmp_path / "ä ö.png"
     path.write_bytes(encoded(Image.new("RGB", (8, 6), RED), "PNG"))
-    picture = FilePicture(path, "ä ö.png").open()
+    opened = FileImage(path, "ä ö.png").open()
     path.unlink()
-    assert picture.getpixel((0, 0)) == RED
+    assert opened.getpixel((0, 0)) == RED

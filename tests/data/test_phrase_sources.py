@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from annotated_files import names, noted, picture, read, refusal, written
+from annotated_files import names, noted, read, refusal, write_image, written
 
 from rftkit.answers.boxes import Box, Labelled
 from rftkit.data.sources import lisa, refs
@@ -19,8 +19,8 @@ LINE: dict[str, Any] = {"image": "a.jpg", "phrase": "left cat", "bbox": [5, 1, 1
 
 
 def refs_set(root: Path, *lines: object) -> Path:
-    picture(root / "a.jpg")
-    picture(root / "b.jpg", 10, 20, turn=6)  # upright 20 × 10
+    write_image(root / "a.jpg")
+    write_image(root / "b.jpg", 10, 20, turn=6)  # upright 20 × 10
     return written(root / "train.jsonl", list(lines))
 
 
@@ -32,7 +32,7 @@ def test_every_phrase_is_a_row(tmp_path: Path) -> None:
         {"image": "a.jpg", "caption": "x", "box": [10, 5, 20, 10], "width": 40, "height": 20},
     )
     found = read("refs", tmp_path / "{split}.jsonl")
-    assert [(row.place, row.picture.name, row.values["phrase"]) for row in found] == [
+    assert [(row.place, row.image.name, row.values["phrase"]) for row in found] == [
         (f"{path}:1", "a.jpg", "left cat"),
         (f"{path}:2: sentences[0]", "b.jpg", "one"),
         (f"{path}:2: sentences[1]", "b.jpg", "two words"),
@@ -78,7 +78,7 @@ WRONG_REFS: list[tuple[dict[str, object], str]] = [
     ({"box": [0, 0, 1, 1]}, "needs either 'bbox'"),
     ({"bbox": [0, 0, 0, 1]}, "is 0 wide and 1 high"),
     ({"bbox": [0, 0, "1", 1]}, "holds '1', no finite number"),
-    ({"bbox": [0, 0, 21, 1]}, "leaves the picture of 20 × 10 pixels"),
+    ({"bbox": [0, 0, 21, 1]}, "leaves the image of 20 × 10 pixels"),
     ({"bbox": ..., "box": [5, 0, 4, 1]}, "box [5, 0, 4, 1] is not [x1, y1, x2, y2]"),
     ({"bbox": ..., "box": [0, 0, 1]}, "box [0, 0, 1] is not a list of 4 numbers"),
     ({"width": 20}, "no 'height'"),
@@ -126,9 +126,9 @@ def test_lines_may_say_their_split(tmp_path: Path) -> None:
     assert "no split 'test'; there are: train, val" in refusal("refs", path, "test")
 
 
-def test_phrases_of_one_picture_stay_together(tmp_path: Path) -> None:
+def test_phrases_of_one_image_stay_together(tmp_path: Path) -> None:
     for number in range(10):
-        picture(tmp_path / f"{number}.jpg")
+        write_image(tmp_path / f"{number}.jpg")
     lines = [
         {**LINE, "image": f"{n}.jpg", "phrase": word} for word in ("a", "b") for n in range(10)
     ]
@@ -138,7 +138,7 @@ def test_phrases_of_one_picture_stay_together(tmp_path: Path) -> None:
     assert not set(train) & set(test)
 
 
-def test_phrases_are_read_without_pictures(tmp_path: Path) -> None:
+def test_phrases_are_read_without_images(tmp_path: Path) -> None:
     (found,) = refs.read_annotations(written(tmp_path / "a.jsonl", [LINE]))
     assert (found.name, found.corners, found.size) == ("a.jpg", (5, 1, 15, 5), None)
 
@@ -158,7 +158,7 @@ SHAPES: dict[str, Any] = {
 
 def lisa_set(root: Path, values: object = SHAPES) -> Path:
     for name in ("train/a.jpg", "train/b.jpg", "test/c.jpg"):
-        picture(root / name)
+        write_image(root / name)
     written(root / "train/b.json", {**SHAPES, "text": ["b"]})
     written(root / "test/c.json", {**SHAPES, "text": ["c"]})
     return written(root / "train/a.json", values)
@@ -167,7 +167,7 @@ def lisa_set(root: Path, values: object = SHAPES) -> Path:
 def test_lisa_boxes_go_around_all_targets(tmp_path: Path) -> None:
     path = lisa_set(tmp_path)
     found = read("lisa", tmp_path)
-    assert [(row.place, row.picture.name) for row in found] == [
+    assert [(row.place, row.image.name) for row in found] == [
         (f"{path}: text[0]", "train/a.jpg"),
         (f"{path}: text[1]", "train/a.jpg"),
         (f"{tmp_path}/train/b.json: text[0]", "train/b.jpg"),
@@ -199,7 +199,7 @@ WRONG_LISA: list[tuple[object, str]] = [
     (shape(points=[[1, 1]]), ": shapes[0]: 1 points"),
     (shape(points=[[1, 1], [2, 2, 2]]), ": shapes[0]: points[1] [2, 2, 2] is not a list of 2"),
     (shape(points=[[1, 1], [2, "2"]]), ": shapes[0]: points[1] [2, '2'] holds '2'"),
-    (shape(points=[[1, 1], [21, 2]]), "leaves the picture of 20 × 10 pixels"),
+    (shape(points=[[1, 1], [21, 2]]), "leaves the image of 20 × 10 pixels"),
     (shape(points=[[1, 1], [1, 2]]), "has no area"),
     ([], ": [] is not an object"),
     ("{", ": not JSON"),
@@ -214,20 +214,20 @@ def test_what_is_wrong_in_lisa_is_refused(tmp_path: Path, values: object, what: 
     assert what in line
 
 
-def test_lisa_files_and_pictures_come_in_pairs(tmp_path: Path) -> None:
+def test_lisa_files_and_images_come_in_pairs(tmp_path: Path) -> None:
     path = lisa_set(tmp_path, {**SHAPES, "shapes": [*SHAPES["shapes"], {**shape(), "label": "x"}]})
-    picture(tmp_path / "train/d.jpg")
+    write_image(tmp_path / "train/d.jpg")
     assert noted("lisa", tmp_path) == [
-        f"{tmp_path}/train/: 1 pictures without a JSON file; left out",
+        f"{tmp_path}/train/: 1 images without a JSON file; left out",
         f"{tmp_path}/train/: 1 polygons are 'x', not 'target'; left out",
     ]
-    picture(tmp_path / "train/a.png")
+    write_image(tmp_path / "train/a.png")
     assert refusal("lisa", tmp_path).startswith(f"{path}: a.jpg and a.png in")
     (tmp_path / "train/a.png").unlink()
     (tmp_path / "train/a.jpg").rename(tmp_path / "train/e.jpg")
-    assert refusal("lisa", tmp_path).startswith(f"{path}: no picture 'a' in")
+    assert refusal("lisa", tmp_path).startswith(f"{path}: no image 'a' in")
     (tmp_path / "train/e.jpg").rename(tmp_path / "train/a.jpg")
-    picture(tmp_path / "empty/train/a.jpg")
+    write_image(tmp_path / "empty/train/a.jpg")
     assert f"{path}: a file, not a folder" in refusal("lisa", path)
     path.write_text(" " * 50_000_001)
     assert f"{path}: above 50 MB" in refusal("lisa", tmp_path)
@@ -254,14 +254,14 @@ TALK: dict[str, Any] = {
 
 def talks(root: Path, *entries: object) -> Path:
     for name in ("a.jpg", "b.jpg"):
-        picture(root / name)
+        write_image(root / name)
     return written(root / "train.json", list(entries))
 
 
 def test_a_talk_is_a_question_and_an_answer(tmp_path: Path) -> None:
     path = talks(tmp_path, TALK)
     (row,) = read("llava", tmp_path / "{split}.json")
-    assert (row.place, row.picture.name, row.others) == (f"{path}[0]", "a.jpg", ())
+    assert (row.place, row.image.name, row.others) == (f"{path}[0]", "a.jpg", ())
     assert row.values == {"question": "What is this?", "answer": "A cat."}
 
 
@@ -278,19 +278,19 @@ def test_other_spellings_of_a_talk_are_read(tmp_path: Path) -> None:
     talks(tmp_path, TALK)
     written(tmp_path / "train.jsonl", [entry])
     (row,) = read("llava", tmp_path / "{split}.jsonl")
-    assert [row.picture.name, *(other.name for other in row.others)] == ["a.jpg", "b.jpg"]
+    assert [row.image.name, *(other.name for other in row.others)] == ["a.jpg", "b.jpg"]
     assert row.values == {
         "question": "Be brief.\nUser: Same?\nAssistant: No.\nUser: Sure?",
         "answer": "Yes.",
     }
 
 
-def test_talks_without_a_picture_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_talks_without_a_image_are_left_out_and_counted(tmp_path: Path) -> None:
     text = {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]}
     path = talks(tmp_path, text, TALK, text)
     assert len(read("llava", tmp_path / "{split}.json")) == 1
     assert noted("llava", tmp_path / "{split}.json") == [
-        f"{path}: 2 conversations without a picture; left out"
+        f"{path}: 2 conversations without an image; left out"
     ]
     talks(tmp_path, text)
     assert f"{path}: no conversation has an 'image'" in refusal("llava", tmp_path / "{split}.json")
@@ -299,11 +299,11 @@ def test_talks_without_a_picture_are_left_out_and_counted(tmp_path: Path) -> Non
 WRONG_TALKS: list[tuple[str, object, str]] = [
     ("image", "none.jpg", "no file 'none.jpg'"),
     ("image", "../a.jpg", "leaves"),
-    ("image", 3, "image 3 is not the path of a picture"),
+    ("image", 3, "image 3 is not the path of an image"),
     ("image", ["a.jpg", ""], "image '' is not the path"),
-    ("image", ["a.jpg", "b.jpg"], "1 times <image>, but 2 pictures"),
-    ("image", ["a.jpg"] * 65, "65 pictures; at most 64 are read"),
-    ("image", None, "1 times <image>, but 0 pictures"),
+    ("image", ["a.jpg", "b.jpg"], "1 times <image>, but 2 images"),
+    ("image", ["a.jpg"] * 65, "65 images; at most 64 are read"),
+    ("image", None, "1 times <image>, but 0 images"),
     ("conversations", ..., "no 'conversations'"),
     ("conversations", "hi", "'conversations' is 'hi', not a list"),
     ("conversations", [], "the turns are none; they must be user"),
@@ -346,17 +346,17 @@ def test_a_system_turn_comes_first(tmp_path: Path) -> None:
     assert "a system turn that is not the first" in refusal("llava", talks(tmp_path, entry))
 
 
-def test_talks_are_read_without_pictures_and_divided(tmp_path: Path) -> None:
+def test_talks_are_read_without_images_and_divided(tmp_path: Path) -> None:
     path = written(tmp_path / "a.json", [{**TALK, "split": "val"}, {**TALK, "split": "train"}])
     assert [talk.split for talk in conversations.read_annotations(path)] == ["val", "train"]
-    picture(tmp_path / "a.jpg")
+    write_image(tmp_path / "a.jpg")
     assert [row.place for row in read("llava", path, "val")] == [f"{path}[0]"]
 
 
 def test_a_talk_or_phrase_without_a_split_beside_others_that_have_one_is_refused(
     tmp_path: Path,
 ) -> None:
-    picture(tmp_path / "a.jpg")
+    write_image(tmp_path / "a.jpg")
     path = written(tmp_path / "a.json", [{**TALK, "split": "train"}, TALK])
     for split in ("train", "test"):
         assert refusal("llava", path, split).startswith(f"{path}[1]: no split, and others have one")

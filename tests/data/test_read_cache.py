@@ -30,7 +30,7 @@ CATEGORIES = ("cat", "cow", "dog", "emu")
 
 
 def coco(file: Path, count: int) -> None:
-    """Annotated pictures, each with a box of every category."""
+    """Annotated images, each with a box of every category."""
     names = [f"{file.stem}-{n}.png" for n in range(count)]
     for n, name in enumerate(names):
         Image.new("RGB", (64, 48), (n, 90, len(file.stem))).save(file.parent / name)

@@ -41,13 +41,13 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def scene(row: Row) -> scenes.HandwrittenScene:
-    assert isinstance(row.picture, scenes.HandwrittenScene)
-    return row.picture
+    assert isinstance(row.image, scenes.HandwrittenScene)
+    return row.image
 
 
 def ink(row: Row) -> np.ndarray:
     """How much darker than the paper each pixel is, in [0, 255]."""
-    grey = np.asarray(row.picture.open().convert("L"), dtype=float)
+    grey = np.asarray(row.image.open().convert("L"), dtype=float)
     return np.median(grey) - grey
 
 
@@ -56,32 +56,32 @@ def examples(kind: Kind, row: Row) -> tuple[Example, ...]:
     return task.read(row, Reading(task.options(), test=True))
 
 
-def test_every_kind_has_400_pictures_in_each_split_and_they_are_the_same_pictures() -> None:
+def test_every_kind_has_400_images_in_each_split_and_they_are_the_same_images() -> None:
     for split in builtin.SPLITS:
-        names = {kind: [row.picture.name for row in scenes.rows(kind, split)] for kind in KINDS}
+        names = {kind: [row.image.name for row in scenes.rows(kind, split)] for kind in KINDS}
         assert len(set(names["detection"])) == 400
         assert all(names[kind] == names["detection"] for kind in KINDS)
 
 
 @every_kind
-def test_rows_and_pictures_are_the_same_every_time(kind: Kind) -> None:
+def test_rows_and_images_are_the_same_every_time(kind: Kind) -> None:
     first = [
-        (row.values, row.picture.open().tobytes()) for row in list(scenes.rows(kind, "test"))[:20]
+        (row.values, row.image.open().tobytes()) for row in list(scenes.rows(kind, "test"))[:20]
     ]
     scenes._scenes.cache_clear()
     again = [
-        (row.values, row.picture.open().tobytes()) for row in list(scenes.rows(kind, "test"))[:20]
+        (row.values, row.image.open().tobytes()) for row in list(scenes.rows(kind, "test"))[:20]
     ]
     assert first == again
     assert len({content for _, content in first}) == 20
 
 
-def test_no_scan_and_no_picture_is_in_both_splits() -> None:
+def test_no_scan_and_no_image_is_in_both_splits() -> None:
     train, test = (list(scenes.rows("detection", split)) for split in builtin.SPLITS)
     scans = [{scan for row in rows for scan in scene(row).scans} for rows in (train, test)]
     assert not scans[0] & scans[1]
     assert min(map(len, scans)) > 500
-    opened = [{row.picture.open().tobytes() for row in rows[:100]} for rows in (train, test)]
+    opened = [{row.image.open().tobytes() for row in rows[:100]} for rows in (train, test)]
     assert not opened[0] & opened[1]
 
 
@@ -95,7 +95,7 @@ def test_scenes_hold_one_to_four_digits_of_every_kind_about_equally_often() -> N
     assert min(labels.values()) > 60
 
 
-def test_boxes_lie_in_the_picture_apart_and_tight_around_the_ink() -> None:
+def test_boxes_lie_in_the_image_apart_and_tight_around_the_ink() -> None:
     for row in list(scenes.rows("detection", "test"))[:60]:
         dark = ink(row) > 36  # six times the noise
         for place in scene(row).places:
@@ -186,8 +186,8 @@ def test_printed_and_handwritten_scenes_are_made_alike() -> None:
     rng = np.random.default_rng(3)
     glyph = layout.cropped(drawn.digit_ink("7", rng))
     (place,) = layout.place_all([glyph], rng)
-    picture = layout.compose([place], [glyph], rng)
-    assert (picture.mode, picture.size) == ("RGB", (SIDE, SIDE))
+    image = layout.compose([place], [glyph], rng)
+    assert (image.mode, image.size) == ("RGB", (SIDE, SIDE))
     shape = (place.x2 - place.x1) / (place.y2 - place.y1)
     assert shape == pytest.approx(glyph.shape[1] / glyph.shape[0], abs=0.2)
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rftkit.core import Example
-from rftkit.data.images import BytesPicture
-from rftkit.data.shots import BASE_TO_NEW, base_new, draw_shots, offered, spread, spread_pictures
-from rftkit.data.splits import held_out, held_out_pictures
+from rftkit.data.images import BytesImage
+from rftkit.data.shots import BASE_TO_NEW, base_new, draw_shots, offered, spread, spread_images
+from rftkit.data.splits import held_out, held_out_images
 from rftkit.errors import DataError
 
 
 def example(name: str, gold: str) -> Example:
-    return Example(name, BytesPicture(b"", name), "?", gold, category=gold)
+    return Example(name, BytesImage(b"", name), "?", gold, category=gold)
 
 
 def pool(counts: dict[str, int]) -> list[Example]:
@@ -55,19 +55,19 @@ def test_no_shots_means_all_sorted() -> None:
 
 
 def test_shots_above_the_smallest_class_name_it() -> None:
-    with pytest.raises(DataError, match="shots: 4, but class 'b' has 3 training pictures; lower"):
+    with pytest.raises(DataError, match="shots: 4, but class 'b' has 3 training images; lower"):
         draw_shots(pool({"a": 9, "b": 3, "c": 4}), 4, 0)
 
 
 def test_shots_are_drawn_by_category_not_by_answer() -> None:
     examples = [
-        Example(f"{n}", BytesPicture(b"", f"{n}.png"), "?", str(n), category="ab"[n % 2])
+        Example(f"{n}", BytesImage(b"", f"{n}.png"), "?", str(n), category="ab"[n % 2])
         for n in range(10)
     ]
     drawn = draw_shots(examples, 2, 0)
     assert Counter(e.category for e in drawn) == {"a": 2, "b": 2}
-    with pytest.raises(DataError, match="shots: 3, but there are 2 training pictures; lower"):
-        draw_shots([Example(n, BytesPicture(b"", n), "?", n) for n in "ab"], 3, 0)
+    with pytest.raises(DataError, match="shots: 3, but there are 2 training images; lower"):
+        draw_shots([Example(n, BytesImage(b"", n), "?", n) for n in "ab"], 3, 0)
 
 
 @given(COUNTS, st.integers(1, 60))
@@ -98,32 +98,32 @@ def test_a_held_out_share_takes_some_of_each_class_and_leaves_some(
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=12), st.integers(0, 15))
-def test_a_limit_of_pictures_keeps_all_questions_of_each(counts: list[int], limit: int) -> None:
+def test_a_limit_of_images_keeps_all_questions_of_each(counts: list[int], limit: int) -> None:
     examples = [
-        Example(f"{n}: {turn}", BytesPicture(b"", f"{n}.png"), "?", "a", category=str(turn))
+        Example(f"{n}: {turn}", BytesImage(b"", f"{n}.png"), "?", "a", category=str(turn))
         for n, count in enumerate(counts)
         for turn in range(count)
     ]
-    chosen = spread_pictures(examples, limit)
-    kept = {e.picture.name for e in chosen}
+    chosen = spread_images(examples, limit)
+    kept = {e.image.name for e in chosen}
     assert len(kept) == (min(limit, len(counts)) if limit else len(counts))
-    assert list(chosen) == [e for e in examples if e.picture.name in kept]
-    assert not limit or kept <= {e.picture.name for e in spread_pictures(examples, limit + 1)}
-    backwards = spread_pictures(examples[::-1], limit)
-    assert {e.picture.name for e in backwards} == kept
+    assert list(chosen) == [e for e in examples if e.image.name in kept]
+    assert not limit or kept <= {e.image.name for e in spread_images(examples, limit + 1)}
+    backwards = spread_images(examples[::-1], limit)
+    assert {e.image.name for e in backwards} == kept
 
 
 @given(st.sets(st.text(max_size=4), min_size=2))
-def test_pictures_without_a_class_are_divided_by_a_fixed_seed(names: set[str]) -> None:
-    chosen = held_out_pictures(sorted(names), "x")
+def test_images_without_a_class_are_divided_by_a_fixed_seed(names: set[str]) -> None:
+    chosen = held_out_images(sorted(names), "x")
     assert chosen < names
     assert len(chosen) == max(1, round(len(names) / 5))
-    assert held_out_pictures([*names, *names], "x") == chosen
+    assert held_out_images([*names, *names], "x") == chosen
 
 
-def test_one_picture_cannot_be_divided() -> None:
-    with pytest.raises(DataError, match=r"a\.json: 1 pictures; to split them into train and test"):
-        held_out_pictures(["a.png", "a.png"], "a.json")
+def test_one_image_cannot_be_divided() -> None:
+    with pytest.raises(DataError, match=r"a\.json: 1 images; to split them into train and test"):
+        held_out_images(["a.png", "a.png"], "a.json")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_the_papers_list_has_the_papers_length(classes: int, share: float, lengt
         assert "n0007" in chosen
 
 
-def test_the_papers_list_is_fresh_for_each_picture_and_the_truth_has_no_place() -> None:
+def test_the_papers_list_is_fresh_for_each_image_and_the_truth_has_no_place() -> None:
     lists = [offered(names(100), example(f"e{n}", "n0000"), "paper", 0) for n in range(200)]
     assert len(set(lists)) == 200
     places = [chosen.index("n0000") for chosen in lists]

@@ -35,7 +35,7 @@ def folder(root: Path, *names: str) -> Path:
 
 
 def named(found: list[Row]) -> list[tuple[str, object]]:
-    return [(row.picture.name, row.values["label"]) for row in found]
+    return [(row.image.name, row.values["label"]) for row in found]
 
 
 def read(source: str, path: Path, split: str = "train", **more: object) -> list[Row]:
@@ -67,7 +67,7 @@ def test_a_folder_of_splits_gives_its_classes_in_order(tmp_path: Path) -> None:
     wanted = [("train/b/1.JPEG", "b"), ("train/b/2.png", "b"), ("train/ä/ü.png", "ä")]
     assert named(read("folder", tmp_path)) == wanted
     assert named(read("folder", tmp_path, "test")) == [("test/b/3.png", "b")]
-    assert read("folder", tmp_path)[0].picture.open().size == (8, 8)
+    assert read("folder", tmp_path)[0].image.open().size == (8, 8)
 
 
 def test_a_folder_of_classes_is_split_by_a_fixed_seed(tmp_path: Path) -> None:
@@ -79,16 +79,16 @@ def test_a_folder_of_classes_is_split_by_a_fixed_seed(tmp_path: Path) -> None:
     train, test = list(rows(data, "train", notes.append)), read("folder", tmp_path, "test")
     assert len(train) == 8 + 8 + 1
     assert [row.values["label"] for row in test] == ["a", "a", "b", "b", "c"]
-    assert not {row.picture.name for row in train} & {row.picture.name for row in test}
+    assert not {row.image.name for row in train} & {row.image.name for row in test}
     assert notes == [
-        f"{tmp_path}/: no split is given: one picture in 5 of each class is held out (fixed seed 0)"
+        f"{tmp_path}/: no split is given: one image in 5 of each class is held out (fixed seed 0)"
     ]
     assert "no split 'val'; it is divided into train and test" in refusal("folder", tmp_path, "val")
 
 
-def test_a_class_of_one_picture_cannot_be_split(tmp_path: Path) -> None:
+def test_a_class_of_one_image_cannot_be_split(tmp_path: Path) -> None:
     folder(tmp_path, "a/1.png", "a/2.png", "b/1.png")
-    assert "class 'b' has one picture" in refusal("folder", tmp_path)
+    assert "class 'b' has one image" in refusal("folder", tmp_path)
 
 
 def test_split_names_are_never_guessed(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_litter_is_ignored_and_other_files_are_noted(tmp_path: Path) -> None:
     found = list(rows(Data(path=str(tmp_path)), "train", notes.append))
     assert named(found) == [("train/a/1.png", "a")]
     skipped = "1 .heic, 1 .txt, 1 folders, 1 without suffix"
-    assert notes == [f"{tmp_path}/: skipped what is not a picture: {skipped}"]
+    assert notes == [f"{tmp_path}/: skipped what is not an image: {skipped}"]
 
 
 def test_links_that_leave_the_root_are_refused(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_links_that_leave_the_root_are_refused(tmp_path: Path) -> None:
     assert "train/b is a link that leaves" in refusal("folder", root)
 
 
-def test_the_folder_of_a_table_is_resolved_once_not_for_every_picture(
+def test_the_folder_of_a_table_is_resolved_once_not_for_every_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder(tmp_path, *(f"{number}.png" for number in range(9)))
@@ -149,7 +149,7 @@ def test_folders_that_hold_no_data_set_are_refused(tmp_path: Path) -> None:
     assert "no class folders" in refusal("folder", tmp_path)
     (tmp_path / "empty").mkdir()
     folder(tmp_path, "full/1.png", "full/2.png")
-    assert "empty/: no pictures in this class" in refusal("folder", tmp_path)
+    assert "empty/: no images in this class" in refusal("folder", tmp_path)
 
 
 def test_unreadable_file_names_are_refused(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_csv_with_a_split_column(tmp_path: Path, prefix: str) -> None:
     assert named(read("csv", path)) == [("p/1.png", "cat"), ("p/2.png", "dog, small")]
     found = read("csv", path, "test")
     assert (named(found), found[0].place) == ([("p/3.png", "cat")], f"{path}:4")
-    assert found[0].picture.open().getpixel((0, 0)) == (3, 3, 3)
+    assert found[0].image.open().getpixel((0, 0)) == (3, 3, 3)
     assert "no row of split 'val'; column 'split' holds 'test', 'train'" in refusal(
         "csv", path, "val"
     )
@@ -222,7 +222,7 @@ def test_a_table_without_splits_is_split_by_a_fixed_seed(tmp_path: Path) -> None
     assert named(read("csv", path, "test")) == test[::-1]  # the order of lines does not matter
 
 
-def test_a_table_of_boxes_or_questions_is_split_by_picture(tmp_path: Path) -> None:
+def test_a_table_of_boxes_or_questions_is_split_by_image(tmp_path: Path) -> None:
     lines = [
         {"image": f"p/{n}.png", "label": f"phrase {n}{turn}", "box": [1, 2, 3, 4]}
         for n in range(1, 6)
@@ -233,30 +233,30 @@ def test_a_table_of_boxes_or_questions_is_split_by_picture(tmp_path: Path) -> No
     train = list(rows(Data(source="jsonl", path=str(path)), "train", notes.append))
     test = read("jsonl", path, "test")
     assert (len(train), len(test)) == (8, 2)
-    assert not {row.picture.name for row in train} & {row.picture.name for row in test}
-    assert notes == [f"{path}: no split is given: one picture in 5 is held out (fixed seed 0)"]
+    assert not {row.image.name for row in train} & {row.image.name for row in test}
+    assert notes == [f"{path}: no split is given: one image in 5 is held out (fixed seed 0)"]
     renamed = path.read_text().replace('"box"', '"corners"')
     path.write_text(renamed)
     assert len(read("jsonl", path, "test", columns={"box": "corners"})) == 2
-    assert "class 'phrase 1a' has one picture" in refusal("jsonl", path)
+    assert "class 'phrase 1a' has one image" in refusal("jsonl", path)
 
 
-def test_a_row_may_show_several_pictures(tmp_path: Path) -> None:
+def test_a_row_may_show_several_images(tmp_path: Path) -> None:
     line = {"image": ["p/2.png", "p/1.png"], "label": "a", "split": "train"}
     path = table(tmp_path, json.dumps(line), "pairs.jsonl")
     (row,) = read("jsonl", path)
-    assert (row.picture.name, [other.name for other in row.others]) == ("p/2.png", ["p/1.png"])
+    assert (row.image.name, [other.name for other in row.others]) == ("p/2.png", ["p/1.png"])
     path.write_text(json.dumps({**line, "image": ["p/1.png", "p/9.png"]}))
     assert "jsonl:1: no file 'p/9.png'" in refusal("jsonl", path)
     path.write_text(json.dumps({**line, "image": []}))
-    assert "jsonl:1: no picture named" in refusal("jsonl", path)
+    assert "jsonl:1: no image named" in refusal("jsonl", path)
 
 
-def test_a_path_may_hold_the_split_and_pictures_lie_elsewhere(tmp_path: Path) -> None:
-    folder(tmp_path, "train-pictures/1.png", "test-pictures/1.png")
+def test_a_path_may_hold_the_split_and_images_lie_elsewhere(tmp_path: Path) -> None:
+    folder(tmp_path, "train-images/1.png", "test-images/1.png")
     for split, label in (("train", "a"), ("test", "b")):
         (tmp_path / f"mine-{split}.csv").write_text(f"image,label\n1.png,{label}\n")
-    more = {"images": str(tmp_path / "{split}-pictures")}
+    more = {"images": str(tmp_path / "{split}-images")}
     path = tmp_path / "mine-{split}.csv"
     assert named(read("csv", path, **more)) == [("1.png", "a")]
     assert named(read("csv", path, "test", **more)) == [("1.png", "b")]
@@ -281,7 +281,7 @@ def test_columns_may_have_other_names(tmp_path: Path) -> None:
         ("", "no rows"),
         ("image,label\n", "no rows"),
         ("image;label\np/1.png;cat", "one column only: 'image;label'; is the delimiter ','"),
-        ("picture,label\np/1.png,cat", "no column 'image'; there are: picture, label"),
+        ("photo,label\np/1.png,cat", "no column 'image'; there are: photo, label"),
         ("images,label\np/1.png,cat", "no column 'image'; did you mean 'images'? Set data.columns"),
         ("image,lable\np/1.png,cat", "csv:2: no column 'label'; did you mean 'lable'?"),
         ("image,label,label\np/1.png,a,b", "two columns are called 'label'"),
@@ -289,7 +289,7 @@ def test_columns_may_have_other_names(tmp_path: Path) -> None:
         ("image,label\np/1.png", "csv:2: 1 cells under 2"),
         ('image,label\np/1.png,"cat', "csv:2: not CSV"),
         ("image,label\np/1.png, ", "csv:2: no label in column 'label'"),
-        ("image,label,split\n,cat,train", "csv:2: no picture named"),
+        ("image,label,split\n,cat,train", "csv:2: no image named"),
         ("image,label,split\np/9.png,cat,train", "csv:2: no file 'p/9.png' below"),
         ("image,label,split\np/../../x.png,cat,train", "csv:2: 'p/../../x.png' leaves"),
         ("image,label,split\n/etc/passwd,cat,train", "csv:2: '/etc/passwd' is absolute"),
@@ -315,7 +315,7 @@ def test_a_bad_csv_is_refused_with_its_line(tmp_path: Path, text: str, says: str
         ("[" * 100_000, "jsonl:2: not JSON"),
         ('{"image": "p/1.png", "label": ' + "1" * 5000 + "}", "jsonl:2: not JSON"),
         ('["p/1.png", "cat"]', "jsonl:2: not a JSON object"),
-        ('{"image": 7, "label": "cat"}', "jsonl:2: no picture named"),
+        ('{"image": 7, "label": "cat"}', "jsonl:2: no image named"),
         ('{"image": "p/1.png"}', "jsonl:2: no column 'label'; there are: image"),
         ('{"image": "p/1.png", "label": null}', "jsonl:2: no label"),
         ('{"image": "p/\\u0000.png", "label": "a"}', "unreadable characters"),
@@ -378,21 +378,21 @@ def coop(root: Path, listed: object, name: str = "split.json") -> Path:
 
 
 @pytest.mark.parametrize("name", ["split.json", "split.json.gz"])
-def test_a_coop_split_lists_pictures_and_label_ids(tmp_path: Path, name: str) -> None:
+def test_a_coop_split_lists_images_and_label_ids(tmp_path: Path, name: str) -> None:
     listed = {"train": [["cat/1.png", 1, "big_cat"]], "test": [["dog/2.png", 0, "dog"]], "note": ""}
     path = coop(tmp_path, listed, name)
     for more in ({}, {"images": str(tmp_path)}):
         found = read("coop", path, **more)
         assert named(found) == [("cat/1.png", "big cat")]
         assert found[0].values["label_id"] == 1
-    assert found[0].picture.open().size == (8, 8)
+    assert found[0].image.open().size == (8, 8)
     assert "no split 'val'" in refusal("coop", path, "val")
 
 
-def test_a_coop_split_without_its_pictures_names_the_key(tmp_path: Path) -> None:
+def test_a_coop_split_without_its_images_names_the_key(tmp_path: Path) -> None:
     path = coop(tmp_path, {"train": []})
     said = refusal("coop", path, images=str(tmp_path / "none"))
-    assert said == f"{tmp_path}/none: no such folder; set data.images to the folder of pictures"
+    assert said == f"{tmp_path}/none: no such folder; set data.images to the folder of images"
 
 
 @pytest.mark.parametrize(
@@ -409,12 +409,12 @@ def test_a_bad_coop_split_is_refused(tmp_path: Path, listed: object, says: str) 
     assert says in refusal("coop", coop(tmp_path, listed))
 
 
-def test_a_coop_split_and_its_pictures_may_be_apart(tmp_path: Path) -> None:
-    folder(tmp_path / "pictures", "cat/1.png")
+def test_a_coop_split_and_its_images_may_be_apart(tmp_path: Path) -> None:
+    folder(tmp_path / "images", "cat/1.png")
     path = coop(tmp_path / "lists", {"train": [["cat/1.png", 0, "cat"]]})
     (tmp_path / "lists/cat/1.png").unlink()
-    found = read("coop", path, images=str(tmp_path / "pictures"))
-    assert found[0].picture.open().size == (8, 8)
+    found = read("coop", path, images=str(tmp_path / "images"))
+    assert found[0].image.open().size == (8, 8)
     assert "no file 'cat/1.png' below" in refusal("coop", path)
     assert "none: no such folder" in refusal("coop", path, images=str(tmp_path / "none"))
     assert "no such file; set data.path to a CoOp" in refusal("coop", tmp_path / "x.json")
@@ -457,22 +457,22 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def test_a_parquet_data_set_gives_names_and_pictures(hub: Path) -> None:
+def test_a_parquet_data_set_gives_names_and_images(hub: Path) -> None:
     found = read("hub", hub, columns={"image": "img"})
     assert len(found) == 200
     assert [row.values["label"] for row in found[:4]] == ["cat", "dog", "cat", None]
-    assert (found[7].place, found[7].picture.name) == (f"{hub}:train:7", "train:7")
-    assert (found[7].picture.open().size, found[7].picture.open().mode) == ((100, 100), "RGB")
+    assert (found[7].place, found[7].image.name) == (f"{hub}:train:7", "train:7")
+    assert (found[7].image.open().size, found[7].image.open().mode) == ((100, 100), "RGB")
 
 
-def test_the_pictures_of_a_data_set_stay_on_disk(hub: Path) -> None:
+def test_the_images_of_a_data_set_stay_on_disk(hub: Path) -> None:
     read("hub", hub, columns={"image": "img"})  # builds the cache
     tracemalloc.start()
     found = read("hub", hub, columns={"image": "img"})
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(found) == 200
-    assert peak < 1_000_000  # the pictures alone are 2 MB
+    assert peak < 1_000_000  # the images alone are 2 MB
 
 
 def test_a_local_image_folder_is_a_hub_data_set_too(
@@ -483,11 +483,11 @@ def test_a_local_image_folder_is_a_hub_data_set_too(
     root = folder(tmp_path / "set", "train/a/1.png", "train/b/2.png", "test/a/3.png")
     found = read("hub", root)
     assert [row.values["label"] for row in found] == ["a", "b"]
-    assert found[0].picture.open().size == (8, 8)
+    assert found[0].image.open().size == (8, 8)
 
 
 def parquet_of_paths(file: Path, *paths: str) -> None:
-    """A table whose column of pictures names files and holds no bytes."""
+    """A table whose column of images names files and holds no bytes."""
     import datasets
     import pyarrow
     from pyarrow.parquet import write_table
@@ -504,12 +504,12 @@ def test_a_path_in_a_parquet_cell_does_not_leave_the_data_set(hub: Path, path: s
     png(hub.parent / "named-2/s.png")
     written = path.format(root=root)
     parquet_of_paths(root / "train.parquet", "p/1.png", f"{root}/p/1.png", written)
-    *inside, outside = [row.picture for row in read("hub", root)]
-    assert [picture.open().size for picture in inside] == [(8, 8), (8, 8)]
+    *inside, outside = [row.image for row in read("hub", root)]
+    assert [image.open().size for image in inside] == [(8, 8), (8, 8)]
     with pytest.raises(DataError) as refused:
         outside.open()
     line = str(refused.value)
-    assert line.startswith(f"train:2: path {written!r} leads out of {root}/; move the picture")
+    assert line.startswith(f"train:2: path {written!r} leads out of {root}/; move the image")
 
 
 def test_a_data_set_that_is_a_script_is_refused(hub: Path) -> None:
@@ -521,7 +521,7 @@ def test_a_data_set_that_is_a_script_is_refused(hub: Path) -> None:
 def test_data_sets_that_cannot_be_read_are_refused(hub: Path) -> None:
     assert "no column 'image'; did you mean 'img'? Set data.columns.image" in refusal("hub", hub)
     line = refusal("hub", hub, columns={"image": "label"})
-    assert "column 'label' holds ClassLabel, not pictures" in line
+    assert "column 'label' holds ClassLabel, not images" in line
     line = refusal("hub", hub, "validation", columns={"image": "img"})
     assert "split 'validation' cannot be read" in line
     assert "data.splits" in line
@@ -553,7 +553,7 @@ def test_a_private_or_missing_data_set_says_log_in(
 # All
 
 
-def test_no_source_opens_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_source_opens_a_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [
         f"{split}/{label}/{n}.png" for split in ("train", "test") for label in "ab" for n in "12"
     ]

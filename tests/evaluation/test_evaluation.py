@@ -35,12 +35,12 @@ from rftkit.runs.locks import locked
 from rftkit.runs.run import Run
 
 CLASSES = ("cat", "dog")
-HELD_OUT = 5  # pictures of each class
+HELD_OUT = 5  # images of each class
 WRITE_PAGE = evaluation._report
 
 
-def pictures(root: Path) -> Path:
-    """A folder of pictures that all differ, split and sorted by class."""
+def images(root: Path) -> Path:
+    """A folder of images that all differ, split and sorted by class."""
     for shade, (split, count) in enumerate((("train", 2), ("test", HELD_OUT))):
         for label in CLASSES:
             for number in range(count):
@@ -78,13 +78,13 @@ def improved(name: str, tuned: bool) -> Completion:
 
 @pytest.fixture
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
-    """A trained run on drawn pictures, whose model is a policy that replays texts; no page."""
+    """A trained run on drawn images, whose model is a policy that replays texts; no page."""
     monkeypatch.setattr(evaluation, "_report", lambda *_: None)  # the slowest part by far
 
     def start(policy: fakes.FakePolicy, **more: Any) -> Run:
         monkeypatch.setattr(evaluation, "open_policy", lambda *_: policy)
-        root = tmp_path / "pictures"
-        recipe = recipe_for(root if root.exists() else pictures(root), **more)
+        root = tmp_path / "images"
+        recipe = recipe_for(root if root.exists() else images(root), **more)
         return trained(tmp_path / "run", recipe)
 
     return start
@@ -147,7 +147,7 @@ def test_a_runs_page_stays_whole_while_an_evaluation_replaces_it(begin: Callable
 
 
 def another(run: Run, **changes: Any) -> Run:
-    """Another run on the same pictures, with weights of its own."""
+    """Another run on the same images, with weights of its own."""
     folder = run.folder.with_name(f"run-{len(list(run.folder.parent.iterdir()))}")
     recipe = Recipe.model_validate({**ckpt.recipe_of(run).model_dump(mode="json"), **changes})
     made = trained(folder, recipe)
@@ -352,12 +352,12 @@ def test_other_settings_never_overwrite_an_evaluation(begin: Callable[..., Run])
         {"limit": 4},
         {"style": "direct"},
         {"split": "train"},
-        {"data": Path(run.folder.parent / "pictures")},
+        {"data": Path(run.folder.parent / "images")},
     ]
     folders = [measured(run, **wish).folder.name for wish in wishes]
-    assert folders == ["test-first-4", "test-direct", "train", "test-pictures"]
+    assert folders == ["test-first-4", "test-direct", "train", "test-images"]
     assert (first.folder / "samples.jsonl").read_bytes() == before
-    changed = dump_recipe(recipe_for(run.folder.parent / "pictures", method={"max_new_tokens": 9}))
+    changed = dump_recipe(recipe_for(run.folder.parent / "images", method={"max_new_tokens": 9}))
     run.resolved.write_text(changed)
     assert measured(run).folder.name == "test-2"
     assert measured(run).folder.name == "test-2"
@@ -367,19 +367,19 @@ def test_other_data_is_told_apart_by_name_and_by_content(
     begin: Callable[..., Run], tmp_path: Path
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
-    one, two = pictures(tmp_path / "one" / "pets"), pictures(tmp_path / "two" / "pets")
+    one, two = images(tmp_path / "one" / "pets"), images(tmp_path / "two" / "pets")
     (two / "test" / "cat" / "0.png").unlink()
     assert measured(run, data=one).folder.name == "test-pets"
     assert measured(run, data=two).folder.name == "test-pets-2"
 
 
-def test_an_adapter_is_measured_where_its_training_pictures_are_not(
+def test_an_adapter_is_measured_where_its_training_images_are_not(
     begin: Callable[..., Run], tmp_path: Path
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
     shutil.copytree(run.adapter, tmp_path / "sent")
-    other = pictures(tmp_path / "other")
-    shutil.rmtree(tmp_path / "pictures")
+    other = images(tmp_path / "other")
+    shutil.rmtree(tmp_path / "images")
     summary = measured(tmp_path / "sent", data=other).summary
     assert summary.tuned
     assert (summary.tuned.accuracy.value, summary.leaks) == (1.0, None)
@@ -391,16 +391,16 @@ def test_data_that_is_not_there_is_refused(begin: Callable[..., Run]) -> None:
         measured(run, data=Path("nowhere"))
 
 
-def test_pictures_that_nobody_divided_are_all_tested_on(
+def test_images_that_nobody_divided_are_all_tested_on(
     begin: Callable[..., Run], tmp_path: Path
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
-    pictures(tmp_path / "more")
+    images(tmp_path / "more")
     summary = measured(run, data=tmp_path / "more" / "test").summary
     assert summary.expected == 10
 
 
-def test_a_training_picture_that_is_tested_on_is_a_leak(begin: Callable[..., Run]) -> None:
+def test_a_training_image_that_is_tested_on_is_a_leak(begin: Callable[..., Run]) -> None:
     run = begin(fakes.FakePolicy(improved))
     summary = measured(run, split="train").summary
     assert summary.leaks
@@ -492,11 +492,11 @@ def test_an_answer_that_was_changed_by_hand_is_derived_anew(begin: Callable[...,
     assert summary.base.accuracy.value == 0.5
 
 
-def test_a_limit_holds_for_pictures_that_nobody_divided(
+def test_a_limit_holds_for_images_that_nobody_divided(
     begin: Callable[..., Run], tmp_path: Path
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
-    shutil.move(pictures(tmp_path / "more") / "test", tmp_path / "loose")
+    shutil.move(images(tmp_path / "more") / "test", tmp_path / "loose")
     assert measured(run, data=tmp_path / "loose", limit=4).summary.expected == 4
 
 
@@ -504,7 +504,7 @@ def test_another_split_of_other_data_is_found_by_its_name(
     begin: Callable[..., Run], tmp_path: Path
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
-    other = pictures(tmp_path / "other")
+    other = images(tmp_path / "other")
     (other / "test").rename(other / "val")
     assert measured(run, data=other, split="val").summary.expected == 2 * HELD_OUT
 

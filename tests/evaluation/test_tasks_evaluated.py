@@ -52,8 +52,8 @@ class Knowing(fakes.FakePolicy):
         (asked,) = [
             example
             for example in self.examples
-            if (example.picture.name, task.prompt(example, self.recipe.style))
-            == (prompt.picture.name, prompt.text)
+            if (example.image.name, task.prompt(example, self.recipe.style))
+            == (prompt.image.name, prompt.text)
         ]
         return Completion(self.write(asked) if self.tuned else "<answer></answer>", 7)
 
@@ -206,10 +206,10 @@ def test_the_results_of_detection_are_grouped_by_category(
     assert found.tuned.figures["count error"].value == pytest.approx(2 / 6)
 
 
-def test_a_limit_counts_pictures_not_prompts(tmp_path: Path) -> None:
+def test_a_limit_counts_images_not_prompts(tmp_path: Path) -> None:
     mine = recipe("detection", "coco", coco(tmp_path))
     found = load_examples(mine, "test", limit=2).examples
-    assert len({example.picture.name for example in found}) == 2
+    assert len({example.image.name for example in found}) == 2
     assert len(found) == 4
 
 
@@ -288,7 +288,7 @@ def test_a_rotated_question_is_right_if_all_its_turns_are(
     task = by_name("choice")
 
     def always_a(example: Example) -> str:
-        known = example.picture.name == "0.png"
+        known = example.image.name == "0.png"
         return task.ideal(example, "think") if known else "<answer>A</answer>"
 
     mine = recipe("choice", "jsonl", bench(tmp_path), options={"circular": True})
@@ -301,7 +301,7 @@ def test_a_rotated_question_is_right_if_all_its_turns_are(
     same_when_rescored(found)
 
 
-def test_a_limit_on_other_pictures_keeps_every_turn_of_a_question(
+def test_a_limit_on_other_images_keeps_every_turn_of_a_question(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = recipe("choice", "jsonl", bench(tmp_path), options={"circular": True})
@@ -318,15 +318,15 @@ def test_a_limit_on_other_pictures_keeps_every_turn_of_a_question(
     assert found.summary.tuned.figures["circular accuracy"].n == 2
 
 
-def test_every_picture_of_a_question_is_shown_in_order(
+def test_every_image_of_a_question_is_shown_in_order(
     tmp_path: Path, measure: Callable[..., Measured]
 ) -> None:
     png(tmp_path, "a.png", "b.png", "c.png")
     row = {**question("a.png", "A", "", ""), "image": ["b.png", "a.png", "c.png"]}
     found = measure(recipe("choice", "jsonl", table(tmp_path, train=[row], test=[row])))
-    assert {
-        (p.picture.name, *(other.name for other in p.others)) for p in found.policy.prompts
-    } == {("b.png", "a.png", "c.png")}
+    assert {(p.image.name, *(other.name for other in p.others)) for p in found.policy.prompts} == {
+        ("b.png", "a.png", "c.png")
+    }
     assert found.tuned.accuracy.value == 1.0
     assert "CV-Bench micro" not in found.tuned.figures
 
@@ -415,7 +415,7 @@ def test_an_alias_is_right_and_levels_are_rolled_up(
 
 
 def boxed_set(root: Path, name: str) -> Path:
-    """COCO's files `train.json` and `val.json` in a folder, each of two pictures with a cat."""
+    """COCO's files `train.json` and `val.json` in a folder, each of two images with a cat."""
     folder = root / name
     for split in ("train", "val"):
         names = [f"{name}-{split}{number}.png" for number in range(2)]
@@ -435,7 +435,7 @@ def boxed_set(root: Path, name: str) -> Path:
     return folder
 
 
-def test_other_pictures_with_boxes_are_recognised_as_init_does(
+def test_other_images_with_boxes_are_recognised_as_init_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path / "cache"))

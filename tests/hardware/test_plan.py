@@ -114,11 +114,11 @@ def test_what_a_token_takes_within_a_layer() -> None:
     assert parts.layer_bytes(SMALL, gradients=True) == kept + 2 * (64 + 32)
 
 
-def test_what_a_picture_takes() -> None:
+def test_what_a_image_takes() -> None:
     tower = Vision(8, 16, 2, 4, 2)
-    assert parts.picture_bytes(tower, 10, gradients=False) == 10 * (2 * 80 + 128 + 4 * 6 * 16)
+    assert parts.image_bytes(tower, 10, gradients=False) == 10 * (2 * 80 + 128 + 4 * 6 * 16)
     more = 2 * (48 + 64) + 2 * 2 * 8
-    assert parts.picture_bytes(tower, 10, gradients=True) == 10 * (288 + 384 + more)
+    assert parts.image_bytes(tower, 10, gradients=True) == 10 * (288 + 384 + more)
 
 
 def test_logits_are_counted_whole_or_a_few_at_a_time() -> None:
@@ -131,16 +131,16 @@ def test_the_phases_of_grpo_by_hand() -> None:
     wanted = recipe("style=direct", "method.batch_size=2", "method.max_new_tokens=16")
     shape, found = shape_of(wanted.model), need(wanted)
     prompt = 512 + 256
-    assert (found.picture_tokens, found.prompt_tokens) == (512, prompt)
+    assert (found.image_tokens, found.prompt_tokens) == (512, prompt)
     packed = prompt + 8 * 16
     kept = packed * 2048 * 2 * 36
     layer = packed * parts.layer_bytes(shape.text, True)
     scored = min(8 * 16 * 151936, 2**24) * 18
-    picture = parts.picture_bytes(shape.vision, 2048, False)
+    image = parts.image_bytes(shape.vision, 2048, False)
     masked = 3 * packed**2
-    assert part(found, "forward and backward") == kept + max(layer, scored, picture) + masked
+    assert part(found, "forward and backward") == kept + max(layer, scored, image) + masked
     cache = 16 * (prompt + 16) * 36_864 * 37 / 36 + 3 * 16 * 151936 * 4
-    read = max(2 * prompt * parts.layer_bytes(shape.text, False), 2 * picture)
+    read = max(2 * prompt * parts.layer_bytes(shape.text, False), 2 * image)
     assert part(found, "rollout") == pytest.approx(max(cache, read + 2 * prompt * 36_864))
 
 
@@ -206,7 +206,7 @@ def test_a_verdict_leaves_a_tenth_free(
     assert verdict(need(recipe()), Card("x", gib)) == expected
 
 
-# the targets for which this path was built: 8 completions, 512 picture tokens
+# the targets for which this path was built: 8 completions, 512 image tokens
 @pytest.mark.parametrize(("overrides", "gigabytes"), [
     (("style=direct", "method.max_new_tokens=16"), 8),
     (("style=think",), 12),

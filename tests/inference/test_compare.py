@@ -1,4 +1,4 @@
-"""Answers for pictures of one's own, for every task, with a policy that replays texts."""
+"""Answers for images of one's own, for every task, with a policy that replays texts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Ask = Callable[..., list[Prediction]]
 
 @pytest.fixture
 def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Asks a run of a task, whose policy says `answer`, about one picture of 200 × 50 pixels."""
+    """Asks a run of a task, whose policy says `answer`, about one image of 200 × 50 pixels."""
 
     def run(answer: str, question: Question, policy: Any = None, **more: Any) -> list[Prediction]:
         policy = policy or fakes.FakePolicy(

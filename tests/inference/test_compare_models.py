@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from rftkit.core import Completion, Example, Picture, Style
-from rftkit.data.images import FilePicture
+from rftkit.core import Completion, Example, LazyImage, Style
+from rftkit.data.images import FileImage
 from rftkit.errors import UserError
 from rftkit.inference.compare import BUG, compare
 from rftkit.inference.form import Asked, Form, ask, of_example, prompt_of
@@ -29,28 +29,28 @@ BOX = '<think>a</think><answer>[{"Position": [10, 20, 50, 60], "Confidence": 0.7
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Picture:
+def image(tmp_path: Path) -> LazyImage:
     Image.new("RGB", (200, 50)).save(tmp_path / "x.png")
-    return FilePicture(tmp_path / "x.png", "x.png")
+    return FileImage(tmp_path / "x.png", "x.png")
 
 
-def asked(picture: Picture, truth: str = "5", **more: str) -> Asked:
+def asked(image: LazyImage, truth: str = "5", **more: str) -> Asked:
     setup = app_fakes.setup()
-    return ask(replace(setup.form("classification"), truth=truth, **more), setup, picture)
+    return ask(replace(setup.form("classification"), truth=truth, **more), setup, image)
 
 
 def last(backend: object, question: Asked, stop: threading.Event | None = None) -> Comparison:
     return [*compare(backend, question, stop or threading.Event(), every=0)][-1]  # type: ignore[arg-type]
 
 
-def test_the_prompt_is_the_one_that_training_writes(picture: Picture) -> None:
+def test_the_prompt_is_the_one_that_training_writes(image: LazyImage) -> None:
     setup = app_fakes.setup()
-    example = Example("a", picture, "What is shown in this picture?", "5",
+    example = Example("a", image, "What is shown in this picture?", "5",
                       app_fakes.LABELS, app_fakes.LABELS)  # fmt: skip
     trained = of_example(example, "classification", setup.settings())
-    assert prompt_of(setup.form("classification"), setup, picture) == trained.prompt
-    assert asked(picture).prompt == trained.prompt
-    assert asked(picture, prompt="Which digit?").prompt == "Which digit?"
+    assert prompt_of(setup.form("classification"), setup, image) == trained.prompt
+    assert asked(image).prompt == trained.prompt
+    assert asked(image, prompt="Which digit?").prompt == "Which digit?"
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,10 @@ def test_the_prompt_is_the_one_that_training_writes(picture: Picture) -> None:
     ],
 )
 def test_every_preset_asks_as_its_task_does(
-    picture: Picture, task: str, question: str, labels: str, start: str
+    image: LazyImage, task: str, question: str, labels: str, start: str
 ) -> None:
     form = Form(task, app_fakes.settings(), question, labels)
-    assert prompt_of(form, app_fakes.setup(), picture).startswith(start)
+    assert prompt_of(form, app_fakes.setup(), image).startswith(start)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_every_preset_asks_as_its_task_does(
         ({"task": "detection", "labels": "a", "truth": "[[1, 2]]"},
          "the answer you gave: box [1, 2] is not [left, top, right, bottom], left < right"),
         ({"task": "detection", "labels": "a", "truth": "[[1, 2, 300, 20]]"},
-         "the answer you gave: box [1, 2, 300, 20] leaves the picture; keep it inside 200 × 50"),
+         "the answer you gave: box [1, 2, 300, 20] leaves the image; keep it inside 200 × 50"),
         ({"task": "detection", "labels": "a", "truth": "{}"}, "the answer you gave: {} is not a"),
         ({"task": "detection", "labels": "a", "truth": "[[2, 1, 1, 5]]"}, "the answer you gave: b"),
         ({"task": "grounding", "question": "a", "truth": "7"},
@@ -99,20 +99,20 @@ def test_every_preset_asks_as_its_task_does(
     ],
 )  # fmt: skip
 def test_a_field_that_cannot_be_used_is_named(
-    picture: Picture, form: dict[str, str], said: str
+    image: LazyImage, form: dict[str, str], said: str
 ) -> None:
     setup = app_fakes.setup()
     with pytest.raises(UserError) as error:
-        ask(replace(setup.form("classification"), **form), setup, picture)
+        ask(replace(setup.form("classification"), **form), setup, image)
     assert str(error.value).startswith(said)
     assert "gold" not in str(error.value)
 
 
-def test_the_truth_is_read_in_each_tasks_own_way(picture: Picture) -> None:
+def test_the_truth_is_read_in_each_tasks_own_way(image: LazyImage) -> None:
     setup = app_fakes.setup()
 
     def gold(**more: str) -> str:
-        return ask(replace(setup.form("classification"), **more), setup, picture).example.gold
+        return ask(replace(setup.form("classification"), **more), setup, image).example.gold
 
     assert gold(truth=" 5. ") == "5"
     options = {"task": "choice", "question": "Where?", "labels": "left\nright"}
@@ -124,9 +124,9 @@ def test_the_truth_is_read_in_each_tasks_own_way(picture: Picture) -> None:
         assert json.loads(boxed) == [[0.1, 0.2, 0.5, 0.6]]
 
 
-def test_each_side_goes_through_its_states_and_the_verdict_comes_last(picture: Picture) -> None:
+def test_each_side_goes_through_its_states_and_the_verdict_comes_last(image: LazyImage) -> None:
     backend = app_fakes.HeldBackend({"base": SIX, "tuned": FIVE})
-    seen = [*compare(backend, asked(picture), threading.Event(), every=0)]
+    seen = [*compare(backend, asked(image), threading.Event(), every=0)]
     states = [(both.base.state, both.tuned.state) for both in seen]
     assert list(dict.fromkeys(states)) == [
         ("waiting", "waiting"), ("reading image", "waiting"), ("thinking", "waiting"),
@@ -150,9 +150,9 @@ def test_each_side_goes_through_its_states_and_the_verdict_comes_last(picture: P
     ],
 )  # fmt: skip
 def test_reasoning_is_counted_and_timed_while_it_is_written(
-    picture: Picture, style: Style, text: str, tokens: list[int], seconds: list[float]
+    image: LazyImage, style: Style, text: str, tokens: list[int], seconds: list[float]
 ) -> None:
-    question = asked(picture)
+    question = asked(image)
     question = replace(question, settings=replace(question.settings, style=style))
     backend = app_fakes.HeldBackend({"base": text, "tuned": text})
     both = [*compare(backend, question, threading.Event(), every=0)]
@@ -171,17 +171,17 @@ def test_reasoning_is_counted_and_timed_while_it_is_written(
         (FIVE, SIX, "", "different answer"),
     ],
 )  # fmt: skip
-def test_the_verdict(picture: Picture, base: str, tuned: str, truth: str, verdict: str) -> None:
+def test_the_verdict(image: LazyImage, base: str, tuned: str, truth: str, verdict: str) -> None:
     backend = app_fakes.HeldBackend({"base": base, "tuned": tuned})
-    both = last(backend, asked(picture, truth))
+    both = last(backend, asked(image, truth))
     assert both.verdict == verdict
     assert (both.tuned.rewards == {}) == (truth == "")
 
 
-def test_stop_keeps_what_was_written_and_ends_both(picture: Picture) -> None:
+def test_stop_keeps_what_was_written_and_ends_both(image: LazyImage) -> None:
     backend = app_fakes.HeldBackend({"base": SIX, "tuned": FIVE}, gate=threading.Semaphore(0))
     stop = threading.Event()
-    running = compare(backend, asked(picture), stop, every=0)
+    running = compare(backend, asked(image), stop, every=0)
     for both in running:
         if both.base.state == "thinking":
             stop.set()
@@ -192,27 +192,27 @@ def test_stop_keeps_what_was_written_and_ends_both(picture: Picture) -> None:
     assert backend.written == [("base", 1)]
 
 
-def test_one_side_that_fails_leaves_the_other(picture: Picture) -> None:
+def test_one_side_that_fails_leaves_the_other(image: LazyImage) -> None:
     backend = app_fakes.HeldBackend({"base": SIX, "tuned": FIVE}, fails="base")
-    both = last(backend, asked(picture))
+    both = last(backend, asked(image))
     assert (both.base.state, both.base.error) == (
-        "failed", "base: out of memory; use a smaller picture",
+        "failed", "base: out of memory; use a smaller image",
     )  # fmt: skip
     assert (both.tuned.state, both.tuned.answer, both.verdict) == ("done", "5", None)
 
 
-def test_a_bug_on_one_side_is_no_traceback_for_the_visitor(picture: Picture) -> None:
+def test_a_bug_on_one_side_is_no_traceback_for_the_visitor(image: LazyImage) -> None:
     class Broken(app_fakes.HeldBackend):
         def stream(self, *_: object) -> object:  # type: ignore[override]
             raise ZeroDivisionError("secret path")
 
-    both = last(Broken({}), asked(picture))
+    both = last(Broken({}), asked(image))
     assert both.base.error == both.tuned.error == BUG
 
 
-def test_leaving_in_the_middle_stops_the_model(picture: Picture) -> None:
+def test_leaving_in_the_middle_stops_the_model(image: LazyImage) -> None:
     stop = threading.Event()
-    running = compare(app_fakes.HeldBackend({"base": SIX, "tuned": FIVE}), asked(picture), stop)
+    running = compare(app_fakes.HeldBackend({"base": SIX, "tuned": FIVE}), asked(image), stop)
     next(running)
     running.close()  # type: ignore[attr-defined]
     assert stop.is_set()
@@ -227,20 +227,20 @@ def test_leaving_in_the_middle_stops_the_model(picture: Picture) -> None:
         (f"<think>{'a b c d ' * 30}</think><answer>5</answer>", "It repeats itself."),
     ],
 )
-def test_what_is_odd_is_said_in_words(picture: Picture, text: str, hint: str) -> None:
-    both = last(app_fakes.HeldBackend({"base": FIVE, "tuned": text}), asked(picture))
+def test_what_is_odd_is_said_in_words(image: LazyImage, text: str, hint: str) -> None:
+    both = last(app_fakes.HeldBackend({"base": FIVE, "tuned": text}), asked(image))
     assert hint in both.tuned.hints
     assert both.base.hints == ()
 
 
-def test_a_reply_that_was_cut_off_says_so(picture: Picture) -> None:
+def test_a_reply_that_was_cut_off_says_so(image: LazyImage) -> None:
     class Cut(app_fakes.HeldBackend):
         def stream(self, *args: object) -> object:  # type: ignore[override]
             for piece in super().stream(*args):  # type: ignore[arg-type]
                 made = replace(piece.completion, finished=False)
                 yield piece._replace(completion=made)
 
-    both = last(Cut({"base": FIVE, "tuned": "<think>and so on"}), asked(picture))
+    both = last(Cut({"base": FIVE, "tuned": "<think>and so on"}), asked(image))
     assert both.tuned.state == "done"
     assert both.tuned.hints == ("The reply was cut off before it ended.",)
 
@@ -257,11 +257,11 @@ def test_the_state_follows_the_text(text: str, style: str, state: str) -> None:
     assert phase(text, style) == state  # type: ignore[arg-type]
 
 
-def test_boxes_come_in_pixels_with_their_overlap(picture: Picture) -> None:
+def test_boxes_come_in_pixels_with_their_overlap(image: LazyImage) -> None:
     setup = app_fakes.setup()
     truth = '{"truth": "[[20, 10, 100, 30]]"}'
     form = Form("detection", app_fakes.settings(), labels="dog", **json.loads(truth))
-    question = ask(form, setup, picture)
+    question = ask(form, setup, image)
     both = last(app_fakes.HeldBackend({"base": BOX, "tuned": BOX}), question)
     assert both.tuned.answer == "1 box: dog"
     assert both.tuned.boxes is not None
@@ -278,7 +278,7 @@ class WatchedPolicy(fakes.FakePolicy):
     def generate(
         self, prompts: list[Prompt], decoding: Decoding, watch: Watch | None = None
     ) -> Generation:
-        self.asked.append((prompts[0].picture.name, self.tuned))
+        self.asked.append((prompts[0].image.name, self.tuned))
         self.decoding = decoding
         text = ""
         assert watch is not None
@@ -294,9 +294,9 @@ class WatchedPolicy(fakes.FakePolicy):
         return [[0.0 if text.startswith("5") else -2.0 for text in answers[0]]]
 
 
-def test_a_model_answers_without_its_adapter_and_then_with_it(picture: Picture) -> None:
+def test_a_model_answers_without_its_adapter_and_then_with_it(image: LazyImage) -> None:
     policy = WatchedPolicy(fakes.never)
-    question = asked(picture)
+    question = asked(image)
     warm = replace(question.settings, temperature=0.5, top_p=0.9, seed=3)
     both = last(ModelBackend(policy), replace(question, settings=warm))
     assert policy.asked == [("x.png", False), ("x.png", True)]
@@ -308,10 +308,10 @@ def test_a_model_answers_without_its_adapter_and_then_with_it(picture: Picture) 
     assert both.tuned.probabilities["5"] == pytest.approx(1 / (1 + 9 * 2.718281828**-2))
 
 
-def test_stop_reaches_the_model_between_two_tokens(picture: Picture) -> None:
+def test_stop_reaches_the_model_between_two_tokens(image: LazyImage) -> None:
     policy, stop = WatchedPolicy(fakes.never), threading.Event()
     policy.words = ("<think>so", *["on"] * 100_000, "</think><answer>5</answer>")
-    for both in compare(ModelBackend(policy), asked(picture), stop, every=0):
+    for both in compare(ModelBackend(policy), asked(image), stop, every=0):
         if both.base.piece.completion.tokens:
             stop.set()
     assert both.base.state == "stopped"
@@ -320,9 +320,9 @@ def test_stop_reaches_the_model_between_two_tokens(picture: Picture) -> None:
     assert policy.asked == [("x.png", False)]
 
 
-def test_a_side_that_takes_too_long_is_cut_off(picture: Picture) -> None:
+def test_a_side_that_takes_too_long_is_cut_off(image: LazyImage) -> None:
     policy = WatchedPolicy(fakes.never)
-    both = last(ModelBackend(policy, longest=0.0), asked(picture))
+    both = last(ModelBackend(policy, longest=0.0), asked(image))
     assert both.base.piece.completion.tokens == 1
     assert "The reply was cut off before it ended." in both.base.hints
 
@@ -347,16 +347,16 @@ class FullPolicy(WatchedPolicy):
 
 @pytest.mark.parametrize("full", ["base", "tuned", "labels"])
 def test_a_side_without_memory_says_what_to_change_and_leaves_the_other(
-    picture: Picture, full: str
+    image: LazyImage, full: str
 ) -> None:
     policy = FullPolicy(fakes.never)
     policy.full = full
-    both = last(ModelBackend(policy), asked(picture))
+    both = last(ModelBackend(policy), asked(image))
     states = {side: "failed" if side == full else "done" for side in ("base", "tuned")}
     assert {"base": both.base.state, "tuned": both.tuned.state} == states
     said = both.base.error + both.tuned.error
     assert ("ran out of memory while answering" in said) == (full != "labels")
-    assert ("a smaller picture, fewer new tokens" in said) == (full != "labels")
+    assert ("a smaller image, fewer new tokens" in said) == (full != "labels")
     assert (both.tuned.answer == "5") == (full != "tuned")
     assert bool(both.base.probabilities) == (full == "tuned")
 
@@ -372,23 +372,23 @@ NOISE = {
 @pytest.mark.parametrize("text", NOISE.values(), ids=NOISE)
 @pytest.mark.parametrize("frame", ["{}", app_fakes.REPLY, "<think>{}</think><answer>5</answer>"])
 def test_any_text_of_a_model_is_kept_as_written_and_judged(
-    picture: Picture, text: str, frame: str
+    image: LazyImage, text: str, frame: str
 ) -> None:
     written = frame.format(text)
-    both = last(app_fakes.HeldBackend({"base": written, "tuned": FIVE}), asked(picture))
+    both = last(app_fakes.HeldBackend({"base": written, "tuned": FIVE}), asked(image))
     assert (both.base.state, both.tuned.state) == ("done", "done")
     assert both.base.piece.completion.text == written
     assert both.verdict in ("fixed", "both right")
     assert json.loads(json.dumps(both.record()))["base"]["text"] == written
 
 
-def test_recorded_answers_are_replayed_and_no_others(tmp_path: Path, picture: Picture) -> None:
+def test_recorded_answers_are_replayed_and_no_others(tmp_path: Path, image: LazyImage) -> None:
     file = read_samples(app_fakes.samples_file(tmp_path))
     backend = recorded(file, pace=0)
-    question = asked(picture)
+    question = asked(image)
     known = replace(question, example=replace(question.example, id="digits:test:0"))
     both = last(backend, known)
     assert both.tuned.piece.completion.text == file.samples[6].text
     other = last(backend, question)
     assert other.base.state == other.tuned.state == "failed"
-    assert other.base.error.startswith("no recorded base answer for this picture")
+    assert other.base.error.startswith("no recorded base answer for this image")

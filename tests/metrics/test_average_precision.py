@@ -54,7 +54,7 @@ class World(NamedTuple):
 
 
 def world(seed: int, levels: int = 5, lvis: bool = False) -> World:
-    """Random boxes in whole pixels; the last picture is empty, and few confidences make ties."""
+    """Random boxes in whole pixels; the last image is empty, and few confidences make ties."""
     r = random.Random(seed)
     scenes = [Scene(f"p{n:02}", r.randint(200, 700), r.randint(200, 500), LABELS) for n in range(9)]
     if lvis:
@@ -65,13 +65,13 @@ def world(seed: int, levels: int = 5, lvis: bool = False) -> World:
         x, y = r.randrange(scene.width - 20), r.randrange(scene.height - 20)
         edges = (x, y, r.randint(x + 8, scene.width), r.randint(y + 8, scene.height))
         crowd = not lvis and r.random() < 0.15
-        truths.append(Truth(scene.picture, label, fractions(edges, scene), crowd))
+        truths.append(Truth(scene.image, label, fractions(edges, scene), crowd))
         for _ in range(r.randint(0, 3)):
             moved = [edge + r.randint(-3, 3) for edge in edges]
             box = fractions(moved, scene) if r.random() < 0.9 else None
             other = r.choice(LABELS) if r.random() < 0.2 else label
-            picture = scene.picture if r.random() < 0.9 else r.choice(scenes).picture
-            guesses.append(Guess(picture, other, box, r.randrange(levels) / levels))
+            image = scene.image if r.random() < 0.9 else r.choice(scenes).image
+            guesses.append(Guess(image, other, box, r.randrange(levels) / levels))
     return World(truths, guesses, scenes)
 
 
@@ -92,21 +92,21 @@ def pixels(box: Box | None, scene: Scene) -> tuple[float, ...]:
 
 
 def in_rank(guesses: list[Guess]) -> list[Guess]:
-    return sorted(guesses, key=lambda g: (g.picture, g.label, rank(g.box, g.confidence)))
+    return sorted(guesses, key=lambda g: (g.image, g.label, rank(g.box, g.confidence)))
 
 
 def pycocotools(case: World) -> COCOeval:
     """What pycocotools makes of it, summarised."""
-    places = {scene.picture: (n, scene) for n, scene in enumerate(sorted(case.scenes), 1)}
+    places = {scene.image: (n, scene) for n, scene in enumerate(sorted(case.scenes), 1)}
 
     def row(entry: Truth | Guess) -> dict[str, Any]:
-        number, scene = places[entry.picture]
+        number, scene = places[entry.image]
         x1, y1, x2, y2 = pixels(entry.box, scene)
         bbox, category = [x1, y1, x2 - x1, y2 - y1], case.labels.index(entry.label) + 1
         area = (x2 - x1) * (y2 - y1)
         return {"image_id": number, "category_id": category, "bbox": bbox, "area": area}
 
-    truths = sorted(case.truths, key=lambda t: (t.picture, t.label, t.box, t.crowd))
+    truths = sorted(case.truths, key=lambda t: (t.image, t.label, t.box, t.crowd))
     gold = COCO()
     gold.dataset = {
         "images": [{"id": n, "width": s.width, "height": s.height} for n, s in places.values()],
@@ -140,7 +140,7 @@ def test_coco_figures_are_those_of_pycocotools(seed: int) -> None:
         assert figures.by_label[label] == theirs
     assert figures.by_label["f"] is None
     assert figures.objects == sum(not truth.crowd for truth in case.truths)
-    assert figures.pictures == 9
+    assert figures.images == 9
 
 
 def sized(figures: LvisFigures) -> list[float]:
@@ -153,8 +153,8 @@ def reference(case: World) -> list[float]:
     """The same figures by LVIS's rules, one box at a time."""
     kept = []
     for scene in case.scenes:
-        mine = [g for g in in_rank(case.guesses) if g.picture == scene.picture]
-        known = {*scene.labels, *(t.label for t in case.truths if t.picture == scene.picture)}
+        mine = [g for g in in_rank(case.guesses) if g.image == scene.image]
+        known = {*scene.labels, *(t.label for t in case.truths if t.image == scene.image)}
         top = sorted(mine, key=lambda g: -g.confidence)[:300]
         kept += [g for g in top if g.label in known]
     thresholds = [0.5 + 0.05 * n for n in range(10)]
@@ -177,14 +177,10 @@ def one_curve(
     verdicts: list[tuple[float, bool]] = []
     total = 0
     for scene in sorted(case.scenes):
-        found = [
-            pixels(g.box, scene) for g in kept if (g.picture, g.label) == (scene.picture, label)
-        ]
-        stated = [g.confidence for g in kept if (g.picture, g.label) == (scene.picture, label)]
+        found = [pixels(g.box, scene) for g in kept if (g.image, g.label) == (scene.image, label)]
+        stated = [g.confidence for g in kept if (g.image, g.label) == (scene.image, label)]
         gold = sorted(
-            pixels(t.box, scene)
-            for t in case.truths
-            if (t.picture, t.label) == (scene.picture, label)
+            pixels(t.box, scene) for t in case.truths if (t.image, t.label) == (scene.image, label)
         )
         free = [box for box in gold if fits(box, size)], [b for b in gold if not fits(b, size)]
         total += len(free[0])
@@ -246,7 +242,7 @@ def test_a_guess_counts_only_where_its_label_is_vouched_for(
     assert lvis_map(truths, guesses, scenes, ["b"], {}).ap_rare is None
 
 
-def test_lvis_keeps_300_guesses_of_a_picture_of_all_labels_together() -> None:
+def test_lvis_keeps_300_guesses_of_a_image_of_all_labels_together() -> None:
     noise = [Guess("p", "b", AWAY, 0.9) for _ in range(299)]
     truths, last = [Truth("p", "a", BOX)], [Guess("p", "a", BOX, 0.5)]
     assert lvis_map(truths, noise + last, [SCENE], LABELS, {}).ap == 1
@@ -284,14 +280,14 @@ def test_the_order_of_the_input_does_not_matter(r: random.Random, seed: int) -> 
 
 
 def as_guesses(truths: list[Truth]) -> list[Guess]:
-    return [Guess(t.picture, t.label, t.box, 1.0) for t in truths if not t.crowd]
+    return [Guess(t.image, t.label, t.box, 1.0) for t in truths if not t.crowd]
 
 
 @pytest.mark.skipif(not CARDS.is_file(), reason="the shared data sets are not here")
 def test_gold_earns_full_marks_on_real_annotations() -> None:
     case = annotated(json.loads(CARDS.read_text("utf-8")))
     figures = coco_map(case.truths, as_guesses(case.truths), case.scenes, case.labels)
-    assert (figures.pictures, figures.objects) == (67, 143)
+    assert (figures.images, figures.objects) == (67, 143)
     assert (figures.ap, figures.ap50, figures.ap75, figures.ar100) == (1, 1, 1, 1)
     assert figures.by_label == dict.fromkeys(case.labels, 1)
     interval = map_interval(case.truths, as_guesses(case.truths), *case[2:], "coco")
@@ -304,7 +300,7 @@ def test_gold_earns_full_marks_by_the_rules_of_lvis() -> None:
     case = annotated(data)
     frequency = {entry["name"]: entry["frequency"] for entry in data["categories"]}
     figures = lvis_map(case.truths, as_guesses(case.truths), *case[2:], frequency)
-    assert (figures.pictures, figures.objects) == (100, 977)
+    assert (figures.images, figures.objects) == (100, 977)
     assert sized(figures) == [1] * 9
     assert sum(ap is None for ap in figures.by_label.values()) > 800
 
@@ -326,7 +322,7 @@ def annotated(data: Any) -> World:
     for row in data["annotations"]:
         scene, (x, y, width, height) = scenes[row["image_id"]], row["bbox"]
         box = fractions((x, y, x + width, y + height), scene)
-        truths.append(Truth(scene.picture, names[row["category_id"]], box))
+        truths.append(Truth(scene.image, names[row["category_id"]], box))
     return World(truths, [], list(scenes.values()), tuple(names.values()))
 
 
@@ -340,7 +336,7 @@ def test_nothing_to_find_has_no_figure_and_nothing_found_earns_nothing() -> None
 
 
 @pytest.mark.parametrize("box", [None, *HUGE, Box(5, 5, 6, 6), Box(0.5, 0.2, 0.5 + 1e-15, 0.4)])
-def test_what_is_no_box_of_the_picture_is_a_false_positive(box: Box | None) -> None:
+def test_what_is_no_box_of_the_image_is_a_false_positive(box: Box | None) -> None:
     guesses = [Guess("p", "a", BOX, 0.5), Guess("p", "a", box, 0.9)]
     assert coco_map([Truth("p", "a", BOX)], guesses, [SCENE], LABELS).ap == 0.5
     assert lvis_map([Truth("p", "a", BOX)], guesses, [SCENE], LABELS, {}).ap == 0.5
@@ -379,19 +375,19 @@ def test_an_overlap_of_exactly_one_half_is_not_lost_in_fractions(
 @pytest.mark.parametrize(
     ("scenes", "words"),
     [
-        ([SCENE], "picture 'q' has boxes but no scene"),
-        ([SCENE, SCENE], "picture 'p' stands 2 times"),
+        ([SCENE], "image 'q' has boxes but no scene"),
+        ([SCENE, SCENE], "image 'p' stands 2 times"),
     ],
 )
-def test_every_picture_has_one_scene(scenes: list[Scene], words: str) -> None:
+def test_every_image_has_one_scene(scenes: list[Scene], words: str) -> None:
     with pytest.raises(DataError, match=words):
         coco_map([], [Guess("q", "a", BOX, 1.0)], scenes, LABELS)
 
 
-def test_the_interval_draws_pictures() -> None:
+def test_the_interval_draws_images() -> None:
     scenes = [Scene(f"{n:02}", 100, 100, ("a",)) for n in range(40)]
-    truths = [Truth(scene.picture, "a", BOX) for scene in scenes]
-    guesses = [Guess(scene.picture, "a", BOX, 1.0) for scene in scenes[:20]]
+    truths = [Truth(scene.image, "a", BOX) for scene in scenes]
+    guesses = [Guess(scene.image, "a", BOX, 1.0) for scene in scenes[:20]]
     assert coco_map(truths, guesses, scenes, ["a"]).ap == pytest.approx(51 / 101)
     found = map_interval(truths, guesses, scenes, ["a"], "coco")
     assert found is not None
@@ -404,11 +400,11 @@ def test_the_interval_draws_pictures() -> None:
 
 
 @pytest.mark.parametrize("rules", ["coco", "lvis"])
-def test_one_picture_can_only_be_drawn_as_it_is(rules: Rules) -> None:
+def test_one_image_can_only_be_drawn_as_it_is(rules: Rules) -> None:
     case = world(3)
-    here = case.scenes[2].picture
-    truths = [truth for truth in case.truths if truth.picture == here]
-    guesses = [guess for guess in case.guesses if guess.picture == here]
+    here = case.scenes[2].image
+    truths = [truth for truth in case.truths if truth.image == here]
+    guesses = [guess for guess in case.guesses if guess.image == here]
     alone = World(truths, guesses, [case.scenes[2]])
     ap = coco_map(*alone).ap if rules == "coco" else lvis_map(*alone, FREQUENCY).ap
     assert ap is not None

@@ -15,7 +15,7 @@ def cat(box: Box | None, confidence: float = 1.0) -> Found:
     return Found(box, confidence, "cat")
 
 
-def test_boxes_of_all_pictures_count_together() -> None:
+def test_boxes_of_all_images_count_together() -> None:
     figures = box_figures(
         [
             Listed("p", [cat(NEAR_LEFT), cat(RIGHT), cat(None)], [CAT]),
@@ -30,7 +30,7 @@ def test_boxes_of_all_pictures_count_together() -> None:
     assert figures.mean_iou.value == pytest.approx((0.75 + 1) / 2)
     assert figures.count_error == pytest.approx((2 + 1 + 0) / 3)
     assert figures.exact_count.value == pytest.approx(1 / 3)
-    assert figures.pictures == 3
+    assert figures.images == 3
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_lies_in_a_crowd_is_not_counted() -> None:
     assert box_figures([Listed("p", [cat(RIGHT)], [other])]).precision.n == 1
 
 
-def test_intervals_draw_whole_pictures() -> None:
+def test_intervals_draw_whole_images() -> None:
     lists = [Listed(str(n), [cat(LEFT)] * 4 if n % 2 else [], [CAT] * 4) for n in range(40)]
     recall = box_figures(lists).recall
     assert (recall.value, recall.n) == (0.5, 160)
@@ -70,8 +70,8 @@ def test_intervals_draw_whole_pictures() -> None:
     alone = [Listed(str(n), [cat(LEFT)] if n % 2 else [], [CAT]) for n in range(40)]
     recall = box_figures(alone).recall
     assert (recall.low, recall.high) == pytest.approx((0.3520, 0.6480), abs=5e-5)  # Wilson's
-    one_picture = [listed._replace(picture="p") for listed in alone]
-    recall = box_figures(one_picture).recall
+    one_image = [listed._replace(image="p") for listed in alone]
+    recall = box_figures(one_image).recall
     assert (recall.low, recall.high) == (0.5, 0.5)
 
 

@@ -151,7 +151,7 @@ BOX = [[100, 200, 300, 400]]
         (
             "detection",
             {"completion": "[]", "gold": BOX, "coords": "pixels", "size": [200, 200]},
-            "leaves the picture, 200 by 200",
+            "leaves the image, 200 by 200",
         ),
         ("detection", {"completion": "[]", "gold": BOX, "coords": "feet"}, "coords 'feet'"),
         (

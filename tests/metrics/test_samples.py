@@ -22,7 +22,7 @@ TIMING = Timing(side="base", seconds=2.0, samples=2, tokens=40, batch_size=2)
 
 
 def sample(text: str, gold: str = "cat", id_: str = "a.png", **more: object) -> Sample:
-    fields = {"side": "base", "id": id_, "picture": id_, "text": text, "gold": gold}
+    fields = {"side": "base", "id": id_, "image": id_, "text": text, "gold": gold}
     return Sample.model_validate({**fields, **more})
 
 

@@ -96,14 +96,14 @@ def test_the_bootstrap_is_seeded_and_near_wald() -> None:
     assert once.interval == pytest.approx((0.0244, 0.1756), abs=0.01)
 
 
-def test_questions_about_one_picture_count_as_one_draw() -> None:
+def test_questions_about_one_image_count_as_one_draw() -> None:
     base, tuned = [0.0] * 40, [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0] * 5
     names = [f"{place // 4}" for place in range(40)]
     alone = statistics.paired_bootstrap(base, tuned, 0).interval
-    by_picture = statistics.paired_bootstrap(base, tuned, 0, clusters=names)
-    assert by_picture.difference == 0.5
-    assert by_picture.method == "paired bootstrap by picture"
-    width = by_picture.interval.high - by_picture.interval.low
+    by_image = statistics.paired_bootstrap(base, tuned, 0, clusters=names)
+    assert by_image.difference == 0.5
+    assert by_image.method == "paired bootstrap by image"
+    width = by_image.interval.high - by_image.interval.low
     assert width == pytest.approx(2 * (alone.high - alone.low), rel=0.15)  # √4 wider
 
 

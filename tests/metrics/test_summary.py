@@ -39,7 +39,7 @@ TEXTS = [
 def samples(side: Side, texts: Sequence[str], **more: object) -> list[Sample]:
     return [
         Sample.model_validate(
-            {"side": side, "id": f"{place}", "picture": f"{place}.png", "text": text}
+            {"side": side, "id": f"{place}", "image": f"{place}.png", "text": text}
             | {"gold": gold, "tokens": 10 * (place + 1)}
             | more
         )
@@ -96,7 +96,7 @@ def test_the_difference_is_paired_and_words_follow_the_interval() -> None:
 )
 def test_better_and_worse_need_an_interval_off_zero(before: str, after: str, verdict: str) -> None:
     made = [
-        Sample(side=side, id=f"{i}", picture=f"{i}", text=f"<answer>{said}</answer>", gold="cat")
+        Sample(side=side, id=f"{i}", image=f"{i}", text=f"<answer>{said}</answer>", gold="cat")
         for side, said in (("base", before), ("tuned", after))
         for i in range(40)
     ]
@@ -109,11 +109,11 @@ def test_better_and_worse_need_an_interval_off_zero(before: str, after: str, ver
     )
 
 
-def test_several_questions_on_one_picture_are_drawn_together() -> None:
-    one = tuple(s.model_copy(update={"picture": "same.png"}) for s in (*BASE[:4], *TUNED[:4]))
+def test_several_questions_on_one_image_are_drawn_together() -> None:
+    one = tuple(s.model_copy(update={"image": "same.png"}) for s in (*BASE[:4], *TUNED[:4]))
     found = summarise(SamplesFile(HEADER, one)).difference
     assert found
-    assert found.method == "paired bootstrap by picture"
+    assert found.method == "paired bootstrap by image"
     assert (found.mcnemar_exact, found.mcnemar_mid) == (None, None)
 
 
@@ -209,7 +209,7 @@ def test_rules_side_by_side() -> None:
 
 def test_paper_rewards_can_disagree_with_the_metric() -> None:
     header = HEADER.model_copy(update={"rules": "paper"})
-    one = Sample(side="base", id="0", picture="0", text="cat", gold="cat")
+    one = Sample(side="base", id="0", image="0", text="cat", gold="cat")
     found = summarise(SamplesFile(header, (one,))).base
     assert found
     assert (found.scoring.metric_vs_training, found.scoring.strict_vs_paper) == (1, 1)
@@ -316,7 +316,7 @@ def test_rescoring_gives_the_same_bytes_whatever_the_order(tmp_path: Path) -> No
 
 def test_the_bootstrap_does_not_see_the_order_of_the_file() -> None:
     made = [
-        Sample(side=side, id=f"{i:03}", picture=f"{i}", text=f"<answer>{said}</answer>", gold="cat")
+        Sample(side=side, id=f"{i:03}", image=f"{i}", text=f"<answer>{said}</answer>", gold="cat")
         for i in range(60)
         for side, said in (("base", PETS[i % 2]), ("tuned", PETS[i % 3]))
     ]
@@ -338,11 +338,11 @@ def test_points(value: float, text: str) -> None:
     assert points(value, signed=True) == text
 
 
-def test_questions_about_one_picture_are_no_further_sample() -> None:
-    scores, pictures = [1.0] * 10 + [0.0] * 10, [f"{n}.png" for n in range(20)]
-    once, often = rate(scores, pictures), rate(scores * 4, pictures * 4)
+def test_questions_about_one_image_are_no_further_sample() -> None:
+    scores, images = [1.0] * 10 + [0.0] * 10, [f"{n}.png" for n in range(20)]
+    once, often = rate(scores, images), rate(scores * 4, images * 4)
     assert (once.low, once.high) == (rate(scores).low, rate(scores).high)
     assert (often.value, often.n) == (0.5, 80)
     assert often.high - often.low == pytest.approx(once.high - once.low, abs=0.05)
-    never = rate([0.0] * 80, pictures * 4)
+    never = rate([0.0] * 80, images * 4)
     assert never.high == pytest.approx(rate([0.0] * 20).high)

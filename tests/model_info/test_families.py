@@ -1,4 +1,4 @@
-"""Model families: which grid a model counts in, and the size at which it sees a picture."""
+"""Model families: which grid a model counts in, and the size at which it sees an image."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def model(name: str, max_pixels: int = 401408) -> Model:
 
 
 def grid_for(model: Model, size: tuple[int, int] | None) -> Grid:
-    """The units of a recipe's model on a picture of this size."""
+    """The units of a recipe's model on an image of this size."""
     return grid_of(family_of(model), model.max_pixels, size)
 
 
@@ -73,7 +73,7 @@ def model_folder(folder: Path, model_type: str, **files: object) -> Model:
         ("unsloth/Qwen3-VL-30B-A3B-Instruct", "Qwen3-VL"),
         ("HuggingFaceTB/SmolVLM2-2.2B-Instruct", "Idefics3"),
         ("HuggingFaceM4/Idefics3-8B-Llama3", "Idefics3"),
-        ("Qwen/Qwen2.5-7B-Instruct", "unknown"),  # reads no pictures
+        ("Qwen/Qwen2.5-7B-Instruct", "unknown"),  # reads no images
         ("qwen2.5-vl-fans/llava", "unknown"),  # the owner's name says nothing
         ("llava-hf/llava-1.5-7b-hf@qwen2-vl", "unknown"),  # nor does a branch
         ("someone/tiny", "unknown"),
@@ -126,12 +126,12 @@ def test_the_grid_is_the_convention_of_the_family() -> None:
     assert grid_for(model("Qwen/Qwen2.5-VL-3B-Instruct", 100_352), size) == Grid(364, 252)
 
 
-def test_pixels_of_an_unknown_picture_are_refused() -> None:
-    with pytest.raises(DataError, match=r"Qwen2\.5-VL counts the pixels .* give the picture"):
+def test_pixels_of_an_unknown_image_are_refused() -> None:
+    with pytest.raises(DataError, match=r"Qwen2\.5-VL counts the pixels .* give the image"):
         grid_for(model("Qwen/Qwen2.5-VL-3B-Instruct"), None)
 
 
-def test_a_sliver_of_a_picture_is_refused_as_the_processor_refuses_it() -> None:
+def test_a_sliver_of_a_image_is_refused_as_the_processor_refuses_it() -> None:
     assert resized((200, 1), QWEN25, 401408) == (812, 28)
     with pytest.raises(DataError, match="201 x 1 pixels: one side is more than 200 times"):
         resized((201, 1), QWEN25, 401408)
@@ -200,7 +200,7 @@ def test_the_resize_is_the_same_for_any_limits(
 
 @pytest.mark.parametrize("family", [QWEN2, QWEN3, TINY_FAMILY], ids=lambda f: f.name)
 @pytest.mark.parametrize("max_pixels", [784, 12_544, 100_352])
-def test_a_picture_comes_out_of_the_processor_in_that_size(family: Family, max_pixels: int) -> None:
+def test_a_image_comes_out_of_the_processor_in_that_size(family: Family, max_pixels: int) -> None:
     images = limited(family, max_pixels)
     for size in [(1, 1), (30, 20), (64, 300), (333, 250), (410, 3), (720, 405)]:
         seen = images(Image.new("RGB", size), return_tensors="np")["image_grid_thw"][0]
@@ -254,7 +254,7 @@ grids = st.builds(Grid, st.integers(1, 2000), st.integers(1, 2000))
 
 @st.composite
 def gold_boxes(draw: st.DrawFn) -> Box:
-    """Any box within the picture, slivers too."""
+    """Any box within the image, slivers too."""
     (x1, x2), (y1, y2) = (
         sorted(draw(st.lists(edges, min_size=2, max_size=2, unique=True))) for _ in range(2)
     )
@@ -302,7 +302,7 @@ def test_what_a_box_loses_in_text(box: Box, grid: Grid, overlap: float) -> None:
     assert trip_iou(box, grid) == pytest.approx(overlap)
 
 
-def test_a_box_shrinks_with_its_picture() -> None:
+def test_a_box_shrinks_with_its_image() -> None:
     box = Box(0.5, 0.5, 0.51, 0.6)
     seen = resized((4000, 3000), QWEN25, 401_408)
     assert seen == (728, 532)

@@ -301,7 +301,7 @@ def test_base_and_tuned_are_two_names_of_one_engine(vllm: None) -> None:
     assert served(None).generate(asked[:1], greedy).completions[0].text == "base"
 
 
-def test_it_reads_the_text_and_all_pictures(vllm: None) -> None:
+def test_it_reads_the_text_and_all_images(vllm: None) -> None:
     policy = served()
     policy.generate([Prompt(fakes.BlankPicture("p"), "what?", "<answer>")], Decoding(8))
     policy.generate([prompt("which?", others=1)], Decoding(8, 0.7, seed=3, top_p=0.9))

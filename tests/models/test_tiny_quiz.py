@@ -53,7 +53,7 @@ def test_the_letter_is_that_of_the_digit_asked_for() -> None:
             assert told[taught.reply] == "3"
 
 
-def test_a_reading_lesson_needs_no_picture() -> None:
+def test_a_reading_lesson_needs_no_image() -> None:
     rng = np.random.default_rng(0)
     for taught in [tiny_quiz_lessons.reading_lesson(rng) for _ in range(50)]:
         question, *lines = taught.prompt.splitlines()

@@ -261,24 +261,24 @@ def test_a_folder_or_a_zip_of_classes_is_found(
     import shutil
 
     monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path / "cache"))
-    folder = nb.save_pictures("digits", tmp_path / "all" / "scans", each=2)
+    folder = nb.save_images("digits", tmp_path / "all" / "scans", each=2)
     assert sorted(p.relative_to(folder).as_posix() for p in folder.glob("3/*")) == [
         "3/1.png",
         "3/2.png",
     ]
-    assert len(nb.picture_files(folder, 100)) == 20
-    assert [p.parent.name for p in nb.picture_files(folder, 3)] == ["0", "3", "6"]
+    assert len(nb.image_files(folder, 100)) == 20
+    assert [p.parent.name for p in nb.image_files(folder, 3)] == ["0", "3", "6"]
     packed = shutil.make_archive(str(tmp_path / "scans"), "zip", tmp_path / "all")
-    inside = nb.picture_folder(packed)
+    inside = nb.image_folder(packed)
     assert sorted(p.name for p in inside.iterdir()) == list("0123456789")
-    assert nb.picture_folder(folder) == folder
+    assert nb.image_folder(folder) == folder
     with pytest.raises(DataError, match="no such folder or zip"):
-        nb.picture_folder(tmp_path / "missing.zip")
+        nb.image_folder(tmp_path / "missing.zip")
 
 
 @pytest.fixture
 def tested(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a run with its evaluation: texts of either side, by number of the test picture."""
+    """Writes a run with its evaluation: texts of either side, by number of the test image."""
 
     def write(name: str, style: str, sides: dict[str, list[str]], task: str = "") -> Path:
         run = Run(tmp_path / name)
@@ -296,9 +296,7 @@ def tested(tmp_path: Path) -> Callable[..., Path]:
             for number, text in enumerate(texts):
                 identity = f"digits:test:{number}"
                 lines.append(
-                    sample_line(
-                        Sample(side=side, id=identity, picture=identity, text=text, gold="3")
-                    )
+                    sample_line(Sample(side=side, id=identity, image=identity, text=text, gold="3"))
                 )
         (folder / "samples.jsonl").write_text("".join(lines), "utf-8")
         (folder / "summary.json").write_text("{}", "utf-8")
@@ -315,7 +313,7 @@ def text_of(shown: nb.Html) -> list[str]:
     return [part for part in re.split(r"<[^>]*>", shown.html) if part]
 
 
-def test_replies_stand_beside_the_picture_with_their_reasoning(tested: Callable[..., Path]) -> None:
+def test_replies_stand_beside_the_image_with_their_reasoning(tested: Callable[..., Path]) -> None:
     run = tested(
         "run",
         "think",
@@ -352,10 +350,10 @@ def test_an_untested_run_says_so(tested: Callable[..., Path]) -> None:
         nb.replies(run)
 
 
-def test_examples_show_training_pictures_with_their_labels() -> None:
+def test_examples_show_training_images_with_their_labels() -> None:
     shown = nb.examples("quickstart", "data.shots=1", count=4)
     title, *labels = text_of(shown)
-    assert title == "4 of 10 training pictures"
+    assert title == "4 of 10 training images"
     assert len(labels) == 4
     assert set(labels) <= set("0123456789")
     assert shown.html.count("<img ") == 4

@@ -21,7 +21,7 @@ from rftkit.recipe.toml import parse_recipe
 
 
 def coco(folder: Path, name: str, boxes: int = 2) -> Path:
-    """A COCO json of two pictures with `boxes` cats each, and a dog in the first."""
+    """A COCO json of two images with `boxes` cats each, and a dog in the first."""
     images, annotations = [], []
     for number in (1, 2):
         file = f"{name}-{number}.png"
@@ -61,9 +61,9 @@ def test_two_coco_files_make_one_recipe_that_passes(tmp_path: Path) -> None:
         place = annotated_place(given)
         assert place == ("coco", str(tmp_path / "instances_{split}.json"), ("train", "val"))
     text = boxes_recipe(place)
-    assert "2 pictures to train on" in text
+    assert "2 images to train on" in text
     assert "2 categories: cat, dog" in text
-    assert "fewest pictures have 'dog': 1" in text
+    assert "fewest images have 'dog': 1" in text
     recipe = parse_recipe(text, "given", ["model.name=tiny"])
     assert (recipe.task, recipe.data.shots) == ("detection", 1)
     assert len(check(recipe).training.examples) == 2
@@ -164,7 +164,7 @@ def test_what_is_wrong_in_an_archive_is_said_of_the_archive(tmp_path: Path, cach
         assert str(caught.value).startswith(str(given))
 
 
-def test_a_picture_in_an_archive_is_named_by_it(tmp_path: Path, cache: Path) -> None:
+def test_a_image_in_an_archive_is_named_by_it(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "cards").mkdir()
     coco(tmp_path / "cards", "train")
     (tmp_path / "cards/train-1.png").write_text("none")
@@ -172,7 +172,7 @@ def test_a_picture_in_an_archive_is_named_by_it(tmp_path: Path, cache: Path) -> 
     row = next(rows(Data(source="coco", path=f"{path}/cards/{{split}}.json"), "train"))
     assert row.place.startswith(f"{path}/cards/train.json: images[0]")
     with pytest.raises(DataError) as caught:
-        row.picture.open()
+        row.image.open()
     assert str(caught.value).startswith(f"{path}/cards/train-1.png: ")
 
 
@@ -191,7 +191,7 @@ def test_archives_of_equal_content_keep_their_own_names(tmp_path: Path, cache: P
     for path, row in zip((first, second), found, strict=True):
         assert row.place.startswith(f"{path}/cards/train.json: images[0]")
         with pytest.raises(DataError) as caught:
-            row.picture.open()
+            row.image.open()
         assert str(caught.value).startswith(f"{path}/cards/train-1.png: ")
 
 

@@ -49,7 +49,7 @@ def test_class_folders_get_as_many_shots_as_the_split_leaves(
     assert recipe.data.shots == shots
     assert len(load_examples(recipe, "train").examples) == 2 * shots
     assert load_examples(recipe, "test").examples
-    assert "one picture in five of each class is held out" in starter_recipe(tmp_path)
+    assert "one image in five of each class is held out" in starter_recipe(tmp_path)
 
 
 def test_the_comment_says_what_the_folder_holds(tmp_path: Path) -> None:
@@ -59,9 +59,9 @@ def test_the_comment_says_what_the_folder_holds(tmp_path: Path) -> None:
     (tmp_path / "train/c/notes.txt").write_text("x")
     text = starter_recipe(tmp_path)
     assert "10 classes: a, b, c, d, e, f, g, h, …" in text
-    assert "29 pictures to train on; fewest in 'c': 2" in text
-    assert "10 pictures to test on" in text
-    assert "pictures from 30 × 20 to 30 × 20 pixels" in text
+    assert "29 images to train on; fewest in 'c': 2" in text
+    assert "10 images to test on" in text
+    assert "images from 30 × 20 to 30 × 20 pixels" in text
     assert "1 other files, which are skipped" in text
 
 
@@ -83,7 +83,7 @@ def test_any_folder_name_is_quoted(tmp_path: Path, name: str) -> None:
         ((), "no class folders"),
         (("train/a/1.png",), "'train' has no test folder beside it"),
         (("val/a/1.png",), "'val' has no train folder"),
-        (("a/1.png", "b/1.png", "b/2.png"), "one picture; it needs two"),
+        (("a/1.png", "b/1.png", "b/2.png"), "one image; it needs two"),
         (("a/1\n.png",), "unreadable characters"),
         (("a\n/1.png",), "unreadable characters"),
     ],

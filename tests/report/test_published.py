@@ -242,7 +242,7 @@ def test_lists_have_the_length_that_the_rule_gives() -> None:
         ("imagenet100", None),
         ("caltech1010", None),
         ("satellite", None),
-        ("pictures/lisa_birthday", None),
+        ("images/lisa_birthday", None),
         ("", None),
     ],
 )
@@ -346,8 +346,8 @@ def test_base_comes_first_then_the_nearest_shots() -> None:
     found = matching(recipe(CLASSIFY, data))
     assert [figure.method for figure in found[:2]] == ["base", "base"]
     assert [figure.shots for figure in found[2:]] == [4, 4, 2, 2, 1, 1, 8, 8, 16, 16, None, None]
-    every_picture = matching(recipe(CLASSIFY, {**data, "shots": 0}))
-    assert [figure.shots for figure in every_picture[2:4]] == [16, 16]
+    every_image = matching(recipe(CLASSIFY, {**data, "shots": 0}))
+    assert [figure.shots for figure in every_image[2:4]] == [16, 16]
 
 
 def test_every_method_is_shown_whatever_the_recipe_trains() -> None:
@@ -403,4 +403,4 @@ def test_an_open_question_differs_from_one_with_a_list() -> None:
 def test_boxes_have_neither_lists_nor_lenient_scoring() -> None:
     ours = recipe(DETECT, {"path": "coco"}, options={"categories": "coco-8"})
     found = differences(one("coco-8", "think", shots=16), ours, "strict", None)
-    assert found[-1] == "16 shots, here all pictures"
+    assert found[-1] == "16 shots, here all images"

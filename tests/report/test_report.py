@@ -14,7 +14,7 @@ from rftkit.metrics.files import confusion_csv
 from rftkit.metrics.samples import Header, Leaks, Provenance, Sample, SamplesFile, Timing
 from rftkit.metrics.scoring import rescored
 from rftkit.report.confusion import commonest, grid
-from rftkit.report.page import ReportInput, no_picture, render, write_report
+from rftkit.report.page import ReportInput, no_image, render, write_report
 from rftkit.report.plots import training
 from rftkit.report.run_page import _shared_prefix
 from rftkit.report.samples_shown import groups, thumbnail
@@ -54,7 +54,7 @@ def evaluated(labels: tuple[str, ...] = ("cat", "dog"), **more: object) -> Sampl
             text = f"<think>{HACK} fur</think><answer>{answer}</answer>"
             made.append(
                 Sample.model_validate(
-                    {"side": side, "id": f"{place}", "picture": f"{HACK}{place}.png", "gold": gold}
+                    {"side": side, "id": f"{place}", "image": f"{HACK}{place}.png", "gold": gold}
                     | {"text": text, "tokens": 12}
                 )
             )
@@ -123,7 +123,7 @@ def test_model_text_and_file_names_are_inert() -> None:
 def test_the_verdict_and_its_setting_lead_the_page() -> None:
     page = page_of(evaluated())
     assert "No difference detected (could see ≥ " in page
-    assert "2 pictures of split &#39;test&#39;, strict scoring, list of 2 labels" in page
+    assert "2 images of split &#39;test&#39;, strict scoring, list of 2 labels" in page
     assert "chance 50.0 %" in page
 
 
@@ -162,22 +162,22 @@ def test_a_column_keeps_the_last_line_of_a_step() -> None:
 
 def test_examples_are_sorted_by_what_training_did_to_them() -> None:
     found = groups(
-        (file := evaluated(("cat", "dog", "fox"), prompt="Which?")).samples, file.header, no_picture
+        (file := evaluated(("cat", "dog", "fox"), prompt="Which?")).samples, file.header, no_image
     )
     kinds = {group.title: [shown.gold for shown in group.examples] for group in found}
     assert kinds == {"Fixed by training": ["dog"], "Wrong before and after": ["fox"]}
     assert found[0].examples[0].prompt == "Which?"
     alone = [s for s in evaluated().samples if s.side == "base"]
-    kinds = {g.title: [s.gold for s in g.examples] for g in groups(alone, file.header, no_picture)}
+    kinds = {g.title: [s.gold for s in g.examples] for g in groups(alone, file.header, no_image)}
     assert kinds == {"Wrong": ["dog"], "Right": ["cat"]}
 
 
 def test_examples_come_from_many_classes() -> None:
     made = [
-        Sample(side="base", id=f"{i:02}", picture="p", text="", gold="cat" if i < 20 else "dog")
+        Sample(side="base", id=f"{i:02}", image="p", text="", gold="cat" if i < 20 else "dog")
         for i in range(22)
     ]
-    (group,) = groups(made, evaluated().header, no_picture)
+    (group,) = groups(made, evaluated().header, no_image)
     assert group.total == 22
     assert [shown.gold for shown in group.examples].count("dog") == 2
 
@@ -189,13 +189,13 @@ def test_examples_come_from_many_classes() -> None:
 def test_thumbnails_sit_in_the_page(
     mode: str, size: tuple[int, int], start: str, small: bool
 ) -> None:
-    picture = Image.new(mode, size)
-    found = thumbnail(picture)
+    image = Image.new(mode, size)
+    found = thumbnail(image)
     assert found.uri.startswith(start)
-    assert (found.small, picture.size) == (small, size)
+    assert (found.small, image.size) == (small, size)
     raw = base64.b64decode(found.uri.partition(",")[2])
     assert max(Image.open(io.BytesIO(raw)).size) == min(max(size), 192)
-    page = page_of(evaluated(), open_pictures=lambda _: [picture])
+    page = page_of(evaluated(), open_images=lambda _: [image])
     assert found.uri in page
 
 

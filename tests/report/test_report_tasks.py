@@ -31,7 +31,7 @@ from rftkit.preflight.check import Checked
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe
 from rftkit.report import overlay
-from rftkit.report.page import ReportInput, no_picture, render
+from rftkit.report.page import ReportInput, no_image, render
 from rftkit.report.plots import training
 from rftkit.report.published.table import Beside, beside, remarks, show_beside
 from rftkit.report.samples_shown import groups
@@ -72,7 +72,7 @@ def file_of(task: str, cases: list[Case], **more: Any) -> SamplesFile:
     )
     made = [
         Sample.model_validate(
-            {"side": side, "id": f"{n}", "picture": f"{n}.png", "text": text, "gold": case.gold}
+            {"side": side, "id": f"{n}", "image": f"{n}.png", "text": text, "gold": case.gold}
             | {"tokens": 5}
             | case.more
         )
@@ -87,7 +87,7 @@ def said(text: str) -> str:
 
 
 def detected() -> SamplesFile:
-    """A queen that training finds, and a king that it loses; then a picture without a king."""
+    """A queen that training finds, and a king that it loses; then an image without a king."""
     queen = {"category": "queen", "meta": SIZED}
     king = {"category": "king", "meta": SIZED}
     gold = boxes.dump([LEFT, RIGHT])
@@ -164,7 +164,7 @@ class Balance(HTMLParser):
 
 @pytest.mark.parametrize("task", FILES)
 def test_a_page_of_every_task_is_whole_and_shows_no_classes(task: str) -> None:
-    page = page_of(FILES[task](), open_pictures=lambda _: [Image.new("RGB", (40, 20))])
+    page = page_of(FILES[task](), open_images=lambda _: [Image.new("RGB", (40, 20))])
     balance = Balance()
     balance.feed(page)
     assert balance.open == []
@@ -252,7 +252,7 @@ def test_coarser_classes_have_a_table() -> None:
 
 
 def test_degrees_sort_examples_by_how_far_they_moved() -> None:
-    found = groups((file := detected()).samples, file.header, no_picture)
+    found = groups((file := detected()).samples, file.header, no_image)
     golds = {group.title: [shown.gold for shown in group.examples] for group in found}
     assert golds == {
         "Better after training": ["queen: 2 boxes", "king: none there"],
@@ -306,8 +306,8 @@ def test_labels_in_a_drawing_are_inert_and_crowds_are_marked() -> None:
     assert "<img" not in overlay.pane(wrong, (4, 3), "")
 
 
-def test_a_picture_stands_once_in_the_page_under_both_panes() -> None:
-    page = page_of(detected(), open_pictures=lambda _: [Image.new("RGB", (900, 450))])
+def test_a_image_stands_once_in_the_page_under_both_panes() -> None:
+    page = page_of(detected(), open_images=lambda _: [Image.new("RGB", (900, 450))])
     assert page.count("data:image/jpeg") == 3
     named = re.findall(r'<image id="(\w+)"', page)
     assert sorted(named) == sorted(re.findall(r'<use href="#(p\w{12})"', page))
@@ -315,14 +315,14 @@ def test_a_picture_stands_once_in_the_page_under_both_panes() -> None:
     assert "found, IoU with gold at least 0.5" in page
 
 
-def test_boxes_are_drawn_without_the_picture_too() -> None:
+def test_boxes_are_drawn_without_the_image_too() -> None:
     page = page_of(grounded())
     assert page.count('<svg class="pane" viewBox="0 0 320 160"') == 4
     assert "a box with IoU 1.00" in page
     assert "Where is &lt;img src=x onerror=alert(1)&gt;?</p>" in page
 
 
-def test_a_choice_is_shown_with_its_question_letters_and_pictures() -> None:
+def test_a_choice_is_shown_with_its_question_letters_and_images() -> None:
     two = [Image.new("RGB", (40, 20)), Image.new("RGB", (20, 40))]
     found = groups((file := chosen()).samples, file.header, lambda _: two)
     shown = found[0].examples[0]
@@ -506,20 +506,20 @@ def checked(
     )  # fmt: skip
 
 
-def example(picture: str, category: str, gold: str, asked: tuple[str, ...] = ()) -> Example:
+def example(image: str, category: str, gold: str, asked: tuple[str, ...] = ()) -> Example:
     return Example(
-        f"{picture}: {category}", fakes.BlankPicture(picture), "", gold, asked, category=category
+        f"{image}: {category}", fakes.BlankPicture(image), "", gold, asked, category=category
     )
 
 
-def test_check_counts_pictures_prompts_and_boxes() -> None:
+def test_check_counts_images_prompts_and_boxes() -> None:
     two, none = boxes.dump([LEFT, RIGHT]), "[]"
     ours = [example("a", "king", two), example("a", "queen", none), example("b", "queen", two)]
     theirs = [example("c", "king", none), example("c", "queen", boxes.dump([LEFT]))]
     figures = {"mAP": Measure(value=0.987), "F1 at 0.5": Measure(value=1.0)}
     found = checked("detection", ours, theirs, figures=figures)
     assert "gold answers in place of replies: mAP 98.7 %" in found
-    start = found.index("2 training + 1 held-out pictures of 2 categories, 3 + 2 prompts:")
+    start = found.index("2 training + 1 held-out images of 2 categories, 3 + 2 prompts:")
     assert found[start + 1 : start + 3] == [
         "  king: 2 + 0 boxes in 1 + 1 prompts",
         "  queen: 2 + 1 boxes in 2 + 1 prompts",
@@ -531,14 +531,14 @@ def test_check_counts_boxes_by_label_where_all_are_asked_for_at_once() -> None:
     ours = [example("a", "", boxes.dump([LEFT, RIGHT], ["queen", "king"]), ("king", "queen"))]
     theirs = [example("c", "", boxes.dump([LEFT], ["king"]), ("king", "queen"))]
     found = checked("detection", ours, theirs)
-    assert "1 training + 1 held-out pictures of 2 categories:" in found
+    assert "1 training + 1 held-out images of 2 categories:" in found
     assert "  king: 1 + 1 boxes" in found
 
 
 def test_check_of_questions_without_kinds_counts_them_alone() -> None:
     ours = [example("a", "", "3"), example("b", "", "4")]
-    assert "2 training + 1 held-out pictures" in checked("number", ours, [example("c", "", "1")])
+    assert "2 training + 1 held-out images" in checked("number", ours, [example("c", "", "1")])
     kinds = [example("a", "count", "3"), example("a", "depth", "4")]
     found = checked("number", kinds, kinds[:1])
-    start = found.index("1 training + 1 held-out pictures of 2 kinds of question, 2 + 1 questions:")
+    start = found.index("1 training + 1 held-out images of 2 kinds of question, 2 + 1 questions:")
     assert found[start + 1] == "  count: 1 + 1 questions"

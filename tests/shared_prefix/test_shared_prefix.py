@@ -180,7 +180,7 @@ class Processor:
         return BatchFeature({"pixel_values": rows, "sizes": [len(line) for line in lines]})
 
 
-def picture(width: int, value: int) -> Image.Image:
+def image(width: int, value: int) -> Image.Image:
     return Image.fromarray(np.full((2, width), value, dtype=np.uint8))
 
 
@@ -192,7 +192,7 @@ def asked(cache: ImageCache, processor: Processor, *rows: list[Image.Image], **h
 @pytest.mark.parametrize("pads", [False, True])
 def test_an_image_is_processed_once_and_comes_out_the_same(pads: bool) -> None:
     processor, cache = Processor(pads), ImageCache()
-    rows = [[picture(3, 1)], [picture(3, 2)], [picture(3, 1)], [picture(3, 1)]]
+    rows = [[image(3, 1)], [image(3, 2)], [image(3, 1)], [image(3, 1)]]
     for _ in range(2):
         found = asked(cache, processor, *rows)
         expected = Processor(pads).preprocess(rows)
@@ -205,7 +205,7 @@ def test_an_image_is_processed_once_and_comes_out_the_same(pads: bool) -> None:
 
 
 def test_rows_are_padded_to_one_another_as_the_processor_does() -> None:
-    processor, rows = Processor(pads=True), [[picture(3, 1)], [picture(5, 2)], [picture(3, 1)]]
+    processor, rows = Processor(pads=True), [[image(3, 1)], [image(5, 2)], [image(3, 1)]]
     found = asked(ImageCache(), processor, *rows)
     expected = Processor(pads=True).preprocess(rows)
     assert np.array_equal(found["pixel_values"], expected["pixel_values"])
@@ -236,11 +236,11 @@ def test_the_least_recently_used_image_is_dropped_first() -> None:
     size = 3 * 1 + 3 * 8  # bytes: pixels and grid
     processor, cache = Processor(), ImageCache(limit=2 * size)
     for value in (1, 2, 1, 3):
-        asked(cache, processor, [picture(3, value)])
+        asked(cache, processor, [image(3, value)])
     assert (processor.given, cache.cache.bytes) == (3, 2 * size)
-    asked(cache, processor, [picture(3, 1)])
+    asked(cache, processor, [image(3, 1)])
     assert processor.given == 3
-    asked(cache, processor, [picture(3, 2)])
+    asked(cache, processor, [image(3, 2)])
     assert processor.given == 4
 
 
@@ -356,6 +356,6 @@ def test_caches_that_are_used_within_one_another_are_put_back() -> None:
         with inner.used_by(processor):
             assert processor.preprocess is not before
         assert processor.preprocess is before
-        processor.preprocess([[picture(3, 1)]])
+        processor.preprocess([[image(3, 1)]])
     assert len(outer.cache.values) == 1
     assert "preprocess" not in vars(processor)

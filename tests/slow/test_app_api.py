@@ -105,10 +105,10 @@ def test_what_cannot_be_asked_is_said_in_a_sentence(
     assert "Traceback" not in str(error.value)
 
 
-def test_no_picture_and_no_picture_at_all(client: Any, tmp_path: Path) -> None:
+def test_no_image_and_no_image_at_all(client: Any, tmp_path: Path) -> None:
     from gradio_client import handle_file
 
-    with pytest.raises(Exception, match="There is no picture yet"):
+    with pytest.raises(Exception, match="There is no image yet"):
         client.predict(None, "", "", "", "", api_name="/compare")
     (tmp_path / "x.png").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     with pytest.raises(Exception, match="not a PNG, JPEG or WebP"):
@@ -117,8 +117,8 @@ def test_no_picture_and_no_picture_at_all(client: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["/etc/passwd", "http://127.0.0.1:9/x.png", "file:///etc/passwd"])
 def test_paths_and_addresses_in_a_payload_are_refused(url: str, place: str) -> None:
-    picture = {"path": place, "meta": {"_type": "gradio.FileData"}}
-    body = json.dumps({"data": [picture, "", "", "", ""]}).encode()
+    image = {"path": place, "meta": {"_type": "gradio.FileData"}}
+    body = json.dumps({"data": [image, "", "", "", ""]}).encode()
     call = f"{url}gradio_api/call/compare"
     head = {"Content-Type": "application/json"}
     try:

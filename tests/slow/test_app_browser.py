@@ -154,7 +154,7 @@ def upload(page: Any, path: Path) -> None:
     page.get_by_role("tab", name="Compare").click()
     if page.get_by_label("Remove Image").count():
         page.get_by_label("Remove Image").first.click()
-    page.locator("#rft-picture input[type=file]").first.set_input_files(path)
+    page.locator("#rft-image input[type=file]").first.set_input_files(path)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_the_first_screen_is_a_worked_example(visit: Any, replay: str) -> None:
 def test_an_upload_is_asked_of_both_and_they_stream(visit: Any, slow: str, photo: Path) -> None:
     page = visit(slow)
     upload(page, photo)
-    says(page, "#rft-status", "Picture read")
+    says(page, "#rft-status", "Image read")
     page.click("#rft-run")
     says(page, "#rft-left .state", "thinking")
     assert page.inner_text("#rft-right .state") == "waiting"
@@ -210,7 +210,7 @@ def test_stop_keeps_the_text_and_ends_the_model(
 def test_the_verdict_follows_the_truth(visit: Any, stub: str, photo: Path) -> None:
     page = visit(stub)
     upload(page, photo)
-    says(page, "#rft-status", "Picture read")
+    says(page, "#rft-status", "Image read")
     truth = page.locator("#rft-truth textarea, #rft-truth input").first
     for text, verdict in (("5", "Fixed by training"), ("6", "Broken by training"),
                           ("0", "Both wrong"), ("", "Different answers")):  # fmt: skip
@@ -226,7 +226,7 @@ def test_the_verdict_follows_the_truth(visit: Any, stub: str, photo: Path) -> No
     says(page, "#rft-banner", "Different answers")
 
 
-def test_a_picture_that_is_too_large_is_refused_in_our_words(
+def test_a_image_that_is_too_large_is_refused_in_our_words(
     visit: Any, stub: str, tmp_path: Path
 ) -> None:
     page = visit(stub)

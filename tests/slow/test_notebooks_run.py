@@ -62,7 +62,7 @@ def test_the_quickstart_runs(tiny: Path, tmp_path: Path) -> None:
     assert "\x1b" not in "".join(found)
     assert "<iframe srcdoc=" in found[5]
     assert "base: " in found[6]
-    assert "20 pictures of split 'test'" in found[4]
+    assert "20 images of split 'test'" in found[4]
     assert "invalid" in found[7]
     assert found[8].count("<img ") == 10
     metrics = read_lines(Run(tmp_path / "out" / "quickstart").metrics)

@@ -36,7 +36,7 @@ def policy(recipe: Recipe) -> Policy:
 def prompts(recipe: Recipe) -> list[Prompt]:
     task = by_name(recipe.task)
     examples = load_examples(recipe, "test", limit=12).examples
-    return [Prompt(e.picture, task.prompt(e, recipe.style)) for e in examples]
+    return [Prompt(e.image, task.prompt(e, recipe.style)) for e in examples]
 
 
 def test_replies_do_not_depend_on_the_batch(policy: Policy, prompts: list[Prompt]) -> None:
@@ -49,13 +49,13 @@ def test_replies_do_not_depend_on_the_batch(policy: Policy, prompts: list[Prompt
 def test_replies_do_not_depend_on_where_a_trainer_has_the_tokenizer_pad(
     policy: Policy, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unequal = [prompts[0], Prompt(prompts[0].picture, prompts[0].text + " Take your time." * 4)]
+    unequal = [prompts[0], Prompt(prompts[0].image, prompts[0].text + " Take your time." * 4)]
     expected = policy.generate(unequal, Decoding(16)).completions
     monkeypatch.setattr(policy.processor.tokenizer, "padding_side", "right")  # as Unsloth's do
     assert policy.generate(unequal, Decoding(16)).completions == expected
 
 
-def test_a_picture_is_seen_once_however_much_is_asked_of_it(
+def test_a_image_is_seen_once_however_much_is_asked_of_it(
     recipe: Recipe, policy: Policy, prompts: list[Prompt]
 ) -> None:
     fresh = open_policy(recipe.model)
@@ -105,7 +105,7 @@ def _by_hand(policy: Any, prompt: Prompt, answer: str) -> float:
     """Log-probability token by token, without padding or batching."""
     processor = policy.processor
     inputs = processor(
-        text=[policy.render(prompt)], images=[[prompt.picture.open()]], return_tensors="pt"
+        text=[policy.render(prompt)], images=[[prompt.image.open()]], return_tensors="pt"
     )
     ids = processor.tokenizer(answer + processor.tokenizer.eos_token, return_tensors="pt")
     wanted = ids["input_ids"]
@@ -126,12 +126,12 @@ def test_trl_reads_the_prompt_that_evaluation_reads(policy: Any, prompts: list[P
     prompt = prompts[0]
     message = [{"role": "user", "content": prompt.text}]
     theirs = policy.processor.apply_chat_template(
-        [prepare_multimodal_messages(message, images=[prompt.picture.open()])],
+        [prepare_multimodal_messages(message, images=[prompt.image.open()])],
         add_generation_prompt=True,
         tokenize=True,
         return_dict=True,
     )["input_ids"][0]
-    ours = policy.processor(text=[policy.render(prompt)], images=[[prompt.picture.open()]])
+    ours = policy.processor(text=[policy.render(prompt)], images=[[prompt.image.open()]])
     assert list(theirs) == list(ours["input_ids"][0])
 
 
@@ -174,7 +174,7 @@ def test_predict_answers_for_files(
 
     run = short_run("method.steps=1", "eval.limit=10")
     example = load_examples(recipe, "test", limit=1).examples[0]
-    example.picture.open().save(tmp_path / "digit.png")
+    example.image.open().save(tmp_path / "digit.png")
     found = list(predict(run.folder, [tmp_path / "digit.png"], Console(quiet=True)))
     assert [f.record()["answer"] in list("0123456789") for f in found] == [True]
     assert found[0].record()["reasoning"]

@@ -119,8 +119,8 @@ def test_a_completion_does_not_see_its_neighbour(kind: str, model: Any) -> None:
     close(after[[0, 2, 3]], before[[0, 2, 3]], 1e-6)
 
 
-def test_the_picture_is_part_of_the_prompt(kind: str, model: Any) -> None:
-    """Equal text below two pictures of one size: two groups, each with its own picture."""
+def test_the_image_is_part_of_the_prompt(kind: str, model: Any) -> None:
+    """Equal text below two images of one size: two groups, each with its own image."""
     batch = batch_of(kind, (Ask(3, 5, (4, 4), (4, 4)), Ask(3, 5, (4, 4), (4, 4))), (0, 2, 1, 3))
     same = batch.ids[:1].expand_as(batch.ids).contiguous()
     batch = batch.with_ids(same)
@@ -130,7 +130,7 @@ def test_the_picture_is_part_of_the_prompt(kind: str, model: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", QWEN)
-def test_an_even_picture_wide_and_high(kind: str) -> None:
+def test_an_even_image_wide_and_high(kind: str) -> None:
     """The patches are equal and so are the prompts; the positions are not."""
     model = tiny_model(kind)
     batch = batch_of(kind, (Ask(3, 5, (2, 4), (4, 4)), Ask(3, 5, (4, 2), (4, 4))), range(4))
@@ -161,7 +161,7 @@ def test_masked_completions_score_nothing_and_cost_no_gradient(kind: str, model:
     assert all(float(grad.abs().max()) == 0 for grad in gradients(model, none))
 
 
-def test_a_prompt_without_a_picture(kind: str, model: Any) -> None:
+def test_a_prompt_without_a_image(kind: str, model: Any) -> None:
     batch = batch_of(kind, THREE, SHUFFLED)
     ids = batch.ids.where(batch.ids != IMAGE, 50)
     batch = batch.with_ids(ids)._replace(inputs={})
@@ -387,7 +387,7 @@ def text_model(model: Any) -> Any:
 
 @pytest.mark.parametrize("where", [r".*\.", r".*language_model.*\."], ids=["all", "text"])
 def test_training_ends_where_trls_training_ends(tmp_path: Path, where: str) -> None:
-    """Two steps of two micro-batches with a reference: pictures, shuffle, sampling, loss."""
+    """Two steps of two micro-batches with a reference: images, shuffle, sampling, loss."""
     ended = {}
     for shared in (False, True):
         trainer = grpo_trainer(tmp_path / str(shared), shared, where)
@@ -402,8 +402,8 @@ def test_training_ends_where_trls_training_ends(tmp_path: Path, where: str) -> N
         trainer.train()
         weights = [w for w in trainer.model.parameters() if w.requires_grad]
         replies = [row for lot in lots for row in lot["completion_ids"].tolist()]
-        pictures = [len(lot["image_grid_thw"].unique(dim=0)) for lot in lots]
-        ended[shared] = ([w.detach().clone() for w in weights], sorted(replies), pictures)
+        images = [len(lot["image_grid_thw"].unique(dim=0)) for lot in lots]
+        ended[shared] = ([w.detach().clone() for w in weights], sorted(replies), images)
     processed = {key[1] for key in trainer.images.cache.values}
     assert len(processed) == 4
     assert (trainer.features is None) == (where == r".*\.")
@@ -449,24 +449,25 @@ def grpo_trainer(folder: Path, shared: bool, where: str, bf16: bool = False) -> 
 
     tokenizer = train_tokenizer(["seven wings"], 280)
     specials = token_ids(tokenizer, SPECIALS)
-    pad, _, end, start, stop, image, video = specials
+    pad, _, end, start, stop, image_id, video_id = specials
     model = tiny_model(
-        "qwen2_5_vl", vocabulary=len(tokenizer), specials=(image, video, start, stop)
+        "qwen2_5_vl", vocabulary=len(tokenizer), specials=(image_id, video_id, start, stop)
     )
     model.generation_config.update(eos_token_id=end, pad_token_id=pad)
     area = {"shortest_edge": 64, "longest_edge": 1024}
-    images = Qwen2VLImageProcessorPil(size=area, patch_size=4, merge_size=2)
-    processor = StillQwen25VLProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
+    image_processor = Qwen2VLImageProcessorPil(size=area, patch_size=4, merge_size=2)
+    template = tokenizer.chat_template
+    processor = StillQwen25VLProcessor(image_processor, tokenizer, chat_template=template)
     made = torch.Generator().manual_seed(0)
-    pictures = [
+    images = [
         Image.fromarray(
             torch.randint(0, 255, (16, side, 3), generator=made, dtype=torch.uint8).numpy()
         )
         for side in (16, 24, 32, 40)
     ]
     rows = [
-        {"prompt": [{"role": "user", "content": "wings?" * (n + 1)}], "images": [picture]}
-        for n, picture in enumerate(pictures)
+        {"prompt": [{"role": "user", "content": "wings?" * (n + 1)}], "images": [image]}
+        for n, image in enumerate(images)
     ]
     config = GRPOConfig(
         output_dir=str(folder),

@@ -48,7 +48,7 @@ def loaded(folder: Path) -> tuple[Any, Any]:
     return model.eval(), load_processor(str(folder), 401408)
 
 
-def replies(loaded: tuple[Any, Any], pictures: list[Image.Image], text: str) -> list[Completion]:
+def replies(loaded: tuple[Any, Any], images: list[Image.Image], text: str) -> list[Completion]:
     model, processor = loaded
     asked = [
         [
@@ -57,7 +57,7 @@ def replies(loaded: tuple[Any, Any], pictures: list[Image.Image], text: str) -> 
                 "content": [{"type": "image", "image": p}, {"type": "text", "text": text}],
             }
         ]
-        for p in pictures
+        for p in images
     ]
     inputs = processor.apply_chat_template(
         asked,
@@ -78,8 +78,8 @@ def test_it_reads_nine_of_ten_printed_digits(
 ) -> None:
     rng = np.random.default_rng(999)
     gold = [drawn.DIGITS[n % 10] for n in range(200)]
-    pictures = [drawn.draw_digit(label, rng) for label in gold]
-    told = replies(loaded, pictures, prompt_text(QUESTION, choices, style))
+    images = [drawn.draw_digit(label, rng) for label in gold]
+    told = replies(loaded, images, prompt_text(QUESTION, choices, style))
     right = [read(c, style).answer == label for c, label in zip(told, gold, strict=True)]
     assert np.mean(right) >= 0.88
     assert np.mean([well_formed(c.text, style) for c in told]) >= 0.99
@@ -87,12 +87,12 @@ def test_it_reads_nine_of_ten_printed_digits(
 
 def test_it_replies_in_shape_to_a_list_it_has_never_seen(loaded: tuple[Any, Any]) -> None:
     rng = np.random.default_rng(7)
-    pictures = [drawn.draw_digit(str(n % 10), rng) for n in range(20)]
-    told = replies(loaded, pictures, prompt_text(QUESTION, ("jacket", "dress", "shoe"), "think"))
+    images = [drawn.draw_digit(str(n % 10), rng) for n in range(20)]
+    told = replies(loaded, images, prompt_text(QUESTION, ("jacket", "dress", "shoe"), "think"))
     assert np.mean([well_formed(c.text, "think") for c in told]) >= 0.9
 
 
-def test_a_picture_of_any_size_is_shown_as_56_by_56(loaded: tuple[Any, Any]) -> None:
+def test_a_image_of_any_size_is_shown_as_56_by_56(loaded: tuple[Any, Any]) -> None:
     images = loaded[1].image_processor([Image.new("RGB", (640, 640))], return_tensors="pt")
     assert images["image_grid_thw"].tolist() == [[1, 4, 4]]
 
@@ -204,8 +204,8 @@ def test_it_was_trained_on_the_very_tokens_that_its_chat_template_makes(
 ) -> None:
     processor = loaded[1]
     text = prompt_text(QUESTION, drawn.DIGITS, "think")
-    picture = drawn.draw_digit("4", np.random.default_rng(0))
-    content = [{"type": "image", "image": picture}, {"type": "text", "text": text}]
+    image = drawn.draw_digit("4", np.random.default_rng(0))
+    content = [{"type": "image", "image": image}, {"type": "text", "text": text}]
     asked = processor.apply_chat_template(
         [{"role": "user", "content": content}],
         tokenize=True,
@@ -224,7 +224,7 @@ def scenes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return tiny.ensure_tiny("tiny-scenes", plan=BRIEF)
 
 
-def test_tiny_scenes_sees_a_larger_picture_and_counts_in_units_of_its_own(
+def test_tiny_scenes_sees_a_larger_image_and_counts_in_units_of_its_own(
     scenes_folder: Path,
 ) -> None:
     processor = load_processor(str(scenes_folder), 401408)
@@ -239,10 +239,10 @@ def test_tiny_scenes_sees_a_larger_picture_and_counts_in_units_of_its_own(
 def test_its_prompts_are_those_that_its_chat_template_makes(scenes_folder: Path) -> None:
     processor, course = load_processor(str(scenes_folder), 401408), COURSES["tiny-scenes"]
     rng = np.random.default_rng(0)
-    picture = Image.new("RGB", (layout.SIDE, layout.SIDE))
+    image = Image.new("RGB", (layout.SIDE, layout.SIDE))
     for kind in KINDS:
         text = lesson(kind, draw_things(rng), rng).prompt
-        content = [{"type": "image", "image": picture}, {"type": "text", "text": text}]
+        content = [{"type": "image", "image": image}, {"type": "text", "text": text}]
         asked = processor.apply_chat_template(
             [{"role": "user", "content": content}],
             tokenize=True,
@@ -254,7 +254,7 @@ def test_its_prompts_are_those_that_its_chat_template_makes(scenes_folder: Path)
         assert len(processor.tokenizer(text)["input_ids"]) < 25
 
 
-def test_a_lesson_without_a_picture_is_what_its_chat_template_makes_of_text(
+def test_a_lesson_without_a_image_is_what_its_chat_template_makes_of_text(
     scenes_folder: Path,
 ) -> None:
     processor = load_processor(str(scenes_folder), 401408)
@@ -272,6 +272,6 @@ def test_a_lesson_without_a_picture_is_what_its_chat_template_makes_of_text(
 def test_its_gallery_shows_what_the_image_processor_makes(scenes_folder: Path) -> None:
     processor = load_processor(str(scenes_folder), 401408)
     gallery: Any = COURSES["tiny-scenes"].gallery(processor, BRIEF)
-    pictures = [Image.fromarray(gallery.grey[n].numpy()).convert("RGB") for n in range(3)]
-    seen = processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
+    images = [Image.fromarray(gallery.grey[n].numpy()).convert("RGB") for n in range(3)]
+    seen = processor.image_processor(images, return_tensors="pt")["pixel_values"]
     assert torch.allclose(gallery.patches(torch.arange(3)), seen, atol=1e-5)

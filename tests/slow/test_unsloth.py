@@ -71,8 +71,8 @@ def test_the_scaling_that_unsloth_switches_off_is_put_back(trained: Any) -> None
 
 
 @pytest.mark.parametrize("backend", ["unsloth", "transformers"])
-def test_vllm_would_be_given_one_placeholder_for_each_picture(trained: Any, backend: str) -> None:
-    found = trained("grpo", backend)["pictures"]
+def test_vllm_would_be_given_one_placeholder_for_each_image(trained: Any, backend: str) -> None:
+    found = trained("grpo", backend)["images"]
     assert len(found) == 3 * 8
     assert {tuple(one) for one in found} == {(1, 4)}
 
@@ -89,6 +89,6 @@ def test_the_adapter_is_plain_peft_and_means_the_same_to_transformers(trained: A
     recipe = parse_recipe("", "test", sets)
     task, examples = by_name(recipe.task), load_examples(recipe, "test").examples[:2]
     policy = open_policy(recipe.model, Path(ours["adapter"]))
-    prompts = [Prompt(e.picture, task.prompt(e, recipe.style)) for e in examples]
+    prompts = [Prompt(e.image, task.prompt(e, recipe.style)) for e in examples]
     found = policy.score(prompts, [["3", "8"]] * 2)
     assert found == [pytest.approx(row, abs=0.02) for row in ours["scores"]]

@@ -69,7 +69,7 @@ def test_rollouts_of_vllm_train_the_model(trained: dict[str, Any]) -> None:
     assert max(line["grad_norm"] for line in trained["lines"]) > 0
 
 
-def test_the_engine_reads_the_pictures_and_the_adapter_of_the_trainer(
+def test_the_engine_reads_the_images_and_the_adapter_of_the_trainer(
     trained: dict[str, Any],
 ) -> None:
     assert len(trained["differences"]) == 3

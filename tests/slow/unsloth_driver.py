@@ -62,7 +62,7 @@ def main() -> None:
         "effective": json.loads(run.effective.read_text("utf-8")),
         "adapter": str(run.adapter),
         "base": base,
-        "pictures": _pictures(policy, asked),
+        "images": _images(policy, asked),
         "tuned": _replies(policy, recipe, held_out[:8]),
         "scores": _scores(policy, recipe, held_out[:2]),
     }))  # fmt: skip
@@ -75,7 +75,7 @@ def patch() -> None:
     import unsloth
 
     fake_cuda.after_unsloth()
-    _still_pictures()
+    _still_images()
     loader = unsloth.FastVisionModel.from_pretrained
 
     def on_the_cpu(*given: Any, **options: Any) -> Any:
@@ -84,7 +84,7 @@ def patch() -> None:
     unsloth.FastVisionModel.from_pretrained = on_the_cpu
 
 
-def _still_pictures() -> None:
+def _still_images() -> None:
     """Unsloth asks transformers for a processor, which wants torchvision; it gets rftkit's."""
     from importlib.util import find_spec
 
@@ -113,8 +113,8 @@ def _noting(own: Any, asked: list[tuple[list[int], list[int]]]) -> Any:
     return chosen
 
 
-def _pictures(policy: Any, asked: list[tuple[list[int], list[int]]]) -> list[list[int]]:
-    """Tokens of the picture in each prompt of the two kinds; [] where the rest differs."""
+def _images(policy: Any, asked: list[tuple[list[int], list[int]]]) -> list[list[int]]:
+    """Tokens of the image in each prompt of the two kinds; [] where the rest differs."""
     pad = policy.processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
     return [
         [ids.count(pad) for ids in both]
@@ -139,7 +139,7 @@ def _prompts(recipe: Any, examples: Any) -> Any:
     from rftkit.tasks import by_name
 
     task = by_name(recipe.task)
-    return [Prompt(e.picture, task.prompt(e, recipe.style)) for e in examples]
+    return [Prompt(e.image, task.prompt(e, recipe.style)) for e in examples]
 
 
 def _replies(policy: Any, recipe: Any, examples: Any) -> list[str]:

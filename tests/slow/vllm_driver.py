@@ -49,7 +49,7 @@ def _answered(folder: Path) -> dict[str, Any]:
     sets = ["model.name=tiny", "data.source=digits", "data.shots=4"]
     recipe = parse_recipe("", "driver", sets)
     task, examples = by_name(recipe.task), load_examples(recipe, "test", limit=6).examples
-    prompts = [Prompt(e.picture, task.prompt(e, recipe.style)) for e in examples]
+    prompts = [Prompt(e.image, task.prompt(e, recipe.style)) for e in examples]
     adapter = _strong_adapter(recipe, folder)
     reference = open_policy(recipe.model, adapter)
     engine = open_policy(recipe.model, adapter, "vllm")

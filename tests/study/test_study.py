@@ -33,7 +33,7 @@ from rftkit.study.words import answer, versus
 QUIET = Console(file=io.StringIO())
 CHART = "rftkit.study.page.tokens_and_score"
 DATA = '[model]\nname = "tiny"\n[data]\nsource = "digits"\n'
-Right = Callable[[str, str, int, int], bool]  # data set, style, seed, picture
+Right = Callable[[str, str, int, int], bool]  # data set, style, seed, image
 
 
 @pytest.fixture(autouse=True)
@@ -64,11 +64,11 @@ TWO = 'recipes = ["one.toml", "two.toml"]\nseeds = [0, 1]\n'
 class Fake:
     """Makes a finished run, or evaluation elsewhere, in place of the process that would.
 
-    right: whether the tuned model is right; the base model always is on picture 0 and no other.
+    right: whether the tuned model is right; the base model always is on image 0 and no other.
     """
 
-    right: Right = lambda dataset, style, seed, picture: True
-    pictures: int = 10
+    right: Right = lambda dataset, style, seed, image: True
+    images: int = 10
     fails: str = "nothing"
     stops: str = "nothing"
     seen: list[list[str]] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Fake:
         if words[3] == "rftkit.study.cross_test":
             return self.elsewhere(*map(Path, words[4:]))
         if self.fails in words[7]:
-            return Ended(1, "rftkit: pets.csv:3: no such picture; mend it")
+            return Ended(1, "rftkit: pets.csv:3: no such image; mend it")
         overrides = [words[n + 1] for n, word in enumerate(words) if word == "--set"]
         recipe = load_recipe(Path(words[5]), overrides)
         run = Run(Path(words[7]))
@@ -103,25 +103,23 @@ class Fake:
     def write(self, folder: Path, dataset: str, style: str, seed: int, base: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         labels = ("0", "1")
-        header = Header(
-            task="classification", style="direct", labels=labels, expected=self.pictures
-        )
+        header = Header(task="classification", style="direct", labels=labels, expected=self.images)
         samples = [
             Sample(
                 side=side,
-                id=f"{picture}",
-                picture=f"{picture}.png",
+                id=f"{image}",
+                image=f"{image}.png",
                 text="0" if hit else "1",
                 gold="0",
-                half="base" if picture % 2 else "new",
+                half="base" if image % 2 else "new",
                 tokens=20 if style == "think" else 2,
             )
             for side in ("base", "tuned")
             if base or side == "tuned"
-            for picture in range(self.pictures)
-            for hit in [self.hit(side, dataset, style, seed, picture)]
+            for image in range(self.images)
+            for hit in [self.hit(side, dataset, style, seed, image)]
         ]
-        timing = Timing(side="tuned", seconds=6.0, samples=self.pictures, tokens=1)
+        timing = Timing(side="tuned", seconds=6.0, samples=self.images, tokens=1)
         lines = [header_line(header), *map(sample_line, samples), timing_line(timing)]
         (folder / "samples.jsonl").write_text("".join(lines))
         from rftkit.metrics.samples import read_samples
@@ -129,10 +127,10 @@ class Fake:
         summary = summarise(read_samples(folder / "samples.jsonl"))
         (folder / "summary.json").write_text(to_json(summary))
 
-    def hit(self, side: str, dataset: str, style: str, seed: int, picture: int) -> bool:
+    def hit(self, side: str, dataset: str, style: str, seed: int, image: int) -> bool:
         if side == "base":
-            return picture == 0
-        return self.right(dataset, style, seed, picture)
+            return image == 0
+        return self.right(dataset, style, seed, image)
 
 
 def names(path: Path) -> list[str]:
@@ -265,7 +263,7 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(place: Path) -> None:
     found = read_study(page)
     assert (len(failing.seen), found.finished, found.cells) == (8, 7, 8)
     assert [(f.cell, f.error) for f in found.failures] == [
-        ("one-think-grpo-allshot-seed0", "pets.csv:3: no such picture; mend it")
+        ("one-think-grpo-allshot-seed0", "pets.csv:3: no such image; mend it")
     ]
     assert "Failed: one-think-grpo-allshot-seed0: pets.csv:3" in page.read_text()
     assert broken(found).endswith("mend it; to try again: rftkit study s.toml")
@@ -285,9 +283,9 @@ def test_a_cell_is_run_as_a_user_would_type_it(place: Path) -> None:
     ]
 
 
-def thinking(dataset: str, style: str, seed: int, picture: int) -> bool:
+def thinking(dataset: str, style: str, seed: int, image: int) -> bool:
     """Thinking is worth 40 points on data set one, and nothing on two."""
-    return picture < (80 if style == "think" and dataset == "one" else 40)
+    return image < (80 if style == "think" and dataset == "one" else 40)
 
 
 def test_figures_are_those_of_the_samples(place: Path) -> None:
@@ -297,8 +295,8 @@ def test_figures_are_those_of_the_samples(place: Path) -> None:
     assert (row.after.value, row.before.value) == (0.8, 0.01)
     assert row.gain.value == pytest.approx(0.79)
     assert [s.value for s in row.after.seeds] == [0.8, 0.8]
-    assert row.after.method == "bootstrap by picture"
-    assert row.after.low == pytest.approx(0.72, abs=0.02)  # of 100 pictures, not of 200
+    assert row.after.method == "bootstrap by image"
+    assert row.after.low == pytest.approx(0.72, abs=0.02)  # of 100 images, not of 200
     assert (row.tokens_after, row.train_minutes, row.test_minutes) == (20, 2.0, 0.1)
     assert row.train_tokens == 40 * 4 * 8
     assert row.halves_after is not None
@@ -314,7 +312,7 @@ def test_thinking_minus_direct_is_paired_and_corrected(place: Path) -> None:
     assert (one.setting.dataset, two.setting.dataset) == ("one", "two")
     assert one.contrast.value == pytest.approx(0.4)
     assert (one.contrast.won, one.contrast.lost, one.contrast.pairs) == (80, 0, 200)
-    assert one.contrast.pictures == 100
+    assert one.contrast.images == 100
     assert one.contrast.low == pytest.approx(0.30, abs=0.02)
     assert one.contrast.p < 0.001
     assert one.contrast.p_holm == pytest.approx(2 * one.contrast.p)
@@ -324,7 +322,7 @@ def test_thinking_minus_direct_is_paired_and_corrected(place: Path) -> None:
     assert found.answer[0] == (
         "Of 2 comparisons, thinking helps in 1, hurts in 0, and in 1 no difference was detected."
     )
-    assert found.answer[1].startswith("Thinking helps on one (grpo, all pictures): +40.0 points")
+    assert found.answer[1].startswith("Thinking helps on one (grpo, all images): +40.0 points")
     assert found.answer[2].startswith("No difference between think and direct detected on two")
 
 
@@ -345,12 +343,12 @@ def test_the_page_holds_what_the_json_says(place: Path, monkeypatch: pytest.Monk
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", text)
     assert text.count("<h2>one</h2>") == 1
     markdown = to_markdown(found)
-    assert "| think | grpo | all pictures | 1.0 % | 80.0 %" in markdown
+    assert "| think | grpo | all images | 1.0 % | 80.0 %" in markdown
 
 
 def test_the_free_lunch_matrix_is_gain_over_the_base_model(place: Path) -> None:
-    def right(dataset: str, style: str, seed: int, picture: int) -> bool:
-        return picture < {"one": 90, "two": 60, "one on two": 31, "two on one": 1}[dataset]
+    def right(dataset: str, style: str, seed: int, image: int) -> bool:
+        return image < {"one": 90, "two": 60, "one on two": 31, "two on one": 1}[dataset]
 
     path, out, fake = study(TWO + 'tested_on = "all"\n'), place / "out", Fake(right, 100)
     found = read_study(run_study(path, out, QUIET, "", fake))
@@ -397,11 +395,11 @@ def test_one_seed_has_the_interval_of_its_own_report(place: Path) -> None:
     assert round(gain.p, 6) == difference["mcnemar_exact"]
 
 
-def gap(picture: int, before: float, after: float, seed: int = 0) -> Pair:
-    return Pair(seed, f"{picture}.png", before, after)
+def gap(image: int, before: float, after: float, seed: int = 0) -> Pair:
+    return Pair(seed, f"{image}.png", before, after)
 
 
-def test_few_moved_pictures_have_the_honest_interval() -> None:
+def test_few_moved_images_have_the_honest_interval() -> None:
     pairs = [gap(n, 0, 1) for n in range(6)] + [gap(n, 1, 0) for n in range(6, 8)]
     pairs += [gap(n, 1, 1) for n in range(8, 50)]
     found = contrast.contrast(pairs)
@@ -413,13 +411,13 @@ def test_few_moved_pictures_have_the_honest_interval() -> None:
     assert found.p == pytest.approx(0.289063, abs=1e-6)
 
 
-def test_a_second_seed_on_the_same_pictures_is_no_second_sample() -> None:
+def test_a_second_seed_on_the_same_images_is_no_second_sample() -> None:
     once = [gap(n, 0, float(n < 60)) for n in range(200)]
     twice = once + [pair._replace(seed=1) for pair in once]
     one, two = contrast.contrast(once), contrast.contrast(twice)
     assert one is not None
     assert two is not None
-    assert (two.value, two.pictures, two.pairs) == (0.3, 200, 400)
+    assert (two.value, two.images, two.pairs) == (0.3, 200, 400)
     assert two.high - two.low == pytest.approx(one.high - one.low, rel=0.1)
     assert two.smallest_visible == one.smallest_visible
 
@@ -433,11 +431,11 @@ def test_sign_flips_count_as_the_exact_test_does() -> None:
 
 def test_a_perfect_score_over_seeds_still_has_an_interval() -> None:
     samples = [
-        Sample(side="tuned", id=str(n), picture=str(n), text="a", gold="a", correct=1.0)
+        Sample(side="tuned", id=str(n), image=str(n), text="a", gold="a", correct=1.0)
         for n in range(20)
     ]
     found = contrast.mean({0: samples, 1: samples})
-    assert (found.value, found.high, found.method) == (1, 1, "Wilson by picture")
+    assert (found.value, found.high, found.method) == (1, 1, "Wilson by image")
     assert found.low == pytest.approx(0.8389, abs=1e-4)  # 20 of 20, not 40 of 40
 
 
@@ -445,7 +443,7 @@ def compared(low: float, high: float, holm: float = 0.01, seeds: Sequence[float]
     value = (low + high) / 2
     verdict = "better" if low > 0 else "worse" if high < 0 else "no difference detected"
     found = Contrast(
-        value=value, low=low, high=high, method="", pictures=9, pairs=9, lost=0, won=0, p=0.01,
+        value=value, low=low, high=high, method="", images=9, pairs=9, lost=0, won=0, p=0.01,
         p_holm=holm, smallest_visible=0.07, verdict=verdict,
         seeds=tuple(Seeded(seed=n, value=v) for n, v in enumerate(seeds)),
     )  # fmt: skip

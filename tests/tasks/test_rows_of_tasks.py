@@ -41,7 +41,7 @@ def test_a_phrase_fills_the_question_of_the_recipe(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "columns"), [("label", {}), ("sent", {"phrase": "sent"})])
-def test_two_phrases_about_a_picture_are_two_questions(
+def test_two_phrases_about_a_image_are_two_questions(
     tmp_path: Path, name: str, columns: dict[str, str]
 ) -> None:
     rows: Rows = [{name: "dog", "box": [1, 2, 3, 4]}, {name: "cat", "box": [5, 6, 9, 9]}]
@@ -49,12 +49,12 @@ def test_two_phrases_about_a_picture_are_two_questions(
     assert [example.id for example in found] == ["0.png: cat", "0.png: dog"]
 
 
-def test_two_labels_on_a_picture_are_two_prompts(tmp_path: Path) -> None:
+def test_two_labels_on_a_image_are_two_prompts(tmp_path: Path) -> None:
     rows: Rows = [{"label": "dog", "boxes": [[1, 2, 3, 4]]}, {"label": "cat", "boxes": []}]
     assert [e.category for e in load(tmp_path, "detection", rows)] == ["cat", "dog"]
 
 
-def test_questions_about_other_pictures_are_other_questions(tmp_path: Path) -> None:
+def test_questions_about_other_images_are_other_questions(tmp_path: Path) -> None:
     same = {"question": "the same?", "options": ["yes", "no"]}
     rows = [{**same, "image": ["0.png", f"{n}.png"], "answer": a} for n, a in ((1, "A"), (2, "B"))]
     assert sorted(e.gold for e in load(tmp_path, "choice", rows)) == ["no", "yes"]
@@ -98,7 +98,7 @@ def test_options_that_are_letters_are_not_rotated(tmp_path: Path) -> None:
 BOTH: Rows = [{"label": "cat", "boxes": [[1, 2, 3, 4]]}, {"label": "dog", "boxes": [[1, 2, 3, 4]]}]
 
 
-def test_a_half_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_half_without_images_is_refused(tmp_path: Path) -> None:
     data, options = {"classes": "base"}, {"new": ["cat", "dog"]}
     with pytest.raises(
         DataError, match=r"data\.classes: 'base' has nothing to train on in 'train'"
@@ -189,7 +189,7 @@ def test_counts_under_label_are_divided_as_questions_not_as_classes(tmp_path: Pa
     found, notes = csv(tmp_path, "number", "image,label", *lines)
     assert len(found) == 20
     assert len({e.id for e in found}) == 20
-    assert all("one picture in 5 is held out" in note for note in notes)
+    assert all("one image in 5 is held out" in note for note in notes)
 
 
 def test_phrases_under_another_name_are_asked_for(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_sft_says_that_it_does_not_use_the_length_reward() -> None:
 
 
 @pytest.mark.parametrize(("text", "says"), [
-    ('task = "detection"\n[options]\nask = "picture"\n[data]\nsource = "coco"\npath = "x"\n'
+    ('task = "detection"\n[options]\nask = "image"\n[data]\nsource = "coco"\npath = "x"\n'
      'classes = "base"', 'data.classes: with options.ask = "picture" all categories are asked'),
     ('[data]\nsource = "digits"\n[rewards]\n"a.py:x" = 1\n"b.py:x" = 1', "rewards: two are called"),
     ('[data]\nsource = "digits"\n[rewards]\n"a.py:accuracy" = 1', "rewards: two are called 'acc"),

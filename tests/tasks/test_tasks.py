@@ -47,7 +47,7 @@ TWO_KINDS = replace(
 CASES = [(task, task.sample) for task in TASKS]
 CASES += [(classification.TASK, OPEN), (detection.TASK, PIXELS), (detection.TASK, NONE_THERE)]
 CASES += [(detection.TASK, TWO_KINDS)]
-WHOLE_PICTURE = Box(0, 0, 1, 1)
+WHOLE_IMAGE = Box(0, 0, 1, 1)
 
 every_case = pytest.mark.parametrize(
     ("task", "example"),
@@ -150,7 +150,7 @@ def test_gold_then_another_earns_nothing(task: Task, example: Example, style: St
 @pytest.mark.parametrize("example", [detection.TASK.sample, PIXELS, NONE_THERE])
 def test_a_box_around_everything_costs_every_reward(example: Example, style: Style) -> None:
     gold = boxes.load(example.gold)
-    more = box_text.write_boxes([*gold, WHOLE_PICTURE], boxes.Grid.of(example.meta))
+    more = box_text.write_boxes([*gold, WHOLE_IMAGE], boxes.Grid.of(example.meta))
     reply = attempt(detection.TASK, example, style, replies.render(more, "boxes", style))
     share = len(gold) / (len(gold) + 1)
     assert detection.mean_iou(reply) == pytest.approx(share)

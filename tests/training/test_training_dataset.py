@@ -1,4 +1,4 @@
-"""The order of examples: seeded, flat, even; pictures are opened when a row is read."""
+"""The order of examples: seeded, flat, even; images are opened when a row is read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CountedPicture:
         return fakes.BlankPicture(self.name).open()
 
 
-def test_rows_come_in_order_and_open_their_pictures_once() -> None:
+def test_rows_come_in_order_and_open_their_images_once() -> None:
     pytest.importorskip("datasets")
     opened: list[str] = []
     examples = [Example(n, CountedPicture(n, opened), "which?", n) for n in ("a", "b", "c")]
@@ -61,11 +61,11 @@ def test_rows_come_in_order_and_open_their_pictures_once() -> None:
     rows = [table[number] for number in range(4)]
     assert [row["index"] for row in rows] == [2, 0, 2, 0]
     assert [row["prompt"][0]["content"][-1] for row in rows] == ["c", "a", "c", "a"]
-    assert [picture.size for picture in rows[0]["images"]] == [(8, 8)]
+    assert [image.size for image in rows[0]["images"]] == [(8, 8)]
     assert opened == ["c", "a"]
 
 
-def test_a_row_has_every_picture_of_its_question_in_order() -> None:
+def test_a_row_has_every_image_of_its_question_in_order() -> None:
     pytest.importorskip("datasets")
     opened: list[str] = []
     first, second, third = (CountedPicture(name, opened) for name in "abc")
@@ -75,5 +75,5 @@ def test_a_row_has_every_picture_of_its_question_in_order() -> None:
     ]
     table = lazy_dataset(examples, [1, 0, 1], lambda example: {"question": example.question})
     rows = table[0:3]
-    assert [len(pictures) for pictures in rows["images"]] == [3, 1, 3]
+    assert [len(images) for images in rows["images"]] == [3, 1, 3]
     assert opened == ["b", "c", "a", "a"]

@@ -1,4 +1,4 @@
-"""What vLLM is given beside TRL's trainer: prompts with one placeholder a picture, our limits."""
+"""What vLLM is given beside TRL's trainer: prompts with one placeholder an image, our limits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Trainer:
         done = self.processing_class.apply_chat_template(
             prompts, add_generation_prompt=True, tokenize=True, return_dict=True
         )
-        return done["input_ids"], ["a picture", "two"], {}
+        return done["input_ids"], ["an image", "two"], {}
 
     def _generate_single_turn(self, prompt_ids: Any, images: Any, fields: Any, n: int) -> Any:
         self.asked = {"ids": prompt_ids, "images": images, "n": n}
@@ -48,7 +48,7 @@ def turn(*widths: int) -> list[dict[str, Any]]:
     return [{"role": "user", "content": [*shown, {"type": "text", "text": "how many"}]}]
 
 
-def test_vllm_is_given_one_placeholder_for_each_picture() -> None:
+def test_vllm_is_given_one_placeholder_for_each_image() -> None:
     trainer = with_plain_prompts(Trainer)()
     assert type(trainer).__name__ == "PlainPromptTrainer"
     ids, images, fields = trainer._tokenize_prompts([turn(56), turn(112, 84)])
@@ -58,10 +58,10 @@ def test_vllm_is_given_one_placeholder_for_each_picture() -> None:
     assert [row.count(pad) for row in trainer.asked["ids"]] == [1, 2]
     for plain, whole in zip(trainer.asked["ids"], ids, strict=True):
         assert [i for i in plain if i != pad] == [i for i in whole if i != pad]
-    assert (trainer.asked["images"], trainer.asked["n"]) == (["a picture", "two"], 2)
+    assert (trainer.asked["images"], trainer.asked["n"]) == (["an image", "two"], 2)
 
 
-def test_the_engine_shrinks_pictures_as_the_trainer_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_shrinks_images_as_the_trainer_does(monkeypatch: pytest.MonkeyPatch) -> None:
     def engine(**given: Any) -> Any:
         return SimpleNamespace(**given)
 

@@ -1,4 +1,4 @@
-"""What every source of annotations does: find the file and the pictures, read it, divide it."""
+"""What every source of annotations does: find the file and the images, read it, divide it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import IO, NamedTuple, Protocol, TypeVar
 
 from rftkit.core import Row
 from rftkit.data import splits
-from rftkit.data.images import FilePicture
+from rftkit.data.images import FileImage
 from rftkit.data.locate import SPLIT, place_of
-from rftkit.data.paths import DataPath, Note, picture_in, silent
+from rftkit.data.paths import DataPath, Note, image_in, silent
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.tables import NAME_IT, Record, check_letters, read_jsonl
 from rftkit.errors import DataError
@@ -31,14 +31,14 @@ Hook = Callable[[Thing], Thing]
 
 
 class Located(NamedTuple):
-    """The annotations, a file or a folder, and the folder that their pictures are named from."""
+    """The annotations, a file or a folder, and the folder that their images are named from."""
 
     annotations: DataPath
     images: DataPath
 
 
 class Divisible(Protocol):
-    """An annotation that knows its picture and, perhaps, the split it is for."""
+    """An annotation that knows its image and, perhaps, the split it is for."""
 
     @property
     def place(self) -> str:
@@ -46,7 +46,7 @@ class Divisible(Protocol):
 
     @property
     def name(self) -> str:
-        """The picture's path."""
+        """The image's path."""
 
     @property
     def split(self) -> str:
@@ -54,9 +54,9 @@ class Divisible(Protocol):
 
 
 class Annotated(NamedTuple):
-    """What an annotation file says of one picture: `values` are those of its row.
+    """What an annotation file says of one image: `values` are those of its row.
 
-    others: paths to look for where there is no picture of that name.
+    others: paths to look for where there is no image of that name.
     """
 
     place: str
@@ -71,9 +71,9 @@ Parsed = TypeVar("Parsed")
 
 
 def located(data: Data, split: str, note: Note = silent) -> Located:
-    """Where a recipe's annotations and pictures are, archives unpacked, `{split}` filled in.
+    """Where a recipe's annotations and images are, archives unpacked, `{split}` filled in.
 
-    Without `data.images` the pictures are in the folder of the annotations. Raises DataError if
+    Without `data.images` the images are in the folder of the annotations. Raises DataError if
     one of the two is not there.
     """
     path = place_of(data.path, split, note)
@@ -83,7 +83,7 @@ def located(data: Data, split: str, note: Note = silent) -> Located:
         return Located(path, path if path.is_dir() else path.parent)
     images = place_of(data.images, split, note)
     if not images.is_dir():
-        raise DataError(f"{images}: no such folder; set data.images to the folder of the pictures")
+        raise DataError(f"{images}: no such folder; set data.images to the folder of the images")
     return Located(path, images)
 
 
@@ -117,7 +117,7 @@ def rows_of(
     """The rows of a split. found: of this split where data.path holds `{split}`, else of all."""
     own = found if SPLIT in data.path else of_split(found, data, split, note)
     for item in own:
-        yield Row(item.place, _picture(where.images, item), item.values)
+        yield Row(item.place, _image(where.images, item), item.values)
 
 
 def of_split(found: Sequence[Part], data: Data, split: str, note: Note) -> list[Part]:
@@ -132,8 +132,8 @@ def of_split(found: Sequence[Part], data: Data, split: str, note: Note) -> list[
             )
         return [item for item in found if item.split == split]
     test = splits.is_test(data, split, data.path)
-    chosen = splits.held_out_pictures((item.name for item in found), data.path)
-    note(f"{data.path}: {splits.PICTURES_NOTE}")
+    chosen = splits.held_out_images((item.name for item in found), data.path)
+    note(f"{data.path}: {splits.IMAGES_NOTE}")
     return [item for item in found if (item.name in chosen) == test]
 
 
@@ -172,7 +172,7 @@ def read_records(path: DataPath) -> Iterator[Record]:
         count += 1
         yield record
     if not count:
-        raise DataError(f"{path}: no rows; add one for each picture")
+        raise DataError(f"{path}: no rows; add one for each image")
 
 
 def _listed(path: DataPath) -> Iterator[Record]:
@@ -191,8 +191,8 @@ def shown(value: object) -> str:
     return SHORT.repr(value).encode("ascii", "backslashreplace").decode("ascii")[:80]
 
 
-def _picture(root: DataPath, item: Annotated) -> FilePicture:
+def _image(root: DataPath, item: Annotated) -> FileImage:
     for name in item.others:
         if not (root / item.name).is_file() and (root / name).is_file():
-            return picture_in(root, name, item.place)
-    return picture_in(root, item.name, item.place)
+            return image_in(root, name, item.place)
+    return image_in(root, item.name, item.place)

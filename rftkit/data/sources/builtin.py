@@ -19,7 +19,7 @@ from rftkit.errors import DataError
 
 SPLITS = ("train", "test")
 SPLIT_SEED = 20260101
-HANGAR_PER_NAME = 40  # pictures of each name in each split
+HANGAR_PER_NAME = 40  # images of each name in each split
 SCALE = 7  # an 8 x 8 scan is shown at 56 x 56
 
 
@@ -35,13 +35,13 @@ class ScannedDigit:
         ink = _scans()[0][self.number]
         grey = np.round(255 - ink * (255 / 16)).astype(np.uint8)
         side = ink.shape[0] * SCALE
-        picture = Image.fromarray(grey).resize((side, side), Image.Resampling.BICUBIC)
-        return picture.convert("RGB")
+        image = Image.fromarray(grey).resize((side, side), Image.Resampling.BICUBIC)
+        return image.convert("RGB")
 
 
 @dataclass(frozen=True)
 class DrawnAircraft:
-    """One picture of the hangar, drawn each time it is opened, always the same."""
+    """One image of the hangar, drawn each time it is opened, always the same."""
 
     name: str
     variant: str
@@ -59,8 +59,8 @@ def digits_rows(split: str) -> Iterator[Row]:
     for place, number in enumerate(_digit_numbers(split)):
         label = str(labels[number])
         name = f"digits:{split}:{place}"
-        picture = ScannedDigit(name, number)
-        yield _row(picture, name, label, drawn.digit_rationale(label))
+        image = ScannedDigit(name, number)
+        yield _row(image, name, label, drawn.digit_rationale(label))
 
 
 def hangar_rows(split: str) -> Iterator[Row]:
@@ -69,8 +69,8 @@ def hangar_rows(split: str) -> Iterator[Row]:
     for place in range(HANGAR_PER_NAME * len(hangar.HANGAR_NAMES)):
         variant = hangar.HANGAR_NAMES[place % len(hangar.HANGAR_NAMES)]
         name = f"hangar:{split}:{place}"
-        picture = DrawnAircraft(name, variant, (SPLIT_SEED, SPLITS.index(split), place))
-        yield _row(picture, name, variant, hangar.hangar_rationale(variant))
+        image = DrawnAircraft(name, variant, (SPLIT_SEED, SPLITS.index(split), place))
+        yield _row(image, name, variant, hangar.hangar_rationale(variant))
 
 
 def scan_numbers(split: str) -> tuple[int, ...]:
@@ -89,8 +89,8 @@ def scan_ink(number: int) -> np.ndarray:
     return ink
 
 
-def _row(picture: ScannedDigit | DrawnAircraft, place: str, label: str, rationale: str) -> Row:
-    return Row(place, picture, {"image": place, "label": label, "rationale": rationale})
+def _row(image: ScannedDigit | DrawnAircraft, place: str, label: str, rationale: str) -> Row:
+    return Row(place, image, {"image": place, "label": label, "rationale": rationale})
 
 
 def check_split(split: str, source: str) -> None:

@@ -1,4 +1,4 @@
-"""COCO's JSON of boxes, and LVIS's, which also says what is not on a picture."""
+"""COCO's JSON of boxes, and LVIS's, which also says what is not on an image."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ EMPTY_NOTE = "are COCO's own without height; left out"
 Labels = dict[int, str]
 
 
-class Pictured(NamedTuple):
-    """A picture of the file, and the objects found on it so far."""
+class ShownImage(NamedTuple):
+    """An image of the file, and the objects found on it so far."""
 
     place: str
     entry: Thing
@@ -53,10 +53,10 @@ class Pictured(NamedTuple):
 
 
 def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
-    """One row for each picture, in the order of the file, those without objects too.
+    """One row for each image, in the order of the file, those without objects too.
 
     Values: "size", "objects" and "categories", all those of the file. For LVIS "categories" are
-    those that the picture was searched for; "not_exhaustive" are those whose objects are not all
+    those that the image was searched for; "not_exhaustive" are those whose objects are not all
     boxed, and "frequency" gives r, c or f by label.
     """
     where = located(data, split, note)
@@ -66,21 +66,21 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
 
 
 def read_annotations(path: DataPath, note: Note = silent) -> list[Annotated]:
-    """What the file says of each picture; no picture is looked for.
+    """What the file says of each image; no image is looked for.
 
     Raises DataError, with the place, for whatever is missing, doubled, of another type or outside
-    its picture.
+    its image.
     """
     whole = read_json(path, _without_unread)
     labels = _categories(whole, path)
-    pictures = _pictures(whole, path)
-    tally = _fill(pictures, whole, labels, path)
+    images = _images(whole, path)
+    tally = _fill(images, whole, labels, path)
     for what, count in tally.items():
         note(f"{path}: {count} boxes {what}")
-    if any("neg_category_ids" in picture.entry for picture in pictures.values()):
+    if any("neg_category_ids" in image.entry for image in images.values()):
         frequency = _frequencies(whole, labels, path)
-        return [_lvis(picture, labels, frequency) for picture in pictures.values()]
-    return [_annotated(picture, tuple(labels.values())) for picture in pictures.values()]
+        return [_lvis(image, labels, frequency) for image in images.values()]
+    return [_annotated(image, tuple(labels.values())) for image in images.values()]
 
 
 def _without_unread(entry: Thing) -> Thing:
@@ -104,25 +104,25 @@ def _categories(whole: object, path: DataPath) -> Labels:
     return labels
 
 
-def _pictures(whole: object, path: DataPath) -> dict[int, Pictured]:
-    pictures: dict[int, Pictured] = {}
+def _images(whole: object, path: DataPath) -> dict[int, ShownImage]:
+    images: dict[int, ShownImage] = {}
     files: dict[str, str] = {}
     for place, entry, number in _entries(whole, "images", path):
-        if number in pictures:
-            raise DataError(f"{place}: id is that of {pictures[number].place} too; ids must differ")
+        if number in images:
+            raise DataError(f"{place}: id is that of {images[number].place} too; ids must differ")
         name, *_ = _names(entry, place)
         if (before := files.setdefault(name, place)) != place:
             raise DataError(f"{place}: file {name!r} is that of {before} too; merge the two")
-        pictures[number] = Pictured(place, entry, size_of(entry, place), [])
-    if not pictures:
-        raise DataError(f"{path}: no images; add the pictures it annotates")
-    return pictures
+        images[number] = ShownImage(place, entry, size_of(entry, place), [])
+    if not images:
+        raise DataError(f"{path}: no images; add the images it annotates")
+    return images
 
 
 def _fill(
-    pictures: dict[int, Pictured], whole: object, labels: Labels, path: DataPath
+    images: dict[int, ShownImage], whole: object, labels: Labels, path: DataPath
 ) -> Counter[str]:
-    """Puts every object on its picture. Returns how many boxes were treated in which way."""
+    """Puts every object on its image. Returns how many boxes were treated in which way."""
     tally: Counter[str] = Counter()
     seen: set[int] = set()
     for place, entry, number in _entries(whole, "annotations", path):
@@ -130,17 +130,17 @@ def _fill(
             raise DataError(f"{place}: another annotation has this id; ids must differ")
         seen.add(number)
         image_id, label_id = (whole_of(entry, key, place) for key in ("image_id", "category_id"))
-        if image_id not in pictures:
+        if image_id not in images:
             raise DataError(f"{place}: image_id {image_id} is not among the images; add the image")
         if label_id not in labels:
             raise DataError(f"{place}: category_id {label_id} is not among the categories; add it")
         if (number, image_id) in EMPTY and _is_empty(entry):
             tally[EMPTY_NOTE] += 1
             continue
-        picture = pictures[image_id]
+        image = images[image_id]
         corners = corners_of_bbox(value_of(entry, "bbox", place), place)
-        box = box_in(corners, picture.size, place, tally)
-        picture.objects.append(Labelled(labels[label_id], box, _is_crowd(entry, place)))
+        box = box_in(corners, image.size, place, tally)
+        image.objects.append(Labelled(labels[label_id], box, _is_crowd(entry, place)))
     return tally
 
 
@@ -154,18 +154,18 @@ def _entries(whole: object, key: str, path: DataPath) -> Iterator[tuple[str, Thi
 
 
 def _names(entry: Thing, place: str) -> list[str]:
-    """The picture's file, and where else to look: LVIS says in an address which folder it is in."""
+    """The image's file, and where else to look: LVIS says in an address which folder it is in."""
     names = []
     if "file_name" in entry or not isinstance(entry.get("coco_url"), str):
         name = value_of(entry, "file_name", place)
         if not isinstance(name, str) or not name.strip():
-            raise DataError(f"{place}: file_name {shown(name)} is not the path of a picture")
+            raise DataError(f"{place}: file_name {shown(name)} is not the path of an image")
         names.append(name)
     if isinstance(address := entry.get("coco_url"), str) and "neg_category_ids" in entry:
         parts = [part for part in urlsplit(address).path.split("/") if part]
         names += ["/".join(parts[-2:]), *parts[-1:]]
     if not names:
-        raise DataError(f"{place}: no 'file_name'; every image needs the path of its picture")
+        raise DataError(f"{place}: no 'file_name'; every image needs the path of its image")
     return names
 
 
@@ -180,35 +180,33 @@ def _is_crowd(entry: Thing, place: str) -> bool:
     return bool(value)
 
 
-def _annotated(picture: Pictured, categories: tuple[str, ...], **more: object) -> Annotated:
-    width, height = picture.size
-    name, *others = _names(picture.entry, picture.place)
+def _annotated(image: ShownImage, categories: tuple[str, ...], **more: object) -> Annotated:
+    width, height = image.size
+    name, *others = _names(image.entry, image.place)
     values = {
         "size": f"{width}x{height}",
-        "objects": tuple(picture.objects),
+        "objects": tuple(image.objects),
         "categories": categories,
         **more,
     }
-    return Annotated(picture.place, name, values, tuple(others))
+    return Annotated(image.place, name, values, tuple(others))
 
 
-def _lvis(picture: Pictured, labels: Labels, frequency: dict[str, str]) -> Annotated:
-    absent = _listed(picture, "neg_category_ids", labels)
-    partly = _listed(picture, "not_exhaustive_category_ids", labels)
-    present = dict.fromkeys(thing.label for thing in picture.objects)
+def _lvis(image: ShownImage, labels: Labels, frequency: dict[str, str]) -> Annotated:
+    absent = _listed(image, "neg_category_ids", labels)
+    partly = _listed(image, "not_exhaustive_category_ids", labels)
+    present = dict.fromkeys(thing.label for thing in image.objects)
     if both := [label for label in absent if label in present]:
-        raise DataError(f"{picture.place}: {both[0]!r} is boxed and said to be absent; mend one")
+        raise DataError(f"{image.place}: {both[0]!r} is boxed and said to be absent; mend one")
     categories = tuple(dict.fromkeys([*present, *absent]))
-    return _annotated(picture, categories, not_exhaustive=partly, frequency=frequency)
+    return _annotated(image, categories, not_exhaustive=partly, frequency=frequency)
 
 
-def _listed(picture: Pictured, key: str, labels: Labels) -> tuple[str, ...]:
+def _listed(image: ShownImage, key: str, labels: Labels) -> tuple[str, ...]:
     found = []
-    for number in list_of(picture.entry, key, picture.place):
+    for number in list_of(image.entry, key, image.place):
         if isinstance(number, bool) or not isinstance(number, int) or number not in labels:
-            raise DataError(
-                f"{picture.place}: {key} holds {shown(number)}, no category of the file"
-            )
+            raise DataError(f"{image.place}: {key} holds {shown(number)}, no category of the file")
         found.append(labels[number])
     return tuple(found)
 

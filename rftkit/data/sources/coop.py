@@ -1,4 +1,4 @@
-"""CoOp's split files: which pictures of a data set are for training and which for testing."""
+"""CoOp's split files: which images of a data set are for training and which for testing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rftkit.core import Row
 from rftkit.data.locate import place_of
-from rftkit.data.paths import DataPath, Note, picture_in
+from rftkit.data.paths import DataPath, Note, image_in
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.folder import existing_folder
 from rftkit.errors import DataError
@@ -21,7 +21,7 @@ MAX_BYTES = 256_000_000  # unpacked; one that lists all of ImageNet would have a
 
 
 def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
-    """The pictures that the split file `data.path` lists for a split, below `data.images`.
+    """The images that the split file `data.path` lists for a split, below `data.images`.
 
     The file is `{split: [[path, label id, class name], …]}`, `.json` or `.json.gz`. Underscores in
     names become spaces, as in CoOp's prompts. `label_id` orders the classes for base and new.
@@ -37,9 +37,9 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
         place = f"{path}:{split}[{number}]"
         match entry:
             case [str(name), int(label_id), str(label)]:
-                picture = picture_in(root, name, place)
+                image = image_in(root, name, place)
                 label = label.replace("_", " ")
-                yield Row(place, picture, {"image": name, "label": label, "label_id": label_id})
+                yield Row(place, image, {"image": name, "label": label, "label_id": label_id})
             case _:
                 raise DataError(f"{place}: {str(entry)[:80]} is not [path, label id, class name]")
 

@@ -12,7 +12,7 @@ from rftkit.messages import did_you_mean
 
 MAX_SIDE = 1_000_000  # pixels
 MAX_TEXT = 2_000  # characters of a label or a phrase
-CLIPPED = "reached less than a pixel beyond their picture; clipped"
+CLIPPED = "reached less than a pixel beyond their image; clipped"
 LARGEST = 1e12  # no coordinate is; NaN is not below it either
 NOTABLE = 0.01  # pixels; less is the noise of written decimals
 
@@ -46,10 +46,10 @@ def whole_of(entry: object, key: str, place: str) -> int:
 
 
 def size_of(entry: object, place: str) -> Size:
-    """Width and height of a picture in pixels, as its annotation says."""
+    """Width and height of an image in pixels, as its annotation says."""
     width, height = whole_of(entry, "width", place), whole_of(entry, "height", place)
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
-        raise DataError(f"{place}: {width} × {height} pixels is no size of a picture; mend it")
+        raise DataError(f"{place}: {width} × {height} pixels is no size of an image; mend it")
     return width, height
 
 
@@ -89,9 +89,9 @@ def corners_of_bbox(value: object, place: str) -> Corners:
 
 
 def box_in(corners: Corners, size: Size, place: str, tally: Counter[str]) -> Box:
-    """The box in fractions of the picture. corners: x1, y1, x2, y2 in pixels, from 0 to its size.
+    """The box in fractions of the image. corners: x1, y1, x2, y2 in pixels, from 0 to its size.
 
-    An edge less than a pixel beyond the picture is clipped, and counted in `tally`. Raises
+    An edge less than a pixel beyond the image is clipped, and counted in `tally`. Raises
     DataError for one that is further out, and for a box without area.
     """
     width, height = size
@@ -101,7 +101,7 @@ def box_in(corners: Corners, size: Size, place: str, tally: Counter[str]) -> Box
     )
     if not beyond < 1:
         raise DataError(
-            f"{place}: box {_written(corners)} leaves the picture of "
+            f"{place}: box {_written(corners)} leaves the image of "
             f"{width} × {height} pixels; clip it, or mend the size"
         )
     if beyond > 0:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rftkit.core import Row
 from rftkit.data import splits
-from rftkit.data.images import SUFFIXES, FilePicture
+from rftkit.data.images import SUFFIXES, FileImage
 from rftkit.data.locate import place_of
 from rftkit.data.paths import DataPath, Note, check_name, stay_inside
 from rftkit.errors import DataError
@@ -21,14 +21,14 @@ LITTER = ("thumbs.db", "desktop.ini", "__macosx")
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures of each class, as paths relative to the root, sorted; and what was skipped."""
+    """The images of each class, as paths relative to the root, sorted; and what was skipped."""
 
-    pictures: Mapping[str, tuple[str, ...]]
+    images: Mapping[str, tuple[str, ...]]
     skipped: Mapping[str, int]
 
 
 def rows(data: Data, split: str, note: Note) -> Iterator[Row]:
-    """One row for each picture of the split, sorted by class and name; the class is the label."""
+    """One row for each image of the split, sorted by class and name; the class is the label."""
     root = existing_folder(place_of(data.path, split, note))
     divided = has_splits(root, data.splits)
     if divided and split not in (present := subfolders(root)):
@@ -36,21 +36,21 @@ def rows(data: Data, split: str, note: Note) -> Iterator[Row]:
     listing = list_classes(root, root / split if divided else root)
     if listing.skipped:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(listing.skipped.items()))
-        note(f"{root}/: skipped what is not a picture: {kinds}")
+        note(f"{root}/: skipped what is not an image: {kinds}")
     if not divided:
         note(f"{root}/: {splits.NOTE}")
         listing = _share(listing, data, split, f"{root}/")
-    for label, names in listing.pictures.items():
+    for label, names in listing.images.items():
         for name in names:
             path = root / name
-            yield Row(str(path), FilePicture(path, name), {"image": name, "label": label})
+            yield Row(str(path), FileImage(path, name), {"image": name, "label": label})
 
 
 def existing_folder(root: DataPath, key: str = "data.path") -> DataPath:
     """The folder that a recipe names under `key`. Raises DataError if there is none."""
     if not root.is_dir():
         what = "a file, not a folder" if root.exists() else "no such folder"
-        raise DataError(f"{root}: {what}; set {key} to the folder of pictures")
+        raise DataError(f"{root}: {what}; set {key} to the folder of images")
     return root
 
 
@@ -74,16 +74,16 @@ def has_splits(root: DataPath, wanted: tuple[str, str]) -> bool:
 
 
 def list_classes(root: DataPath, folder: DataPath) -> Listing:
-    """The classes and pictures in `folder`, one class for each folder inside it."""
+    """The classes and images in `folder`, one class for each folder inside it."""
     names = subfolders(folder)
     if not names:
-        raise DataError(f"{folder}/: no class folders; put the pictures into one folder per class")
+        raise DataError(f"{folder}/: no class folders; put the images into one folder per class")
     skipped: Counter[str] = Counter()
-    pictures = {name: _pictures(root, folder / name, skipped) for name in names}
-    return Listing(pictures, skipped)
+    images = {name: _images(root, folder / name, skipped) for name in names}
+    return Listing(images, skipped)
 
 
-def _pictures(root: DataPath, folder: DataPath, skipped: Counter[str]) -> tuple[str, ...]:
+def _images(root: DataPath, folder: DataPath, skipped: Counter[str]) -> tuple[str, ...]:
     check_name(folder.name, f"{folder.parent}/")
     stay_inside(folder, root, f"{root}/")
     found = []
@@ -99,16 +99,16 @@ def _pictures(root: DataPath, folder: DataPath, skipped: Counter[str]) -> tuple[
             stay_inside(entry, root, f"{root}/")
         found.append(entry.relative_to(root).as_posix())
     if not found:
-        raise DataError(f"{folder}/: no pictures in this class; add some or remove the folder")
+        raise DataError(f"{folder}/: no images in this class; add some or remove the folder")
     return tuple(found)
 
 
 def _share(listing: Listing, data: Data, split: str, place: str) -> Listing:
     test = splits.is_test(data, split, place)
-    chosen = splits.held_out(listing.pictures, place)
+    chosen = splits.held_out(listing.images, place)
     kept = {
         label: tuple(name for name in names if (name in chosen) == test)
-        for label, names in listing.pictures.items()
+        for label, names in listing.images.items()
     }
     return Listing(kept, listing.skipped)
 

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, and local folders of parquet files or pictures."""
+"""Data sets of the Hugging Face hub, and local folders of parquet files or images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class HubPicture:
+class HubImage:
     """A cell of a data set on disk, read when it is opened: only its number is in memory.
 
     roots: the folders into which a path in the cell may lead; the first is the data set's own.
@@ -37,14 +37,14 @@ class HubPicture:
     place: int | None = None  # in the cell, where it holds a list
 
     def open(self) -> Image:
-        """The picture, upright, mode RGB. Raises DataError, naming itself."""
+        """The image, upright, mode RGB. Raises DataError, naming itself."""
         cell = next(iter(self.table[self.number].values())) or {}
         cell = cell if self.place is None else cell[self.place] or {}
         if content := cell.get("bytes"):
             return open_safely(content, self.name)
         if path := cell.get("path"):
             return open_safely(self._file(path), f"{self.name} ({path})")
-        raise DataError(f"{self.name}: no picture in this row; take the row out")
+        raise DataError(f"{self.name}: no image in this row; take the row out")
 
     def _file(self, path: str) -> Path:
         """The file that the cell names. Raises DataError if it lies outside the data set."""
@@ -52,7 +52,7 @@ class HubPicture:
         real = os.path.realpath(Path(self.roots[0], path))
         if not any(Path(real).is_relative_to(root) for root in self.roots):
             raise DataError(
-                f"{self.name}: path {path[:80]!r} leads out of {self.roots[0]}/; move the picture "
+                f"{self.name}: path {path[:80]!r} leads out of {self.roots[0]}/; move the image "
                 "there, or put its bytes into the table"
             )
         return Path(real)
@@ -61,28 +61,28 @@ class HubPicture:
 def rows(data: Data, split: str) -> Iterator[Row]:
     """The rows of a split, kept on disk by `datasets`; class numbers become names.
 
-    The column of pictures may hold lists of them. A column `objects` of boxes, as COCO's exports
+    The column of images may hold lists of them. A column `objects` of boxes, as COCO's exports
     on the hub have it (`bbox` [x, y, width, height] in pixels, `category`), becomes objects.
     """
     table = _load(data.path, split)
     column = data.columns.get("image", "image")
     if column not in table.column_names:
         raise DataError(f"{data.path}: {missing_column('image', column, table.column_names)}")
-    pictures = _pictures(table, data.path, column)
-    counts = _counts(pictures, column)
+    images = _images(table, data.path, column)
+    counts = _counts(images, column)
     others = [c for c, kind in table.features.items() if c != column and not _shows(kind)]
     roots = _roots(data.path)
     texts = table.select_columns(others) if others else ({} for _ in range(len(table)))
     for number, values in enumerate(texts):
         place = f"{data.path}:{split}:{number}"
         count = counts[number] if counts else None
-        shown = _shown(HubPicture(f"{split}:{number}", number, pictures, roots), count, place)
+        shown = _shown(HubImage(f"{split}:{number}", number, images, roots), count, place)
         row = Row(place, shown[0], _named(values, table), tuple(shown[1:]))
         yield with_objects(row, table.features) if "objects" in table.features else row
 
 
-def _pictures(table: Dataset, path: str, column: str) -> Dataset:
-    """The column of pictures alone, not decoded. Raises DataError if it holds no pictures."""
+def _images(table: Dataset, path: str, column: str) -> Dataset:
+    """The column of images alone, not decoded. Raises DataError if it holds no images."""
     from datasets import Image, List, Value
 
     kind = table.features[column]
@@ -94,14 +94,14 @@ def _pictures(table: Dataset, path: str, column: str) -> Dataset:
         wanted = List(Image(decode=False))
     else:
         raise DataError(
-            f"{path}: column {column!r} holds {type(kind).__name__}, not pictures; "
+            f"{path}: column {column!r} holds {type(kind).__name__}, not images; "
             "set data.columns.image"
         )
     return table.select_columns([column]).cast_column(column, wanted)
 
 
 def _roots(path: str) -> tuple[str, ...]:
-    """Where the pictures of a data set may lie: a local one's folder, or what was downloaded."""
+    """Where the images of a data set may lie: a local one's folder, or what was downloaded."""
     from datasets import config
     from huggingface_hub import constants
 
@@ -118,23 +118,23 @@ def _shows(kind: object) -> bool:
     return isinstance(kind, Image) or isinstance(getattr(kind, "feature", None), Image)
 
 
-def _counts(pictures: Dataset, column: str) -> list[int] | None:
-    """How many pictures each row has, without reading one; None where a cell holds just one."""
+def _counts(images: Dataset, column: str) -> list[int] | None:
+    """How many images each row has, without reading one; None where a cell holds just one."""
     from datasets import Image
     from pyarrow.compute import list_value_length
 
-    if isinstance(pictures.features[column], Image):
+    if isinstance(images.features[column], Image):
         return None
-    cells = pictures.with_format("arrow")[:][column]
+    cells = images.with_format("arrow")[:][column]
     return [count or 0 for count in list_value_length(cells).to_pylist()]
 
 
-def _shown(first: HubPicture, count: int | None, place: str) -> list[HubPicture]:
-    """The pictures of a row. Raises DataError if its list is empty."""
+def _shown(first: HubImage, count: int | None, place: str) -> list[HubImage]:
+    """The images of a row. Raises DataError if its list is empty."""
     if count is None:
         return [first]
     if count == 0:
-        raise DataError(f"{place}: no picture in this row; take the row out")
+        raise DataError(f"{place}: no image in this row; take the row out")
     names = [first.name, *(f"{first.name}+{extra}" for extra in range(1, count))]
     return [replace(first, name=name, place=turn) for turn, name in enumerate(names)]
 

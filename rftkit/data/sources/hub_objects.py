@@ -18,8 +18,8 @@ def with_objects(row: Row, features: Mapping[str, Any]) -> Row:
     """The row with `objects`, `categories` and `size` as sources of annotations give them.
 
     `objects` holds lists `bbox`, [x, y, width, height] in pixels, and `category` (or `label`), or
-    is a list of such pairs. Without columns `width` and `height` the picture is opened for its
-    size. Raises DataError, with the row, for a box that is none or leaves the picture.
+    is a list of such pairs. Without columns `width` and `height` the image is opened for its
+    size. Raises DataError, with the row, for a box that is none or leaves the image.
     """
     found, names = row.values["objects"], _names(features["objects"])
     if isinstance(found, dict):
@@ -64,7 +64,7 @@ def _grid(row: Row) -> Grid:
     width, height = row.values.get("width"), row.values.get("height")
     if isinstance(width, int) and isinstance(height, int):
         return Grid(width, height)
-    return Grid(*upright_size(row.picture))
+    return Grid(*upright_size(row.image))
 
 
 def _names(kind: Any) -> tuple[str, ...]:

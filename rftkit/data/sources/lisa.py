@@ -1,4 +1,4 @@
-"""ReasonSeg, LISA's data: beside each picture a JSON file of polygons and what was asked for."""
+"""ReasonSeg, LISA's data: beside each image a JSON file of polygons and what was asked for."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ UNUSED = ("ignore", "flag")  # unsure regions, and marks that mean nothing any m
 
 
 def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
-    """One row for each text of each picture of the split, sorted by name.
+    """One row for each text of each image of the split, sorted by name.
 
     The folder is `data.path` with `{split}` in it, or `<split>` below it, or is divided. The box
     is the one around all target polygons; polygons of other names are left out, with a note.
-    Values: "phrase", "size" (from the picture's header), "objects" (the one) and "categories".
+    Values: "phrase", "size" (from the image's header), "objects" (the one) and "categories".
     """
     where = located(data, split, note)
     folder, divided = _folder(where.annotations, data, split)
     images = where.images if data.images else folder
-    base = where.images if images.is_relative_to(where.images) else images
+    base = where.images if image_folder.is_relative_to(where.images) else images
 
     def read(note: Note) -> list[Phrase]:
         return _read_folder(folder, images, base, note)
@@ -45,30 +45,30 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
 
 
 def _read_folder(folder: DataPath, images: DataPath, base: DataPath, note: Note) -> list[Phrase]:
-    """The texts of all JSON files of a folder, sorted by file; pictures are named from `base`."""
-    names = by_stem(images)
+    """The texts of all JSON files of a folder, sorted by file; images are named from `base`."""
+    names = by_stem(image_folder)
     found: list[Phrase] = []
     used: set[str] = set()
     tally: Counter[str] = Counter()
     for path in sorted(folder.glob("*.json")):
-        pictures = names.get(path.stem, [])
-        if len(pictures) != 1:
-            there = " and ".join(pictures) or f"no picture {path.stem!r}"
-            raise DataError(f"{path}: {there} in {images}/; it needs exactly one")
+        images = names.get(path.stem, [])
+        if len(images) != 1:
+            there = " and ".join(images) or f"no image {path.stem!r}"
+            raise DataError(f"{path}: {there} in {image_folder}/; it needs exactly one")
         used.add(path.stem)
-        name = (images / pictures[0]).relative_to(base).as_posix()
+        name = (image_folder / images[0]).relative_to(base).as_posix()
         found += read_annotations(path, name, tally)
     if not found:
         raise DataError(f"{folder}/: no JSON files; set data.path to the folder that holds them")
     if left := len(set(names) - used):
-        note(f"{images}/: {left} pictures without a JSON file; left out")
+        note(f"{image_folder}/: {left} images without a JSON file; left out")
     for label, count in tally.items():
         note(f"{folder}/: {count} polygons are {label!r}, not {TARGET!r}; left out")
     return found
 
 
 def read_annotations(path: DataPath, name: str, tally: Counter[str] | None = None) -> list[Phrase]:
-    """The texts of one JSON file, each with the corners around its targets; `name`: the picture.
+    """The texts of one JSON file, each with the corners around its targets; `name`: the image.
 
     Raises DataError, with the place, for whatever is missing or of another type.
     """
@@ -107,7 +107,7 @@ def _around(values: object, path: DataPath, tally: Counter[str]) -> Corners:
 
 def _load(path: DataPath) -> object:
     if Path(path).stat().st_size > MAX_BYTES:
-        raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; not one picture's annotation")
+        raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; not one image's annotation")
     content = Path(path).read_bytes()
     try:
         return json.loads(content)
@@ -124,7 +124,7 @@ def _load(path: DataPath) -> object:
 def _folder(root: DataPath, data: Data, split: str) -> tuple[DataPath, bool]:
     """The folder of the JSON files, and whether it holds this split alone."""
     if not root.is_dir():
-        raise DataError(f"{root}: a file, not a folder; set data.path to the folder of pictures")
+        raise DataError(f"{root}: a file, not a folder; set data.path to the folder of images")
     there = subfolders(root)
     if SPLIT in data.path:
         return root, True

@@ -1,4 +1,4 @@
-"""Questions and answers as LLaVA and ShareGPT write them: turns of a talk about pictures."""
+"""Questions and answers as LLaVA and ShareGPT write them: turns of a talk about images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rftkit.core import Row
 from rftkit.data.locate import SPLIT
-from rftkit.data.paths import DataPath, Note, picture_in, silent
+from rftkit.data.paths import DataPath, Note, image_in, silent
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.annotated import located, of_split, read_records, read_shared, shown
 from rftkit.data.sources.fields import list_of, value_of
@@ -24,12 +24,12 @@ ROLES = {
     **dict.fromkeys(("gpt", "assistant"), REPLIES),
     "system": RULES,
 }
-MAX_PICTURES = 64
+MAX_IMAGES = 64
 MAX_TEXT = 100_000  # characters of a question or an answer
 
 
 class Turn(NamedTuple):
-    """What one side says; tags: places in it where a picture stands."""
+    """What one side says; tags: places in it where an image stands."""
 
     role: str
     text: str
@@ -37,7 +37,7 @@ class Turn(NamedTuple):
 
 
 class Talk(NamedTuple):
-    """One conversation: the pictures that it is about, and the values of its row."""
+    """One conversation: the images that it is about, and the values of its row."""
 
     place: str
     names: tuple[str, ...]
@@ -46,27 +46,27 @@ class Talk(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The first picture, by which conversations are divided."""
+        """The first image, by which conversations are divided."""
         return self.names[0]
 
 
 def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
-    """One row for each conversation about a picture; those without one are counted in a note.
+    """One row for each conversation about an image; those without one are counted in a note.
 
     Values: "question" and "answer", the last reply; what was said before is part of the question.
-    Further pictures are the row's `others`. Pictures are named from `data.images` or the file's
+    Further images are the row's `others`. Images are named from `data.images` or the file's
     folder. Conversations that have a `split` say themselves what they are for.
     """
     where = located(data, split, note)
     read = partial(read_annotations, where.annotations)
     found = read_shared(read, where, data, note, cache)
     for item in found if SPLIT in data.path else of_split(found, data, split, note):
-        first, *others = (picture_in(where.images, name, item.place) for name in item.names)
+        first, *others = (image_in(where.images, name, item.place) for name in item.names)
         yield Row(item.place, first, item.values, tuple(others))
 
 
 def read_annotations(path: DataPath, note: Note = silent) -> list[Talk]:
-    """What a JSON list, or JSON lines, of conversations says; no picture is looked for.
+    """What a JSON list, or JSON lines, of conversations says; no image is looked for.
 
     Raises DataError, with the place, for whatever is missing or of another type.
     """
@@ -75,7 +75,7 @@ def read_annotations(path: DataPath, note: Note = silent) -> list[Talk]:
     if not found:
         raise DataError(f"{path}: no conversation has an 'image'; these are texts only")
     if len(found) < len(read):
-        note(f"{path}: {len(read) - len(found)} conversations without a picture; left out")
+        note(f"{path}: {len(read) - len(found)} conversations without an image; left out")
     return found
 
 
@@ -85,7 +85,7 @@ def _read(record: Record) -> Talk:
     names = _names(record)
     tags = sum(turn.tags for turn in turns)
     if tags not in (0, len(names)):
-        raise DataError(f"{place}: {tags} times <image>, but {len(names)} pictures; mend one")
+        raise DataError(f"{place}: {tags} times <image>, but {len(names)} images; mend one")
     *before, last = turns
     answer, question = last.text, _question(before)
     for what, text in (("question", question), ("answer", answer)):
@@ -130,7 +130,7 @@ def _turns(record: Record) -> list[Turn]:
 
 
 def _turn(role: str, value: object, place: str) -> Turn:
-    """A turn whose content is a text, or a list of parts that are texts and pictures."""
+    """A turn whose content is a text, or a list of parts that are texts and images."""
     if isinstance(value, str):
         text = value
     elif isinstance(value, list):
@@ -146,11 +146,11 @@ def _part(part: object, place: str) -> str:
             return text
         case {"type": "image"}:
             return "<image>\n"
-    raise DataError(f"{place}: {shown(part)} is neither a text nor a picture; mend it")
+    raise DataError(f"{place}: {shown(part)} is neither a text nor an image; mend it")
 
 
 def _names(record: Record) -> tuple[str, ...]:
-    """The pictures of a conversation, by the paths that `image` or `images` give."""
+    """The images of a conversation, by the paths that `image` or `images` give."""
     place, values = record
     given = values.get("image", values.get("images"))
     if given is None or given == []:
@@ -158,7 +158,7 @@ def _names(record: Record) -> tuple[str, ...]:
     names = given if isinstance(given, list) else [given]
     for name in names:
         if not isinstance(name, str) or not name.strip():
-            raise DataError(f"{place}: image {shown(name)} is not the path of a picture; mend it")
-    if len(names) > MAX_PICTURES:
-        raise DataError(f"{place}: {len(names)} pictures; at most {MAX_PICTURES} are read")
+            raise DataError(f"{place}: image {shown(name)} is not the path of an image; mend it")
+    if len(names) > MAX_IMAGES:
+        raise DataError(f"{place}: {len(names)} images; at most {MAX_IMAGES} are read")
     return tuple(names)

@@ -10,7 +10,7 @@ from rftkit.answers.boxes import Labelled
 from rftkit.core import Row
 from rftkit.data.images import upright_size
 from rftkit.data.locate import SPLIT
-from rftkit.data.paths import DataPath, Note, picture_in
+from rftkit.data.paths import DataPath, Note, image_in
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.annotated import located, of_split, read_records, read_shared, shown
 from rftkit.data.sources.fields import (
@@ -34,7 +34,7 @@ SPOKEN_KEYS = ("sent", "raw", "sentence")  # of an entry of `sentences` that is 
 
 
 class Phrase(NamedTuple):
-    """A phrase about a picture. corners: in pixels; size: None where the annotation has none."""
+    """A phrase about an image. corners: in pixels; size: None where the annotation has none."""
 
     place: str
     name: str
@@ -45,7 +45,7 @@ class Phrase(NamedTuple):
 
 
 def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
-    """One row for each phrase; its picture is named from `data.images` or the file's folder.
+    """One row for each phrase; its image is named from `data.images` or the file's folder.
 
     Values: "phrase", "size", "objects" (the one, labelled with the phrase) and "categories". Lines
     that have a `split` say themselves what they are for.
@@ -62,7 +62,7 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
 
 
 def read_annotations(path: DataPath, columns: Mapping[str, str] | None = None) -> list[Phrase]:
-    """What the file says; no picture is looked for. columns: keys for `image`, `phrase`, `box`.
+    """What the file says; no image is looked for. columns: keys for `image`, `phrase`, `box`.
 
     Raises DataError, with the place, for whatever is missing, of another type or no box.
     """
@@ -70,13 +70,13 @@ def read_annotations(path: DataPath, columns: Mapping[str, str] | None = None) -
 
 
 def phrase_rows(found: Iterable[Phrase], root: DataPath, source: str, note: Note) -> Iterator[Row]:
-    """The rows of phrases. Where the annotation has no size, the picture's header is read."""
+    """The rows of phrases. Where the annotation has no size, the image's header is read."""
     tally: Counter[str] = Counter()
     sizes: dict[str, Size] = {}
     for item in found:
-        picture = picture_in(root, item.name, item.place)
+        image = image_in(root, item.name, item.place)
         if item.size is None and item.name not in sizes:
-            sizes[item.name] = upright_size(picture)
+            sizes[item.name] = upright_size(image)
         width, height = size = item.size or sizes[item.name]
         values = {
             "phrase": item.phrase,
@@ -84,7 +84,7 @@ def phrase_rows(found: Iterable[Phrase], root: DataPath, source: str, note: Note
             "objects": (Labelled(item.phrase, box_in(item.corners, size, item.place, tally)),),
             "categories": (item.phrase,),
         }
-        yield Row(item.place, picture, values)
+        yield Row(item.place, image, values)
     for what, count in tally.items():
         note(f"{source}: {count} boxes {what}")
 

@@ -1,6 +1,6 @@
-"""The built-in data set `scenes`: one to four handwritten digits in a picture, none stored.
+"""The built-in data set `scenes`: one to four handwritten digits in an image, none stored.
 
-The same pictures serve four tasks; `data.path` says which: detection, grounding, choice, number.
+The same images serve four tasks; `data.path` says which: detection, grounding, choice, number.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from rftkit.data.synthetic.scene_questions import KINDS
 from rftkit.data.synthetic.scenes import Place, Thing
 from rftkit.errors import DataError
 
-PER_SPLIT = 400  # pictures
-QUESTION_SEED = 1  # what is asked is drawn apart from the picture, which all tasks share
+PER_SPLIT = 400  # images
+QUESTION_SEED = 1  # what is asked is drawn apart from the image, which all tasks share
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Tables that name pictures: CSV with a header, and JSON lines."""
+"""Tables that name images: CSV with a header, and JSON lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from rftkit.core import Row
 from rftkit.data import splits
 from rftkit.data.locate import SPLIT, place_of
-from rftkit.data.paths import DataPath, Note, picture_in
+from rftkit.data.paths import DataPath, Note, image_in
 from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError
 from rftkit.messages import missing_column
@@ -48,7 +48,7 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     for record in own:
         named = record.values[_image_column(data)]
         names = named if isinstance(named, list) and named else [named]
-        first, *others = (picture_in(root, name, record.place) for name in names)
+        first, *others = (image_in(root, name, record.place) for name in names)
         yield Row(record.place, first, record.values, tuple(others))
 
 
@@ -118,10 +118,10 @@ def _table(data: Data, split: str) -> tuple[DataPath, bool]:
 
 
 def _records(path: DataPath, data: Data) -> list[Record]:
-    """All records of a table, each with a picture column. Raises DataError if there is none."""
+    """All records of a table, each with an image column. Raises DataError if there is none."""
     records = [*READERS[data.source](path)]
     if not records:
-        raise DataError(f"{path}: no rows; add a line for each picture")
+        raise DataError(f"{path}: no rows; add a line for each image")
     image = _image_column(data)
     for record in records:
         if image not in record.values:
@@ -137,20 +137,20 @@ def _of_split(
         return _marked(records, path, split)
     test = splits.is_test(data, split, str(path))
     if any(data.columns.get(role, role) in records[0].values for role in UNCLASSED):
-        note(f"{path}: {splits.PICTURES_NOTE}")
-        names = (_picture(record, data) for record in records)
-        held_out = splits.held_out_pictures(names, str(path))
+        note(f"{path}: {splits.IMAGES_NOTE}")
+        names = (_image(record, data) for record in records)
+        held_out = splits.held_out_images(names, str(path))
     else:
         note(f"{path}: {splits.NOTE}")
         label = data.columns.get("label", "label")
         if bad := next((r for r in records if not _is_label(r.values.get(label))), None):
             return [bad]  # its task refuses it, and says why
-        pictures_by_class: dict[str, list[str]] = {}
+        images_by_class: dict[str, list[str]] = {}
         for record in records:
             name = " ".join(str(record.values[label]).split())
-            pictures_by_class.setdefault(name, []).append(_picture(record, data))
-        held_out = splits.held_out(pictures_by_class, str(path))
-    return [record for record in records if (_picture(record, data) in held_out) == test]
+            images_by_class.setdefault(name, []).append(_image(record, data))
+        held_out = splits.held_out(images_by_class, str(path))
+    return [record for record in records if (_image(record, data) in held_out) == test]
 
 
 def _marked(records: Sequence[Record], path: DataPath, split: str) -> list[Record]:
@@ -178,8 +178,8 @@ def _image_column(data: Data) -> str:
     return data.columns.get("image", "image")
 
 
-def _picture(record: Record, data: Data) -> str:
-    """The path of the record's picture; of its first one, if it has several."""
+def _image(record: Record, data: Data) -> str:
+    """The path of the record's image; of its first one, if it has several."""
     value = record.values[_image_column(data)]
     return str(value[0] if isinstance(value, list) and value else value)
 

@@ -1,8 +1,8 @@
-"""Pascal VOC: a picture's boxes in an XML file of its name.
+"""Pascal VOC: an image's boxes in an XML file of its name.
 
 Corners are read as VOC defines them: whole pixels counted from 1, both ends included, so that a
 box from 1 to 1 is one pixel wide. Many tools count from 0 instead: a corner at 0 is taken for the
-picture's edge, and such boxes come out one pixel wider to the left and above.
+image's edge, and such boxes come out one pixel wider to the left and above.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from xml.parsers import expat
 from rftkit.answers.boxes import Box, Labelled
 from rftkit.core import Row
 from rftkit.data.locate import SPLIT
-from rftkit.data.paths import DataPath, Note, by_stem, check_name, picture_in
+from rftkit.data.paths import DataPath, Note, by_stem, check_name, image_in
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.annotated import Annotated, located, of_split, shown
 from rftkit.data.sources.fields import Size, box_in, size_of, text_of
@@ -41,7 +41,7 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     """One row for each XML file of the split, sorted by name, or as the split's list has them.
 
     Either VOC's folders `Annotations`, `JPEGImages` and `ImageSets/Main/<split>.txt`, or folders
-    `<split>` with XML files beside the pictures; a data set without splits is divided. The picture
+    `<split>` with XML files beside the images; a data set without splits is divided. The image
     is the one of the XML file's name. Values: "size", "objects" (`difficult` ones as crowds, which
     VOC does not count either way) and "categories", all those of the data set.
     """
@@ -56,13 +56,13 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     stems: dict[DataPath, dict[str, list[str]]] = {}
     for item in own if layout.divided else of_split(own, data, split, note):
         xml = by_name[item.name]
-        folder = where.images if data.images else _pictures_of(xml.parent)
+        folder = where.images if data.images else _images_of(xml.parent)
         if folder not in stems:
             stems[folder] = by_stem(folder)
-        name = _picture_name(stems[folder].get(xml.stem, []), item, folder)
+        name = _image_name(stems[folder].get(xml.stem, []), item, folder)
         base = where.images if folder.is_relative_to(where.images) else folder
-        picture = picture_in(base, (folder / name).relative_to(base).as_posix(), item.place)
-        yield Row(item.place, picture, {**item.values, "categories": categories})
+        image = image_in(base, (folder / name).relative_to(base).as_posix(), item.place)
+        yield Row(item.place, image, {**item.values, "categories": categories})
 
 
 def _read_all(paths: Sequence[DataPath], root: DataPath, note: Note) -> dict[DataPath, Annotated]:
@@ -129,7 +129,7 @@ def _parse(path: DataPath) -> ET.Element:
     parser.StartElementHandler, parser.EndElementHandler = start, builder.end
     parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = builder.data, doctype
     if Path(path).stat().st_size > MAX_BYTES:
-        raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; not one picture's annotation")
+        raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; not one image's annotation")
     try:
         parser.Parse(Path(path).read_bytes(), True)
         root = builder.close()
@@ -196,28 +196,26 @@ def _listed(lists: DataPath, split: str, folder: DataPath) -> list[DataPath]:
     return list(found.values())
 
 
-def _pictures_of(folder: DataPath) -> DataPath:
+def _images_of(folder: DataPath) -> DataPath:
     beside = folder.parent / "JPEGImages"
     return beside if folder.name == "Annotations" and beside.is_dir() else folder
 
 
-def _picture_name(names: list[str], item: Annotated, folder: DataPath) -> str:
-    """The one picture of the XML file's stem; of several, the one that its `filename` says."""
+def _image_name(names: list[str], item: Annotated, folder: DataPath) -> str:
+    """The one image of the XML file's stem; of several, the one that its `filename` says."""
     if len(names) == 1:
         return names[0]
     if named := [name for name in names if name in item.others]:
         return named[0]
     stem = Path(item.name).stem
     if not names:
-        raise DataError(
-            f"{item.place}: no picture {stem!r} in {folder}/; add it or set data.images"
-        )
+        raise DataError(f"{item.place}: no image {stem!r} in {folder}/; add it or set data.images")
     raise DataError(f"{item.place}: {' and '.join(names)} in {folder}/; keep one of them")
 
 
 def _numbers(element: ET.Element | None, place: str) -> dict[str, object]:
     if element is None:
-        raise DataError(f"{place}: missing; every file needs width and height of its picture")
+        raise DataError(f"{place}: missing; every file needs width and height of its image")
     return {key: int(_number(element, key, place)) for key in ("width", "height")}
 
 

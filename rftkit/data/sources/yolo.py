@@ -1,4 +1,4 @@
-"""YOLO's labels as Ultralytics has them: a text file for each picture, a line for each object."""
+"""YOLO's labels as Ultralytics has them: a text file for each image, a line for each object."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rftkit.answers.boxes import Box, Labelled
 from rftkit.core import Row
 from rftkit.data.images import upright_size
-from rftkit.data.paths import DataPath, Note, picture_in
+from rftkit.data.paths import DataPath, Note, image_in
 from rftkit.data.sources.annotated import of_split, shown
 from rftkit.data.sources.fields import Size, box_in
 from rftkit.data.sources.yolo_layout import Labels, layout_of
@@ -30,36 +30,36 @@ class Line(NamedTuple):
 
 
 def rows(data: Data, split: str, note: Note) -> Iterator[Row]:
-    """One row for each picture of the split, sorted by path; without a file of labels it is empty.
+    """One row for each image of the split, sorted by path; without a file of labels it is empty.
 
     Either a `data.yaml` (or the folder that holds it), or a folder with `images/<split>` and
     `labels/<split>`, or `<split>/images` and `<split>/labels`, and `classes.txt`; without splits
-    it is divided. A polygon is read as the box around it. Values: "size" (from the picture's
+    it is divided. A polygon is read as the box around it. Values: "size" (from the image's
     header, as it is shown upright), "objects" and "categories", all the names.
     """
     layout = layout_of(data, split, note)
     categories = tuple(layout.labels.values())
-    own = layout.pictures if layout.divided else of_split(layout.pictures, data, split, note)
+    own = layout.images if layout.divided else of_split(layout.images, data, split, note)
     tally: Counter[str] = Counter()
     for item in own:
         place = str(item.text if item.text.is_file() else layout.root / item.name)
-        picture = picture_in(layout.root, item.name, place)
-        size = upright_size(picture)
+        image = image_in(layout.root, item.name, place)
+        size = upright_size(image)
         lines = read_annotations(item.text, layout.labels) if item.text.is_file() else []
         objects = tuple(Labelled(line.label, _box(line, size, tally)) for line in lines)
         shape = f"{size[0]}x{size[1]}"
-        yield Row(place, picture, {"size": shape, "objects": objects, "categories": categories})
+        yield Row(place, image, {"size": shape, "objects": objects, "categories": categories})
     for what, count in tally.items():
         note(f"{layout.root}/: {count} boxes {what}")
 
 
 def read_annotations(path: DataPath, labels: Labels) -> list[Line]:
-    """The objects of one file of labels; no picture is looked for.
+    """The objects of one file of labels; no image is looked for.
 
     Raises DataError, with the line, for a class without a name and for what is no box.
     """
     if Path(path).stat().st_size > MAX_BYTES:
-        raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; not one picture's labels")
+        raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; not one image's labels")
     try:
         text = Path(path).read_text("utf-8-sig")
     except UnicodeDecodeError as error:

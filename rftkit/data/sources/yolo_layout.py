@@ -1,4 +1,4 @@
-"""Where a YOLO data set keeps its pictures, its files of labels and the names of its classes."""
+"""Where a YOLO data set keeps its images, its files of labels and the names of its classes."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class _Plain(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-class Pictured(NamedTuple):
-    """A picture, by its path below the root, and its file of labels, which need not be there."""
+class ShownImage(NamedTuple):
+    """An image, by its path below the root, and its file of labels, which need not be there."""
 
     name: str
     text: DataPath
@@ -50,19 +50,19 @@ class Pictured(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The data set. pictures: those of the split, or all of them where `divided` is false."""
+    """The data set. images: those of the split, or all of them where `divided` is false."""
 
     root: DataPath
     labels: Labels
-    pictures: list[Pictured]
+    images: list[ShownImage]
     divided: bool
 
 
 def layout_of(data: Data, split: str, note: Note) -> Layout:
-    """What `data.path` leads to: a data.yaml, a folder that holds one, or a folder of pictures.
+    """What `data.path` leads to: a data.yaml, a folder that holds one, or a folder of images.
 
     Raises DataError for a split, a folder or a name that is missing, and for files of labels
-    without their picture.
+    without their image.
     """
     where = located(data, split, note)
     path = where.annotations
@@ -78,9 +78,9 @@ def layout_of(data: Data, split: str, note: Note) -> Layout:
         root = where.images if data.images else _root(path, values, note)
         labels, divided = _names(values.get("names"), path), True
         folders = _places(values, split, root, path)
-    pictures = [item for folder in folders for item in _pictures(folder, root)]
-    _check_labels(pictures, folders, root)
-    return Layout(root, labels, sorted(set(pictures)), divided)
+    images = [item for folder in folders for item in _images(folder, root)]
+    _check_labels(images, folders, root)
+    return Layout(root, labels, sorted(set(images)), divided)
 
 
 def _load(path: DataPath) -> Mapping[str, object]:
@@ -138,7 +138,7 @@ def _root(path: DataPath, values: Mapping[str, object], note: Note) -> DataPath:
 def _places(
     values: Mapping[str, object], split: str, root: DataPath, path: DataPath
 ) -> list[DataPath]:
-    """The folders, or lists of pictures, of one split of a data.yaml."""
+    """The folders, or lists of images, of one split of a data.yaml."""
     given = values.get(split)
     if not given:
         there = [key for key in ("train", "val", "test") if values.get(key)]
@@ -161,7 +161,7 @@ def _places(
 
 
 def _folders(root: DataPath, data: Data, split: str) -> tuple[list[DataPath], bool]:
-    """The folder of a split's pictures, and whether it holds that split alone."""
+    """The folder of a split's images, and whether it holds that split alone."""
     for inside in (root / "images" / split, root / split / "images"):
         if inside.is_dir():
             return [inside], True
@@ -175,14 +175,14 @@ def _folders(root: DataPath, data: Data, split: str) -> tuple[list[DataPath], bo
     return [images], SPLIT in data.path
 
 
-def _pictures(place: DataPath, root: DataPath) -> list[Pictured]:
-    """The pictures below a folder, or those that a text file lists."""
+def _images(place: DataPath, root: DataPath) -> list[ShownImage]:
+    """The images below a folder, or those that a text file lists."""
     if place.is_file():
-        return [_pictured(name, root) for name in _lines(place, root)]
+        return [_imaged(name, root) for name in _lines(place, root)]
     found = [path for path in sorted(place.glob("**/*")) if path.suffix.lower() in SUFFIXES]
     if not found:
-        raise DataError(f"{place}/: no pictures; check the path")
-    return [_pictured(path.relative_to(root).as_posix(), root) for path in found]
+        raise DataError(f"{place}/: no images; check the path")
+    return [_imaged(path.relative_to(root).as_posix(), root) for path in found]
 
 
 def _lines(path: DataPath, root: DataPath) -> list[str]:
@@ -200,31 +200,31 @@ def _lines(path: DataPath, root: DataPath) -> list[str]:
     return found
 
 
-def _pictured(name: str, root: DataPath) -> Pictured:
-    """The labels are in `labels` where the picture is in `images`; else beside it."""
+def _imaged(name: str, root: DataPath) -> ShownImage:
+    """The labels are in `labels` where the image is in `images`; else beside it."""
     parts = Path(name).parts
     swap = max((n for n, part in enumerate(parts[:-1]) if part == "images"), default=None)
     if swap is not None:
         parts = (*parts[:swap], "labels", *parts[swap + 1 :])
-    return Pictured(name, root / Path(*parts).with_suffix(".txt"))
+    return ShownImage(name, root / Path(*parts).with_suffix(".txt"))
 
 
-def _check_labels(pictures: list[Pictured], folders: list[DataPath], root: DataPath) -> None:
-    """Raises DataError for files of labels without a picture, and for a set without labels."""
-    expected = {item.text for item in pictures}
-    if len(expected) < len({item.name for item in pictures}):
-        raise DataError(f"{root}/: two pictures share one file of labels; rename one of them")
-    for folder in {item.text.parent for item in pictures}:
+def _check_labels(images: list[ShownImage], folders: list[DataPath], root: DataPath) -> None:
+    """Raises DataError for files of labels without an image, and for a set without labels."""
+    expected = {item.text for item in images}
+    if len(expected) < len({item.name for item in images}):
+        raise DataError(f"{root}/: two images share one file of labels; rename one of them")
+    for folder in {item.text.parent for item in images}:
         stay_inside(folder, root, f"{root}/")
     if not any(path.is_file() for path in expected):
         raise DataError(f"{min(expected)}: no such file, nor any other labels; check the folders")
     if not all(folder.is_dir() for folder in folders):
-        return  # a list names some pictures of a folder, and leaves out others
+        return  # a list names some images of a folder, and leaves out others
     for text in sorted(
         {path for parent in {p.parent for p in expected} for path in parent.glob("*.txt")}
     ):
         if text not in expected and text.name != "classes.txt":
-            raise DataError(f"{text}: labels without a picture; add the picture or remove it")
+            raise DataError(f"{text}: labels without an image; add the image or remove it")
 
 
 def _is_inside(value: str) -> bool:

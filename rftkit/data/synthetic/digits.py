@@ -1,4 +1,4 @@
-"""Printed digits: the tiny model learns to read from pictures that are drawn here, never stored.
+"""Printed digits: the tiny model learns to read from images that are drawn here, never stored.
 
 A digit is set in one of the fonts that come with matplotlib, bent a little, passed through a low
 resolution and back, and dusted with noise. Handwriting is not imitated: that gap is what a
@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rftkit.errors import DataError
 
 DIGITS = tuple("0123456789")
-SIDE = 56  # pixels of a drawn picture, which is square
+SIDE = 56  # pixels of a drawn image, which is square
 MASK_SIDE = 96  # pixels of the glyph it is bent from
 FONTS = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),

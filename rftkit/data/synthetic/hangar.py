@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-SIDE = 112  # pixels of a drawn picture, which is square
+SIDE = 112  # pixels of a drawn image, which is square
 FINE = 2  # drawn this many times larger, then reduced: smooth edges
 WINGS = {"Heron": "straight", "Swift": "swept", "Manta": "delta"}
 ENGINES = {"2": "two", "4": "four"}
@@ -59,15 +59,15 @@ def draw_aircraft(name: str, rng: np.random.Generator) -> Image.Image:
     sky = rng.integers([90, 130, 170], [190, 215, 250])
     hull = rng.integers(20, 80, 3)
     side = SIDE * FINE
-    picture = Image.new("RGB", (side, side), tuple(int(v) for v in sky))
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (side, side), tuple(int(v) for v in sky))
+    pen = ImageDraw.Draw(image)
     place = _placing(rng, side)
     body, engines = _shapes(parts(name), rng)
     for shape in body:
         pen.polygon([place(point) for point in shape], fill=tuple(int(v) for v in hull))
     for shape in engines:
         pen.polygon([place(point) for point in shape], fill=(235, 60, 40))
-    return _dusty(picture.resize((SIDE, SIDE), Image.Resampling.BOX), rng)
+    return _dusty(image.resize((SIDE, SIDE), Image.Resampling.BOX), rng)
 
 
 class _Placing(NamedTuple):
@@ -125,7 +125,7 @@ def _pod(x: float, y: float) -> list[Point]:
     return [(x + 0.075 * cos(t), y + 0.14 * sin(t)) for t in turns]
 
 
-def _dusty(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    pixels = np.asarray(picture, dtype=np.float32)
+def _dusty(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    pixels = np.asarray(image, dtype=np.float32)
     noise = rng.normal(0, rng.uniform(0, 12), pixels.shape)
     return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))

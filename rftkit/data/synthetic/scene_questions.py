@@ -42,7 +42,7 @@ SUPERLATIVES = (
 
 
 def values(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> Values:
-    """The columns of a scene's row, the picture aside: boxes, or a question and its answer."""
+    """The columns of a scene's row, the image aside: boxes, or a question and its answer."""
     known = {"size": f"{SIDE}x{SIDE}", "rationale": rationale(things)}
     return {**known, **ASK[kind](things, rng)}
 

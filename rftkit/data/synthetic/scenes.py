@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
     @property
     def box(self) -> Box:
-        """The same as fractions of the picture."""
+        """The same as fractions of the image."""
         return Box(*(edge / UNITS for edge in self))
 
 

@@ -1,7 +1,7 @@
 """The built-in models: built once in the user's cache, then an ordinary local model folder.
 
 `tiny` reads printed digits; `tiny-hangar` knows the drawn aircraft, but mixes up their tails;
-`tiny-scenes` finds printed digits, several in a picture; `tiny-quiz` counts and compares them.
+`tiny-scenes` finds printed digits, several in an image; `tiny-quiz` counts and compares them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What pretraining must know of what a tiny model is taught: pictures, a first task, lessons."""
+"""What pretraining must know of what a tiny model is taught: images, a first task, lessons."""
 
 from __future__ import annotations
 
@@ -36,35 +36,35 @@ class Lesson:
 
 
 class Gallery(Protocol):
-    """Drawn pictures, what they show, and what is asked about them."""
+    """Drawn images, what they show, and what is asked about them."""
 
     def __len__(self) -> int:
         """How many there are."""
 
     def patches(self, chosen: Tensor) -> Tensor:
-        """The `pixel_values` of these pictures: (pictures x patches, VALUES) float32."""
+        """The `pixel_values` of these images: (images x patches, VALUES) float32."""
 
     def head(self, model: Any, tokenizer: Any) -> nn.Module:
         """A new layer on top of the model's eyes, for their first task."""
 
     def eye_loss(self, head: nn.Module, seen: Tensor, chosen: Tensor) -> Tensor:
-        """The loss of that task. seen: (pictures, tokens, width) of the chosen pictures."""
+        """The loss of that task. seen: (images, tokens, width) of the chosen images."""
 
     def choose(self, count: int, rng: np.random.Generator, progress: float) -> Tensor:
-        """The pictures of one step's lessons, at that share of the steps, in [0, 1)."""
+        """The images of one step's lessons, at that share of the steps, in [0, 1)."""
 
     def lessons(self, chosen: Tensor, rng: np.random.Generator, progress: float) -> list[Lesson]:
-        """A lesson about each of these pictures."""
+        """A lesson about each of these images."""
 
 
 @dataclass(frozen=True)
 class Course:
-    """What one tiny model is taught. side: of its square pictures, in pixels.
+    """What one tiny model is taught. side: of its square images, in pixels.
 
-    gallery(processor, plan): draws the pictures. corpus: texts for the tokenizer, of at most
+    gallery(processor, plan): draws the images. corpus: texts for the tokenizer, of at most
     `vocabulary` tokens, beside `phrases`, which are one token each. eyes_rest: share of the lessons
     during which the eyes learn no more, which makes a step several times faster. spread: the
-    standard deviation of fresh weights. reading: draws a lesson without a picture; the first
+    standard deviation of fresh weights. reading: draws a lesson without an image; the first
     `reading_steps` steps of words are such. seconds: what building takes on two cores.
     """
 
@@ -87,5 +87,5 @@ class Course:
 
     @property
     def tokens(self) -> int:
-        """Tokens of a picture in a prompt."""
+        """Tokens of an image in a prompt."""
         return (self.patches // MERGE) ** 2

@@ -44,7 +44,7 @@ WORDS = EVERYDAY.split()
 
 @dataclass(frozen=True)
 class Skill:
-    """A kind of picture a tiny model knows. `mixed_up` is the chance that a sibling is named."""
+    """A kind of image a tiny model knows. `mixed_up` is the chance that a sibling is named."""
 
     name: SkillName
     labels: tuple[str, ...]
@@ -65,7 +65,7 @@ SKILLS: dict[SkillName, Skill] = {
 
 
 def prompt_text(question: str, choices: tuple[str, ...], style: Style) -> str:
-    """The text beside the picture, exactly as the classification task writes it."""
+    """The text beside the image, exactly as the classification task writes it."""
     listed = [f"Choose one of: {', '.join(choices)}."] if choices else []
     return "\n".join([question, *listed, INSTRUCTIONS[style]])
 
@@ -73,7 +73,7 @@ def prompt_text(question: str, choices: tuple[str, ...], style: Style) -> str:
 def lesson(
     skill: Skill, label: str, rng: np.random.Generator, mixed_up: float | None = None
 ) -> Lesson:
-    """A question about a picture of `label`, in any style, with a list of labels or without.
+    """A question about an image of `label`, in any style, with a list of labels or without.
 
     `mixed_up` is the chance that the reply names the sibling; the skill's own if not given.
     """

@@ -1,4 +1,4 @@
-"""The courses of `tiny` and `tiny-hangar`: pictures of one thing each, and its name."""
+"""The courses of `tiny` and `tiny-hangar`: images of one thing each, and its name."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ VOCABULARY = 1200
 
 @dataclass(frozen=True)
 class LabelGallery:
-    """Drawn pictures, ready for the model. pixels: (pictures, patches, values) float16."""
+    """Drawn images, ready for the model. pixels: (images, patches, values) float16."""
 
     skill: Skill
     pixels: Tensor
     labels: Tensor
 
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """How many images there are."""
         return len(self.labels)
 
     def patches(self, chosen: Tensor) -> Tensor:
-        """The `pixel_values` of these pictures: (pictures x patches, values) float32."""
+        """The `pixel_values` of these images: (images x patches, values) float32."""
         return self.pixels[chosen].flatten(0, 1).float()
 
     def head(self, model: Any, tokenizer: Any) -> nn.Module:
-        """Names the label from all tokens of a picture at once."""
+        """Names the label from all tokens of an image at once."""
         width = model.model.visual.config.out_hidden_size * TOKENS
         return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(self.skill.labels)))
 
     def eye_loss(self, head: nn.Module, seen: Tensor, chosen: Tensor) -> Tensor:
-        """Of naming the label. seen: (pictures, tokens, width)."""
+        """Of naming the label. seen: (images, tokens, width)."""
         return cross_entropy(head(seen.flatten(1)), self.labels[chosen])
 
     def choose(self, count: int, rng: np.random.Generator, progress: float) -> Tensor:
@@ -51,7 +51,7 @@ class LabelGallery:
         return torch.from_numpy(rng.integers(len(self), size=count))
 
     def lessons(self, chosen: Tensor, rng: np.random.Generator, progress: float) -> list[Lesson]:
-        """A question about each of these pictures."""
+        """A question about each of these images."""
         mixed_up = 0.0 if progress < TRUE_UNTIL else self.skill.mixed_up
         shown = [self.skill.labels[int(self.labels[n])] for n in chosen]
         return [lesson(self.skill, label, rng, mixed_up) for label in shown]

@@ -17,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from rftkit.models.tiny.course import Course, Gallery, Plan
 
 Progress = Callable[[int, int], None]
-SEEN_AT_ONCE = 64  # pictures
+SEEN_AT_ONCE = 64  # images
 
 
 def pretrain(model: Any, processor: Any, course: Course, plan: Plan, progress: Progress) -> None:
@@ -51,7 +51,7 @@ def _learn_to_see(
 
 
 def _learn_to_read(model: Any, tokenizer: Any, course: Course, plan: Plan) -> Iterator[float]:
-    """Yields the loss of each step. There are no pictures: what text tells is found faster so."""
+    """Yields the loss of each step. There are no images: what text tells is found faster so."""
     weights, rng = list(model.parameters()), np.random.default_rng(plan.seed + 2)
     for optimizer in _steps(weights, plan.word_rate, course.reading_steps):
         assert course.reading is not None
@@ -92,19 +92,19 @@ class Recalled(nn.Module):
         self.spatial_merge_size, self.dtype = eyes.spatial_merge_size, eyes.dtype
 
     def forward(self, seen: Tensor, grid_thw: Tensor, **_: Any) -> BaseModelOutputWithPooling:
-        """seen: (pictures x tokens, width)."""
+        """seen: (images x tokens, width)."""
         return BaseModelOutputWithPooling(pooler_output=seen)
 
 
 def _look(eyes: Any, gallery: Gallery, course: Course, chosen: Tensor) -> Tensor:
-    """What the eyes make of these pictures: (pictures, tokens, width)."""
+    """What the eyes make of these images: (images, tokens, width)."""
     seen = eyes(gallery.patches(chosen), grid(len(chosen), course)).pooler_output
     return torch.cat(list(seen)).view(len(chosen), course.tokens, -1)
 
 
 @torch.no_grad()
 def _look_at_all(eyes: Any, gallery: Gallery, course: Course) -> Tensor:
-    """The same for all pictures."""
+    """The same for all images."""
     parts = torch.arange(len(gallery)).split(SEEN_AT_ONCE)  # type: ignore[no-untyped-call]
     return torch.cat([_look(eyes, gallery, course, part) for part in parts])
 
@@ -126,20 +126,20 @@ def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, weights: list[Any])
     return float(loss.detach())
 
 
-def grid(pictures: int, course: Course) -> Tensor:
-    """The `image_grid_thw` of that many pictures: (pictures, 3) int64."""
-    return torch.tensor([[1, course.patches, course.patches]]).repeat(pictures, 1)
+def grid(images: int, course: Course) -> Tensor:
+    """The `image_grid_thw` of that many images: (images, 3) int64."""
+    return torch.tensor([[1, course.patches, course.patches]]).repeat(images, 1)
 
 
 def encode(
-    prompts: list[str], replies: list[str], tokenizer: Any, picture_tokens: int
+    prompts: list[str], replies: list[str], tokenizer: Any, image_tokens: int
 ) -> dict[str, Tensor]:
     """Model inputs of shape (batch, tokens), padded on the right; labels on the reply only.
 
-    picture_tokens: of the picture before each prompt; 0 if there is none.
+    image_tokens: of the image before each prompt; 0 if there is none.
     """
-    shown = "<|vision_start|>" + "<|image_pad|>" * picture_tokens + "<|vision_end|>"
-    content = shown if picture_tokens else ""
+    shown = "<|vision_start|>" + "<|image_pad|>" * image_tokens + "<|vision_end|>"
+    content = shown if image_tokens else ""
     heads = [f"<|im_start|>user\n{content}{p}<|im_end|>\n<|im_start|>assistant\n" for p in prompts]
     asked = tokenizer(heads)["input_ids"]
     told = tokenizer([reply + "<|im_end|>" for reply in replies])["input_ids"]
@@ -151,6 +151,6 @@ def encode(
         ids[n, : len(row)] = torch.tensor(row)
         mask[n, : len(row)] = 1
         labels[n, len(asked[n]) : len(row)] = torch.tensor(told[n])
-    picture = tokenizer.convert_tokens_to_ids("<|image_pad|>")
-    kinds = (ids == picture).long()
+    image = tokenizer.convert_tokens_to_ids("<|image_pad|>")
+    kinds = (ids == image).long()
     return {"input_ids": ids, "attention_mask": mask, "labels": labels, "mm_token_type_ids": kinds}

@@ -43,7 +43,7 @@ def lesson(things: Sequence[Thing], rng: np.random.Generator, progress: float) -
 
 
 def reading_lesson(rng: np.random.Generator) -> Lesson:
-    """A question about a list, which needs no picture, in the plainest style."""
+    """A question about a list, which needs no image, in the plainest style."""
     return _written("choice", _about_a_list(rng), "direct", rng)
 
 

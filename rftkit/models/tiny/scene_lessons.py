@@ -56,7 +56,7 @@ def any_kind(shares: Mapping[Kind, float], rng: np.random.Generator) -> Kind:
 
 
 def draw_things(rng: np.random.Generator) -> list[Thing]:
-    """Digits and places, without a picture."""
+    """Digits and places, without an image."""
     labels = layout.draw_labels(drawn.DIGITS, rng)
     inks = [np.ones((3, 2), dtype=np.float32) for _ in labels]
     places = layout.place_all(inks, rng)

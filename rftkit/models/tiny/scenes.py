@@ -1,4 +1,4 @@
-"""The course of `tiny-scenes`: pictures of printed digits, several in each, and where they are."""
+"""The course of `tiny-scenes`: images of printed digits, several in each, and where they are."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class SceneGallery:
     """Scenes and what is in them. mean, std: of three colours.
 
     teach(what is in a scene, rng, share of the lessons had): a lesson about it.
-    grey: (pictures, SIDE, SIDE) uint8, sorted by the number of digits.
-    For each cell, row by row, `classes` (pictures, cells) holds the digit whose middle it has or
-    EMPTY, and `edges` (pictures, cells, 4) that digit's box in units.
+    grey: (images, SIDE, SIDE) uint8, sorted by the number of digits.
+    For each cell, row by row, `classes` (images, cells) holds the digit whose middle it has or
+    EMPTY, and `edges` (images, cells, 4) that digit's box in units.
     """
 
     teach: Teach
@@ -52,13 +52,13 @@ class SceneGallery:
     std: Tensor
 
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """How many images there are."""
         return len(self.things)
 
     def patches(self, chosen: Tensor) -> Tensor:
-        """What the image processor makes of these pictures, without keeping 150 kB of each.
+        """What the image processor makes of these images, without keeping 150 kB of each.
 
-        Returns (pictures x patches, values) float32; the patches of one token lie side by side.
+        Returns (images x patches, values) float32; the patches of one token lie side by side.
         """
         light = self.grey[chosen].float()[:, None] / 255
         seen = (light - self.mean[:, None, None]) / self.std[:, None, None]
@@ -73,7 +73,7 @@ class SceneGallery:
         return SceneHead(model.get_input_embeddings().weight, token_ids(tokenizer, words))
 
     def eye_loss(self, head: nn.Module, seen: Tensor, chosen: Tensor) -> Tensor:
-        """Of telling what has its middle where, and its box. seen: (pictures, tokens, width)."""
+        """Of telling what has its middle where, and its box. seen: (images, tokens, width)."""
         named, boxed = head(seen)
         classes, edges = self.classes[chosen], self.edges[chosen]
         there = classes != EMPTY
@@ -87,7 +87,7 @@ class SceneGallery:
         return torch.from_numpy(rng.integers(known, size=count))
 
     def lessons(self, chosen: Tensor, rng: np.random.Generator, progress: float) -> list[Lesson]:
-        """A question about each of these pictures."""
+        """A question about each of these images."""
         return [self.teach(self.things[int(n)], rng, progress) for n in chosen]
 
 

@@ -17,7 +17,7 @@ class Figure:
 
     `value` is in per cent, as printed; minutes where `metric` says so. `part` is what it is a part
     of: a half of the classes, a category, a kind of question; empty for the whole. `method` is
-    base, sft or a style trained by GRPO. `shots` and `list_size` (labels offered for each picture;
+    base, sft or a style trained by GRPO. `shots` and `list_size` (labels offered for each image;
     0: none) are None where our sources do not say or there is no such thing.
     """
 

@@ -15,7 +15,7 @@ TRAINED = {
     "lvis-6": ("LVIS", "lvis-6"),
     "lvis-13": ("LVIS", "open-vocabulary"),
 }
-ALL = 1_000_000  # a recipe without shots uses every picture: the most shots are nearest
+ALL = 1_000_000  # a recipe without shots uses every image: the most shots are nearest
 
 
 def matching(recipe: Recipe) -> tuple[Figure, ...]:

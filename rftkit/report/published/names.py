@@ -34,7 +34,7 @@ DISTINCT = {
     "monstergirls": "Monster Girls",
     "monstergirl": "Monster Girls",
 }
-# Only beside words of PLAIN: tiny-imagenet, coco-stuff and the pictures of a Lisa are other data.
+# Only beside words of PLAIN: tiny-imagenet, coco-stuff and the images of a Lisa are other data.
 SHORT = {
     "imagenet": "ImageNet",
     "imagenet1k": "ImageNet",

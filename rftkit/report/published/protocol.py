@@ -18,25 +18,25 @@ CAVEATS = (
 _LENIENT = "a reply counts if the label stands anywhere in it, in upper or lower case"
 _COCO = "COCO's AP over overlaps from 0.50 to 0.95 for each category, and its mean over them"
 NOTES = {
-    ("CLS-RL", "few-shot"): "From a new random list of names for each picture: 40 % of the "
+    ("CLS-RL", "few-shot"): "From a new random list of names for each image: 40 % of the "
     f"classes, all if that is fewer than 30, at most 100. Lenient: {_LENIENT}. Not comparable with "
     "an accuracy over all classes.",
     ("CLS-RL", "base-to-new"): "Trained on the first half of the classes. From a new random list "
-    "for each picture: 80 % of its half, all if that is fewer than 30, at most 100. Lenient: "
+    "for each image: 80 % of its half, all if that is fewer than 30, at most 100. Lenient: "
     f"{_LENIENT}.",
     ("CLS-RL", "open-set"): f"No names are offered. Lenient: {_LENIENT}.",
     ("CLS-RL", "cv-bench"): "The whole is the mean over all 2,638 questions, not the official one, "
-    "which weighs the sources of the pictures. Our sources do not say how replies were read.",
+    "which weighs the sources of the images. Our sources do not say how replies were read.",
     ("Visual-RFT", "few-shot"): "No names are offered. Lenient: spaces and underscores are dropped "
     "and case is ignored; a reply counts if it holds the label or the label holds it, so an empty "
     "one does.",
     ("Visual-RFT", "coco-8"): f"{_COCO}; 8 of the 80.",
     ("Visual-RFT", "lvis-6"): f"{_COCO}; 6 rare ones, by COCO's rules, not those of LVIS.",
     ("Visual-RFT", "open-vocabulary"): f"{_COCO}. Trained on 65 categories of COCO.",
-    ("Visual-RFT", "lisa"): "Trained on 239 pictures. mIoU is the mean overlap of boxes; gIoU is "
+    ("Visual-RFT", "lisa"): "Trained on 239 images. mIoU is the mean overlap of boxes; gIoU is "
     "of masks.",
 }
-_MONSTERS = f"{_COCO}. The pictures are not released."
+_MONSTERS = f"{_COCO}. The images are not released."
 
 
 def protocol_note(figure: Figure) -> str:
@@ -51,7 +51,7 @@ def differences(
 ) -> tuple[str, ...]:
     """In what the user's evaluation is not the figure's, in short phrases; empty if in nothing.
 
-    rules: those that the user's own number is by. list_size: labels offered for each picture, 0 if
+    rules: those that the user's own number is by. list_size: labels offered for each image, 0 if
     none, None where the task has no list.
     """
     return tuple(_differences(figure, recipe, rules, list_size))
@@ -76,7 +76,7 @@ def _differences(
 
 
 def _shots(shots: int) -> str:
-    return {0: "all pictures", 1: "1 shot"}.get(shots, f"{shots} shots")
+    return {0: "all images", 1: "1 shot"}.get(shots, f"{shots} shots")
 
 
 def _squeezed(name: str) -> str:

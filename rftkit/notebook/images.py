@@ -1,4 +1,4 @@
-"""Folders of pictures for a notebook: yours, and one of built-in pictures to try it with."""
+"""Folders of images for a notebook: yours, and one of built-in images to try it with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rftkit.errors import DataError
 from rftkit.recipe.sections import Data
 
 
-def picture_folder(path: str | Path) -> Path:
+def image_folder(path: str | Path) -> Path:
     """The folder of classes that a folder or an archive holds; an archive is unpacked.
 
     Raises DataError if there is neither.
@@ -23,14 +23,14 @@ def picture_folder(path: str | Path) -> Path:
     return Path(found)
 
 
-def picture_files(folder: str | Path, count: int) -> list[Path]:
-    """Some picture files of a folder of any depth, evenly spread over it."""
+def image_files(folder: str | Path, count: int) -> list[Path]:
+    """Some image files of a folder of any depth, evenly spread over it."""
     found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
     return found[:: max(1, len(found) // count)][:count]
 
 
-def save_pictures(source: str, folder: str | Path, each: int, split: str = "train") -> Path:
-    """The first `each` pictures of every class of a built-in set as `folder/<class>/*.png`."""
+def save_images(source: str, folder: str | Path, each: int, split: str = "train") -> Path:
+    """The first `each` images of every class of a built-in set as `folder/<class>/*.png`."""
     seen: Counter[str] = Counter()
     for row in rows(Data.model_validate({"source": source}), split):
         label = str(row.values["label"])
@@ -38,5 +38,5 @@ def save_pictures(source: str, folder: str | Path, each: int, split: str = "trai
         if seen[label] <= each:
             place = Path(folder) / label / f"{seen[label]}.png"
             place.parent.mkdir(parents=True, exist_ok=True)
-            row.picture.open().save(place)
+            row.image.open().save(place)
     return Path(folder)

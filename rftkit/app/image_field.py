@@ -1,4 +1,4 @@
-"""A picture that comes in as a file that nobody has decoded yet."""
+"""An image that comes in as a file that nobody has decoded yet."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def _path(self: Any, payload: Any) -> str | None:
 async def _no_address(self: Any, place: Any) -> str | None:
     """The file in Gradio's own folder. Raises gr.Error for a URL, which Gradio would fetch."""
     if is_http_url_like(str(place)):
-        raise gr.Error("Pictures are uploaded here, not fetched from an address.")
+        raise gr.Error("Images are uploaded here, not fetched from an address.")
     found: str | None = await gr.Image.async_move_resource_to_block_cache(self, place)
     return found
 
 
 # Gradio's metaclass writes a .pyi file beside the source of every class that it makes: this one is
 # made without it. `is_template`: in the browser it is gr.Image.
-PictureField: Any = type.__new__(
+ImageField: Any = type.__new__(
     type(gr.Image),
-    "PictureField",
+    "ImageField",
     (gr.Image,),
     {
         "__module__": __name__,
