@@ -504,7 +504,7 @@ def test_a_signal_is_passed_on_once_and_stops_the_study() -> None:
         "def stop(*_): print('saved', file=sys.stderr); sys.exit(130)\n"
         "signal.signal(signal.SIGINT, stop)\n"
         "os.kill(os.getppid(), signal.SIGINT)\n"
-        "time.sleep(20)"
+        "time.sleep(120)"
     )
     console = Console(file=io.StringIO())
     with pytest.raises(Interrupted) as caught:
