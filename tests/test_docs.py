@@ -15,7 +15,7 @@ from typing import Any, get_args
 import pytest
 import typer
 from PIL import Image
-from test_layers import LAYERS
+from test_layers import ORDER
 
 from rftkit.answers import boxes
 from rftkit.cli.main import app
@@ -304,9 +304,8 @@ def test_the_annotations_of_the_page_of_data_are_read(tmp_path: Path) -> None:
     assert label.gold == "2"
 
 
-def test_the_layers_of_the_docs_hold_every_module_that_the_test_of_layers_does() -> None:
-    page = (ROOT / "docs" / "contributing.md").read_text("utf-8")
-    rows = [line.split("|")[2] for line in page.splitlines() if line.count("|") == 4]
-    told = {name for row in rows for name in re.findall(r"`(\w+)/?`", row)}
-    layered = {name.partition(".")[0] for layer in LAYERS for name in layer.split()}
-    assert layered - told == set()
+def test_the_architecture_page_names_every_room() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    told = set(re.findall(r"(?m)(?:^ {2,}| {2})(\w+)(?:/|\.py)(?=\s)", page))
+    rooms = {name for line in ORDER for name in line.split()}
+    assert rooms - told == set()

@@ -34,7 +34,7 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     where = located(data, split, note)
     folder, divided = _folder(where.annotations, data, split)
     images = where.images if data.images else folder
-    base = where.images if image_folder.is_relative_to(where.images) else images
+    base = where.images if images.is_relative_to(where.images) else images
 
     def read(note: Note) -> list[Phrase]:
         return _read_folder(folder, images, base, note)
@@ -44,7 +44,9 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     yield from phrase_rows(own, base, f"{folder}/", note)
 
 
-def _read_folder(folder: DataPath, images: DataPath, base: DataPath, note: Note) -> list[Phrase]:
+def _read_folder(
+    folder: DataPath, image_folder: DataPath, base: DataPath, note: Note
+) -> list[Phrase]:
     """The texts of all JSON files of a folder, sorted by file; images are named from `base`."""
     names = by_stem(image_folder)
     found: list[Phrase] = []
