@@ -18,7 +18,7 @@ import pytest
 ORDER = (
     "core errors messages cache files exits",
     "answers",
-    "rewards",
+    "measures rewards",
     "tasks",
     "recipe",
     "model_info patches runs",

@@ -9,18 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from rftkit import __version__, exits
-from rftkit.cli import (
-    demo as cli_demo,
-)
-from rftkit.cli import (
-    files as cli_files,
-)
-from rftkit.cli import (
-    machine as cli_machine,
-)
-from rftkit.cli import (
-    score as cli_score,
-)
+from rftkit.cli import demo as cli_demo
+from rftkit.cli import files as cli_files
+from rftkit.cli import machine as cli_machine
+from rftkit.cli import score as cli_score
 from rftkit.cli.options import (
     AsJson,
     CkptPath,

@@ -20,9 +20,7 @@ from rftkit.data.sources import (
     voc,
     yolo,
 )
-from rftkit.data.sources import (
-    llava as conversations,
-)
+from rftkit.data.sources import llava as conversations
 from rftkit.recipe.sections import Data
 
 SOURCES: dict[str, Callable[[Data, str, Note, ReadCache], Iterator[Row]]] = {

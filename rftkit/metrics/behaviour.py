@@ -9,9 +9,10 @@ from functools import lru_cache
 from statistics import fmean
 
 from rftkit.answers.labels import normalise
-from rftkit.metrics.rates import binary, share, spread
+from rftkit.measures.rates import binary, share, spread
+from rftkit.measures.values import Share, Spread
 from rftkit.metrics.samples import FLAGS, Header, Sample, Timing
-from rftkit.metrics.schema import Calibration, Scoring, Share, Speed, Spread
+from rftkit.metrics.schema import Calibration, Scoring, Speed
 from rftkit.metrics.scoring import LISTED, offered, reasoning
 from rftkit.tasks import by_name
 

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from rftkit.metrics import statistics
-from rftkit.metrics.rates import SEED, rate
+from rftkit.measures import statistics
+from rftkit.measures.rates import SEED, rate
+from rftkit.measures.values import Rate
 from rftkit.metrics.samples import Header, Sample
-from rftkit.metrics.schema import Cell, ClassRow, Halves, Rate
+from rftkit.metrics.schema import Cell, ClassRow, Halves
 
 INVALID = "(invalid)"
 TOP = 3  # confusions named per class

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from rftkit.core import Rules, Style
 from rftkit.errors import DataError
+from rftkit.measures.values import Record
 
 SCHEMA = 1
 
@@ -27,12 +28,6 @@ Flag = Literal[
 MemoryOf = Literal["gpu", "process", ""]
 SIDES: tuple[Side, ...] = get_args(Side)
 FLAGS: tuple[Flag, ...] = get_args(Flag)
-
-
-class Record(BaseModel):
-    """A part of the file: frozen, no unknown keys, no NaN."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Provenance(Record):

@@ -8,18 +8,10 @@ from typing import Literal
 from pydantic import Field
 
 from rftkit.core import Rules, Style
-from rftkit.metrics.samples import Leaks, MemoryOf, Provenance, Record
+from rftkit.measures.values import Measure, Rate, Record, Share, Spread
+from rftkit.metrics.samples import Leaks, MemoryOf, Provenance
 
 Verdict = Literal["better", "worse", "no difference detected"]
-
-
-class Rate(Record):
-    """A mean score with its 95 % interval: Wilson's, or a bootstrap's if scores are not 0 or 1."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 class ClassRow(Record):
@@ -34,17 +26,6 @@ class ClassRow(Record):
     recall: float
     f1: float
     confused: tuple[tuple[str, int], ...] = Field(description="wrong answers; (invalid) is one")
-
-
-class Measure(Record):
-    """One more figure of a task; low and high are its 95 % interval, None where there is none."""
-
-    value: float | None = Field(description="None where it is not defined")
-    low: float | None = None
-    high: float | None = None
-    n: int = Field(default=0, description="what it is the mean of")
-    unit: Literal["share", "number"] = "share"
-    note: str = ""
 
 
 class Cell(Record):
@@ -71,22 +52,6 @@ class Scoring(Record):
     strict_vs_paper: int = Field(description="strict metric against the paper's training reward")
     strict_vs_paper_evaluation: int | None = Field(description="against the paper's evaluation")
     metric_vs_training: int = Field(description="strict metric against the reward trained on")
-
-
-class Share(Record):
-    """How many, and how often they were right (None if there are none)."""
-
-    n: int
-    share: float
-    accuracy: float | None
-
-
-class Spread(Record):
-    """Tokens: mean, median and 95th percentile (nearest rank)."""
-
-    mean: float
-    median: float
-    p95: float
 
 
 class Speed(Record):

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from statistics import fmean
 
+from rftkit.measures.rates import rate
 from rftkit.metrics import behaviour as conduct
 from rftkit.metrics import classes
 from rftkit.metrics import task_metrics as figures
-from rftkit.metrics.rates import rate
 from rftkit.metrics.samples import SIDES, Header, Sample, SamplesFile, Side
 from rftkit.metrics.schema import SideSummary, Summary
 from rftkit.metrics.scoring import LISTED, offered, rescored

@@ -9,20 +9,20 @@ from statistics import fmean
 from rftkit.answers import boxes
 from rftkit.answers.boxes import Found, Labelled
 from rftkit.answers.labels import match
-from rftkit.metrics.average_precision import (
+from rftkit.measures.average_precision import (
     CocoFigures,
     LvisFigures,
     coco_map,
     lvis_map,
     map_interval,
 )
-from rftkit.metrics.box_metrics import Listed, box_figures, grounding_figures
-from rftkit.metrics.coco_eval import Guess, Rules, Scene, Truth
-from rftkit.metrics.question_metrics import CV_BENCH, circular, cv_bench, grouped, number_figures
+from rftkit.measures.box_metrics import Listed, box_figures, grounding_figures
+from rftkit.measures.coco_eval import Guess, Rules, Scene, Truth
+from rftkit.measures.question_metrics import CV_BENCH, circular, cv_bench, grouped, number_figures
+from rftkit.measures.statistics import Interval
+from rftkit.measures.values import Measure, Rate
 from rftkit.metrics.samples import Header, Sample
-from rftkit.metrics.schema import Measure, Rate
 from rftkit.metrics.scoring import attempt_of
-from rftkit.metrics.statistics import Interval
 from rftkit.tasks import detection, grounding
 
 Figures = dict[str, Measure]

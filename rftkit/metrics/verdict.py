@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from rftkit.metrics import statistics
-from rftkit.metrics.rates import SEED, binary
+from rftkit.measures import statistics
+from rftkit.measures.rates import SEED, binary
 from rftkit.metrics.samples import Sample
 from rftkit.metrics.schema import Difference, Summary, Verdict
 

@@ -10,9 +10,9 @@ from rftkit.core import Completion, Example
 from rftkit.data.duplicates import Pair, Print, fingerprint, one_each, overlap, two_labels
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits, load_checked_test
+from rftkit.measures.values import Measure
 from rftkit.metrics import summarise
 from rftkit.metrics.samples import Header, SamplesFile
-from rftkit.metrics.schema import Measure
 from rftkit.metrics.scoring import sample_of
 from rftkit.preflight.box_notes import box_notes
 from rftkit.recipe.schema import Recipe

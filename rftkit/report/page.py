@@ -12,21 +12,10 @@ from rftkit.metrics import Summary, schema
 from rftkit.metrics.samples import FLAGS, Header, Sample
 from rftkit.metrics.schema import ClassRow, SideSummary
 from rftkit.metrics.verdict import points
-from rftkit.report import (
-    confusion as matrix,
-)
-from rftkit.report import (
-    overlay,
-    plots,
-    tables,
-    terminal,
-)
-from rftkit.report import (
-    samples_shown as examples,
-)
-from rftkit.report import (
-    training_curves as series,
-)
+from rftkit.report import confusion as matrix
+from rftkit.report import overlay, plots, tables, terminal
+from rftkit.report import samples_shown as examples
+from rftkit.report import training_curves as series
 from rftkit.report.published.table import Beside
 from rftkit.report.task_words import WORDS, graded, titled
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from rftkit.measures.values import Measure, Rate
 from rftkit.metrics import Summary
 from rftkit.metrics.samples import MemoryOf
-from rftkit.metrics.schema import Measure, Rate, SideSummary
+from rftkit.metrics.schema import SideSummary
 from rftkit.metrics.verdict import points
 from rftkit.report.task_words import words_of
 

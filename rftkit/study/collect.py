@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from rftkit.metrics import statistics
+from rftkit.measures import statistics
+from rftkit.measures.rates import SEED, rate
+from rftkit.measures.values import Measure, Rate
 from rftkit.metrics.files import SAMPLES
-from rftkit.metrics.rates import SEED, rate
 from rftkit.metrics.samples import Sample, read_samples
-from rftkit.metrics.schema import Measure, Rate
 from rftkit.metrics.scoring import rescored
 from rftkit.report.tables import AP_OF
 from rftkit.study import words

@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from rftkit.metrics import statistics
-from rftkit.metrics.rates import SEED, binary, rate
-from rftkit.metrics.samples import Record, Sample
+from rftkit.measures import statistics
+from rftkit.measures.rates import SEED, binary, rate
+from rftkit.measures.statistics import Interval, Paired
+from rftkit.measures.values import Record
+from rftkit.metrics.samples import Sample
 from rftkit.metrics.schema import Verdict
-from rftkit.metrics.statistics import Interval, Paired
 
 FLIPS = 10_000
 NEAR = 1e-9

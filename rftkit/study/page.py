@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from rftkit.metrics.schema import Rate
+from rftkit.measures.values import Rate
 from rftkit.metrics.verdict import points
 from rftkit.report import page as report
 from rftkit.study import words

@@ -7,8 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rftkit.metrics.samples import Record
-from rftkit.metrics.schema import Measure, Rate
+from rftkit.measures.values import Measure, Rate, Record
 from rftkit.study.contrast import Contrast, Mean
 
 

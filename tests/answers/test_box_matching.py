@@ -6,7 +6,7 @@ import pytest
 
 from rftkit.answers.box_matching import average_precision_of_one, optimal_f1
 from rftkit.answers.boxes import Box, Found, iou
-from rftkit.metrics.average_precision import Guess, Scene, Truth, coco_map
+from rftkit.measures.average_precision import Guess, Scene, Truth, coco_map
 
 BOX = Box(0.1, 0.1, 0.5, 0.5)
 AWAY = Box(0.6, 0.6, 0.9, 0.9)

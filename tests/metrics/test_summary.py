@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from rftkit.measures.rates import rate, spread
 from rftkit.metrics import Summary, broken_gates, summarise, to_json
 from rftkit.metrics.behaviour import last_named, probabilities
-from rftkit.metrics.rates import rate, spread
 from rftkit.metrics.samples import (
     Header,
     Leaks,

@@ -22,10 +22,10 @@ from rftkit.cli.show_check import lines
 from rftkit.cli.show_runs import show_result
 from rftkit.core import Example
 from rftkit.data.examples import Examples
+from rftkit.measures.values import Measure
 from rftkit.metrics import Summary, broken_gates, summarise, to_json
 from rftkit.metrics.files import SUMMARY
 from rftkit.metrics.samples import Header, Provenance, Sample, SamplesFile
-from rftkit.metrics.schema import Measure
 from rftkit.metrics.scoring import rescored
 from rftkit.preflight.check import Checked
 from rftkit.recipe.schema import Recipe

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from rftkit.errors import Interrupted, RecipeError
 from rftkit.files import append_line, write_atomically
-from rftkit.metrics import statistics, summarise, to_json
+from rftkit.measures import statistics
+from rftkit.metrics import summarise, to_json
 from rftkit.metrics.samples import Header, Sample, Timing, header_line, sample_line, timing_line
 from rftkit.recipe.builtin import builtin_recipes, builtin_studies, find_study
 from rftkit.recipe.toml import dump_recipe, load_recipe

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from rftkit.metrics.coco_eval import Guess, Rules, Scene, Truth, distinct, evaluator_of
-from rftkit.metrics.rates import SEED
-from rftkit.metrics.samples import Record
-from rftkit.metrics.statistics import Interval
+from rftkit.measures.coco_eval import Guess, Rules, Scene, Truth, distinct, evaluator_of
+from rftkit.measures.rates import SEED
+from rftkit.measures.statistics import Interval
+from rftkit.measures.values import Record
 
 if TYPE_CHECKING:
     import numpy as np

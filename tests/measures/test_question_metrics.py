@@ -6,7 +6,7 @@ import random
 import pytest
 
 from rftkit.errors import DataError
-from rftkit.metrics.question_metrics import circular, cv_bench, grouped, number_figures
+from rftkit.measures.question_metrics import circular, cv_bench, grouped, number_figures
 
 CV_BENCH = [("ADE20K", 1.0)] * 3 + [("ADE20K", 0.0)] + [("COCO", 1.0), ("COCO", 0.0)]
 CV_BENCH += [("Omni3D", 1.0)] + [("Omni3D", 0.0)] * 9

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, median
 
-from rftkit.metrics import statistics
-from rftkit.metrics.schema import Rate, Share, Spread
+from rftkit.measures import statistics
+from rftkit.measures.values import Rate, Share, Spread
 
 SEED = 0  # of every bootstrap, so that rescoring gives the same bytes
 

@@ -18,7 +18,7 @@ from pycocotools.cocoeval import COCOeval
 from rftkit.answers.box_matching import rank
 from rftkit.answers.boxes import Box, iou
 from rftkit.errors import DataError
-from rftkit.metrics.average_precision import (
+from rftkit.measures.average_precision import (
     MAX_CELLS,
     Guess,
     LvisFigures,

@@ -9,9 +9,8 @@ from typing import NamedTuple
 from pydantic import Field
 
 from rftkit.answers.boxes import NEAR, Box, Found, Labelled, iou, match
-from rftkit.metrics.rates import rate
-from rftkit.metrics.samples import Record
-from rftkit.metrics.schema import Rate
+from rftkit.measures.rates import rate
+from rftkit.measures.values import Rate, Record
 
 HALF = 0.5  # the overlap from which a box is right; a crowd covers an entry from here on
 

@@ -3,7 +3,7 @@
 import pytest
 
 from rftkit.answers.boxes import Box, Found, Labelled
-from rftkit.metrics.box_metrics import Listed, box_figures, grounding_figures
+from rftkit.measures.box_metrics import Listed, box_figures, grounding_figures
 
 LEFT, RIGHT = Box(0.0, 0.0, 0.4, 0.4), Box(0.6, 0.6, 1.0, 1.0)
 NEAR_LEFT = Box(0.0, 0.0, 0.4, 0.3)  # IoU 0.75

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rftkit.metrics import statistics
+from rftkit.measures import statistics
 
 
 @pytest.mark.parametrize(

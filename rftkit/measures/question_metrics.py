@@ -9,10 +9,9 @@ from statistics import fmean
 from pydantic import Field
 
 from rftkit.errors import DataError
-from rftkit.metrics import statistics
-from rftkit.metrics.rates import SEED, rate
-from rftkit.metrics.samples import Record
-from rftkit.metrics.schema import Rate
+from rftkit.measures import statistics
+from rftkit.measures.rates import SEED, rate
+from rftkit.measures.values import Rate, Record
 
 CV_BENCH = ("ADE20K", "COCO", "Omni3D")
 WEIGHTS = (0.25, 0.25, 0.5)  # ½ · [(ADE20K + COCO) / 2 + Omni3D]

@@ -1,0 +1,49 @@
+"""What one number of an evaluation is: a rate with its interval, a measure, a spread."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Record(BaseModel):
+    """A part of the file: frozen, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Rate(Record):
+    """A mean score with its 95 % interval: Wilson's, or a bootstrap's if scores are not 0 or 1."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class Measure(Record):
+    """One more figure of a task; low and high are its 95 % interval, None where there is none."""
+
+    value: float | None = Field(description="None where it is not defined")
+    low: float | None = None
+    high: float | None = None
+    n: int = Field(default=0, description="what it is the mean of")
+    unit: Literal["share", "number"] = "share"
+    note: str = ""
+
+
+class Share(Record):
+    """How many, and how often they were right (None if there are none)."""
+
+    n: int
+    share: float
+    accuracy: float | None
+
+
+class Spread(Record):
+    """Tokens: mean, median and 95th percentile (nearest rank)."""
+
+    mean: float
+    median: float
+    p95: float
