@@ -10,6 +10,7 @@ from PIL import Image
 
 from rftkit.core import Row
 from rftkit.data import rows
+from rftkit.data.source_notes import SourceNotes
 from rftkit.errors import DataError
 from rftkit.recipe.sections import Data
 
@@ -40,10 +41,10 @@ def read(source: str, path: Path | str, split: str = "train", **more: object) ->
 
 def noted(source: str, path: Path | str, split: str = "train", **more: object) -> list[str]:
     """What is noted while a split is read."""
-    notes: list[str] = []
+    notes = SourceNotes()
     data = Data.model_validate({"source": source, "path": str(path), **more})
-    list(rows(data, split, notes.append))
-    return notes
+    list(rows(data, split, notes))
+    return notes.lines
 
 
 def refusal(source: str, path: Path | str, split: str = "train", **more: object) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from rftkit.core import Row
-from rftkit.data.paths import Note, silent
 from rftkit.data.read_cache import ReadCache
+from rftkit.data.source_notes import SourceNotes
 from rftkit.data.sources import (
     builtin,
     coco,
@@ -23,7 +23,7 @@ from rftkit.data.sources import (
 from rftkit.data.sources import llava as conversations
 from rftkit.recipe.sections import Data
 
-SOURCES: dict[str, Callable[[Data, str, Note, ReadCache], Iterator[Row]]] = {
+SOURCES: dict[str, Callable[[Data, str, SourceNotes, ReadCache], Iterator[Row]]] = {
     "hub": lambda data, split, note, cache: hub.rows(data, split),
     "folder": lambda data, split, note, cache: folder.rows(data, split, note),
     "csv": tables.rows,
@@ -42,13 +42,13 @@ SOURCES: dict[str, Callable[[Data, str, Note, ReadCache], Iterator[Row]]] = {
 
 
 def rows(
-    data: Data, split: str, note: Note = silent, cache: ReadCache | None = None
+    data: Data, split: str, notes: SourceNotes | None = None, cache: ReadCache | None = None
 ) -> Iterator[Row]:
     """The annotated images of a split, one by one, none of them opened.
 
-    note: is told what a person should know and no error says, such as files that were skipped.
+    notes: is told what a person should know and no error says, such as files that were skipped.
     cache: shares the parsed annotations with other reads of one command.
     Raises DataError where the data cannot be read.
     """
     source, shared = SOURCES[data.source], cache or ReadCache()
-    yield from source(data, split, note, shared)
+    yield from source(data, split, notes or SourceNotes(), shared)

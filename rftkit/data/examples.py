@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from rftkit import tasks
 from rftkit.core import Example
@@ -62,8 +63,50 @@ def load_examples(
     header is read.
     """
     cache = cache or ReadCache()
+    return _ready(recipe, split, _read(recipe, split, labels, cache), limit)
+
+
+def load_undivided(
+    recipe: Recipe, *, limit: int = 0, labels: Sequence[str] = (), cache: ReadCache | None = None
+) -> Examples:
+    """The test split of data that nothing was trained on; all of it where it names no split.
+
+    The arguments are those of `load_examples`.
+    """
+    cache, split = cache or ReadCache(), recipe.data.test_split
+    read = _read(recipe, split, labels, cache)
+    if not (held_out_note := read.own.held_out_note):
+        return _ready(recipe, split, read, limit)
+    rest = read_split(recipe, recipe.data.train_split, cache, as_test=True)
+    whole = read._replace(own=_joined(read.own, rest), naming=[*read.naming, rest])
+    found = _ready(recipe, split, whole, limit)
+    return replace(found, notes=tuple(note for note in found.notes if note != held_out_note))
+
+
+class _Read(NamedTuple):
+    """own: the split. naming: those whose classes count. labels: known ones besides."""
+
+    own: SplitExamples
+    naming: Sequence[SplitExamples]
+    labels: Sequence[str]
+
+
+def _read(recipe: Recipe, split: str, labels: Sequence[str], cache: ReadCache) -> _Read:
     own = read_split(recipe, split, cache)
     naming = [read_split(recipe, name, cache) for name in _naming_splits(recipe, split, labels)]
+    return _Read(own, naming, labels)
+
+
+def _joined(test: SplitExamples, rest: SplitExamples) -> SplitExamples:
+    """Both parts of data that a fixed seed divided, by id, as if nobody had."""
+    examples = sorted((*test.examples, *rest.examples), key=lambda example: example.id)
+    label_ids = {**test.label_ids, **rest.label_ids}
+    return SplitExamples(tuple(examples), label_ids, (*test.notes, *rest.notes))
+
+
+def _ready(recipe: Recipe, split: str, read: _Read, limit: int) -> Examples:
+    """The examples with half, question, labels, grid and aliases; training ones are drawn."""
+    own, naming, labels = read
     classes = _classes(recipe, own, naming, labels)
     halves = _halves(recipe, classes, _label_ids([*naming, own]))
     half_of = {name: half for half, names in halves.items() for name in names}

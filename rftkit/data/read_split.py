@@ -10,6 +10,7 @@ from rftkit import tasks
 from rftkit.answers import labels as spelling
 from rftkit.core import Example
 from rftkit.data.read_cache import ReadCache
+from rftkit.data.source_notes import SourceNotes
 from rftkit.errors import DataError
 from rftkit.messages import did_you_mean
 from rftkit.recipe.schema import Recipe
@@ -24,20 +25,28 @@ class SplitExamples:
     """A split as it was read: all its examples, without repeats, halves, shots or offered labels.
 
     label_ids: class name -> its number in a CoOp split file; empty for other sources.
+    held_out_note: the one of `notes` that says that the data name no split; "" if they name one.
     """
 
     examples: tuple[Example, ...]
     label_ids: Mapping[str, int]
     notes: tuple[str, ...]
+    held_out_note: str = ""
 
 
-def read_split(recipe: Recipe, split: str, cache: ReadCache) -> SplitExamples:
+def read_split(
+    recipe: Recipe, split: str, cache: ReadCache, *, as_test: bool = False
+) -> SplitExamples:
     """The examples of a split, read once for each `cache`.
+
+    as_test: the training split is asked as a test one is, such as with every rotation of options.
 
     Raises DataError for a split without examples, a row that its task refuses, an image with two
     labels, and categories that are not there or read the same.
     """
-    return cache.once(_key(recipe, split), lambda _: _read_split(recipe, split, cache))
+    is_test = as_test or split != recipe.data.train_split
+    key = (*_key(recipe, split), is_test)
+    return cache.once(key, lambda _: _read_split(recipe, split, cache, is_test))
 
 
 def check_spellings(kind: str, places: Mapping[str, str]) -> None:
@@ -57,16 +66,15 @@ def _key(recipe: Recipe, split: str) -> tuple[str, ...]:
     return ("split", split, recipe.task, data, recipe.options.model_dump_json(), str(recipe.seed))
 
 
-def _read_split(recipe: Recipe, split: str, cache: ReadCache) -> SplitExamples:
-    task, notes = tasks.by_name(recipe.task), list[str]()
-    is_test = split != recipe.data.train_split
+def _read_split(recipe: Recipe, split: str, cache: ReadCache, is_test: bool) -> SplitExamples:
+    task, notes = tasks.by_name(recipe.task), SourceNotes()
     reading = Reading(recipe.options, _columns(recipe.data), is_test, recipe.seed)
     wanted = _spelled_categories(recipe.options)
     by_id: dict[str, Example] = {}
     label_ids: dict[str, int] = {}
     annotated = set[str]()
     rows = repeats = 0
-    for row in sources.rows(_divided_data(recipe), split, notes.append, cache):
+    for row in sources.rows(_divided_data(recipe), split, notes, cache):
         rows += 1
         if wanted:
             annotated.update(categories_of(row, reading, read_objects(row, reading)))
@@ -83,8 +91,8 @@ def _read_split(recipe: Recipe, split: str, cache: ReadCache) -> SplitExamples:
     if not examples:
         raise _nothing_to_ask(recipe.data, split, rows)
     if repeats:
-        notes.append(f"split {split!r}: {repeats} rows repeat an image and its label; kept once")
-    return SplitExamples(examples, label_ids, tuple(notes))
+        notes(f"split {split!r}: {repeats} rows repeat an image and its label; kept once")
+    return SplitExamples(examples, label_ids, tuple(notes.lines), notes.held_out)
 
 
 def _columns(data: Data) -> dict[str, str]:

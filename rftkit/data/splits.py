@@ -10,9 +10,8 @@ from rftkit.recipe.sections import Data
 
 HELD_OUT = 5  # one image in five is tested on
 SEED = 0  # not the recipe's: runs with different seeds are measured on the same images
-UNDIVIDED = "no split is given: "
-NOTE = f"{UNDIVIDED}one image in {HELD_OUT} of each class is held out (fixed seed {SEED})"
-IMAGES_NOTE = f"{UNDIVIDED}one image in {HELD_OUT} is held out (fixed seed {SEED})"
+NOTE = f"no split is given: one image in {HELD_OUT} of each class is held out (fixed seed {SEED})"
+IMAGES_NOTE = f"no split is given: one image in {HELD_OUT} is held out (fixed seed {SEED})"
 
 
 def held_out(names: Mapping[str, Sequence[str]], place: str) -> frozenset[str]:

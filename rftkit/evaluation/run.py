@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +12,9 @@ from rich.console import Console
 
 from rftkit import files
 from rftkit.core import Example, Style
-from rftkit.data import splits
 from rftkit.data.detect import annotated_place
 from rftkit.data.duplicates import fingerprint, one_each, overlap
-from rftkit.data.examples import Examples, limited, load_examples
+from rftkit.data.examples import Examples, load_examples, load_undivided
 from rftkit.data.gold_check import with_gold_check
 from rftkit.data.locate import place_of
 from rftkit.data.read_cache import ReadCache
@@ -206,15 +205,10 @@ def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish, cache: ReadCache) ->
     limit = recipe.eval.limit if wish.limit is None else wish.limit
     if wish.data is None or wish.data.suffix == ".toml":
         return load_examples(recipe, split, limit=limit, cache=cache)
-    known = labels_of(ckpt)
-    found = load_examples(recipe, split, labels=known, cache=cache)
-    if wish.split is None and any(splits.UNDIVIDED in note for note in found.notes):
-        # images that nobody divided: all of them are tested on
-        whole = recipe.model_copy(update={"data": recipe.data.model_copy(update={"shots": 0})})
-        other = load_examples(whole, recipe.data.train_split, labels=known, cache=cache)
-        both = sorted((*found.examples, *other.examples), key=lambda example: example.id)
-        found = replace(found, examples=tuple(both), notes=())
-    return replace(found, examples=limited(recipe, found.examples, limit))
+    labels = labels_of(ckpt)
+    if wish.split is None:
+        return load_undivided(recipe, limit=limit, labels=labels, cache=cache)
+    return load_examples(recipe, split, limit=limit, labels=labels, cache=cache)
 
 
 def _shots(recipe: Recipe, cache: ReadCache) -> Sequence[Example]:

@@ -8,6 +8,7 @@ from collections import Counter
 from rftkit import data as sources
 from rftkit.answers.boxes import Labelled
 from rftkit.data.detect import Place
+from rftkit.data.source_notes import SourceNotes
 from rftkit.errors import DataError
 from rftkit.recipe.sections import Data
 
@@ -17,9 +18,9 @@ MAX_SHOTS = 4
 def boxes_recipe(place: Place) -> str:
     """A commented recipe (TOML) for these annotations. Raises DataError as their source does."""
     data = Data(source=place.kind, path=place.path, splits=place.splits)
-    notes: list[str] = []
+    notes = SourceNotes()
     counts, images = Counter[str](), 0
-    for row in sources.rows(data, place.splits[0], notes.append):
+    for row in sources.rows(data, place.splits[0], notes):
         things = row.values["objects"]
         assert isinstance(things, tuple)
         counts.update(sorted({thing.label for thing in things if isinstance(thing, Labelled)}))
@@ -32,7 +33,7 @@ def boxes_recipe(place: Place) -> str:
         images=images,
         categories=f"{len(counts)} categories: {shown}",
         fewest=f"fewest images have {least!r}: {counts[least]}",
-        notes="".join(f"#   {note}\n" for note in dict.fromkeys(notes)),
+        notes="".join(f"#   {note}\n" for note in dict.fromkeys(notes.lines)),
         source=place.kind,
         path=json.dumps(place.path, ensure_ascii=False),
         splits=json.dumps(list(place.splits)),

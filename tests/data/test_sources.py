@@ -15,6 +15,7 @@ from PIL import Image
 
 from rftkit.core import Row
 from rftkit.data import images, rows
+from rftkit.data.source_notes import SourceNotes
 from rftkit.errors import DataError
 from rftkit.recipe.sections import Data
 from rftkit.tasks import classification
@@ -74,13 +75,13 @@ def test_a_folder_of_classes_is_split_by_a_fixed_seed(tmp_path: Path) -> None:
     folder(
         tmp_path, *[f"{label}/{n}.png" for label in "ab" for n in range(10)], "c/1.png", "c/2.png"
     )
-    notes: list[str] = []
+    notes = SourceNotes()
     data = Data(source="folder", path=str(tmp_path))
-    train, test = list(rows(data, "train", notes.append)), read("folder", tmp_path, "test")
+    train, test = list(rows(data, "train", notes)), read("folder", tmp_path, "test")
     assert len(train) == 8 + 8 + 1
     assert [row.values["label"] for row in test] == ["a", "a", "b", "b", "c"]
     assert not {row.image.name for row in train} & {row.image.name for row in test}
-    assert notes == [
+    assert notes.lines == [
         f"{tmp_path}/: no split is given: one image in 5 of each class is held out (fixed seed 0)"
     ]
     assert "no split 'val'; it is divided into train and test" in refusal("folder", tmp_path, "val")
@@ -111,11 +112,12 @@ def test_litter_is_ignored_and_other_files_are_noted(tmp_path: Path) -> None:
     folder(tmp_path, "train/a/1.png", "test/a/2.png", "train/.cache/x.png", "train/a/sub/3.png")
     for name in ("Thumbs.db", ".DS_Store", "notes.txt", "b.heic", "README"):
         (tmp_path / "train/a" / name).write_text("x")
-    notes: list[str] = []
-    found = list(rows(Data(path=str(tmp_path)), "train", notes.append))
+    notes = SourceNotes()
+    found = list(rows(Data(path=str(tmp_path)), "train", notes))
     assert named(found) == [("train/a/1.png", "a")]
     skipped = "1 .heic, 1 .txt, 1 folders, 1 without suffix"
-    assert notes == [f"{tmp_path}/: skipped what is not an image: {skipped}"]
+    assert notes.lines == [f"{tmp_path}/: skipped what is not an image: {skipped}"]
+    assert notes.held_out == ""
 
 
 def test_links_that_leave_the_root_are_refused(tmp_path: Path) -> None:
@@ -229,12 +231,13 @@ def test_a_table_of_boxes_or_questions_is_split_by_image(tmp_path: Path) -> None
         for turn in "ab"
     ]
     path = table(tmp_path, "\n".join(map(json.dumps, lines)), "boxes.jsonl")
-    notes: list[str] = []
-    train = list(rows(Data(source="jsonl", path=str(path)), "train", notes.append))
+    notes = SourceNotes()
+    train = list(rows(Data(source="jsonl", path=str(path)), "train", notes))
     test = read("jsonl", path, "test")
     assert (len(train), len(test)) == (8, 2)
     assert not {row.image.name for row in train} & {row.image.name for row in test}
-    assert notes == [f"{path}: no split is given: one image in 5 is held out (fixed seed 0)"]
+    line = f"{path}: no split is given: one image in 5 is held out (fixed seed 0)"
+    assert (notes.lines, notes.held_out) == ([line], line)
     renamed = path.read_text().replace('"box"', '"corners"')
     path.write_text(renamed)
     assert len(read("jsonl", path, "test", columns={"box": "corners"})) == 2

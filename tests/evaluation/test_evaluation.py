@@ -400,6 +400,15 @@ def test_images_that_nobody_divided_are_all_tested_on(
     assert summary.expected == 10
 
 
+def test_a_folder_that_is_divided_is_not_tested_on_whole_for_the_words_in_its_name(
+    begin: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    folder = images(tmp_path / "no split is given: mine")
+    (folder / "test" / "cat" / "notes.txt").write_text("a note names the folder")
+    assert measured(run, data=folder).summary.expected == 10
+
+
 def test_a_training_image_that_is_tested_on_is_a_leak(begin: Callable[..., Run]) -> None:
     run = begin(fakes.FakePolicy(improved))
     summary = measured(run, split="train").summary

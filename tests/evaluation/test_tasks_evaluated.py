@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from rftkit.core import Completion, Example
-from rftkit.data.examples import Examples, load_examples
+from rftkit.data.examples import Examples, load_examples, load_undivided
 from rftkit.errors import DataError
 from rftkit.evaluation import run as evaluation
 from rftkit.evaluation.run import Trial, Wish, run_evaluation
@@ -316,6 +316,18 @@ def test_a_limit_on_other_images_keeps_every_turn_of_a_question(
     assert found.summary.expected == 2 * 3
     assert found.summary.tuned
     assert found.summary.tuned.figures["circular accuracy"].n == 2
+
+
+def test_every_question_that_nobody_divided_is_asked_in_every_turn(tmp_path: Path) -> None:
+    bench(tmp_path)
+    lines = (tmp_path / "t.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    undivided = [{key: row[key] for key in row if key != "split"} for row in rows[1:]]
+    (tmp_path / "loose.jsonl").write_text("\n".join(map(json.dumps, undivided)), "utf-8")
+    mine = recipe("choice", "jsonl", tmp_path / "loose.jsonl", options={"circular": True})
+    found = load_undivided(mine)
+    assert (len(undivided), len(found.examples), found.notes) == (6, 6 * 3, ())
+    assert len(load_examples(mine, "test").examples) == 3
 
 
 def test_every_image_of_a_question_is_shown_in_order(

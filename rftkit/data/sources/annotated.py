@@ -16,6 +16,7 @@ from rftkit.data.images import FileImage
 from rftkit.data.locate import SPLIT, place_of
 from rftkit.data.paths import DataPath, Note, image_in, silent
 from rftkit.data.read_cache import ReadCache
+from rftkit.data.source_notes import SourceNotes
 from rftkit.data.sources.tables import NAME_IT, Record, check_letters, read_jsonl
 from rftkit.errors import DataError
 from rftkit.messages import did_you_mean
@@ -112,7 +113,7 @@ def read_shared(
 
 
 def rows_of(
-    found: Sequence[Annotated], where: Located, data: Data, split: str, note: Note
+    found: Sequence[Annotated], where: Located, data: Data, split: str, note: SourceNotes
 ) -> Iterator[Row]:
     """The rows of a split. found: of this split where data.path holds `{split}`, else of all."""
     own = found if SPLIT in data.path else of_split(found, data, split, note)
@@ -120,7 +121,7 @@ def rows_of(
         yield Row(item.place, _image(where.images, item), item.values)
 
 
-def of_split(found: Sequence[Part], data: Data, split: str, note: Note) -> list[Part]:
+def of_split(found: Sequence[Part], data: Data, split: str, note: SourceNotes) -> list[Part]:
     """The annotations that are for a split, by what they say of it; else of a seeded split."""
     marked = {item.split for item in found if item.split}
     if marked:
@@ -133,7 +134,7 @@ def of_split(found: Sequence[Part], data: Data, split: str, note: Note) -> list[
         return [item for item in found if item.split == split]
     test = splits.is_test(data, split, data.path)
     chosen = splits.held_out_images((item.name for item in found), data.path)
-    note(f"{data.path}: {splits.IMAGES_NOTE}")
+    note.note_held_out(f"{data.path}: {splits.IMAGES_NOTE}")
     return [item for item in found if (item.name in chosen) == test]
 
 

@@ -12,6 +12,7 @@ from rftkit.answers.boxes import Labelled
 from rftkit.core import Row
 from rftkit.data.paths import DataPath, Note, silent
 from rftkit.data.read_cache import ReadCache
+from rftkit.data.source_notes import SourceNotes
 from rftkit.data.sources.annotated import (
     Annotated,
     Thing,
@@ -52,7 +53,7 @@ class ShownImage(NamedTuple):
     objects: list[Labelled]
 
 
-def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
+def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterator[Row]:
     """One row for each image, in the order of the file, those without objects too.
 
     Values: "size", "objects" and "categories", all those of the file. For LVIS "categories" are

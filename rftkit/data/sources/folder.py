@@ -10,7 +10,8 @@ from rftkit.core import Row
 from rftkit.data import splits
 from rftkit.data.images import SUFFIXES, FileImage
 from rftkit.data.locate import place_of
-from rftkit.data.paths import DataPath, Note, check_name, stay_inside
+from rftkit.data.paths import DataPath, check_name, stay_inside
+from rftkit.data.source_notes import SourceNotes
 from rftkit.errors import DataError
 from rftkit.messages import did_you_mean
 from rftkit.recipe.sections import Data
@@ -27,7 +28,7 @@ class Listing:
     skipped: Mapping[str, int]
 
 
-def rows(data: Data, split: str, note: Note) -> Iterator[Row]:
+def rows(data: Data, split: str, note: SourceNotes) -> Iterator[Row]:
     """One row for each image of the split, sorted by class and name; the class is the label."""
     root = existing_folder(place_of(data.path, split, note))
     divided = has_splits(root, data.splits)
@@ -38,7 +39,7 @@ def rows(data: Data, split: str, note: Note) -> Iterator[Row]:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(listing.skipped.items()))
         note(f"{root}/: skipped what is not an image: {kinds}")
     if not divided:
-        note(f"{root}/: {splits.NOTE}")
+        note.note_held_out(f"{root}/: {splits.NOTE}")
         listing = _share(listing, data, split, f"{root}/")
     for label, names in listing.images.items():
         for name in names:

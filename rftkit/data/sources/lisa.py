@@ -11,6 +11,7 @@ from rftkit.core import Row
 from rftkit.data.locate import SPLIT
 from rftkit.data.paths import DataPath, Note, by_stem
 from rftkit.data.read_cache import ReadCache
+from rftkit.data.source_notes import SourceNotes
 from rftkit.data.sources.annotated import located, of_split, shown
 from rftkit.data.sources.fields import Corners, list_of, numbers_of, text_of, value_of
 from rftkit.data.sources.folder import subfolders
@@ -24,7 +25,7 @@ TARGET = "target"
 UNUSED = ("ignore", "flag")  # unsure regions, and marks that mean nothing any more
 
 
-def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
+def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterator[Row]:
     """One row for each text of each image of the split, sorted by name.
 
     The folder is `data.path` with `{split}` in it, or `<split>` below it, or is divided. The box

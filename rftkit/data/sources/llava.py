@@ -11,6 +11,7 @@ from rftkit.core import Row
 from rftkit.data.locate import SPLIT
 from rftkit.data.paths import DataPath, Note, image_in, silent
 from rftkit.data.read_cache import ReadCache
+from rftkit.data.source_notes import SourceNotes
 from rftkit.data.sources.annotated import located, of_split, read_records, read_shared, shown
 from rftkit.data.sources.fields import list_of, value_of
 from rftkit.data.sources.tables import Record
@@ -50,7 +51,7 @@ class Talk(NamedTuple):
         return self.names[0]
 
 
-def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
+def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterator[Row]:
     """One row for each conversation about an image; those without one are counted in a note.
 
     Values: "question" and "answer", the last reply; what was said before is part of the question.

@@ -12,6 +12,7 @@ from rftkit.data.images import upright_size
 from rftkit.data.locate import SPLIT
 from rftkit.data.paths import DataPath, Note, image_in
 from rftkit.data.read_cache import ReadCache
+from rftkit.data.source_notes import SourceNotes
 from rftkit.data.sources.annotated import located, of_split, read_records, read_shared, shown
 from rftkit.data.sources.fields import (
     Corners,
@@ -44,7 +45,7 @@ class Phrase(NamedTuple):
     split: str = ""
 
 
-def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
+def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterator[Row]:
     """One row for each phrase; its image is named from `data.images` or the file's folder.
 
     Values: "phrase", "size", "objects" (the one, labelled with the phrase) and "categories". Lines

@@ -13,8 +13,9 @@ from typing import NamedTuple
 from rftkit.core import Row
 from rftkit.data import splits
 from rftkit.data.locate import SPLIT, place_of
-from rftkit.data.paths import DataPath, Note, image_in
+from rftkit.data.paths import DataPath, image_in
 from rftkit.data.read_cache import ReadCache
+from rftkit.data.source_notes import SourceNotes
 from rftkit.errors import DataError
 from rftkit.messages import missing_column
 from rftkit.recipe.sections import Column, Data
@@ -32,7 +33,7 @@ class Record(NamedTuple):
     values: Mapping[str, object]
 
 
-def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
+def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterator[Row]:
     """The rows of a CSV file (comma, header, UTF-8) or of JSON lines, one object a line.
 
     In a folder those of `<split>.csv` or `<split>.jsonl`.
@@ -130,18 +131,18 @@ def _records(path: DataPath, data: Data) -> list[Record]:
 
 
 def _of_split(
-    records: Sequence[Record], path: DataPath, data: Data, split: str, note: Note
+    records: Sequence[Record], path: DataPath, data: Data, split: str, note: SourceNotes
 ) -> Sequence[Record]:
     """The records whose column `split` says so; without that column, of a seeded split."""
     if any("split" in record.values for record in records):
         return _marked(records, path, split)
     test = splits.is_test(data, split, str(path))
     if any(data.columns.get(role, role) in records[0].values for role in UNCLASSED):
-        note(f"{path}: {splits.IMAGES_NOTE}")
+        note.note_held_out(f"{path}: {splits.IMAGES_NOTE}")
         names = (_image(record, data) for record in records)
         held_out = splits.held_out_images(names, str(path))
     else:
-        note(f"{path}: {splits.NOTE}")
+        note.note_held_out(f"{path}: {splits.NOTE}")
         label = data.columns.get("label", "label")
         if bad := next((r for r in records if not _is_label(r.values.get(label))), None):
             return [bad]  # its task refuses it, and says why

@@ -19,6 +19,7 @@ from rftkit.core import Row
 from rftkit.data.locate import SPLIT
 from rftkit.data.paths import DataPath, Note, by_stem, check_name, image_in
 from rftkit.data.read_cache import ReadCache
+from rftkit.data.source_notes import SourceNotes
 from rftkit.data.sources.annotated import Annotated, located, of_split, shown
 from rftkit.data.sources.fields import Size, box_in, size_of, text_of
 from rftkit.errors import DataError
@@ -37,7 +38,7 @@ class Layout(NamedTuple):
     divided: bool
 
 
-def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
+def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterator[Row]:
     """One row for each XML file of the split, sorted by name, or as the split's list has them.
 
     Either VOC's folders `Annotations`, `JPEGImages` and `ImageSets/Main/<split>.txt`, or folders

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from rftkit.answers.boxes import Box, Labelled
 from rftkit.core import Row
 from rftkit.data.images import upright_size
-from rftkit.data.paths import DataPath, Note, image_in
+from rftkit.data.paths import DataPath, image_in
+from rftkit.data.source_notes import SourceNotes
 from rftkit.data.sources.annotated import of_split, shown
 from rftkit.data.sources.fields import Size, box_in
 from rftkit.data.sources.yolo_layout import Labels, layout_of
@@ -29,7 +30,7 @@ class Line(NamedTuple):
     edges: tuple[float, float, float, float]
 
 
-def rows(data: Data, split: str, note: Note) -> Iterator[Row]:
+def rows(data: Data, split: str, note: SourceNotes) -> Iterator[Row]:
     """One row for each image of the split, sorted by path; without a file of labels it is empty.
 
     Either a `data.yaml` (or the folder that holds it), or a folder with `images/<split>` and
