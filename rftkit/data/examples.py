@@ -28,7 +28,7 @@ from rftkit.recipe.schema import Recipe
 from rftkit.tasks.annotated import chosen_categories
 from rftkit.tasks.options import DetectionOptions, LabelOptions, Names
 
-Halves = Mapping[str, tuple[str, ...]]  # "base" and "new", or "all" -> its sorted classes
+ByHalf = Mapping[str, tuple[str, ...]]  # "base" and "new", or "all" -> its sorted classes
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _label_ids(splits: Sequence[SplitExamples]) -> dict[str, int]:
     return {name: number for part in splits for name, number in part.label_ids.items()}
 
 
-def _halves(recipe: Recipe, classes: tuple[str, ...], label_ids: Mapping[str, int]) -> Halves:
+def _halves(recipe: Recipe, classes: tuple[str, ...], label_ids: Mapping[str, int]) -> ByHalf:
     """The classes of each half: as the recipe names the new ones, else as CoOp divides them."""
     if recipe.data.classes == "all":
         return {"all": classes}
@@ -232,7 +232,7 @@ def _shown_classes(recipe: Recipe, classes: tuple[str, ...], own: SplitExamples)
     return tuple(name for name in classes if name)
 
 
-def _prepared(example: Example, recipe: Recipe, half: str, halves: Halves) -> Example:
+def _prepared(example: Example, recipe: Recipe, half: str, halves: ByHalf) -> Example:
     """The example with its question and half; of classification, with the labels it is offered."""
     question = _question(recipe, example)
     prepared = replace(example, question=question, meta={**example.meta, "half": half})
