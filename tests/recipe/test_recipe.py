@@ -234,7 +234,7 @@ REFUSED = {  # text of the recipe -> what its one line holds
     "unknown style": ("style = 'thnk'", "style: should be 'think', 'direct', 'answer-first' or"),
     "unknown task": ("task = 'poetry'", "task: should be 'classification'"),
     "unknown source": ("[data]\nsource = 'ftp'", "data.source: should be 'hub', 'folder'"),
-    "unknown column": ("[data.columns]\nimage = 'x'", "data.columns.image: should be 'image'"),
+    "unknown column": ("[data.columns]\npicture = 'x'", "data.columns.picture: should be 'image'"),
     "columns of none": ("task='detection'\n[data]\nsource='coco'\npath='x'\n[data.columns]\n"
                         "label='kind'", "data.columns.label: source 'coco' has no columns; leave"),
     "columns of phrases": ("task='grounding'\n[data]\nsource='refs'\npath='x'\n[data.columns]\n"

@@ -210,7 +210,7 @@ def test_sft_says_that_it_does_not_use_the_length_reward() -> None:
 
 
 @pytest.mark.parametrize(("text", "says"), [
-    ('task = "detection"\n[options]\nask = "image"\n[data]\nsource = "coco"\npath = "x"\n'
+    ('task = "detection"\n[options]\nask = "picture"\n[data]\nsource = "coco"\npath = "x"\n'
      'classes = "base"', 'data.classes: with options.ask = "picture" all categories are asked'),
     ('[data]\nsource = "digits"\n[rewards]\n"a.py:x" = 1\n"b.py:x" = 1', "rewards: two are called"),
     ('[data]\nsource = "digits"\n[rewards]\n"a.py:accuracy" = 1', "rewards: two are called 'acc"),
