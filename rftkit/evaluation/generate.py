@@ -104,9 +104,13 @@ def _open(plan: Plan) -> None:
 
 
 def _identity(header: Header) -> Header:
-    """The header without what differs from one session to the next."""
+    """The header without what differs from one session to the next.
+
+    Whether training images could be read, to look for them among the test images, is no part of it.
+    """
     fixed = header.provenance.model_copy(update={"started": "", "command": "", "hardware": ""})
-    return header.model_copy(update={"provenance": fixed})
+    update = {"provenance": fixed, "leaks": None, "leaks_skipped": None}
+    return header.model_copy(update=update)
 
 
 def _answer_all(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +11,20 @@ from typing import Literal
 from rich.console import Console
 
 from rftkit import files
-from rftkit.core import Example, Style
+from rftkit.core import Style
 from rftkit.data.detect import annotated_place
-from rftkit.data.duplicates import fingerprint, one_each, overlap
 from rftkit.data.examples import Examples, load_examples, load_undivided
 from rftkit.data.gold_check import with_gold_check
 from rftkit.data.locate import place_of
 from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError, RecipeError
 from rftkit.evaluation.generate import Plan, evaluate, header_of, same_evaluation
+from rftkit.evaluation.leaks import NO_SHOTS, Shots, find_leaks, read_shots
 from rftkit.evaluation.reuse_base import reuse_base
 from rftkit.files import sha256
 from rftkit.metrics import Summary
 from rftkit.metrics.files import SAMPLES, Evaluation, finish
-from rftkit.metrics.samples import Header, Leaks, Provenance, Side
+from rftkit.metrics.samples import Header, Leaks, LeaksSkipped, Provenance, Side
 from rftkit.models import open_policy
 from rftkit.models import out_of_memory as memory
 from rftkit.models.policy import Decoding, Policy
@@ -37,8 +37,6 @@ from rftkit.runs.locks import locked
 from rftkit.tasks import by_name
 
 SOURCE_OF = {".csv": "csv", ".jsonl": "jsonl"}
-LEAKS_UP_TO = 5000  # images in all; above it the search for copies is left to `rftkit check`
-PAIRS_KEPT = 20
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Trial:
     recipe: Recipe
     examples: Examples
     policy: Policy
-    shots: Sequence[Example] = ()
+    shots: Shots = NO_SHOTS
 
 
 def evaluate_checkpoint(place: Path, wish: Wish, console: Console) -> Evaluation:
@@ -78,7 +76,7 @@ def evaluate_checkpoint(place: Path, wish: Wish, console: Console) -> Evaluation
     split, style = wish.split or recipe.data.test_split, wish.style or recipe.style
     cache = ReadCache()
     examples = with_gold_check(recipe, _examples(recipe, ckpt, wish, cache), split, style)
-    shots = _shots(ckpt.recipe, cache)
+    shots = read_shots(ckpt.recipe, cache)
     del cache  # what it holds is not needed while the model answers
     for note in examples.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
@@ -111,6 +109,7 @@ def run_evaluation(trial: Trial, wish: Wish, console: Console) -> Evaluation:
 def _header(trial: Trial, wish: Wish, style: Style) -> Header:
     """What the samples file says of itself, as far as it is known without the model."""
     recipe, examples = trial.recipe, trial.examples
+    found = find_leaks(trial.shots, examples.examples)
     return Header(
         task=recipe.task,
         style=style,
@@ -127,7 +126,8 @@ def _header(trial: Trial, wish: Wish, style: Style) -> Header:
             command=wish.command,
             started=files.now(),
         ),
-        leaks=find_leaks(trial.shots, examples.examples),
+        leaks=found if isinstance(found, Leaks) else None,
+        leaks_skipped=found if isinstance(found, LeaksSkipped) else None,
     )
 
 
@@ -137,17 +137,6 @@ def _known_levels(examples: Examples) -> dict[str, dict[str, str]]:
         level: {label: parents[label] for label in examples.labels if label in parents}
         for level, parents in examples.levels.items()
     }
-
-
-def find_leaks(shots: Sequence[Example], tests: Sequence[Example]) -> Leaks | None:
-    """Training images that are also tested on; None where there are none, or too many to see."""
-    if not shots or len(shots) + len(tests) > LEAKS_UP_TO:
-        return None
-    ours, theirs = ([fingerprint(e) for e in one_each(part)] for part in (shots, tests))
-    pairs = overlap(ours, theirs)
-    names = tuple((pair.first.id, pair.second.id) for pair in pairs[:PAIRS_KEPT])
-    exact = sum(pair.exact for pair in pairs)
-    return Leaks(exact=exact, near=len(pairs) - exact, pairs=names)
 
 
 def _with_data(recipe: Recipe, wish: Wish) -> Recipe:
@@ -209,14 +198,6 @@ def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish, cache: ReadCache) ->
     if wish.split is None:
         return load_undivided(recipe, limit=limit, labels=labels, cache=cache)
     return load_examples(recipe, split, limit=limit, labels=labels, cache=cache)
-
-
-def _shots(recipe: Recipe, cache: ReadCache) -> Sequence[Example]:
-    """The images trained on; none where the training data is not at hand any more."""
-    try:
-        return load_examples(recipe, recipe.data.train_split, cache=cache).examples
-    except DataError:
-        return ()
 
 
 def _budget(recipe: Recipe, style: Style) -> int:

@@ -59,6 +59,13 @@ class Leaks(Record):
     pairs: tuple[tuple[str, str], ...] = Field(default=(), description="training, test name")
 
 
+class LeaksSkipped(Record):
+    """Why nobody looked for training images among the test images; the detail is for people."""
+
+    reason: Literal["unreadable", "too many"]
+    detail: str
+
+
 class Header(Record):
     """What all samples of a file share."""
 
@@ -76,6 +83,9 @@ class Header(Record):
     prompt: str = Field(default="", description="prompt of every sample that has none of its own")
     provenance: Provenance = Provenance()
     leaks: Leaks | None = Field(default=None, description="None: not looked for")
+    leaks_skipped: LeaksSkipped | None = Field(
+        default=None, description="why leaks is None; None in files of older versions"
+    )
 
 
 class Sample(Record):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from rftkit.core import Rules, Style
 from rftkit.measures.values import Measure, Rate, Record, Share, Spread
-from rftkit.metrics.samples import Leaks, MemoryOf, Provenance
+from rftkit.metrics.samples import Leaks, LeaksSkipped, MemoryOf, Provenance
 
 Verdict = Literal["better", "worse", "no difference detected"]
 
@@ -143,6 +143,7 @@ class Summary(Record):
     tuned: SideSummary | None
     difference: Difference | None
     leaks: Leaks | None
+    leaks_skipped: LeaksSkipped | None = Field(default=None, description="why leaks is None")
     provenance: Provenance
     notes: tuple[str, ...]
 

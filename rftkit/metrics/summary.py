@@ -47,6 +47,7 @@ def summarise(file: SamplesFile) -> Summary:
         tuned=_side("tuned", by_side["tuned"], file),
         difference=difference(by_side["base"], by_side["tuned"]),
         leaks=header.leaks,
+        leaks_skipped=header.leaks_skipped,
         provenance=header.provenance,
         notes=_notes(by_side, header),
     )
@@ -101,6 +102,9 @@ def _notes(by_side: dict[Side, list[Sample]], header: Header) -> tuple[str, ...]
             f"training shots among the test images: {leaks.exact} the same, "
             f"{leaks.near} that look alike; the {by_name(header.task).metric} may be too high"
         )
+    if header.leaks_skipped:
+        why = header.leaks_skipped.detail
+        notes.append(f"training images were not looked for among the test images: {why}")
     return tuple(notes)
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rftkit import exits
 from rftkit.data.examples import load_examples
 from rftkit.data.read_cache import ReadCache
+from rftkit.evaluation.leaks import read_shots
 from rftkit.evaluation.run import Trial, Wish, run_evaluation
 from rftkit.models import open_policy
 from rftkit.runs.adapter import Checkpoint, recipe_of
@@ -24,7 +25,7 @@ def evaluate_elsewhere(trained: Run, other: Run, home: Path, console: Console) -
     cache = ReadCache()
     test = recipe.data.test_split
     held_out = load_examples(recipe, test, limit=recipe.eval.limit, cache=cache)
-    shots = load_examples(own, own.data.train_split, cache=cache).examples
+    shots = read_shots(own, cache)
     del cache  # what it holds is not needed while the model answers
     policy = open_policy(recipe.model, trained.adapter)
     wish = Wish(base=False, command=shlex.join(sys.argv))

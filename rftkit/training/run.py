@@ -102,6 +102,7 @@ def _go(
     request: Request,
     console: Console,
 ) -> None:
+    from rftkit.evaluation.leaks import Shots
     from rftkit.evaluation.run import Trial, Wish, run_evaluation
     from rftkit.models import open_learner, open_policy
 
@@ -112,7 +113,8 @@ def _go(
         policy = open_policy(recipe.model, run.adapter)
     wish = Wish(command=request.command, base_from=request.base_from)
     ckpt = Checkpoint(run.adapter, recipe, run.evaluations, run)
-    run_evaluation(Trial(ckpt, recipe, held_out, policy, train_set.examples), wish, console)
+    trial = Trial(ckpt, recipe, held_out, policy, Shots(train_set.examples))
+    run_evaluation(trial, wish, console)
     _keep_example(run, held_out.examples[0])
     run.set_status("finished")
 

@@ -22,6 +22,7 @@ from rich.console import Console
 from rftkit.core import Completion
 from rftkit.errors import DataError, UserError
 from rftkit.evaluation import generate as evaluate
+from rftkit.evaluation import leaks
 from rftkit.evaluation import run as evaluation
 from rftkit.evaluation.run import Wish, evaluate_checkpoint
 from rftkit.metrics import Summary, to_json
@@ -383,6 +384,48 @@ def test_an_adapter_is_measured_where_its_training_images_are_not(
     summary = measured(tmp_path / "sent", data=other).summary
     assert summary.tuned
     assert (summary.tuned.accuracy.value, summary.leaks) == (1.0, None)
+    assert summary.leaks_skipped
+    assert summary.leaks_skipped.reason == "unreadable"
+    assert str(tmp_path / "images") in summary.notes[0]
+    assert summary.notes[0].startswith("training images were not looked for among the test images:")
+
+
+def test_a_damaged_training_image_is_no_reason_not_to_evaluate(begin: Callable[..., Run]) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    folder = Path(ckpt.recipe_of(run).data.path) / "train"
+    for path in folder.rglob("*.png"):
+        path.write_bytes(b"torn")
+    skipped = measured(run).summary.leaks_skipped
+    assert skipped
+    assert skipped.reason == "unreadable"
+    assert "not an image" in skipped.detail
+
+
+def test_of_many_images_it_is_said_that_no_leak_was_looked_for(
+    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin(fakes.FakePolicy(improved))
+    monkeypatch.setattr(leaks, "LEAKS_UP_TO", 2 * HELD_OUT + 1)  # and two to train on
+    summary = measured(run).summary
+    assert (summary.leaks, summary.leaks_skipped and summary.leaks_skipped.reason) == (
+        None,
+        "too many",
+    )
+    assert "12 images, above the 11 that an evaluation compares; rftkit check" in summary.notes[0]
+
+
+def test_an_evaluation_goes_on_where_its_training_images_have_gone(
+    begin: Callable[..., Run],
+) -> None:
+    run = begin(fakes.FakePolicy(improved, limit=5))
+    with pytest.raises(KeyboardInterrupt):
+        measured(run)
+    for path in (Path(ckpt.recipe_of(run).data.path) / "train").rglob("*.png"):
+        path.write_bytes(b"torn")
+    again = begin(fakes.FakePolicy(improved))
+    found = measured(again)
+    assert (found.folder.name, found.summary.complete) == ("test", True)
+    assert found.summary.leaks  # as its beginning found
 
 
 def test_data_that_is_not_there_is_refused(begin: Callable[..., Run]) -> None:

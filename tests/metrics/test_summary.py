@@ -10,6 +10,7 @@ from rftkit.metrics.behaviour import last_named, probabilities
 from rftkit.metrics.samples import (
     Header,
     Leaks,
+    LeaksSkipped,
     Sample,
     SamplesFile,
     Side,
@@ -284,6 +285,16 @@ def test_a_leak_is_noted() -> None:
     boxed = HEADER.model_copy(update={"task": "grounding", "leaks": Leaks(near=1)})
     assert summarise(SamplesFile(boxed, ())).notes[0].endswith("the IoU may be too high")
     assert both(HEADER.model_copy(update={"leaks": Leaks()})).notes == ()
+
+
+def test_it_is_noted_why_no_leak_was_looked_for() -> None:
+    skipped = LeaksSkipped(reason="unreadable", detail="pets: no such folder")
+    found = both(HEADER.model_copy(update={"leaks_skipped": skipped}))
+    assert found.leaks_skipped == skipped
+    assert found.notes == (
+        "training images were not looked for among the test images: pets: no such folder",
+    )
+    assert both(HEADER).notes == ()  # written by a version that gave no reason
 
 
 def test_gates() -> None:

@@ -11,7 +11,15 @@ from rich.console import Console
 
 from rftkit.metrics import Summary, summarise, to_json
 from rftkit.metrics.files import confusion_csv
-from rftkit.metrics.samples import Header, Leaks, Provenance, Sample, SamplesFile, Timing
+from rftkit.metrics.samples import (
+    Header,
+    Leaks,
+    LeaksSkipped,
+    Provenance,
+    Sample,
+    SamplesFile,
+    Timing,
+)
 from rftkit.metrics.scoring import rescored
 from rftkit.report.confusion import commonest, grid
 from rftkit.report.page import ReportInput, no_image, render, write_report
@@ -290,3 +298,13 @@ def test_the_page_says_what_the_peak_of_memory_is_of(of: tuple[str, str], said: 
         for side, scope in zip(("base", "tuned"), of, strict=True)
     )  # fmt: skip
     assert said in " ".join(page_of(replace(file, timings=timings)).split())
+
+
+@pytest.mark.parametrize(("skipped", "line"), [
+    (LeaksSkipped(reason="too many", detail="9 images, above 8"),
+     "Training images were not looked for among the test images: 9 images, above 8."),
+    (None, "Training images were not looked for among the test images."),
+])  # fmt: skip
+def test_the_page_says_why_no_leak_was_looked_for(skipped: LeaksSkipped | None, line: str) -> None:
+    page = page_of(evaluated(leaks_skipped=skipped))
+    assert f"<p>{line}</p>" in page
