@@ -90,7 +90,6 @@ class HeldBackend:
     texts: Mapping[Side, str]
     gate: threading.Semaphore | None = None
     fails: Side | None = None
-    pause: float = 0.0
     written: list[tuple[Side, int]] = field(default_factory=list)
 
     def stream(self, asked: Asked, side: Side, stop: threading.Event) -> Iterator[Piece]:
@@ -103,7 +102,7 @@ class HeldBackend:
             yield (piece := Piece(made, count / 10, 0.1))
             while self.gate and not self.gate.acquire(timeout=0.01) and not stop.is_set():
                 yield piece  # again: whoever looks now and then only has to see where it stands
-            if stop.wait(self.pause):
+            if stop.is_set():
                 yield piece._replace(last=True)
                 return
         yield Piece(Completion(self.texts[side], len(words)), len(words) / 10, 0.1, 52, 4, True)

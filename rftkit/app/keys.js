@@ -17,8 +17,9 @@
     }
   }, true);
   document.addEventListener("click", event => {
-    const narrow = window.matchMedia("(max-width: 640px)").matches;
-    if (narrow && event.target.closest("#rft-run, .rft-example")) {
+    if (!event.target.closest("#rft-run, .rft-example")) return;
+    document.body.dataset.running = "";  // until the run is over: another press does nothing
+    if (window.matchMedia("(max-width: 640px)").matches) {
       document.getElementById("rft-answers")?.scrollIntoView({ behavior: "smooth" });
     }
   });

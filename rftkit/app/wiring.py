@@ -22,6 +22,7 @@ from rftkit.errors import UserError
 from rftkit.inference.form import Form, Settings
 from rftkit.inference.panes import Comparison
 
+OVER = "() => { delete document.body.dataset.running; }"  # keys.js sets it at the press
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -146,7 +147,7 @@ def _wire_run(
     inputs = [fields.image, chosen, written, fields.blind, *fields.asked()]
     outputs = [*shown, on_show, tabs.past, tabs.export, fields.known]
     how: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", **MODEL}
-    fields.run.click(run, inputs, outputs, **how)
+    pressed = fields.run.click(run, inputs, outputs, **how)
 
     def fill(event: gr.EventData) -> tuple[Any, ...]:
         both = desk.worked[int(event.open)].comparison
@@ -154,7 +155,10 @@ def _wire_run(
         return (_image(both), *_values(form), form.prompt, both.asked.example.id)
 
     filled = [fields.image, *fields.asked(), written, chosen]
-    fields.examples.click(fill, None, filled, **QUICK).then(run, inputs, outputs, **how)
+    filled_in = fields.examples.click(fill, None, filled, **QUICK).then(run, inputs, outputs, **how)
+    for event in (pressed, filled_in):
+        event.then(None, js=OVER, api_visibility="private")
+        event.failure(None, js=OVER, api_visibility="private")
 
     def stop(request: gr.Request) -> str:
         return desk.stop(session_of(request))
@@ -188,20 +192,25 @@ def _wire_fields(desk: Desk, fields: Fields, shown: list[Any], states: tuple[Any
     for control in (fields.labels, fields.question, fields.style):
         control.change(rewrite, inputs, [fields.prompt, written], **QUICK)
 
-    def uploaded(path: str | None) -> tuple[Any, ...]:
+    def about(said: str) -> tuple[Any, ...]:
+        look = View(said, message_html(said), "", "", "")
+        return (gr.skip(), "", "", OnShow(), *look, legend)
+
+    def uploaded(path: str) -> tuple[Any, ...]:
         try:
-            if path:
-                read_upload(Path(path))
+            read_upload(Path(path))
         except UserError as error:
             return (None, "", "", OnShow(), *refused(error), legend)
-        said = "Image read: press Run." if path else NO_IMAGE
-        return (gr.skip(), "", "", OnShow(), *View(said, message_html(said), "", "", ""), legend)
+        return about("Image read: press Run.")
+
+    def removed() -> tuple[Any, ...]:  # takes no image: Gradio would hand over the one that goes
+        return about(NO_IMAGE)
 
     outputs = [fields.image, chosen, fields.truth, on_show, *shown]
     fields.image.upload(uploaded, fields.image, outputs, **QUICK).then(
         rewrite, inputs, [fields.prompt, written], **QUICK
     )
-    fields.image.clear(uploaded, fields.image, outputs, **QUICK)
+    fields.image.clear(removed, None, outputs, **QUICK)
 
 
 def _wire_votes(desk: Desk, places: Places, shown: list[Any], on_show: Any, tabs: Any) -> None:

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from rftkit.core import Completion
 from rftkit.errors import UserError
+from rftkit.inference import predict as predictions
 from rftkit.inference.predict import Prediction, predict
-from rftkit.inference.predict import predict as predictions
 from rftkit.inference.question import Question
 from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import adapter as ckpt
