@@ -19,20 +19,25 @@ def plan(
     overrides: Override = [],  # noqa: B006  typer copies it
     as_json: AsJson = False,
 ) -> None:
-    """Say how much GPU memory a recipe needs, before anything is loaded or downloaded."""
+    """Say how much GPU memory a recipe needs, before anything is loaded or downloaded.
+
+    Prompts are measured on the data, where it is on this machine.
+    """
     from rftkit.cli.show_plan import plan_record, refusal, show_plan
     from rftkit.hardware.gpus import card_of
     from rftkit.hardware.probe import first_gpu
+    from rftkit.hardware.prompt_size import expected_prompt
     from rftkit.recipe.builtin import find_recipe
     from rftkit.recipe.toml import load_recipe
 
     loaded = load_recipe(find_recipe(recipe), overrides)
     card = card_of(gpu) if gpu is not None else first_gpu()
+    prompt = expected_prompt(loaded)
     if as_json:
-        typer.echo(json.dumps(plan_record(loaded, card), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(plan_record(loaded, card, prompt), indent=2, ensure_ascii=False))
     else:
-        show_plan(loaded, card, results())
-    if card and (line := refusal(loaded, card)):
+        show_plan(loaded, card, prompt, results())
+    if card and (line := refusal(loaded, card, prompt)):
         raise UserError(line)
 
 

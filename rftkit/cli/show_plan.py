@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rftkit.hardware.gpus import GIB, Card
 from rftkit.hardware.memory_plan import Change, Need, cheapest, need, smallest, verdict
+from rftkit.hardware.prompt_size import PromptSize
 from rftkit.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
 TONES = {"fits": "bold green", "tight": "bold yellow", "no": "bold red"}
 
 
-def show_plan(recipe: Recipe, card: Card | None, console: Console) -> None:
-    """Print the parts, the height, and the verdict for the card; without one, the smallest size."""
+def show_plan(recipe: Recipe, card: Card | None, prompt: PromptSize, console: Console) -> None:
+    """Print the parts, the peak, and the verdict for the card; without one, the smallest size.
+
+    prompt: the largest one of the recipe.
+    """
     from rich.table import Table
     from rich.text import Text
 
-    needed = need(recipe, card)
+    needed = need(recipe, card, prompt=prompt)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
     table.add_column(Text(needed.shape.name))
     table.add_column("GiB", justify="right")
@@ -29,14 +33,15 @@ def show_plan(recipe: Recipe, card: Card | None, console: Console) -> None:
         table.add_row(Text(part.name), _gib(part.bytes), Text(f"{when}{part.detail}"))
     table.add_row("at most", _gib(needed.bytes), Text(f"in {needed.height}"), style="bold")
     console.print(table)
+    console.print(Text(_prompt(needed)), soft_wrap=True)
     for line, tone in _verdict(recipe, needed, card):
         console.print(Text(line, style=tone), soft_wrap=True)
 
 
-def plan_record(recipe: Recipe, card: Card | None) -> dict[str, Any]:
+def plan_record(recipe: Recipe, card: Card | None, prompt: PromptSize) -> dict[str, Any]:
     """For `--json`: the parts, and for a card its memory, the verdict and a change."""
-    needed = need(recipe, card)
-    found: dict[str, Any] = {**needed.record(), "smallest": smallest(recipe)}
+    needed = need(recipe, card, prompt=prompt)
+    found: dict[str, Any] = {**needed.record(), "smallest": smallest(recipe, prompt)}
     if card is None:
         return found
     change = change_for(recipe, needed, card)
@@ -50,15 +55,15 @@ def plan_record(recipe: Recipe, card: Card | None) -> dict[str, Any]:
 
 def change_for(recipe: Recipe, needed: Need, card: Card) -> Change | None:
     """The cheapest change where one is wanted: None for a recipe that fits."""
-    return None if verdict(needed, card) == "fits" else cheapest(recipe, card)
+    return None if verdict(needed, card) == "fits" else cheapest(recipe, card, needed.prompt)
 
 
-def refusal(recipe: Recipe, card: Card) -> str | None:
+def refusal(recipe: Recipe, card: Card, prompt: PromptSize) -> str | None:
     """One line for a recipe that does not fit the card; None where it does, if only just."""
-    needed = need(recipe, card)
+    needed = need(recipe, card, prompt=prompt)
     if verdict(needed, card) != "no":
         return None
-    change = cheapest(recipe, card)
+    change = cheapest(recipe, card, prompt)
     mended = f"try {change.words}" if change else "no single change helps; take a smaller model"
     lacks = f"needs {_gib(needed.bytes)} GiB of {_gib(card.bytes)}"
     return f"--gpu {card.name}: {lacks}, in {needed.height}; {mended}"
@@ -66,7 +71,7 @@ def refusal(recipe: Recipe, card: Card) -> str | None:
 
 def _verdict(recipe: Recipe, needed: Need, card: Card | None) -> list[tuple[str, str]]:
     if card is None:
-        size = smallest(recipe)
+        size = smallest(recipe, needed.prompt)
         return [(f"smallest card that it fits: {size or 'none of the usual'}", "bold")]
     found = verdict(needed, card)
     free = (card.bytes - needed.bytes) / GIB
@@ -78,6 +83,15 @@ def _verdict(recipe: Recipe, needed: Need, card: Card | None) -> list[tuple[str,
         to = f"{_gib(change.bytes)} GiB, {change.verdict}"
         lines.append((f"cheapest change: {change.words} ({to})", ""))
     return lines
+
+
+def _prompt(needed: Need) -> str:
+    prompt = needed.prompt
+    images = "1 image" if prompt.images == 1 else f"{prompt.images} images"
+    return (
+        f"prompt: {images} of {needed.image_tokens} tokens, about {prompt.text_tokens} of text "
+        f"({prompt.source})"
+    )
 
 
 def _gib(count: float) -> str:

@@ -20,7 +20,6 @@ CUDA = 0.6 * GIB  # context and kernels of torch, cuBLAS and bitsandbytes, besid
 FRAGMENTS = 0.05  # of what comes and goes: blocks the allocator holds and cannot give
 ENGINE = 0.5 * GIB  # vLLM's own: graphs and workspaces
 ENGINE_TOKENS = 8192  # that vLLM computes at once, of texts and of images
-LOGITS_AT_ONCE = 2**24  # values: how the shared prefix scores tokens
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from rftkit.hardware import memory_parts as parts
 from rftkit.hardware.gpus import SIZES, Card, card_of
+from rftkit.hardware.prompt_size import PromptSize, assumed_prompt
 from rftkit.model_info.families import family_of
+from rftkit.model_info.limits import LOGITS_AT_ONCE
 from rftkit.model_info.sizes import Shape, shape_of, smaller
 from rftkit.recipe.schema import Recipe
 
-TEXT_TOKENS = 256  # of a prompt beside its image: question, list of labels, instruction
 ROOM = 0.1  # of the card that stays free where a recipe "fits"; less is tight
 CHOICES_WIDTH = 4  # rows of one forward, for each image, where labels are scored
 
@@ -55,11 +56,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Need:
-    """What a recipe needs. phases: bytes that come and go, of which only one is there at a time."""
+    """What a recipe needs. Of the parts that have a phase only those of one are there at a time.
+
+    prompt_tokens: of the largest prompt, its images among them; image_tokens: of one image.
+    """
 
     shape: Shape
     setup: Setup
     parts: tuple[Part, ...]
+    prompt: PromptSize
     prompt_tokens: int
     image_tokens: int
     share: float = 0.0  # of the card that vLLM is to take, weights among it; 0 without it
@@ -83,6 +88,9 @@ class Need:
             "parameters": self.shape.size,
             **asdict(self.setup),
             "prompt_tokens": self.prompt_tokens,
+            "text_tokens": self.prompt.text_tokens,
+            "images": self.prompt.images,
+            "prompt_source": self.prompt.source,
             "image_tokens": self.image_tokens,
             "parts": [{**asdict(part), "bytes": round(part.bytes)} for part in self.parts],
             "peak_bytes": round(self.bytes),
@@ -102,16 +110,22 @@ def setup_of(recipe: Recipe) -> Setup:
     )
 
 
-def need(recipe: Recipe, card: Card | None = None, setup: Setup | None = None) -> Need:
+def need(
+    recipe: Recipe,
+    card: Card | None = None,
+    setup: Setup | None = None,
+    prompt: PromptSize | None = None,
+) -> Need:
     """What the recipe needs. card: for the share of its memory that vLLM is to take.
 
-    The largest image under the budget is taken, `TEXT_TOKENS` tokens beside it, and completions
-    as long as they may be. Raises ModelError for a model of unknown sizes.
+    Images are as large as the budget allows, and completions as long as they may be. prompt: the
+    largest one; assumed if None. Raises ModelError for a model of unknown sizes.
     """
     shape, setup = shape_of(recipe.model), setup or setup_of(recipe)
+    prompt = prompt or assumed_prompt(recipe)
     pixels = min(recipe.model.max_pixels, family_of(recipe.model).max_pixels or 2**40)
     image = shape.image_tokens(pixels)
-    load = _Load(recipe, shape, setup, image)
+    load = _Load(recipe, shape, setup, prompt, image)
     base = parts.weights(shape, recipe.model.load_in_4bit)
     lora = parts.adapter_size(shape, recipe.model.lora_rank, recipe.model.lora_vision)
     twice = 2.0 * parts.FULL * lora  # weights and optimizer stay in 32 bit whatever the base is in
@@ -126,8 +140,9 @@ def need(recipe: Recipe, card: Card | None = None, setup: Setup | None = None) -
     reserved = 0.0
     if setup.generation == "vllm":
         copied = 0.0 if setup.backend == "unsloth" else base.total
-        reserved = parts.engine(shape, load.rows, load.prompt + load.new, load.patches, copied)
-        detail = f"{load.rows} × {load.prompt + load.new} tokens in its cache"
+        tokens = load.prompt + load.new
+        reserved = parts.engine(shape, load.rows, tokens, load.image_patches, copied)
+        detail = f"{load.rows} × {tokens} tokens in its KV cache"
         always.append(Part("vLLM", reserved, detail))
     phases = list(_phases(load))
     moving = max(phase.bytes for phase in phases)
@@ -135,7 +150,7 @@ def need(recipe: Recipe, card: Card | None = None, setup: Setup | None = None) -
     always.append(Part("CUDA and fragments", extra))
     taken = reserved + (base.total if setup.backend == "unsloth" else 0.0)
     share = taken / card.bytes if card and reserved else 0.0
-    return Need(shape, setup, (*always, *phases), load.prompt, image, share)
+    return Need(shape, setup, (*always, *phases), prompt, load.prompt, image, share)
 
 
 def verdict(needed: Need, card: Card) -> Verdict:
@@ -145,15 +160,15 @@ def verdict(needed: Need, card: Card) -> Verdict:
     return "tight" if needed.bytes <= card.bytes else "no"
 
 
-def cheapest(recipe: Recipe, card: Card) -> Change | None:
+def cheapest(recipe: Recipe, card: Card, prompt: PromptSize | None = None) -> Change | None:
     """The first single change that makes the recipe fit, else the one that comes nearest to it.
 
     Those that leave the result as it is come first, then those that change it little; None where
     no change helps.
     """
-    now, found = need(recipe, card), list[Change]()
+    now, found = need(recipe, card, prompt=prompt), list[Change]()
     for key, value, changed in _changes(recipe):
-        after = need(changed, card)
+        after = need(changed, card, prompt=now.prompt)
         found.append(Change(key, value, after.bytes, verdict(after, card)))
         if found[-1].verdict == "fits":
             return found[-1]
@@ -161,23 +176,30 @@ def cheapest(recipe: Recipe, card: Card) -> Change | None:
     return min(helpful, key=lambda change: change.bytes, default=None)
 
 
-def smallest(recipe: Recipe) -> str | None:
+def smallest(recipe: Recipe, prompt: PromptSize | None = None) -> str | None:
     """The smallest of the usual sizes that the recipe fits; None where none is large enough."""
     for size in SIZES:
         card = card_of(size)
-        if verdict(need(recipe, card), card) == "fits":
+        if verdict(need(recipe, card, prompt=prompt), card) == "fits":
             return size
     return None
 
 
 class _Load:
-    """The numbers of rows and tokens that the phases share."""
+    """The numbers of rows and tokens that the phases share.
 
-    def __init__(self, recipe: Recipe, shape: Shape, setup: Setup, image: int) -> None:
+    prompt, new: tokens of the largest prompt and of a completion. patches: of all its images.
+    """
+
+    def __init__(
+        self, recipe: Recipe, shape: Shape, setup: Setup, prompt: PromptSize, image_tokens: int
+    ) -> None:
         method = recipe.method
         self.recipe, self.shape, self.setup = recipe, shape, setup
-        self.prompt, self.new = image + TEXT_TOKENS, method.max_new_tokens
-        self.patches = image * shape.vision.merge**2
+        self.prompt = prompt.images * (image_tokens + shape.vision.marks) + prompt.text_tokens
+        self.new = method.max_new_tokens
+        self.image_patches = image_tokens * shape.vision.merge**2
+        self.patches = prompt.images * self.image_patches
         self.rows = method.batch_size * (method.group_size if method.kind == "grpo" else 1)
 
 
@@ -202,7 +224,7 @@ def _training(load: _Load) -> Part:
     copies = 1 if load.setup.shared else group
     tokens = copies * load.prompt + group * load.new
     chunked = load.setup.shared or load.setup.backend == "unsloth"
-    at_once = parts.LOGITS_AT_ONCE if chunked else None
+    at_once = LOGITS_AT_ONCE if chunked else None
     scored = parts.logits(shape.text, group * load.new, at_once)
     patches, vision = copies * load.patches, load.recipe.model.lora_vision
     offloaded = load.setup.backend == "unsloth"
@@ -216,7 +238,7 @@ def _imitation(load: _Load) -> Part:
     """A micro-batch is one example; its reply is as long as a completion may be."""
     shape, tokens = load.shape, load.prompt + load.new
     offloaded = load.setup.backend == "unsloth"
-    at_once = parts.LOGITS_AT_ONCE if offloaded else None
+    at_once = LOGITS_AT_ONCE if offloaded else None
     scored = parts.logits(shape.text, tokens, at_once)
     vision = load.recipe.model.lora_vision
     held = parts.training(shape, tokens, load.patches, scored, vision, offloaded)

@@ -94,6 +94,11 @@ class Vision:
         """Pixels a side that become one token."""
         return self.patch * self.merge
 
+    @property
+    def marks(self) -> int:
+        """Tokens that tell the tiles of an image apart, where it is cut into tiles."""
+        return 4 * self.tiles if self.tile else 0
+
 
 @dataclass(frozen=True)
 class Shape:

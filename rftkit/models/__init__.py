@@ -14,6 +14,7 @@ from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model
 
 if TYPE_CHECKING:
+    from rftkit.hardware.prompt_size import PromptSize
     from rftkit.models.policy import Policy
 
 
@@ -46,16 +47,17 @@ def open_policy(
         return open_transformers(settings, adapter)
 
 
-def open_learner(recipe: Recipe) -> Policy:
+def open_learner(recipe: Recipe, prompt: PromptSize | None = None) -> Policy:
     """The recipe's model, to be trained, with the engine beside it that writes completions.
 
+    prompt: the largest one that it is trained on; assumed if None.
     Raises RecipeError, before anything loads, for a model and an engine that do not go together.
     """
     from rftkit.models import backends as engines
     from rftkit.models import out_of_memory as memory
 
     machine = engines.here()
-    generation = engines.generation_of(recipe, machine)
+    generation = engines.generation_of(recipe, machine, prompt)
     if generation == "vllm":
         engines.set_environment()
     if engines.backend_of(recipe.model, machine) != "unsloth":
@@ -66,8 +68,8 @@ def open_learner(recipe: Recipe) -> Policy:
             from rftkit.models.unsloth import Training, open_unsloth
 
         fast = generation == "vllm"
-        share = engines.share(recipe, machine) if fast else 0.0
-        longest = engines.longest(recipe) if fast else 0
+        share = engines.share(recipe, machine, prompt) if fast else 0.0
+        longest = engines.longest(recipe, prompt) if fast else 0
         return open_unsloth(recipe.model, None, Training(recipe.seed, True, share, longest))
 
 

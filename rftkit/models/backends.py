@@ -16,6 +16,7 @@ from typing import Literal
 from rftkit.errors import ModelError, RecipeError
 from rftkit.hardware.gpus import CAPABILITY_OF_VLLM, Card
 from rftkit.hardware.memory_plan import Setup, need, verdict
+from rftkit.hardware.prompt_size import PromptSize
 from rftkit.model_info.families import architecture_of
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model
@@ -33,7 +34,6 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
 }
 VLLM_INSTALL = "pip install -c constraints-vllm.txt -e '.[unsloth,vllm]'"
-LONGEST_TEXT = 1536  # tokens of a prompt beside its image that the engine makes room for
 
 
 @dataclass(frozen=True)
@@ -89,18 +89,19 @@ def backend_of(settings: Model, machine: Here) -> Backend:
     return "unsloth"
 
 
-def generation_of(recipe: Recipe, machine: Here) -> Generation:
+def generation_of(recipe: Recipe, machine: Here, prompt: PromptSize | None = None) -> Generation:
     """What writes the completions of GRPO there.
 
     `auto` is transformers until vLLM beside training has been measured on a GPU; "vllm" has to be
-    asked for. Raises RecipeError, by name, for what cannot be.
+    asked for. prompt: the largest one; assumed if None. Raises RecipeError, by name, for what
+    cannot be.
     """
     if recipe.method.kind != "grpo" or recipe.model.generation != "vllm":
         return "transformers"
     why = next(refusals(recipe.model, backend_of(recipe.model, machine), machine), None)
     if why is not None:
         raise RecipeError(f'{why}; or set model.generation = "transformers"')
-    if machine.cuda and not _fits(recipe, machine):
+    if machine.cuda and not _fits(recipe, machine, prompt):
         raise RecipeError(
             "model.generation: 'vllm' and training do not fit this GPU together; see rftkit plan, "
             'or set model.generation = "transformers"'
@@ -129,16 +130,16 @@ def refusals(model: Model, backend: Backend, machine: Here) -> Iterator[str]:
         )
 
 
-def share(recipe: Recipe, machine: Here) -> float:
+def share(recipe: Recipe, machine: Here, prompt: PromptSize | None = None) -> float:
     """The share of the GPU's memory that vLLM is to take, by plan; 0.3 where there is none."""
     if not machine.cuda:
         return 0.3
-    return round(need(recipe, machine.card, _with_vllm(recipe, machine)).share, 3)
+    return round(need(recipe, machine.card, _with_vllm(recipe, machine), prompt).share, 3)
 
 
-def longest(recipe: Recipe) -> int:
-    """Tokens of the longest prompt and completion that the engine makes room for."""
-    return need(recipe).image_tokens + LONGEST_TEXT + recipe.method.max_new_tokens
+def longest(recipe: Recipe, prompt: PromptSize | None = None) -> int:
+    """Tokens of the largest prompt and a completion, by plan: what vLLM makes room for."""
+    return need(recipe, prompt=prompt).prompt_tokens + recipe.method.max_new_tokens
 
 
 def _with_vllm(recipe: Recipe, machine: Here) -> Setup:
@@ -147,10 +148,10 @@ def _with_vllm(recipe: Recipe, machine: Here) -> Setup:
     return Setup(backend, "vllm", shared)
 
 
-def _fits(recipe: Recipe, machine: Here) -> bool:
+def _fits(recipe: Recipe, machine: Here, prompt: PromptSize | None) -> bool:
     """Whether engine and training fit the GPU by plan; not where the model's sizes are unknown."""
     try:
-        found = need(recipe, machine.card, _with_vllm(recipe, machine))
+        found = need(recipe, machine.card, _with_vllm(recipe, machine), prompt)
     except ModelError:
         return False
     return verdict(found, machine.card) != "no"

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from rftkit.model_info.limits import LOGITS_AT_ONCE
 from rftkit.shared_prefix.feature_cache import FeatureCache
 from rftkit.shared_prefix.groups import PromptKey
 from rftkit.shared_prefix.packing import Packed, attention_mask
 from rftkit.shared_prefix.supported import M_ROPE
-
-LOGITS_AT_ONCE = 2**24  # values; 64 MiB in fp32
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from transformers import set_seed
 
 from rftkit.core import Example
 from rftkit.errors import RecipeError
+from rftkit.hardware.prompt_size import TEMPLATE_TOKENS, largest_prompt, longest_text
 from rftkit.models import backends as engines
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.rewards.length import Meter, auto_target
@@ -47,7 +48,7 @@ def train(job: Job, examples: Sequence[Example]) -> None:
         *(recipe, examples, policy.stop_ids(), job.run, job.console, job.keeping.save_every),
         meter=_meter(job, examples),
     )
-    wanted = settings(job, scorer.all_weights())
+    wanted = settings(job, scorer.all_weights()) | _vllm_settings(job, examples)
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
     off = shared_prefix_off(job)
     by_vllm = bool(wanted.get("use_vllm"))
@@ -160,8 +161,25 @@ def settings(job: Job, weights: Sequence[float]) -> dict[str, Any]:
         "reward_weights": list(weights),
         "disable_dropout": True,
         "log_completions": False,
-        **vllm_rollouts.trainer_settings(job.recipe, job.policy.banned_ids(), engines.here()),
     }
+
+
+def _vllm_settings(job: Job, examples: Sequence[Example]) -> dict[str, Any]:
+    """TRL's settings of its vLLM engine; none where transformers generates.
+
+    Raises RecipeError if a prompt is longer than estimated: the engine has no room for it.
+    """
+    policy, prompt = job.policy, largest_prompt(job.recipe, examples)
+    found = vllm_rollouts.trainer_settings(job.recipe, policy.banned_ids(), engines.here(), prompt)
+    if found:
+        text = longest_text(job.recipe, examples)
+        tokens, room = policy.count_tokens(text), prompt.text_tokens - TEMPLATE_TOKENS
+        if tokens > room:
+            raise RecipeError(
+                f"model.generation: a prompt of {tokens} tokens was estimated at {room}, and vLLM "
+                'has no room for it; set model.generation = "transformers"'
+            )
+    return found
 
 
 def _config(wanted: dict[str, Any]) -> Any:

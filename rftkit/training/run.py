@@ -18,6 +18,7 @@ from rftkit.core import Example
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
 from rftkit.errors import Interrupted, RecipeError, UserError
+from rftkit.hardware.prompt_size import largest_prompt
 from rftkit.messages import pip_install, runnable
 from rftkit.recipe.diff import flat
 from rftkit.recipe.resolve import located
@@ -107,7 +108,7 @@ def _go(
     from rftkit.models import open_learner, open_policy
 
     if run.status()["state"] not in ("trained", "finished"):
-        policy = open_learner(recipe)
+        policy = open_learner(recipe, largest_prompt(recipe, train_set.examples))
         _learn(run, recipe, train_set, policy, request, console)
     else:
         policy = open_policy(recipe.model, run.adapter)

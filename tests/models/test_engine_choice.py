@@ -12,6 +12,7 @@ from rich.console import Console
 from rftkit.cli import main as cli
 from rftkit.errors import ModelError, RecipeError, TrainingError
 from rftkit.hardware.memory_plan import Setup, need
+from rftkit.hardware.prompt_size import PromptSize
 from rftkit.model_info.families import architecture_of
 from rftkit.models.backends import (
     Here,
@@ -34,6 +35,7 @@ AMPERE = Here(8.6, 23.7, unsloth=True, vllm=True)
 SMALL = Here(8.6, 5.8, unsloth=True, vllm=True)
 T4 = Here(7.5, 14.75, unsloth=True, vllm=True)
 NO_VLLM = Here(8.6, 23.7, unsloth=True)
+LONG, SHORT = PromptSize(1300, 2, "a test"), PromptSize(200, 1, "a test")
 NO_UNSLOTH = Here(8.6, 23.7, vllm=True)
 
 
@@ -132,20 +134,22 @@ def test_the_command_refuses_it_without_reading_data(tmp_path: Path) -> None:
 
 
 def test_a_recipe_without_vllm_adds_nothing_to_the_trainer() -> None:
-    assert trainer_settings(recipe(), [7], CPU) == {}
-    assert trainer_settings(recipe(VLLM, "method.kind=sft"), [7], AMPERE) == {}
+    assert trainer_settings(recipe(), [7], CPU, LONG) == {}
+    assert trainer_settings(recipe(VLLM, "method.kind=sft"), [7], AMPERE, LONG) == {}
 
 
 def test_the_trainer_is_told_everything_of_its_engine() -> None:
     wanted = recipe(VLLM)
-    found = trainer_settings(wanted, [7, 9], AMPERE)
-    planned = need(wanted, AMPERE.card, Setup("unsloth", "vllm", shared=False)).share
+    found = trainer_settings(wanted, [7, 9], AMPERE, LONG)
+    setup = Setup("unsloth", "vllm", shared=False)
+    planned = need(wanted, AMPERE.card, setup, LONG).share
+    assert planned > need(wanted, AMPERE.card, setup).share
     assert found.pop("vllm_gpu_memory_utilization") == pytest.approx(planned, abs=5e-4)
     assert 0.1 < planned < 0.5
     assert found == {
         "use_vllm": True,
         "vllm_mode": "colocate",
-        "vllm_max_model_length": 512 + 1536 + 256,
+        "vllm_max_model_length": 2 * 512 + 1300 + 256,  # two images, text, completion
         "vllm_enable_sleep_mode": False,
         "vllm_importance_sampling_correction": True,
         "vllm_importance_sampling_mode": "sequence_mask",
@@ -157,11 +161,17 @@ def test_the_trainer_is_told_everything_of_its_engine() -> None:
 
 def test_an_engine_with_weights_of_its_own_sleeps_while_the_trainer_works() -> None:
     wanted = recipe(VLLM, "model.load_in_4bit=false")
-    assert trainer_settings(wanted, [], NO_UNSLOTH)["vllm_enable_sleep_mode"]
-    assert not trainer_settings(wanted, [], CPU)["vllm_enable_sleep_mode"]
+    assert trainer_settings(wanted, [], NO_UNSLOTH, SHORT)["vllm_enable_sleep_mode"]
+    assert not trainer_settings(wanted, [], CPU, LONG)["vllm_enable_sleep_mode"]
     assert share(wanted, CPU) == 0.3
-    assert longest(wanted) == 512 + 1536 + 256
-    assert longest(recipe("model.name=tiny")) == 4 + 1536 + 256
+
+
+@pytest.mark.parametrize("prompt", [None, LONG])
+def test_vllm_has_room_for_the_prompt_of_the_plan(prompt: PromptSize | None) -> None:
+    for wanted in (recipe(VLLM), recipe("model.name=tiny")):
+        planned = need(wanted, prompt=prompt).prompt_tokens
+        assert longest(wanted, prompt) == planned + wanted.method.max_new_tokens
+    assert longest(recipe("model.name=tiny")) == 4 + 256 + 256
 
 
 @pytest.mark.parametrize(("name", "expected"), [
