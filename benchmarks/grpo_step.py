@@ -198,7 +198,7 @@ def _in_a_process(case: Case, arm: str) -> int:
 
 
 def _peak_of_a_step(case: Case, arm: str) -> int:
-    """Bytes a second step adds at its height to what the first has left."""
+    """Bytes a second step adds at its peak to what the first has left."""
     step = runner(case, arm)
     step(0)
     if torch.cuda.is_available():

@@ -4,7 +4,7 @@
 
 The two paths take turns, seed by seed, each run in a process of its own with one thread. Seconds
 are those that the process got on the processor, for the whole run with its evaluations; memory is
-its height. A run that is there already is read, not repeated.
+its peak. A run that is there already is read, not repeated.
 """
 
 from __future__ import annotations

@@ -61,11 +61,11 @@ def make(folder: Path, name: str, tiny: bool) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder, max_shard_size="4GB")
     tokenizer.save_pretrained(folder)
-    tower = shape.vision
+    encoder = shape.vision
     Qwen2VLImageProcessorPil(
-        size={"shortest_edge": 4 * tower.side**2, "longest_edge": MOST_PIXELS},
-        patch_size=tower.patch,
-        merge_size=tower.merge,
+        size={"shortest_edge": 4 * encoder.side**2, "longest_edge": MOST_PIXELS},
+        patch_size=encoder.patch,
+        merge_size=encoder.merge,
     ).save_pretrained(folder)
     return sum(parameter.numel() for parameter in model.parameters())
 
@@ -115,32 +115,32 @@ def _text(shape: Shape, text: Text, tokenizer: Any) -> dict[str, Any]:
     }
 
 
-def _vision(shape: Shape, tower: Vision) -> dict[str, Any]:
+def _vision(shape: Shape, encoder: Vision) -> dict[str, Any]:
     common = {
-        "depth": tower.layers,
-        "num_heads": 16 if tower.width >= 1024 else 4,
-        "patch_size": tower.patch,
-        "spatial_merge_size": tower.merge,
+        "depth": encoder.layers,
+        "num_heads": 16 if encoder.width >= 1024 else 4,
+        "patch_size": encoder.patch,
+        "spatial_merge_size": encoder.merge,
     }
     if shape.kind == "qwen2_vl":
         return common | {
-            "embed_dim": tower.width,
+            "embed_dim": encoder.width,
             "hidden_size": shape.text.width,
-            "mlp_ratio": tower.inner // tower.width,
+            "mlp_ratio": encoder.inner // encoder.width,
         }
     common |= {
-        "hidden_size": tower.width,
-        "intermediate_size": tower.inner,
+        "hidden_size": encoder.width,
+        "intermediate_size": encoder.inner,
         "out_hidden_size": shape.text.width,
     }
     if shape.kind == "qwen3_vl":
-        step = tower.layers // 4
-        places = [step * number - 1 for number in range(1, tower.extra_merges + 1)]
+        step = encoder.layers // 4
+        places = [step * number - 1 for number in range(1, encoder.extra_merges + 1)]
         return common | {
             "deepstack_visual_indexes": places,
-            "num_position_embeddings": tower.positions,
+            "num_position_embeddings": encoder.positions,
         }
-    return common | {"fullatt_block_indexes": list(range(7, tower.layers, 8)) or [0]}
+    return common | {"fullatt_block_indexes": list(range(7, encoder.layers, 8)) or [0]}
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def show_plan(recipe: Recipe, card: Card | None, prompt: PromptSize, console: Co
     for part in needed.parts:
         when = f"while in {part.phase}: " if part.phase else ""
         table.add_row(Text(part.name), _gib(part.bytes), Text(f"{when}{part.detail}"))
-    table.add_row("at most", _gib(needed.bytes), Text(f"in {needed.height}"), style="bold")
+    table.add_row("at most", _gib(needed.bytes), Text(f"in {needed.peak_phase}"), style="bold")
     console.print(table)
     console.print(Text(_prompt(needed)), soft_wrap=True)
     for line, tone in _verdict(recipe, needed, card):
@@ -66,7 +66,7 @@ def refusal(recipe: Recipe, card: Card, prompt: PromptSize) -> str | None:
     change = cheapest(recipe, card, prompt)
     mended = f"try {change.words}" if change else "no single change helps; take a smaller model"
     lacks = f"needs {_gib(needed.bytes)} GiB of {_gib(card.bytes)}"
-    return f"--gpu {card.name}: {lacks}, in {needed.height}; {mended}"
+    return f"--gpu {card.name}: {lacks}, in {needed.peak_phase}; {mended}"
 
 
 def _verdict(recipe: Recipe, needed: Need, card: Card | None) -> list[tuple[str, str]]:

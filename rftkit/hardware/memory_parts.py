@@ -24,7 +24,7 @@ ENGINE_TOKENS = 8192  # that vLLM computes at once, of texts and of images
 
 @dataclass(frozen=True)
 class Weights:
-    """Bytes of the base model: language matrices, the rest of the language model, vision tower."""
+    """Bytes of the base model: language matrices, rest of the language model, vision encoder."""
 
     matrices: float
     rest: float
@@ -37,7 +37,7 @@ class Weights:
 
 
 def weights(shape: Shape, four_bit: bool) -> Weights:
-    """Of the base model; embeddings, head, norms and the vision tower stay in 16 bit."""
+    """Of the base model; embeddings, head, norms and the vision encoder stay in 16 bit."""
     each = NF4 if four_bit else HALF
     return Weights(
         shape.text.linear * each, float(shape.text.rest * HALF), float(shape.vision_size * HALF)
@@ -75,26 +75,26 @@ def layer_bytes(text: Text, gradients: bool) -> int:
     return kept + 2 * FULL * text.width + HALF * (2 * text.inner + 2 * text.width)
 
 
-def patch_bytes(tower: Vision, gradients: bool) -> int:
-    """What one patch takes within a layer of the tower; queries and keys turn in 32 bit."""
-    passing = HALF * (3 * tower.inner + 4 * tower.width) + 4 * FULL * tower.width
-    return passing + (HALF * (3 * tower.inner + 8 * tower.width) if gradients else 0)
+def patch_bytes(encoder: Vision, gradients: bool) -> int:
+    """What one patch takes within a layer of the encoder; queries and keys turn in 32 bit."""
+    passing = HALF * (3 * encoder.inner + 4 * encoder.width) + 4 * FULL * encoder.width
+    return passing + (HALF * (3 * encoder.inner + 8 * encoder.width) if gradients else 0)
 
 
-def image_bytes(tower: Vision, patches: int, gradients: bool) -> int:
-    """What a batch of so many patches takes at its height, its pixels in 32 bit among it.
+def image_bytes(encoder: Vision, patches: int, gradients: bool) -> int:
+    """What a batch of so many patches takes at peak, its pixels in 32 bit among it.
 
-    With gradients the input of every layer is kept as well: the tower is checkpointed.
+    With gradients the input of every layer is kept as well: the encoder is checkpointed.
     """
-    pixels = FULL * 3 * 2 * tower.patch**2
-    inputs = tower.layers * HALF * tower.width if gradients else 0
-    return patches * (patch_bytes(tower, gradients) + pixels + inputs)
+    pixels = FULL * 3 * 2 * encoder.patch**2
+    inputs = encoder.layers * HALF * encoder.width if gradients else 0
+    return patches * (patch_bytes(encoder, gradients) + pixels + inputs)
 
 
 def generation(
     shape: Shape, rows: int, prompts: int, tokens: tuple[int, int], patches: int
 ) -> float:
-    """Bytes at the height of transformers' `generate`.
+    """Peak bytes of transformers' `generate`.
 
     rows: completions at once. prompts: of them that are read, one a row without a shared prefix.
     tokens: of a prompt, and new ones. patches: of one prompt's image. The cache of keys and
@@ -128,11 +128,11 @@ def logits(text: Text, tokens: int, at_once: int | None = None) -> float:
 def training(
     shape: Shape, tokens: int, patches: int, scored: float, vision: bool, offloaded: bool
 ) -> float:
-    """Bytes at the height of a forward and backward pass over a micro-batch.
+    """Peak bytes of a forward and backward pass over a micro-batch.
 
-    tokens, patches: that enter the language model and the tower. scored: bytes of the logits. The
+    tokens, patches: that enter the language model and the encoder. scored: bytes of the logits. The
     input of every layer is kept (gradient checkpointing), in the computer's memory but for two if
-    offloaded; above them the costliest of one layer, the logits and the tower.
+    offloaded; above them the costliest of one layer, the logits and the encoder.
     """
     text = shape.text
     kept = tokens * text.width * HALF * (2 if offloaded else text.layers)

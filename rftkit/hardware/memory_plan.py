@@ -71,12 +71,12 @@ class Need:
 
     @property
     def bytes(self) -> float:
-        """At the height of the run."""
+        """At the peak of the run."""
         always = sum(part.bytes for part in self.parts if not part.phase)
         return always + max((part.bytes for part in self.parts if part.phase), default=0.0)
 
     @property
-    def height(self) -> str:
+    def peak_phase(self) -> str:
         """The phase that needs most."""
         phases = [part for part in self.parts if part.phase]
         return max(phases, key=lambda part: part.bytes).phase
@@ -94,7 +94,7 @@ class Need:
             "image_tokens": self.image_tokens,
             "parts": [{**asdict(part), "bytes": round(part.bytes)} for part in self.parts],
             "peak_bytes": round(self.bytes),
-            "at": self.height,
+            "at": self.peak_phase,
             "vllm_share": round(self.share, 3),
         }
 
@@ -133,7 +133,7 @@ def need(
         Part("weights, 4 bit" if recipe.model.load_in_4bit else "weights", base.matrices,
              f"{shape.text.linear / 1e9:.2f} billion"),
         Part("weights, 16 bit", base.rest, "embedding, head, norms"),
-        Part("vision tower", base.vision, f"{shape.vision_size / 1e9:.2f} billion, 16 bit"),
+        Part("vision encoder", base.vision, f"{shape.vision_size / 1e9:.2f} billion, 16 bit"),
         Part("adapter", twice, f"{lora / 1e6:.0f} million, and their gradients"),
         Part("optimizer", twice, "AdamW's two moments"),
     ]  # fmt: skip

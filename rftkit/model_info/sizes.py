@@ -73,7 +73,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Vision:
-    """A vision tower. merge: so many patches a side become one token of the language model.
+    """A vision encoder. merge: so many patches a side become one token of the language model.
 
     tile: side of a tile in pixels where an image is cut into tiles, 0 where it is shown whole.
     extra_merges: further layers whose output goes to the language model (Qwen3-VL's deepstack).
@@ -112,7 +112,7 @@ class Shape:
 
     @property
     def vision_matrices(self) -> tuple[Matrix, ...]:
-        """Of one layer of the tower."""
+        """Of one layer of the encoder."""
         w, inner = self.vision.width, self.vision.inner
         mlp: tuple[Matrix, ...] = (Matrix(w, inner), Matrix(inner, w))
         if self.kind == "qwen2_5_vl":
@@ -123,19 +123,19 @@ class Shape:
 
     @property
     def vision_size(self) -> int:
-        """Parameters of the tower and of what joins it to the language model."""
-        tower, w = self.vision, self.vision.width
+        """Parameters of the encoder and of what joins it to the language model."""
+        encoder, w = self.vision, self.vision.width
         frames = 1 if self.kind == "idefics3" else 2  # Qwen's patches are two frames deep
-        patch = CHANNELS * frames * tower.patch**2 * w
+        patch = CHANNELS * frames * encoder.patch**2 * w
         layer = sum(m.size + m.outputs for m in self.vision_matrices)
         norms = 2 * w if self.kind == "qwen2_5_vl" else 4 * w
-        body = patch + tower.positions * w + tower.layers * (layer + norms)
-        joined = tower.merge**2 * w
+        body = patch + encoder.positions * w + encoder.layers * (layer + norms)
+        joined = encoder.merge**2 * w
         if self.kind == "idefics3":
             return body + w + 2 * w + joined * self.text.width
         two = joined * joined + joined + joined * self.text.width + self.text.width
         if self.kind == "qwen3_vl":
-            return body + w + 2 * w + two + tower.extra_merges * (two + 2 * joined)
+            return body + w + 2 * w + two + encoder.extra_merges * (two + 2 * joined)
         return body + two + (w if self.kind == "qwen2_5_vl" else 2 * w)
 
     @property
@@ -145,13 +145,13 @@ class Shape:
 
     def image_tokens(self, max_pixels: int) -> int:
         """Tokens of the largest image under this budget."""
-        tower = self.vision
-        if tower.tile:
-            return tower.tiles * (tower.tile // tower.side) ** 2
-        return max(1, max_pixels // tower.side**2)
+        encoder = self.vision
+        if encoder.tile:
+            return encoder.tiles * (encoder.tile // encoder.side) ** 2
+        return max(1, max_pixels // encoder.side**2)
 
 
-QWEN2_TOWER = Vision(1280, 5120, 32, 14, 2)
+QWEN2_ENCODER = Vision(1280, 5120, 32, 14, 2)
 SMALL_SIGLIP = Vision(768, 3072, 12, 16, 4, tile=512, tiles=17, positions=1024)
 
 
@@ -177,9 +177,9 @@ def _tiny(side: int) -> Shape:
 # vocabulary, tied
 _ROWS: tuple[tuple[str, Kind, Text, Vision], ...] = (
     ("Qwen/Qwen2-VL-2B-Instruct", "qwen2_vl",
-     Text(1536, 8960, 28, 12, 2, 151936, True, bias=True), QWEN2_TOWER),
+     Text(1536, 8960, 28, 12, 2, 151936, True, bias=True), QWEN2_ENCODER),
     ("Qwen/Qwen2-VL-7B-Instruct", "qwen2_vl",
-     Text(3584, 18944, 28, 28, 4, 152064, False, bias=True), QWEN2_TOWER),
+     Text(3584, 18944, 28, 28, 4, 152064, False, bias=True), QWEN2_ENCODER),
     ("Qwen/Qwen2.5-VL-3B-Instruct", "qwen2_5_vl",
      Text(2048, 11008, 36, 16, 2, 151936, True, bias=True), _qwen25()),
     ("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2_5_vl",

@@ -161,7 +161,7 @@ def _impossible(model: Model, backend: Backend) -> Iterator[str]:
     """Why vLLM cannot write for this model on any machine."""
     if model.lora_vision:
         yield (
-            "model.lora_vision: true, but vLLM serves no adapter on the vision tower; set "
+            "model.lora_vision: true, but vLLM serves no adapter on the vision encoder; set "
             "model.lora_vision = false"
         )
     kind = architecture_of(model)

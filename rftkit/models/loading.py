@@ -19,7 +19,7 @@ from rftkit.models.processor import load_processor
 from rftkit.recipe.sections import TINY, Model
 
 HASHED_UP_TO = 2**28  # bytes of a weights file
-VISION = r".*(visual|vision|connector|merger).*"  # module names of vision towers and projectors
+VISION = r".*(visual|vision|connector|merger).*"  # module names of vision encoders and projectors
 
 
 class Source(NamedTuple):
@@ -116,7 +116,7 @@ def load_processor_of(source: Source, settings: Model) -> Any:
 
 
 def nf4() -> BitsAndBytesConfig:
-    """4-bit NormalFloat with double quantisation; the vision tower and the head stay as they are.
+    """4-bit NormalFloat with double quantisation; the vision encoder and the head stay as they are.
 
     transformers matches the names to skip as prefixes of the full module path.
     """

@@ -46,8 +46,8 @@ def open_vllm(settings: Model, adapter: Path | None = None) -> VllmPolicy:
         loading.check_adapter(adapter)
         if settings.lora_vision:
             raise ModelError(
-                "--engine vllm: the adapter is on the vision tower too (model.lora_vision), which "
-                "vLLM does not serve; leave out --engine"
+                "--engine vllm: the adapter is on the vision encoder too (model.lora_vision), "
+                "which vLLM does not serve; leave out --engine"
             )
     source = loading.resolve(settings.name)
     processor = loading.load_processor_of(source, settings)

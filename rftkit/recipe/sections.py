@@ -56,7 +56,7 @@ class Model(Section):
         default=401408, ge=784, le=16_777_216, description="image budget: images above it shrink"
     )
     lora_rank: int = Field(default=16, ge=1, le=512, description="rank of the adapter; alpha is 2×")
-    lora_vision: bool = Field(default=False, description="adapt the vision tower too")
+    lora_vision: bool = Field(default=False, description="adapt the vision encoder too")
 
 
 class Data(Section):

@@ -115,10 +115,10 @@ def test_what_a_token_takes_within_a_layer() -> None:
 
 
 def test_what_a_image_takes() -> None:
-    tower = Vision(8, 16, 2, 4, 2)
-    assert parts.image_bytes(tower, 10, gradients=False) == 10 * (2 * 80 + 128 + 4 * 6 * 16)
+    encoder = Vision(8, 16, 2, 4, 2)
+    assert parts.image_bytes(encoder, 10, gradients=False) == 10 * (2 * 80 + 128 + 4 * 6 * 16)
     more = 2 * (48 + 64) + 2 * 2 * 8
-    assert parts.image_bytes(tower, 10, gradients=True) == 10 * (288 + 384 + more)
+    assert parts.image_bytes(encoder, 10, gradients=True) == 10 * (288 + 384 + more)
 
 
 def test_logits_are_counted_whole_or_a_few_at_a_time() -> None:
@@ -144,12 +144,12 @@ def test_the_phases_of_grpo_by_hand() -> None:
     assert part(found, "rollout") == pytest.approx(max(cache, read + 2 * prompt * 36_864))
 
 
-def test_the_height_is_what_is_always_there_and_the_costliest_phase() -> None:
+def test_the_peak_is_what_is_always_there_and_the_costliest_phase() -> None:
     found = need(recipe())
     always = sum(p.bytes for p in found.parts if not p.phase)
     phases = {p.phase: p.bytes for p in found.parts if p.phase}
     assert found.bytes == always + max(phases.values())
-    assert phases[found.height] == max(phases.values())
+    assert phases[found.peak_phase] == max(phases.values())
     assert {*phases} == {"rollout", "training", "evaluation"}
 
 

@@ -332,7 +332,7 @@ def test_labels_are_scored_by_their_own_tokens_and_the_end(vllm: None) -> None:
 
 
 def test_a_vision_adapter_is_refused_by_name(vllm: None) -> None:
-    with pytest.raises(ModelError, match="the adapter is on the vision tower too"):
+    with pytest.raises(ModelError, match="the adapter is on the vision encoder too"):
         served(lora_vision=True)
 
 

@@ -30,14 +30,14 @@ def maker() -> ModuleType:
 
 
 def idefics3(shape: Shape) -> Any:
-    text, tower = shape.text, shape.vision
+    text, encoder = shape.text, shape.vision
     return Idefics3Config(
-        scale_factor=tower.merge,
+        scale_factor=encoder.merge,
         tie_word_embeddings=text.tied,
         vision_config={
-            "hidden_size": tower.width, "intermediate_size": tower.inner,
-            "num_hidden_layers": tower.layers, "num_attention_heads": 12 if tower.width < 1000
-            else 16, "image_size": tower.tile, "patch_size": tower.patch,
+            "hidden_size": encoder.width, "intermediate_size": encoder.inner,
+            "num_hidden_layers": encoder.layers, "num_attention_heads": 12 if encoder.width < 1000
+            else 16, "image_size": encoder.tile, "patch_size": encoder.patch,
         },
         text_config={
             "model_type": "llama", "vocab_size": text.vocabulary, "hidden_size": text.width,

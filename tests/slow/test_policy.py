@@ -60,8 +60,8 @@ def test_a_image_is_seen_once_however_much_is_asked_of_it(
 ) -> None:
     fresh = open_policy(recipe.model)
     seen: list[int] = []
-    tower = fresh.model.model.visual
-    tower.register_forward_hook(lambda *given: seen.append(1))
+    encoder = fresh.model.model.visual
+    encoder.register_forward_hook(lambda *given: seen.append(1))
     two = [replace(prompts[0], text=f"{prompts[0].text} {word}") for word in ("", "Quick.")]
     found = fresh.generate(two, Decoding(8)).completions
     assert found == policy.generate(two, Decoding(8)).completions
