@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from PIL import Image
+from rich.console import Console
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from trl.generation import vllm_generation
 
-from rftkit.errors import ModelError
+from rftkit.errors import ModelError, RecipeError
+from rftkit.hardware.prompt_size import largest_prompt
+from rftkit.models import backends
+from rftkit.models.backends import longest
 from rftkit.models.processor import StillQwen25VLProcessor
 from rftkit.models.tiny.tokenizer import train_tokenizer
+from rftkit.recipe.toml import parse_recipe
+from rftkit.runs.run import Run
+from rftkit.tasks import by_name
+from rftkit.training import grpo
+from rftkit.training.trainer import Job
 from rftkit.training.vllm_rollouts import engine_like, with_plain_prompts
 
 
@@ -117,3 +127,25 @@ def test_without_vllm_the_trainer_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         engine_like(processor()),
     ):
         pass
+
+
+@pytest.mark.parametrize(("tokens", "refused"), [(20, False), (10_000, True)])
+def test_a_prompt_that_vllm_has_no_room_for_is_refused_before_training(
+    tokens: int, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its room follows an estimate, and a tokenizer may count more."""
+    monkeypatch.setattr(backends, "here", lambda: backends.Here(vllm=True))
+    recipe = parse_recipe(
+        '[data]\nsource = "digits"\n',
+        "test",
+        ["model.generation=vllm", "model.backend=transformers", "model.load_in_4bit=false"],
+    )
+    policy: Any = SimpleNamespace(banned_ids=lambda: [7], count_tokens=lambda text: tokens)
+    job = Job(recipe, policy, Run(tmp_path), Console(quiet=True))
+    sample = by_name("classification").sample
+    if refused:
+        with pytest.raises(RecipeError, match="a prompt of 10000 tokens was estimated at"):
+            grpo._vllm_settings(job, [sample])
+    else:
+        found = grpo._vllm_settings(job, [sample])
+        assert found["vllm_max_model_length"] == longest(recipe, largest_prompt(recipe, [sample]))
