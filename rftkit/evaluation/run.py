@@ -32,7 +32,8 @@ from rftkit.recipe.builtin import find_recipe
 from rftkit.recipe.schema import Recipe, budget
 from rftkit.recipe.sections import Data
 from rftkit.recipe.toml import load_recipe
-from rftkit.runs.adapter import WEIGHTS, Checkpoint, find, labels_of
+from rftkit.runs.adapter import Checkpoint, find, labels_of
+from rftkit.runs.checkpoints import WEIGHTS
 from rftkit.runs.locks import locked
 from rftkit.tasks import by_name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,7 +14,9 @@ from peft import PeftModel
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList, set_seed
 
 from rftkit.core import Completion
+from rftkit.errors import ModelError
 from rftkit.models import loading
+from rftkit.models.finite import fault, finite_logits
 from rftkit.models.policy import Decoding, Generation, Prompt, Watch
 from rftkit.recipe.sections import Model
 from rftkit.shared_prefix.decoding import shared_prefill
@@ -59,12 +62,15 @@ class TransformersPolicy:
     def generate(
         self, prompts: Sequence[Prompt], decoding: Decoding, watch: Watch | None = None
     ) -> Generation:
-        """One completion per prompt, all in one batch. watch: of the first one."""
+        """One completion per prompt, all in one batch. watch: of the first one.
+
+        Raises ModelError, naming base model or adapter, if logits are not finite.
+        """
         inputs, keys = self._inputs(prompts)
         inputs, start = inputs.to(self.model.device), inputs["input_ids"].shape[1]
         clock = _Clock(watch and (lambda ids: watch(self._completion(ids[0, start:].tolist()))))
         set_seed(decoding.seed)
-        with self._ready() as model, self._shared_prefill(model, keys):
+        with self._ready() as model, self._shared_prefill(model, keys), finite_logits(model):
             ids = model.generate(
                 **inputs,
                 generation_config=self._generation_config(decoding),
@@ -76,11 +82,22 @@ class TransformersPolicy:
         images = inputs["input_ids"] == getattr(self.model.config, "image_token_id", -1)
         return Generation(made, seconds, clock.first, start, int(images.sum(1).max()))
 
-    @torch.inference_mode()
     def score(
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]
     ) -> list[list[float]]:
-        """Log-probability, in nats, of each answer followed by the end of the turn."""
+        """Log-probability, in nats, of each answer followed by the end of the turn.
+
+        Raises ModelError, naming base model or adapter, if one is not finite.
+        """
+        found = self._answer_scores(prompts, answers)
+        if not all(math.isfinite(value) for values in found for value in values):
+            raise ModelError(fault(self.model))
+        return found
+
+    @torch.inference_mode()
+    def _answer_scores(
+        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
         end = self.processor.tokenizer.eos_token
         texts = [[answer + end for answer in given] for given in answers]
         if self._shares_prefixes():

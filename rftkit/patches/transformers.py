@@ -1,4 +1,4 @@
-"""Patches of transformers 5.17: the prefill of generate, image features, and image processing.
+"""Patches of transformers 5.17: generate's prefill and logits, image features, image processing.
 
 Each replaces a method of one object, not of its class, and calls the class's own method for what
 it does not do itself.
@@ -6,13 +6,14 @@ it does not do itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
 import transformers
 from packaging.version import Version
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from rftkit.patches import parameters, replaced
 
@@ -43,6 +44,21 @@ def prefilled_by(model: Any, prefill: Callable[..., Any]) -> AbstractContextMana
     generate has no hook between the expansion of its inputs and the first forward.
     """
     return replaced(model, "_prefill", partial(prefill, model))
+
+
+def logits_processed_by(model: Any, processor: LogitsProcessor) -> AbstractContextManager[None]:
+    """Within it generate passes logits through `processor` before it samples from them.
+
+    model: without an adapter's wrapper. generate takes processors as an argument, but TRL's
+    trainers, which call it, take none.
+    """
+    own = model.generate  # Unsloth puts one of its own on the model
+
+    def generate(*given: Any, logits_processor: Sequence[Any] | None = None, **more: Any) -> Any:
+        processors = LogitsProcessorList([*(logits_processor or ()), processor])
+        return own(*given, logits_processor=processors, **more)
+
+    return replaced(model, "generate", generate)
 
 
 def image_features_by(model: Any, features: Callable[..., Any]) -> AbstractContextManager[None]:

@@ -14,10 +14,10 @@ from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe, parse_recipe, read_text
 from rftkit.runs import checkpoints
 from rftkit.runs import run as runs
+from rftkit.runs.checkpoints import WEIGHTS
 from rftkit.runs.run import Run
 
 CARD = "rftkit.json"  # recipe and labels, saved into the adapter so that its folder stands alone
-WEIGHTS = "adapter_model.safetensors"
 
 
 class Card(NamedTuple):

@@ -5,11 +5,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING
 
 from rftkit.files import sha256
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 MANIFEST = "manifest.json"
+WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "optimizer.pt"
+# what torch.load raises for a file of another shape, or one that would run code
+UNREADABLE = (
+    *(UnpicklingError, OSError, EOFError, RuntimeError),
+    *(LookupError, TypeError, AttributeError),
+)
 
 
 def settle(staged: Path, final: Path) -> Path:
@@ -29,7 +41,10 @@ def settle(staged: Path, final: Path) -> Path:
 
 
 def damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint, in words; None if every file is as it was written."""
+    """What is wrong with a checkpoint, in words.
+
+    None if every file is as it was written, and all of the adapter and optimizer is finite.
+    """
     try:
         listing = json.loads((checkpoint / MANIFEST).read_text("utf-8"))
         expected = [(name, size, digest) for name, (size, digest) in listing.items()]
@@ -43,7 +58,41 @@ def damage(checkpoint: Path) -> str | None:
             return f"{name} has {path.stat().st_size} bytes instead of {size}"
         if sha256(path) != digest:
             return f"{name} has changed since it was written"
+    return _not_finite(checkpoint)
+
+
+def _not_finite(checkpoint: Path) -> str | None:
+    """Which tensor of adapter or optimizer holds NaN or infinity, in words; None if none does."""
+    from safetensors import SafetensorError
+
+    for name, tensors in ((WEIGHTS, _weights), (OPTIMIZER, _moments)):
+        path = checkpoint / name
+        try:
+            damaged = (key for key, tensor in tensors(path) if not tensor.isfinite().all())
+            first = next(damaged, None) if path.is_file() else None
+        except (SafetensorError, *UNREADABLE):
+            return f"{name} cannot be read"
+        if first:
+            return f"{name}: {first} holds NaN or infinity"
     return None
+
+
+def _weights(path: Path) -> Iterator[tuple[str, Tensor]]:
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        for name in file.keys():  # noqa: SIM118  not a dict
+            yield name, file.get_tensor(name)
+
+
+def _moments(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Of each parameter, by its number: the step it is at, and both moments."""
+    import torch
+
+    states = torch.load(path, map_location="cpu", weights_only=True)["state"]
+    for number, state in states.items():
+        for name, tensor in state.items():
+            yield f"{name} of parameter {number}", tensor
 
 
 def in_order(folder: Path) -> list[Path]:
@@ -57,10 +106,11 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
-def keep_newest(folder: Path, count: int = 2) -> None:
-    """Delete all but the `count` newest checkpoints."""
-    for old in in_order(folder)[count:]:
-        shutil.rmtree(old)
+def keep_only(folder: Path, kept: Collection[Path]) -> None:
+    """Delete the other checkpoints in a folder: older ones, and those found to be damaged."""
+    for path in in_order(folder):
+        if path not in kept:
+            shutil.rmtree(path)
 
 
 def _sync(path: Path) -> None:

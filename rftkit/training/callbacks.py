@@ -18,9 +18,11 @@ from transformers import TrainerCallback
 from rftkit import files
 from rftkit.errors import Interrupted, TrainingError
 from rftkit.files import append_line, forget_after
+from rftkit.models.finite import all_finite, damaged_base
 from rftkit.runs import checkpoints
 from rftkit.runs.run import Run
 
+KEPT = 2  # checkpoints of a run
 NAMES = {  # TRL's name -> ours
     "loss": "loss",
     "learning_rate": "learning_rate",
@@ -62,8 +64,14 @@ class Metrics(TrainerCallback):
             self.bar.update(self.task, completed=state.global_step)
             self.bar.start()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        """Keep a step's numbers. Raises TrainingError if loss or gradient is not finite."""
+    def on_log(
+        self, args: Any, state: Any, control: Any, model: Any, logs: Any = None, **_: Any
+    ) -> None:
+        """Keep a step's numbers. Raises TrainingError if they or the weights are not finite.
+
+        The trainer calls this after every step and before it saves, so that no checkpoint holds
+        weights with NaN or infinity.
+        """
         if not logs or "loss" not in logs:
             return
         record: dict[str, Any] = {"step": state.global_step}
@@ -71,12 +79,8 @@ class Metrics(TrainerCallback):
         record["rewards"] = rewards_in(logs)
         record["seconds"] = round(time.perf_counter() - self.started, 3)
         self.started = time.perf_counter()
-        for name in ("loss", "grad_norm"):
-            if not math.isfinite(float(record.get(name, 0.0))):
-                raise TrainingError(
-                    f"step {state.global_step}: {name} is {record[name]}; lower "
-                    "method.learning_rate, then start again"
-                )
+        if line := _not_finite(record, model):
+            raise TrainingError(f"step {state.global_step}: {line}")
         append_line(self.run.metrics, {k: v for k, v in record.items() if v != {}})
         self._show(state, record)
 
@@ -102,8 +106,9 @@ class Metrics(TrainerCallback):
 class Keeper(TrainerCallback):
     """Turns each folder that the trainer saved into a checkpoint that is whole."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, resumed: Path | None = None) -> None:
         self.run = run
+        self.whole = [resumed] if resumed else []  # newest first; others here are damaged
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         """Look for room on the disk before a save begins; always save the last step."""
@@ -116,8 +121,10 @@ class Keeper(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Move what was saved into place."""
         staged = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        checkpoints.settle(staged, self.run.checkpoints / f"step-{state.global_step:06d}")
-        checkpoints.keep_newest(self.run.checkpoints)
+        name = f"step-{state.global_step:06d}"
+        saved = checkpoints.settle(staged, self.run.checkpoints / name)
+        self.whole = [saved, *(path for path in self.whole if path != saved)][:KEPT]
+        checkpoints.keep_only(self.run.checkpoints, self.whole)
 
 
 class Stopper(TrainerCallback):
@@ -150,6 +157,20 @@ class Stopper(TrainerCallback):
                 signal.signal(number, handler)
         if self.received is not None:
             raise Interrupted(self.received)
+
+
+def _not_finite(record: dict[str, Any], model: Any) -> str | None:
+    """What of a step is NaN or infinite, and what to do about it; None if nothing is."""
+    names = ("loss", "grad_norm")
+    wrong = [
+        f"{name} is {record[name]}" for name in names if not math.isfinite(record.get(name, 0.0))
+    ]
+    if not wrong and not all_finite(p for p in model.parameters() if p.requires_grad):
+        wrong = ["the adapter's weights hold NaN or infinity"]
+    if not wrong:
+        return None
+    remedy = damaged_base(model) or "lower method.learning_rate, then start again"
+    return f"{wrong[0]}; {remedy}"
 
 
 def rewards_in(logs: dict[str, Any]) -> dict[str, float]:

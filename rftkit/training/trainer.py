@@ -17,9 +17,10 @@ from transformers.integrations import TensorBoardCallback
 from transformers.utils import logging as transformers_logging
 
 from rftkit import files
-from rftkit.errors import ModelError
+from rftkit.errors import ModelError, TrainingError
 from rftkit.files import write_atomically
 from rftkit.models import out_of_memory as memory
+from rftkit.models.finite import finite_logits
 from rftkit.models.policy import Policy
 from rftkit.recipe.schema import Recipe
 from rftkit.runs import checkpoints
@@ -130,7 +131,7 @@ def fit(trainer: Any, job: Job) -> None:
     stopper = Stopper()
     metrics = Metrics(job.run, job.console, job.keeping.save_every)
     trainer.remove_callback(PrinterCallback)
-    for callback in (metrics, stopper, Keeper(job.run), *_tensorboard(job)):
+    for callback in (metrics, stopper, Keeper(job.run, job.resume), *_tensorboard(job)):
         trainer.add_callback(callback)
     job.policy.model = trainer.model
     widen(trainer.model)  # before the optimizer is made: its moments take the weights' format
@@ -138,8 +139,11 @@ def fit(trainer: Any, job: Job) -> None:
         with (
             stopper.listening(job.console),
             memory.named("training", memory.training(job.recipe)),
+            finite_logits(trainer.model),
         ):
             trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
+    except ModelError as error:
+        raise TrainingError(f"step {trainer.state.global_step + 1}: {error}") from None
     except (OSError, RuntimeError, SafetensorError):
         files.require_space(job.run.folder, SCRAPS)  # a full disk shows as any of these
         raise

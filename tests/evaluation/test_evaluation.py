@@ -32,6 +32,7 @@ from rftkit.models.policy import Decoding, Generation, Prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import adapter as ckpt
+from rftkit.runs import checkpoints
 from rftkit.runs.locks import locked
 from rftkit.runs.run import Run
 
@@ -152,7 +153,7 @@ def another(run: Run, **changes: Any) -> Run:
     folder = run.folder.with_name(f"run-{len(list(run.folder.parent.iterdir()))}")
     recipe = Recipe.model_validate({**ckpt.recipe_of(run).model_dump(mode="json"), **changes})
     made = trained(folder, recipe)
-    (made.adapter / ckpt.WEIGHTS).write_bytes(b"other weights")
+    (made.adapter / checkpoints.WEIGHTS).write_bytes(b"other weights")
     return made
 
 

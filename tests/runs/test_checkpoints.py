@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 from pathlib import Path
 
 import fakes
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from rftkit import files
 from rftkit.errors import ModelError, UserError
+from rftkit.models.loading import check_adapter
 from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import adapter as ckpt
 from rftkit.runs import checkpoints
 from rftkit.runs.run import Run
 
-CONTENT = {"adapter_model.safetensors": b"weights", "adapter_config.json": b"{}", "a/rng": b"42"}
+EMPTY = (2).to_bytes(8, "little") + b"{}"  # of safetensors: the length of a header, no tensors
+CONTENT = {"adapter_model.safetensors": EMPTY, "adapter_config.json": b"{}", "a/rng": b"42"}
 
 
 def settled(folder: Path, step: int) -> Path:
@@ -137,11 +142,45 @@ def test_checkpoints_are_ordered_by_step_not_by_name(tmp_path: Path) -> None:
     assert checkpoints.in_order(tmp_path / "none") == []
 
 
-def test_the_two_newest_are_kept(tmp_path: Path) -> None:
-    for step in (5, 10, 15):
-        settled(tmp_path, step)
-    checkpoints.keep_newest(tmp_path)
-    assert [checkpoints.step_of(p) for p in checkpoints.in_order(tmp_path)] == [15, 10]
+def test_only_those_that_are_named_are_kept(tmp_path: Path) -> None:
+    paths = [settled(tmp_path, step) for step in (5, 10, 15)]
+    checkpoints.keep_only(tmp_path, [paths[0], paths[2]])
+    assert checkpoints.in_order(tmp_path) == [paths[2], paths[0]]
+
+
+def stored(folder: Path, weight: float = 1.0, moment: float = 1.0) -> Path:
+    """A checkpoint of one weight and its moments, put into place as it is."""
+    staged = folder / ".staging" / "checkpoint-1"
+    staged.mkdir(parents=True)
+    save_file({"lora_A": torch.tensor([1.0, weight])}, staged / checkpoints.WEIGHTS)
+    state = {"step": torch.tensor(1.0), "exp_avg": torch.tensor([moment])}
+    torch.save({"state": {7: state}, "param_groups": []}, staged / checkpoints.OPTIMIZER)
+    return checkpoints.settle(staged, folder / "step-000001")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_are_not_finite_are_damage(tmp_path: Path, value: float) -> None:
+    assert checkpoints.damage(stored(tmp_path / "whole")) is None
+    assert checkpoints.damage(stored(tmp_path / "weight", weight=value)) == (
+        "adapter_model.safetensors: lora_A holds NaN or infinity"
+    )
+    assert checkpoints.damage(stored(tmp_path / "moment", moment=value)) == (
+        "optimizer.pt: exp_avg of parameter 7 holds NaN or infinity"
+    )
+
+
+@pytest.mark.parametrize("name", [checkpoints.WEIGHTS, checkpoints.OPTIMIZER])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no tensors", pickle.dumps(print, 2), pickle.dumps([1], 2)],
+    ids=["empty", "text", "code", "list"],
+)
+def test_files_that_cannot_be_read_are_damage(tmp_path: Path, name: str, content: bytes) -> None:
+    staged = stored(tmp_path).rename(tmp_path / "staged")
+    (staged / checkpoints.MANIFEST).unlink()
+    (staged / name).write_bytes(content)
+    place = checkpoints.settle(staged, tmp_path / "step-000001")
+    assert checkpoints.damage(place) == f"{name} cannot be read"
 
 
 def test_a_full_disk_is_noticed_before_it_is_written_to(tmp_path: Path) -> None:
@@ -181,7 +220,7 @@ def test_a_checkpoint_inside_a_run_is_found(tmp_path: Path) -> None:
     run = trained(tmp_path / "pets")
     found = ckpt.find(run.checkpoints / "step-000001")
     assert (found.name, found.run, found.home) == ("step-000001", run, run.evaluations)
-    (found.adapter / "adapter_model.safetensors").write_bytes(b"weightz")
+    (found.adapter / "adapter_model.safetensors").write_bytes(EMPTY.replace(b"}", b")"))
     line = refusal(found.adapter)
     assert "adapter_model.safetensors has changed since it was written; name another" in line
 
@@ -219,7 +258,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     place = adapter(tmp_path / "mine")
-    (place / ckpt.WEIGHTS).rename(place / "adapter_model.bin")
+    (place / checkpoints.WEIGHTS).rename(place / "adapter_model.bin")
     assert "no adapter_model.safetensors; pickled weights are not read" in refusal(place)
 
 
@@ -241,20 +280,15 @@ def test_a_run_of_a_newer_rftkit_is_refused(tmp_path: Path) -> None:
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-    from safetensors.torch import save_file
-
-    from rftkit.models.loading import check_adapter
-
     place = adapter(tmp_path / "mine")
-    save_file({"lora_A": torch.tensor([1.0, 2.0])}, place / ckpt.WEIGHTS)
+    save_file({"lora_A": torch.tensor([1.0, 2.0])}, place / checkpoints.WEIGHTS)
     check_adapter(place)
-    save_file({"lora_A": torch.tensor([1.0, float("nan")])}, place / ckpt.WEIGHTS)
+    save_file({"lora_A": torch.tensor([1.0, float("nan")])}, place / checkpoints.WEIGHTS)
     with pytest.raises(ModelError, match="lora_A holds numbers that are not finite"):
         check_adapter(place)
-    (place / ckpt.WEIGHTS).write_bytes((place / ckpt.WEIGHTS).read_bytes()[:20])
+    (place / checkpoints.WEIGHTS).write_bytes((place / checkpoints.WEIGHTS).read_bytes()[:20])
     with pytest.raises(ModelError, match="damaged adapter"):
         check_adapter(place)
-    (place / ckpt.WEIGHTS).unlink()
+    (place / checkpoints.WEIGHTS).unlink()
     with pytest.raises(ModelError, match="pickled weights are not read"):
         check_adapter(place)

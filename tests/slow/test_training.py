@@ -24,8 +24,7 @@ from rftkit.metrics import Summary, to_json
 from rftkit.metrics.files import Evaluation
 from rftkit.models import open_policy
 from rftkit.recipe.toml import load_recipe
-from rftkit.runs.adapter import WEIGHTS
-from rftkit.runs.checkpoints import in_order
+from rftkit.runs.checkpoints import WEIGHTS, in_order
 from rftkit.runs.run import Run
 
 pytestmark = pytest.mark.slow

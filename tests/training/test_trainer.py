@@ -80,9 +80,16 @@ def job_in(folder: Path, **keeping: Any) -> Job:
     return Job(fakes.recipe(), policy, Run(folder), console, keeping=Keeping(**keeping))
 
 
+class Layer(torch.nn.Linear):
+    """As much of a model as `fit` touches."""
+
+    def generate(self) -> None:
+        """Never called."""
+
+
 def fitted(job: Job) -> SimpleNamespace:
     """A trainer that `fit` has called. seen: the model's formats then; callbacks: those added."""
-    model = torch.nn.Linear(2, 2, dtype=torch.bfloat16)  # as TRL leaves that of a quantised model
+    model = Layer(2, 2, dtype=torch.bfloat16)  # as TRL leaves the adapter of a quantised model
     found = SimpleNamespace(model=model, seen=[], callbacks=[], remove_callback=lambda kind: None)
     found.add_callback = found.callbacks.append
     found.train = lambda **_: found.seen.extend(p.dtype for p in model.parameters())

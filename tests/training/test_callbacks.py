@@ -1,0 +1,108 @@
+"""What a run's callbacks keep, and what they refuse to keep."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from rftkit.errors import TrainingError
+from rftkit.files import read_lines
+from rftkit.runs import checkpoints
+from rftkit.runs.run import Run
+from rftkit.training.callbacks import Keeper, Metrics
+
+NAN, INFINITE = float("nan"), float("inf")
+
+
+def model(frozen: float = 1.0, trained: float = 1.0) -> torch.nn.Module:
+    """Two weights, named as PEFT names those of the base model and of the adapter."""
+    layer = torch.nn.ParameterDict({"weight": torch.tensor([frozen])}).requires_grad_(False)
+    layer["lora_A"] = torch.nn.Parameter(torch.tensor([trained]))
+    return torch.nn.ModuleDict({"layer": layer})
+
+
+def logged(
+    folder: Path, trains: torch.nn.Module, fp16: bool = False, **logs: float
+) -> list[dict[str, Any]]:
+    """The metrics of a run that has logged its seventh step."""
+    run, state = Run(folder), SimpleNamespace(global_step=7, max_steps=9)
+    metrics, args = Metrics(run, Console(file=io.StringIO()), every=1), SimpleNamespace(fp16=fp16)
+    metrics.on_log(args, state, None, model=trains, logs={"loss": 0.5, "grad_norm": 1.0, **logs})
+    return read_lines(run.metrics)
+
+
+def test_a_step_of_finite_numbers_is_kept(tmp_path: Path) -> None:
+    (line,) = logged(tmp_path, model())
+    assert (line["step"], line["loss"], line["grad_norm"]) == (7, 0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("trains", "logs", "said"),
+    [
+        (model(), {"loss": NAN}, "step 7: loss is nan; lower method.learning_rate, then start"),
+        (model(), {"grad_norm": INFINITE}, "step 7: grad_norm is inf; lower method.learning_rate"),
+        (model(trained=NAN), {"loss": NAN}, "step 7: loss is nan; lower method.learning_rate"),
+        (
+            model(trained=NAN),
+            {},
+            "step 7: the adapter's weights hold NaN or infinity; lower method.learning_rate, then",
+        ),
+        (model(trained=INFINITE), {}, "step 7: the adapter's weights hold NaN or infinity; lower"),
+        (
+            model(frozen=NAN),
+            {"loss": NAN},
+            "step 7: loss is nan; the base model: layer.weight holds NaN or infinity; download",
+        ),
+    ],
+)
+def test_what_is_not_finite_ends_the_run_and_is_named(
+    trains: torch.nn.Module, logs: dict[str, float], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError) as caught:
+        logged(tmp_path, trains, **logs)
+    assert str(caught.value).startswith(said)
+    assert caught.value.exit_code == 3
+    assert not Run(tmp_path).metrics.exists()
+
+
+def checkpoint(folder: Path, step: int) -> Path:
+    """A whole checkpoint of a file that says its step."""
+    staged = folder / "staged"
+    staged.mkdir(parents=True)
+    (staged / "step").write_text(str(step))
+    return checkpoints.settle(staged, folder / f"step-{step:06d}")
+
+
+def kept(run: Run, resumed: Path | None, steps: list[int]) -> list[int]:
+    """The checkpoints that are there after the trainer has saved these steps."""
+    keeper, staging = Keeper(run, resumed), run.checkpoints / ".staging"
+    for step in steps:
+        (staging / f"checkpoint-{step}").mkdir(parents=True)
+        args, state = SimpleNamespace(output_dir=str(staging)), SimpleNamespace(global_step=step)
+        keeper.on_save(args, state, None)
+    return [checkpoints.step_of(path) for path in checkpoints.in_order(run.checkpoints)]
+
+
+def test_the_two_newest_are_kept(tmp_path: Path) -> None:
+    assert kept(Run(tmp_path), None, [5, 10, 15]) == [15, 10]
+
+
+def test_the_one_that_was_resumed_from_counts(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    _, resumed = (checkpoint(run.checkpoints, step) for step in (10, 20))
+    assert kept(run, resumed, [30]) == [30, 20]
+    assert kept(run, resumed, [20]) == [20], "a step that is saved again is one checkpoint"
+
+
+def test_damaged_checkpoints_take_no_place_of_new_ones(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for step in (10, 20):
+        (checkpoint(run.checkpoints, step) / "step").unlink()
+    assert kept(run, None, [1]) == [1]
+    assert kept(run, run.checkpoints / "step-000001", [2, 3]) == [3, 2]
