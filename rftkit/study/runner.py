@@ -102,7 +102,7 @@ def command_of(cell: Cell, out: Path, twin: Cell | None = None) -> list[str]:
     base = ["--base-from", str(run_of(twin, out).folder)] if twin else []
     folder = str(run_of(cell, out).folder)
     words = ["train", str(cell.path), "--out", folder, *changes, *base, *resume]
-    return [*python_module("rftkit.cli.main"), *words]
+    return [*python_module("rftkit"), *words]
 
 
 def _twin(cell: Cell, grid: Sequence[Cell], out: Path) -> Cell | None:

@@ -512,7 +512,7 @@ def test_a_path_in_a_parquet_cell_does_not_leave_the_data_set(hub: Path, path: s
     with pytest.raises(DataError) as refused:
         outside.open()
     line = str(refused.value)
-    assert line.startswith(f"train:2: path {written!r} leads out of {root}/; move the image")
+    assert line.startswith(f"train:2: path {written[:80]!r} leads out of {root}/; move the image")
 
 
 def test_a_data_set_that_is_a_script_is_refused(hub: Path) -> None:
