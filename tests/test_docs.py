@@ -27,7 +27,7 @@ from rftkit.recipe.schema import SOURCES_OF, Recipe
 from rftkit.recipe.sections import Source
 from rftkit.recipe.toml import leaf_keys, load_recipe, parse_recipe
 from rftkit.rewards.length import Length
-from rftkit.tasks import TASKS, by_name
+from rftkit.tasks import TASKS, get_task
 from rftkit.tasks.task import Reading
 
 ROOT = Path(__file__).parent.parent
@@ -158,7 +158,7 @@ def sections_of(page: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize(("task", "title"), SECTION_OF.items())
 def test_the_page_of_tasks_shows_prompt_rewards_and_options(task: str, title: str) -> None:
-    chosen, text = by_name(task), sections_of(TASKS_PAGE)[title]
+    chosen, text = get_task(task), sections_of(TASKS_PAGE)[title]
     assert f"```text\n{chosen.prompt(chosen.sample, 'think')}\n```" in text
     for name in chosen.rewards.keys() - {"format"}:
         assert f"| `{name}` | {chosen.weights.get(name, 0):g} | " in text
@@ -267,7 +267,7 @@ def read(folder: Path, task: str, source: str, name: str, **more: object) -> lis
     recipe = Recipe.model_validate({"task": task, "data": given})
     reading = Reading(recipe.options, {**recipe.data.columns})
     found = rows(recipe.data, "train")
-    return [example for row in found for example in by_name(task).read(row, reading)]
+    return [example for row in found for example in get_task(task).read(row, reading)]
 
 
 def test_the_rows_of_the_page_of_data_are_read(tmp_path: Path) -> None:
@@ -277,10 +277,10 @@ def test_the_rows_of_the_page_of_data_are_read(tmp_path: Path) -> None:
     for task, line in zip(tasks, body.splitlines(), strict=True):
         (tmp_path / "train.jsonl").write_text(line)
         (example,) = read(tmp_path, task, "jsonl", "")
-        attempt = by_name(task).attempt(
-            example, "think", Completion(by_name(task).ideal(example, "think"))
+        attempt = get_task(task).attempt(
+            example, "think", Completion(get_task(task).ideal(example, "think"))
         )
-        assert by_name(task).parts(attempt)[by_name(task).headline] > 0.99
+        assert get_task(task).parts(attempt)[get_task(task).headline] > 0.99
         assert len(example.others) == (task == "choice")
 
 

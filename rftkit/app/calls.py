@@ -14,6 +14,7 @@ from rftkit.app.session import Desk, Request
 from rftkit.errors import UserError
 from rftkit.inference.form import tasks
 from rftkit.metrics.completions import score_lines
+from rftkit.tasks import get_task
 
 MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 LONGEST_LINE = 100_000  # characters of what is scored
@@ -65,7 +66,7 @@ def wire_calls(desk: Desk) -> None:
 
 
 def _gold(text: str, task: str) -> Any:
-    if task not in ("detection", "grounding"):
+    if not get_task(task).boxed:
         return text
     try:
         return json.loads(text)

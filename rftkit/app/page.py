@@ -16,6 +16,7 @@ from rftkit.app.wiring import Fields, Places, wire
 from rftkit.app.worked import form_of
 from rftkit.inference.form import Form, tasks
 from rftkit.report.samples_shown import thumbnail
+from rftkit.tasks import get_task
 
 HERE = Path(__file__).parent
 OPEN_ROW = """
@@ -89,7 +90,7 @@ def _fields(desk: Desk) -> Fields:
     with gr.Accordion("What is asked", open=False, elem_id="rft-question-of"):
         task = gr.Dropdown(list(tasks()), value=form.task, label="Task", elem_id="rft-task")
         question = gr.Textbox(form.question, label="Question or phrase", elem_id="rft-question",
-                              visible=form.task not in ("classification", "detection"))  # fmt: skip
+                              visible="text" in get_task(form.task).form.takes)  # fmt: skip
         labels = gr.Textbox(form.labels, label="Labels, options or what to find", lines=2,
                             max_lines=6, info="One on each line.",
                             elem_id="rft-labels")  # fmt: skip

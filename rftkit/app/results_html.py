@@ -9,9 +9,9 @@ from itertools import groupby
 from rftkit.app.opening import Evaluated
 from rftkit.app.worked import recorded_comparisons
 from rftkit.inference.panes import GOOD, Comparison, Pane, Verdict
-from rftkit.inference.truth import BOXED
 from rftkit.metrics import Summary, summarise
 from rftkit.metrics.samples import SIDES, Sample
+from rftkit.tasks import get_task
 
 ROWS = 30  # samples listed
 CONFUSIONS = 6
@@ -31,7 +31,7 @@ FILTERS: dict[str, tuple[Verdict, ...]] = {
 def headline_html(evaluated: Evaluated) -> str:
     """Accuracy of both sides with intervals, the difference, McNemar, confusions, lengths."""
     summary = summarise(evaluated.file)
-    boxed = evaluated.file.header.task in BOXED
+    boxed = get_task(evaluated.file.header.task).boxed
     parts = [_scores(summary), _difference(summary), BOXES_RIGHT if boxed else "", _notes(summary),
              _confusions(summary), _lengths(evaluated)]  # fmt: skip
     return f'<div class="rft-results">{"".join(parts)}</div>'

@@ -21,6 +21,7 @@ from rftkit.app.worked import form_of
 from rftkit.errors import UserError
 from rftkit.inference.form import Form, Settings
 from rftkit.inference.panes import Comparison
+from rftkit.tasks import get_task
 
 OVER = "() => { delete document.body.dataset.running; }"  # keys.js sets it at the press
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -277,7 +278,7 @@ def _image(both: Comparison) -> Any:
 
 def _values(form: Form) -> tuple[Any, ...]:
     settings = form.settings
-    asks = form.task not in ("classification", "detection")
+    asks = "text" in get_task(form.task).form.takes
     question = gr.Textbox(form.question, visible=asks)
     numbers = (settings.max_new_tokens, settings.temperature, settings.top_p, settings.seed)
     return (form.task, form.labels, question, form.truth, form.prompt, settings.style, *numbers)

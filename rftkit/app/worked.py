@@ -15,6 +15,7 @@ from rftkit.inference.form import Form, Settings, of_example
 from rftkit.inference.panes import Comparison, Pane, Piece, Verdict, judged
 from rftkit.metrics.samples import Header, Sample, Side
 from rftkit.recipe.schema import budget
+from rftkit.tasks import get_task
 
 KINDS: tuple[Verdict, ...] = ("fixed", "broke", "both right", "both wrong")
 TITLES: dict[Verdict, str] = {
@@ -62,9 +63,10 @@ def worked_examples(served: Served) -> list[Worked]:
 def form_of(both: Comparison) -> Form:
     """The fields that ask the same question again."""
     asked, example = both.asked, both.asked.example
-    names = example.choices or ((example.category,) if asked.task == "detection" else ())
+    takes = get_task(asked.task).form.takes
+    names = example.choices or ((example.category,) if "categories" in takes else ())
     question = example.meta.get("phrase") or example.meta.get("asked") or ""
-    if asked.task in ("choice", "number") and not question:
+    if "text" in takes and not question:
         question = example.question
     return Form(
         asked.task,
@@ -77,7 +79,7 @@ def form_of(both: Comparison) -> Form:
 
 
 def _truth(example: Example, task: str) -> str:
-    if task not in ("detection", "grounding"):
+    if not get_task(task).boxed:
         return example.gold
     width, height = annotated_size(example)
     names = boxes.load_names(example.gold)

@@ -178,7 +178,7 @@ def predict(
     import json
 
     from rftkit.inference.predict import predict
-    from rftkit.inference.question import Question
+    from rftkit.tasks.question import Question
 
     asked = Question(question, tuple(option), tuple(ask))
     for found in predict(ckpt, images, progress(False), asked):

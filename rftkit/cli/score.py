@@ -11,13 +11,15 @@ import typer
 
 from rftkit.cli.options import Override, StyleName, results
 from rftkit.errors import UserError
+from rftkit.recipe.schema import TaskName
+from rftkit.tasks import DEFAULT
 
 
 def score(
     task: Annotated[
-        Literal["classification", "detection", "grounding", "choice", "number"],
+        TaskName,
         typer.Option(help="kind of answer"),
-    ] = "classification",
+    ] = DEFAULT.name,
     style: Annotated[StyleName, typer.Option(help="reply style")] = "think",
     rules: Annotated[
         Literal["strict", "paper"], typer.Option(help="rftkit's rules, or the papers' code's")

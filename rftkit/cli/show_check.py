@@ -11,14 +11,15 @@ from rftkit.core import Example
 from rftkit.data.duplicates import one_each
 from rftkit.preflight.check import Checked
 from rftkit.report import tables
-from rftkit.report.task_words import WORDS, graded
+from rftkit.report.metric_names import display_name
+from rftkit.tasks import get_task
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 CLASSES_SHOWN = 12
 COPIES_SHOWN = 5
-BOXED = ("mAP", "AP50", "AP75", "IoU of matches", "mIoU")  # figures that rounding of boxes lowers
+ROUNDED = ("map", "ap50", "ap75", "iou_of_matches", "miou")  # metrics that rounding lowers
 
 
 def show_checked(found: Checked, console: Console) -> None:
@@ -48,39 +49,41 @@ def lines(found: Checked) -> list[str]:
 
 
 def _best(found: Checked) -> list[str]:
-    """What gold boxes, rounded as text rounds them, are worth by the task's figures."""
+    """What gold boxes, rounded as text rounds them, are worth by the task's metrics."""
     shown = [
-        f"{name} {tables.in_words(found.figures[name])}" for name in BOXED if name in found.figures
+        f"{display_name(measure)} {tables.in_words(measure)}"
+        for measure in found.metrics
+        if measure.name in ROUNDED
     ]
     return [f"gold answers in place of replies: {', '.join(shown)}"] if shown else []
 
 
 def _marks(found: Checked) -> str:
-    return "full marks but for rounding" if graded(found.recipe.task) else "full marks"
+    return "full marks but for rounding" if get_task(found.recipe.task).graded else "full marks"
 
 
 def _counts(found: Checked) -> list[str]:
     """How many images, and of what; prompts and boxes too where they are not the same."""
-    words = WORDS[found.recipe.task]
+    words = get_task(found.recipe.task).words
     ours, theirs = found.training.examples, found.held_out.examples
     images = len(one_each(ours)), len(one_each(theirs))
     several = images != (len(ours), len(theirs))
     rows = _by_kind(found, f" {words.unit}" if several else "")
     rest = len(rows) - CLASSES_SHOWN
     head = f"{images[0]} training + {images[1]} held-out images"
-    head += f" of {len(rows)} {words.kinds if len(rows) > 1 else words.kind}" if rows else ""
+    head += f" of {len(rows)} {words.groups if len(rows) > 1 else words.group}" if rows else ""
     head += f", {len(ours)} + {len(theirs)} {words.unit}" if several else ""
     return [
         head + (":" if rows else ""),
         *rows[:CLASSES_SHOWN],
-        *([f"  and {rest} more {words.kinds}"] if rest > 0 else []),
+        *([f"  and {rest} more {words.groups}"] if rest > 0 else []),
     ]
 
 
 def _by_kind(found: Checked, unit: str) -> list[str]:
     """A line for each class or category; none where the data names none."""
     per_class = {label: counts for label, counts in found.per_class.items() if label}
-    if found.recipe.task != "detection":
+    if get_task(found.recipe.task).answer_kind != "boxes":
         return [f"  {label}: {a} + {b}{unit}" for label, (a, b) in per_class.items()]
     boxes = [_boxes(part.examples) for part in (found.training, found.held_out)]
     lines = []

@@ -54,7 +54,7 @@ def with_gold_check(recipe: Recipe, examples: Examples, split: str, style: Style
 
     Raises DataError for the first gold answer that does not earn full marks; see `gold_check`.
     """
-    task = tasks.by_name(recipe.task)
+    task = tasks.get_task(recipe.task)
     coarse = [e.id for e in examples.examples if not gold_check(task, e, style)]
     if not coarse:
         return examples

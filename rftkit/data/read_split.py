@@ -67,7 +67,7 @@ def _key(recipe: Recipe, split: str) -> tuple[str, ...]:
 
 
 def _read_split(recipe: Recipe, split: str, cache: ReadCache, is_test: bool) -> SplitExamples:
-    task, notes = tasks.by_name(recipe.task), SourceNotes()
+    task, notes = tasks.get_task(recipe.task), SourceNotes()
     reading = Reading(recipe.options, _columns(recipe.data), is_test, recipe.seed)
     wanted = _spelled_categories(recipe.options)
     by_id: dict[str, Example] = {}
@@ -86,7 +86,7 @@ def _read_split(recipe: Recipe, split: str, cache: ReadCache, is_test: bool) -> 
             if isinstance(number := row.values.get("label_id"), int):
                 label_ids[example.category] = number
     examples = tuple(by_id.values())
-    if task.name == "detection":
+    if task.answer_kind == "boxes":
         _check_categories(examples, () if is_test else wanted, annotated, split)
     if not examples:
         raise _nothing_to_ask(recipe.data, split, rows)
@@ -104,7 +104,7 @@ def _columns(data: Data) -> dict[str, str]:
 
 def _divided_data(recipe: Recipe) -> Data:
     """The data, divided as its task needs: a count that stands in `label` is no class."""
-    if recipe.task != "number":
+    if tasks.get_task(recipe.task).answer_kind != "number":
         return recipe.data
     columns = recipe.data.columns
     counts = {"answer": columns.get("label", "label"), **columns}

@@ -34,7 +34,7 @@ from rftkit.metrics.samples import (
 from rftkit.metrics.scoring import derive, sample_of
 from rftkit.models.policy import Decoding, Generation, Policy, Prompt
 from rftkit.runs.versions import versions
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 
 TIMED_TOGETHER = 16  # batches
 
@@ -67,7 +67,7 @@ def header_of(
     policy: Policy, examples: Sequence[Example], style: Style, header: Header, decoding: Decoding
 ) -> Header:
     """`header`, with what only the model and the examples can tell filled in."""
-    prompts = [by_name(header.task).prompt(example, style) for example in examples]
+    prompts = [get_task(header.task).prompt(example, style) for example in examples]
     known = policy.facts()
     provenance = Provenance(
         model=str(known["model"]),
@@ -183,7 +183,7 @@ def _choose(
 
     header, started = plan.header, time.perf_counter()
     given = [example.choices for example in examples]
-    spelled = by_name(header.task).spelled
+    spelled = get_task(header.task).spelled
     written = [
         [replies.continuation(spelled(example, label), header.style) for label in example.choices]
         for example in examples
@@ -201,7 +201,7 @@ def _choose(
 
 
 def _prompt(example: Example, header: Header) -> Prompt:
-    text = by_name(header.task).prompt(example, header.style)
+    text = get_task(header.task).prompt(example, header.style)
     return Prompt(example.image, text, replies.prefill(header.style), example.others)
 
 

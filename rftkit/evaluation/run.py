@@ -35,7 +35,7 @@ from rftkit.recipe.toml import load_recipe
 from rftkit.runs.adapter import Checkpoint, find, labels_of
 from rftkit.runs.checkpoints import WEIGHTS
 from rftkit.runs.locks import locked
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 
 SOURCE_OF = {".csv": "csv", ".jsonl": "jsonl"}
 
@@ -116,7 +116,7 @@ def _header(trial: Trial, wish: Wish, style: Style) -> Header:
         style=style,
         rules=recipe.rules,
         decode=recipe.eval.decode,
-        labels=examples.labels if by_name(recipe.task).labels else (),
+        labels=examples.labels if get_task(recipe.task).labelled else (),
         levels=_known_levels(examples),
         aliases=examples.examples[0].aliases,
         split=wish.split or recipe.data.test_split,
@@ -163,11 +163,11 @@ def _other_data(given: Path, recipe: Recipe) -> Data:
         raise DataError(f"--data {given}: not found; name a folder, .csv or .jsonl")
     if source:
         change["source"] = source
-    elif recipe.task == "detection" and (place := annotated_place(given)):
+    elif get_task(recipe.task).answer_kind == "boxes" and (place := annotated_place(given)):
         change |= {"source": place.kind, "path": place.path, "splits": place.splits}
     elif recipe.data.source in ("csv", "jsonl") and [*found.glob(f"*.{recipe.data.source}")]:
         pass  # a folder that holds the table of each split
-    elif recipe.task == "classification":
+    elif get_task(recipe.task).labelled:
         change["source"] = "folder"
     else:
         raise DataError(

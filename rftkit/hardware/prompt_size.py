@@ -17,7 +17,7 @@ from rftkit.data.hierarchies import read_hierarchy
 from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError
 from rftkit.recipe.schema import BUILT_IN, Recipe
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 from rftkit.tasks.annotated import chosen_categories
 from rftkit.tasks.options import DetectionOptions, LabelOptions
 
@@ -79,7 +79,7 @@ def largest_prompt(recipe: Recipe, examples: Sequence[Example]) -> PromptSize:
 
 def longest_text(recipe: Recipe, examples: Sequence[Example]) -> str:
     """The text of the prompt with the most tokens, as estimated."""
-    task = by_name(recipe.task)
+    task = get_task(recipe.task)
     texts = (task.prompt(example, recipe.style) for example in examples)
     return max(texts, key=estimated_tokens)
 
@@ -105,7 +105,7 @@ def assumed_prompt(recipe: Recipe, why: str = "the data is not read") -> PromptS
     labels = _named_labels(recipe)
     if not labels:
         return PromptSize(ASSUMED_TOKENS, 1, f"assumed, {why}")
-    task = by_name(recipe.task)
+    task = get_task(recipe.task)
     question = recipe.data.question or task.sample.question
     example = replace(task.sample, question=question, choices=labels)
     tokens = TEMPLATE_TOKENS + estimated_tokens(task.prompt(example, recipe.style))
@@ -125,7 +125,7 @@ def _named_labels(recipe: Recipe) -> tuple[str, ...]:
     labels, share = tuple(read_hierarchy(options.names).aliases), shots.FEW_SHOT
     if recipe.data.classes != "all":
         labels, share = labels[: math.ceil(len(labels) / 2)], shots.BASE_TO_NEW
-    example = replace(by_name(recipe.task).sample, gold=labels[0])
+    example = replace(get_task(recipe.task).sample, gold=labels[0])
     offered = shots.offered(labels, example, recipe.data.choices, recipe.seed, share)
     return tuple(sorted(labels, key=len)[len(labels) - len(offered) :])
 

@@ -13,11 +13,11 @@ from rftkit.errors import UserError
 from rftkit.inference import question as asking
 from rftkit.inference.truth import gold_of
 from rftkit.recipe.schema import Recipe
-from rftkit.tasks import TASKS, by_name
+from rftkit.tasks import TASKS, get_task
 from rftkit.tasks.options import DetectionOptions
+from rftkit.tasks.question import Question
 from rftkit.tasks.task import Unseen
 
-LISTED = ("classification", "choice", "detection")  # tasks that are given labels, options or kinds
 TEXT_LIMIT = 4000  # characters of anything that is typed
 
 
@@ -81,14 +81,18 @@ class Setup:
             return self.recipe
         data = self.recipe.data.model_copy(update={"question": ""})
         return self.recipe.model_copy(
-            update={"task": task, "options": by_name(task).options(), "data": data}
+            update={"task": task, "options": get_task(task).options(), "data": data}
         )
 
     def form(self, task: str) -> Form:
         """The fields of a task preset, as training fills them."""
         own = task == self.recipe.task
-        names = tuple(filter(None, self.labels)) if own and task != "choice" else ()
-        if task == "detection" and self._asks_for_one(task):
+        names = (
+            tuple(filter(None, self.labels))
+            if own and get_task(task).answer_kind != "option"
+            else ()
+        )
+        if self._asks_for_one(task):
             names = names[:1]
         return Form(task, self.settings(), labels="\n".join(names))
 
@@ -107,7 +111,7 @@ def prompt_of(form: Form, setup: Setup, image: LazyImage | None) -> str:
 
     Without an image, boxes are asked for in thousandths. Raises UserError as `ask` does.
     """
-    return by_name(form.task).prompt(_example(form, setup, image), form.settings.style)
+    return get_task(form.task).prompt(_example(form, setup, image), form.settings.style)
 
 
 def ask(form: Form, setup: Setup, image: LazyImage) -> Asked:
@@ -121,7 +125,7 @@ def ask(form: Form, setup: Setup, image: LazyImage) -> Asked:
     example = _example(form, setup, image)
     if known := bool(form.truth.strip()):
         example = replace(example, gold=gold_of(form.truth, form.task, example))
-    prompt = form.prompt.strip() or by_name(form.task).prompt(example, form.settings.style)
+    prompt = form.prompt.strip() or get_task(form.task).prompt(example, form.settings.style)
     if replies.TAG.sub("", prompt).count("<|"):
         raise UserError("prompt: holds '<|', which starts a token of the chat template; reword it")
     return Asked(form.task, example, prompt, form.settings, known)
@@ -129,7 +133,7 @@ def ask(form: Form, setup: Setup, image: LazyImage) -> Asked:
 
 def of_example(example: Example, task: str, settings: Settings) -> Asked:
     """The question of an example of the data, whose answer is known."""
-    return Asked(task, example, by_name(task).prompt(example, settings.style), settings, True)
+    return Asked(task, example, get_task(task).prompt(example, settings.style), settings, True)
 
 
 def names_of(text: str) -> tuple[str, ...]:
@@ -141,19 +145,20 @@ def names_of(text: str) -> tuple[str, ...]:
 def _example(form: Form, setup: Setup, image: LazyImage | None) -> Example:
     recipe, names = setup.recipe_for(form.task), names_of(form.labels)
     _check_names(names, form.task)
-    question = asking.Question(
-        text="" if form.task in ("classification", "detection") else form.question.strip(),
-        options=names if form.task == "choice" else (),
-        kinds=names if form.task == "detection" else (),
+    task = get_task(form.task)
+    question = Question(
+        text=form.question.strip() if "text" in task.form.takes else "",
+        options=names if "options" in task.form.takes else (),
+        categories=names if "categories" in task.form.takes else (),
     )
     try:
         prepared = asking.prompts(recipe, names, question)
     except UserError:
-        raise UserError(_missing(form.task)) from None
+        raise UserError(task.form.missing) from None
     if len(prepared) > 1:
         raise UserError("what to find: one kind of object at a time here; leave one line")
     example = prepared[0](image or Unseen())
-    if form.task == "classification":
+    if task.labelled:
         example = replace(example, aliases=setup.aliases)
     return grid_setter(recipe.model)(example) if image else example
 
@@ -164,14 +169,6 @@ def _check_names(names: tuple[str, ...], task: str) -> None:
             raise UserError(
                 f"labels: {name[:60]!r} holds a tag or a control character; take it out"
             )
-    if task in LISTED:
+    if get_task(task).labelled or {"options", "categories"} & {*get_task(task).form.takes}:
         for first, second in spelling.collisions(names):
             raise UserError(f"labels: {first!r} and {second!r} read the same; rename one")
-
-
-def _missing(task: str) -> str:
-    return {
-        "detection": "what to find: empty; name one kind of object",
-        "grounding": "phrase: empty; say what to find, such as 'the dog on the left'",
-        "choice": "question and options: a question and two options at least are needed",
-    }.get(task, "question: empty; ask something")

@@ -17,7 +17,7 @@ from rftkit.inference.panes import Pane, Piece
 from rftkit.metrics.behaviour import probabilities
 from rftkit.metrics.samples import Side
 from rftkit.models.policy import Decoding, Generation, Policy, Prompt
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 
 LONGEST = 120.0  # seconds that one side may take
 REMEDY = "a smaller image, fewer new tokens, or close other programs that use the GPU"
@@ -68,7 +68,7 @@ class ModelBackend:
             return {}
         before = "" if style == "direct" else text[: place + len(OPENING)]
         end = "" if style == "direct" else "</answer>"
-        spelled = by_name(asked.task).spelled
+        spelled = get_task(asked.task).spelled
         written = [spelled(example, label) + end for label in example.choices]
         prompt = Prompt(example.image, asked.prompt, before)
         with self.lock, self._side(pane.side), memory.named("weighing labels", REMEDY):

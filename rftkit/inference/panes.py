@@ -14,10 +14,9 @@ from rftkit.core import Attempt, Completion, Reply, Style
 from rftkit.data.box_grid import annotated_size
 from rftkit.inference.form import Asked
 from rftkit.inference.predict import PixelBox, pixel_boxes
-from rftkit.inference.truth import BOXED
 from rftkit.metrics.samples import Flag, Side
-from rftkit.metrics.scoring import LISTED, flags_of
-from rftkit.tasks import by_name
+from rftkit.metrics.scoring import flags_of
+from rftkit.tasks import get_task
 
 State = Literal["waiting", "reading image", "thinking", "answering", "done", "stopped", "failed"]
 Verdict = Literal["fixed", "broke", "both right", "both wrong", "same answer", "different answer"]
@@ -163,17 +162,17 @@ def phase(text: str, style: Style) -> State:
 
 def judged(pane: Pane, asked: Asked) -> Pane:
     """The pane with its text read: answer, boxes, flags, and with the truth the rewards."""
-    task, made = by_name(asked.task), pane.piece.completion
+    task, made = get_task(asked.task), pane.piece.completion
     attempt = task.attempt(asked.example, asked.settings.style, made)
     parsed = task.parsed(attempt)
-    boxes = pixel_boxes(attempt) if asked.task in BOXED else None
+    boxes = pixel_boxes(attempt) if task.boxed else None
     pane = replace(pane, reply=attempt.reply, boxes=boxes, answer=_answer(parsed, boxes, attempt))
     if pane.state not in ENDED:
         return pane
     answer = parsed if parsed is None or isinstance(parsed, str) else str(parsed)
     pane = replace(
         pane,
-        flags=flags_of(attempt, answer, listed=asked.task in LISTED),
+        flags=flags_of(attempt, answer, listed=task.listed),
         all_labels=_names_all(attempt),
     )
     if not asked.known:

@@ -15,12 +15,13 @@ from rftkit.core import Attempt, Example
 from rftkit.data.box_grid import annotated_size, grid_setter
 from rftkit.data.images import FileImage
 from rftkit.inference import question as asked
-from rftkit.inference.question import Question
 from rftkit.messages import printable
 from rftkit.models import open_policy
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.runs.adapter import aliases_of, find, labels_of
-from rftkit.tasks import by_name, detection, grounding
+from rftkit.tasks import get_task, grounding
+from rftkit.tasks.annotated import found_boxes
+from rftkit.tasks.question import Question
 
 NOTHING = Question()
 
@@ -102,7 +103,7 @@ def predict(
     for image in images:
         image.open()
     ckpt = find(place)
-    recipe, task = ckpt.recipe, by_name(ckpt.recipe.task)
+    recipe, task = ckpt.recipe, get_task(ckpt.recipe.task)
     prepared = asked.prompts(recipe, labels_of(ckpt), question)
     if ckpt.note:
         console.print(ckpt.note, highlight=False, markup=False)
@@ -135,7 +136,7 @@ def _prediction(image: Path, answer: object, attempt: Attempt) -> Prediction:
 
 def _entries(attempt: Attempt) -> list[Found] | None:
     if "phrase" not in attempt.example.meta:
-        return detection.found(attempt)
+        return found_boxes(attempt)
     box = grounding.found(attempt)
     return None if box is None else [Found(box)]
 

@@ -12,30 +12,30 @@ from rftkit.data.images import upright_size
 from rftkit.errors import DataError
 from rftkit.messages import did_you_mean
 from rftkit.metrics import completions as score
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 
-BOXED = ("detection", "grounding")
 PLACE = "the answer you gave"
 WRITE = {
-    "detection": "write boxes in pixels, such as [[10, 20, 110, 220]]",
-    "grounding": "write one box in pixels, such as [10, 20, 110, 220]",
+    "boxes": "write boxes in pixels, such as [[10, 20, 110, 220]]",
+    "box": "write one box in pixels, such as [10, 20, 110, 220]",
 }
 
 
 def gold_of(truth: str, task: str, example: Example) -> str:
     """The gold answer in the task's own canonical text. Raises DataError, saying what to write."""
     values: dict[str, Any] = {"gold": truth.strip()}
-    if task == "classification":
+    kind = get_task(task).answer_kind
+    if kind == "label":
         values = {"gold": _label(truth, example), "choices": list(example.choices)}
-    elif task == "choice":
+    elif kind == "option":
         values |= {"choices": list(example.choices), "question": example.question}
-    elif task in BOXED:
+    elif get_task(task).boxed:
         size = upright_size(example.image)
-        found = _boxes(truth, task, example.choices, size)
+        found = _boxes(truth, kind, example.choices, size)
         values = {"gold": found, "coords": "pixels", "size": list(size)}
         if example.choices:
             values["choices"] = list(example.choices)
-    return score.example_of(values, PLACE, by_name(task)).gold
+    return score.example_of(values, PLACE, get_task(task)).gold
 
 
 def _label(truth: str, example: Example) -> str:
@@ -50,26 +50,26 @@ def _label(truth: str, example: Example) -> str:
     return label
 
 
-def _boxes(truth: str, task: str, kinds: tuple[str, ...], size: tuple[int, int]) -> list[Any]:
+def _boxes(truth: str, kind: str, kinds: tuple[str, ...], size: tuple[int, int]) -> list[Any]:
     """What the JSON holds. Raises DataError, in the words of the page, for what is no box."""
     try:
         found = json.loads(truth)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{PLACE}: not JSON ({str(error)[:80]}); {WRITE[task]}") from None
+        raise DataError(f"{PLACE}: not JSON ({str(error)[:80]}); {WRITE[kind]}") from None
     if not isinstance(found, list):
-        raise DataError(f"{PLACE}: {truth.strip()[:60]} is not a list; {WRITE[task]}")
-    alone = task == "grounding" and not (len(found) == 1 and isinstance(found[0], list))
+        raise DataError(f"{PLACE}: {truth.strip()[:60]} is not a list; {WRITE[kind]}")
+    alone = kind == "box" and not (len(found) == 1 and isinstance(found[0], list))
     listed = [found] if alone else found
     for entry in listed:
-        _check(entry, task, kinds, geometry.Grid(*size))
+        _check(entry, kind, kinds, geometry.Grid(*size))
     return found
 
 
-def _check(entry: object, task: str, kinds: tuple[str, ...], size: geometry.Grid) -> None:
+def _check(entry: object, kind: str, kinds: tuple[str, ...], size: geometry.Grid) -> None:
     shown, edges = json.dumps(entry, ensure_ascii=False)[:80], entry
     if kinds:
-        edges, kind = (entry[:4], entry[4:]) if isinstance(entry, list) else (entry, [])
-        if kind not in [[name] for name in kinds]:
+        edges, named = (entry[:4], entry[4:]) if isinstance(entry, list) else (entry, [])
+        if named not in [[name] for name in kinds]:
             raise DataError(
                 f"{PLACE}: {shown} does not end with a kind from the list ({', '.join(kinds[:5])});"
                 f' write [[10, 20, 110, 220, "{kinds[0]}"]]'
@@ -78,7 +78,7 @@ def _check(entry: object, task: str, kinds: tuple[str, ...], size: geometry.Grid
     if box is None:
         raise DataError(
             f"{PLACE}: box {shown} is not [left, top, right, bottom], left < right and "
-            f"top < bottom; {WRITE[task]}"
+            f"top < bottom; {WRITE[kind]}"
         )
     if min(box) < 0 or max(box) > 1:
         raise DataError(

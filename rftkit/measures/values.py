@@ -23,14 +23,31 @@ class Rate(Record):
 
 
 class Measure(Record):
-    """One more figure of a task; low and high are its 95 % interval, None where there is none."""
+    """One metric of a task beside its headline. (name, label) is its key within an evaluation.
 
-    value: float | None = Field(description="None where it is not defined")
+    label: what it is of, such as a category; "" where it is of all. low and high are its 95 %
+    interval, None where there is none.
+    """
+
+    name: str
+    label: str = ""
+    value: float | None = Field(default=None, description="None where it is not defined")
     low: float | None = None
     high: float | None = None
     n: int = Field(default=0, description="what it is the mean of")
     unit: Literal["share", "number"] = "share"
+    rules: Literal["", "coco", "lvis"] = ""
     note: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from the other measures of an evaluation."""
+        return self.name, self.label
+
+    @classmethod
+    def of(cls, name: str, rate: Rate, label: str = "") -> Measure:
+        """A rate as a measure."""
+        return cls(name=name, label=label, value=rate.value, low=rate.low, high=rate.high, n=rate.n)
 
 
 class Share(Record):

@@ -13,8 +13,8 @@ from rftkit.measures.rates import binary, share, spread
 from rftkit.measures.values import Share, Spread
 from rftkit.metrics.samples import FLAGS, Header, Sample, Timing
 from rftkit.metrics.schema import Calibration, Scoring, Speed
-from rftkit.metrics.scoring import LISTED, offered, reasoning
-from rftkit.tasks import by_name
+from rftkit.metrics.scoring import offered, reasoning
+from rftkit.tasks import get_task
 
 BINS = 10
 
@@ -29,7 +29,7 @@ def scoring(samples: Sequence[Sample], header: Header) -> Scoring:
     trained = [s.rewards if header.rules == "strict" else s.paper for s in samples]
     paper = [s.paper for s in samples]
     judged = any("evaluation" in parts for parts in paper)
-    headline = by_name(header.task).headline
+    headline = get_task(header.task).headline
     return Scoring(
         strict=_means([s.rewards for s in samples]),
         paper=_means(paper),
@@ -49,7 +49,7 @@ def consistency(samples: Sequence[Sample], header: Header) -> dict[str, Share]:
     consistent: the last label that the reasoning names is the answer; inconsistent: it is another;
     silent: the reasoning names none of the labels offered. Empty if no reply reasons.
     """
-    if header.task not in LISTED:
+    if not get_task(header.task).listed:
         return {}
     cells: dict[str, list[float]] = {"consistent": [], "inconsistent": [], "silent": []}
     for sample in samples:

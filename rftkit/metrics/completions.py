@@ -9,8 +9,8 @@ from dataclasses import replace
 from rftkit.answers import boxes, labels
 from rftkit.core import Completion, Example, Row, Rules, Style
 from rftkit.errors import DataError
-from rftkit.tasks import by_name
-from rftkit.tasks.options import ChoiceOptions, DetectionOptions
+from rftkit.tasks import get_task
+from rftkit.tasks.options import DetectionOptions
 from rftkit.tasks.task import Reading, Task, Unseen
 
 LABEL_COLUMNS = {"label": "gold"}
@@ -29,7 +29,7 @@ def score_lines(lines: Iterable[str], task: str, style: Style, rules: Rules) -> 
     in. `direct` has no format, so no such part. Blank lines are skipped.
     Raises DataError, with the line's number, at the first line that cannot be scored.
     """
-    chosen = by_name(task)
+    chosen = get_task(task)
     for number, line in enumerate(lines, start=1):
         if line.strip("\ufeff \t\r\n"):
             yield _scored(line, f"standard input:{number}", chosen, style, rules)
@@ -62,9 +62,9 @@ def _values(line: str, place: str) -> Mapping[str, object]:
 
 def example_of(values: Mapping[str, object], place: str, task: Task) -> Example:
     """The example that a line's gold, choices and coordinates describe. Raises DataError."""
-    if task.name == "classification":
+    if task.labelled:
         return _labelled(values, place, task)
-    if task.name == "detection" and values.get("choices"):
+    if task.answer_kind == "boxes" and values.get("choices"):
         return _of_kinds(values, place, task)
     given = {name: values[name] for name in ("question", "choices") if name in values}
     row = Row(place, Unseen(), {"gold": values["gold"], "grid": _grid(values, place), **given})
@@ -74,8 +74,7 @@ def example_of(values: Mapping[str, object], place: str, task: Task) -> Example:
 
 def _reading(task: Task) -> Reading:
     """How a line is read: options stay in the order in which they were shown."""
-    options = ChoiceOptions(shuffle=False) if task.name == "choice" else task.options()
-    return Reading(options, LABEL_COLUMNS if task.labels else COLUMNS)
+    return Reading(task.as_shown or task.options(), LABEL_COLUMNS if task.labelled else COLUMNS)
 
 
 def _labelled(values: Mapping[str, object], place: str, task: Task) -> Example:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rftkit.core import Rules, Style
 from rftkit.measures.values import Measure, Rate, Record, Share, Spread
+from rftkit.metrics.old_names import with_metric_keys
 from rftkit.metrics.samples import Leaks, LeaksSkipped, MemoryOf, Provenance
 
 Verdict = Literal["better", "worse", "no difference detected"]
@@ -100,7 +101,17 @@ class SideSummary(Record):
     speed: Speed | None
     calibration: Calibration | None
     groups: Mapping[str, Rate] = Field(default={}, description="by category, without labels")
-    figures: Mapping[str, Measure] = Field(default={}, description="of the task, by name")
+    metrics: tuple[Measure, ...] = Field(default=(), description="of the task, beside the headline")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_names(cls, values: object) -> object:
+        """Summaries written before metrics had keys named them in English."""
+        return with_metric_keys(values)
+
+    def measure(self, name: str, label: str = "") -> Measure | None:
+        """The task's metric of that key; None if this evaluation has none."""
+        return next((m for m in self.metrics if m.key == (name, label)), None)
 
 
 class Difference(Record):

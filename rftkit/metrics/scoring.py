@@ -12,12 +12,11 @@ from rftkit.core import Attempt, Completion, Example, Reply
 from rftkit.errors import DataError
 from rftkit.metrics.samples import FLAGS, Flag, Header, Sample, SamplesFile, Side
 from rftkit.rewards import general as rewards
-from rftkit.tasks import by_name, classification
+from rftkit.tasks import get_task
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LISTED = ("classification", "choice")  # tasks whose answers are on a list, or wrong
 LOOPING = 0.5  # share of fresh word 4-grams under which a reply is said to repeat itself
 
 
@@ -61,7 +60,7 @@ def attempt_of(sample: Sample, header: Header) -> Attempt:
     if header.decode == "choices":
         answer = likeliest(sample, header)
         return Attempt(example, "direct", Completion(answer), Reply(answer))
-    return by_name(header.task).attempt(example, header.style, _completion(sample))
+    return get_task(header.task).attempt(example, header.style, _completion(sample))
 
 
 def likeliest(sample: Sample, header: Header) -> str:
@@ -79,20 +78,20 @@ def likeliest(sample: Sample, header: Header) -> str:
 
 def derive(sample: Sample, header: Header) -> Sample:
     """The sample with answer, correct, rewards, paper and flags computed anew."""
-    task = by_name(header.task)
+    task = get_task(header.task)
     attempt = attempt_of(sample, header)
     parsed = task.parsed(attempt)
     answer = parsed if parsed is None or isinstance(parsed, str) else json.dumps(parsed)
     paper = task.parts(attempt, "paper")
-    if task is classification.TASK:
-        paper["evaluation"] = classification.paper_evaluation(attempt)
+    if task.paper_evaluation is not None:
+        paper["evaluation"] = task.paper_evaluation(attempt)
     return sample.model_copy(
         update={
             "answer": answer,
             "correct": task.rewards[task.headline](attempt),
             "rewards": task.parts(attempt, "strict"),
             "paper": paper,
-            "flags": flags_of(attempt, answer, listed=task.name in LISTED),
+            "flags": flags_of(attempt, answer, listed=task.listed),
         }
     )
 
@@ -129,7 +128,7 @@ def sample_of(example: Example, whole: Completion, header: Header, side: Side) -
 
     whole: the reply with its prefill (`replies.with_prefill`).
     """
-    prompt = by_name(header.task).prompt(example, header.style)
+    prompt = get_task(header.task).prompt(example, header.style)
     half = example.meta.get("half", "")
     return Sample(
         side=side,
@@ -141,7 +140,7 @@ def sample_of(example: Example, whole: Completion, header: Header, side: Side) -
         gold=example.gold,
         choices=None if example.choices == header.labels else example.choices,
         half="base" if half == "base" else "new" if half == "new" else "",
-        category="" if by_name(header.task).labels else example.category,
+        category="" if get_task(header.task).labelled else example.category,
         meta={name: value for name, value in example.meta.items() if name != "half"},
         tokens=whole.tokens,
         finished=whole.finished,

@@ -9,12 +9,12 @@ from statistics import fmean
 from rftkit.measures.rates import rate
 from rftkit.metrics import behaviour as conduct
 from rftkit.metrics import classes
-from rftkit.metrics import task_metrics as figures
 from rftkit.metrics.samples import SIDES, Header, Sample, SamplesFile, Side
 from rftkit.metrics.schema import SideSummary, Summary
-from rftkit.metrics.scoring import LISTED, offered, rescored
+from rftkit.metrics.scoring import offered, rescored
+from rftkit.metrics.task_metrics import groups, task_metrics
 from rftkit.metrics.verdict import difference
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 
 DIGITS = 6  # of a float in summary.json
 
@@ -30,10 +30,10 @@ def summarise(file: SamplesFile) -> Summary:
     by_side = {side: [s for s in file.samples if s.side == side] for side in SIDES}
     first = by_side["base"] or by_side["tuned"]
     sizes = [len(offered(sample, header)) for sample in first]
-    closed = header.task in LISTED and bool(sizes) and min(sizes) > 0
+    closed = get_task(header.task).listed and bool(sizes) and min(sizes) > 0
     return Summary(
         task=header.task,
-        metric=by_name(header.task).metric,
+        metric=get_task(header.task).metric,
         style=header.style,
         rules=header.rules,
         decode=header.decode,
@@ -63,7 +63,7 @@ def _side(side: Side, samples: Sequence[Sample], file: SamplesFile) -> SideSumma
     if not samples:
         return None
     header, scores = file.header, [sample.correct for sample in samples]
-    labelled = by_name(header.task).labels
+    labelled = get_task(header.task).labelled
     rows = classes.class_rows(samples, header) if labelled else ()
     return SideSummary(
         n=len(samples),
@@ -84,8 +84,8 @@ def _side(side: Side, samples: Sequence[Sample], file: SamplesFile) -> SideSumma
         lengths=conduct.lengths(samples),
         speed=conduct.speed([timing for timing in file.timings if timing.side == side]),
         calibration=conduct.calibration(samples),
-        groups={} if labelled else figures.groups(samples),
-        figures=figures.of_task(samples, header),
+        groups={} if labelled else groups(samples),
+        metrics=task_metrics(samples, header),
     )
 
 
@@ -100,7 +100,7 @@ def _notes(by_side: dict[Side, list[Sample]], header: Header) -> tuple[str, ...]
     if leaks and leaks.exact + leaks.near:
         notes.append(
             f"training shots among the test images: {leaks.exact} the same, "
-            f"{leaks.near} that look alike; the {by_name(header.task).metric} may be too high"
+            f"{leaks.near} that look alike; the {get_task(header.task).metric} may be too high"
         )
     if header.leaks_skipped:
         why = header.leaks_skipped.detail

@@ -17,11 +17,11 @@ from rftkit.notebook.cards import Card, Line, render
 from rftkit.notebook.commands import json_lines, newest
 from rftkit.recipe.builtin import find_recipe
 from rftkit.recipe.toml import load_recipe
-from rftkit.report import overlay
 from rftkit.report.run_page import opener
 from rftkit.report.samples_shown import OpenImages, Shown, groups, thumbnail
 from rftkit.runs.adapter import recipe_of
 from rftkit.runs.run import Run
+from rftkit.tasks import get_task
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def predictions(folder: str | Path, images: Iterable[str | Path]) -> Html:
 def _tested(folder: Path) -> _Tested:
     found = Run(folder)
     recipe = recipe_of(found)
-    if recipe.task in overlay.BOXED:
+    if get_task(recipe.task).boxed:
         raise UserError(f"{folder}: its answers are boxes; page('{folder}') draws them")
     main = found.evaluations / recipe.data.test_split
     if main not in evaluations(found.evaluations):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rftkit.core import Completion, Example
@@ -16,7 +16,7 @@ from rftkit.metrics.samples import Header, SamplesFile
 from rftkit.metrics.scoring import sample_of
 from rftkit.preflight.box_notes import box_notes
 from rftkit.recipe.schema import Recipe
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 
 IMAGES_OPENED = 2000  # of each split; more are not looked at, and the check says so
 NO_TRAINING = (
@@ -38,7 +38,7 @@ class Checked:
     sizes: tuple[tuple[int, int], ...]
     opened: int
     notes: tuple[str, ...]
-    figures: Mapping[str, Measure]  # of the gold answers: the best that a model can get
+    metrics: tuple[Measure, ...]  # of the gold answers: the best that a model can get
     copies: tuple[Pair, ...]
 
     @property
@@ -64,7 +64,7 @@ def check(recipe: Recipe) -> Checked:
     training, held_out = (
         (Examples((), ()), load_checked_test(recipe)) if only_tests else load_checked_splits(recipe)
     )
-    task = by_name(recipe.task)
+    task = get_task(recipe.task)
     ours, theirs = (
         [fingerprint(e) for e in one_each(part.examples)[:IMAGES_OPENED]]
         for part in (training, held_out)
@@ -87,21 +87,21 @@ def check(recipe: Recipe) -> Checked:
             *recipe.notes(),
             *box_notes(recipe.model, (*training.examples, *held_out.examples)),
         ),
-        figures=gold_figures(recipe, held_out.examples),
+        metrics=gold_metrics(recipe, held_out.examples),
         copies=overlap(ours, theirs),
     )
 
 
-def gold_figures(recipe: Recipe, examples: Sequence[Example]) -> Mapping[str, Measure]:
-    """The task's figures if every held-out gold answer were replied, rounded as text rounds it."""
-    task = by_name(recipe.task)
+def gold_metrics(recipe: Recipe, examples: Sequence[Example]) -> tuple[Measure, ...]:
+    """The task's metrics if every reply were the gold answer, rounded as text rounds it."""
+    task = get_task(recipe.task)
     header = Header(task=recipe.task, style=recipe.style, expected=len(examples))
     samples = [
         sample_of(example, Completion(task.ideal(example, recipe.style)), header, "tuned")
         for example in examples
     ]
     tuned = summarise(SamplesFile(header, tuple(samples))).tuned
-    return {} if tuned is None else tuned.figures
+    return () if tuned is None else tuned.metrics
 
 
 def _notes(
@@ -109,7 +109,7 @@ def _notes(
 ) -> tuple[str, ...]:
     said = Counter(mark.note for mark in prints if mark.note)
     total = sum(len(one_each(part.examples)) for part in (training, held_out))
-    labels = by_name(task).labels
+    labels = get_task(task).labelled
     return (
         *dict.fromkeys((*training.notes, *held_out.notes)),
         *(f"{count} images: {note}" for note, count in said.items()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import (
     Field,
@@ -15,10 +15,11 @@ from pydantic import (
 )
 
 from rftkit.core import Rules
-from rftkit.recipe.sections import TINY, Column, Data, Eval, Method, Model, Section, Source
+from rftkit.recipe.sections import TINY, Column, Data, Eval, Method, Model, Section
 from rftkit.rewards import general as rewards
-from rftkit.tasks import TASKS, by_name
+from rftkit.tasks import DEFAULT, TASKS, get_task
 from rftkit.tasks.options import DetectionOptions, LabelOptions, Options
+from rftkit.tasks.task import TABLES
 
 BUILT_IN = ("digits", "hangar", "scenes")  # data that are no files
 OWN_REWARD = re.compile(r".+\.py:[A-Za-z_]\w*")  # a function in a file of the user's
@@ -27,20 +28,16 @@ FILLED_IN = ("question", "label", "phrase")  # what data.question may hold in br
 REASONING = 224  # new tokens that a style with reasoning has beside its answer
 
 
-_TABLES: tuple[Source, ...] = ("hub", "csv", "jsonl")
-_BOXES: tuple[Source, ...] = ("coco", "voc", "yolo")
-SOURCES_OF: dict[str, tuple[Source, ...]] = {
-    "classification": ("folder", *_TABLES, "coop", "llava", "digits", "hangar"),
-    "detection": (*_BOXES, *_TABLES, "scenes"),
-    "grounding": ("lisa", "refs", *_TABLES, "scenes"),
-    "choice": (*_TABLES, "llava", "scenes"),
-    "number": (*_TABLES, "llava", "scenes"),
-}
+SOURCES_OF: dict[str, tuple[str, ...]] = {task.name: task.sources for task in TASKS}
+if TYPE_CHECKING:
+    TaskName = str
+else:
+    TaskName = Literal[tuple(task.name for task in TASKS)]
 
 
 # what columns of another name may stand for; no source but these has columns
 COLUMNS_OF: dict[str, tuple[Column, ...]] = {
-    **dict.fromkeys(_TABLES, get_args(Column)),
+    **dict.fromkeys(TABLES, get_args(Column)),
     "refs": ("image", "phrase", "box"),
     "llava": ("label", "question", "answer"),
 }
@@ -48,15 +45,13 @@ COLUMNS_OF: dict[str, tuple[Column, ...]] = {
 
 def budget(task: str, style: str) -> int:
     """New tokens that an answer takes, with its reasoning: the default of `max_new_tokens`."""
-    return by_name(task).room + (0 if style == "direct" else REASONING)
+    return get_task(task).room + (0 if style == "direct" else REASONING)
 
 
 class Recipe(Section):
     """One run."""
 
-    task: Literal["classification", "detection", "grounding", "choice", "number"] = Field(
-        default="classification", description="what is asked"
-    )
+    task: TaskName = Field(default=DEFAULT.name, description="what is asked")
     style: Literal["think", "direct", "answer-first", "adaptive"] = Field(
         default="think", description="what the model is asked to write"
     )
@@ -85,7 +80,7 @@ class Recipe(Section):
         """
         if not isinstance(given, dict):
             return given
-        task = next((t for t in TASKS if t.name == given.get("task")), by_name("classification"))
+        task = next((t for t in TASKS if t.name == given.get("task")), DEFAULT)
         tokens = budget(task.name, str(given.get("style", "think")))
         filled = dict(given)
         if isinstance(method := given.get("method", {}), dict):
@@ -101,11 +96,11 @@ class Recipe(Section):
     def _of_the_task(cls, value: object, info: ValidationInfo) -> Options:
         """The options of the recipe's own task; another task's keys are unknown."""
         name = info.data.get("task")
-        return by_name(name).options.model_validate(value) if name else Options()
+        return get_task(name).options.model_validate(value) if name else Options()
 
     @model_validator(mode="after")
     def _known_rewards(self) -> Recipe:
-        task = by_name(self.task)
+        task = get_task(self.task)
         paid = task.rewards if self.rules == "strict" else task.paper
         known = [*paid, *rewards.GENERAL]
         for name in self.rewards:
@@ -152,8 +147,7 @@ class Recipe(Section):
                 'data.classes: with options.ask = "picture" all categories are asked for at once; '
                 'set it to "all", or ask by category'
             )
-        asked = {"grounding": "{phrase}", "detection": "" if together else "{label}"}
-        needed, question = asked.get(self.task), data.question
+        needed, question = "" if together else get_task(self.task).placeholder, data.question
         if question and needed and needed not in question and "{question}" not in question:
             raise ValueError(
                 f"data.question: {data.question[:60]!r} does not say what to find; put {needed} "
@@ -182,6 +176,5 @@ class Recipe(Section):
         return ()
 
     def _offers_labels(self) -> bool:
-        if self.task == "classification":
-            return self.data.choices != "none"
-        return self.task == "choice"
+        task = get_task(self.task)
+        return task.listed and (not task.labelled or self.data.choices != "none")

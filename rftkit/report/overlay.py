@@ -11,9 +11,9 @@ from rftkit.answers.labels import match
 from rftkit.core import Attempt
 from rftkit.metrics.samples import Header, Sample
 from rftkit.metrics.scoring import attempt_of
-from rftkit.tasks import detection, grounding
+from rftkit.tasks import get_task, grounding
+from rftkit.tasks.annotated import found_boxes
 
-BOXED = ("detection", "grounding")
 LONG = 320  # units of a pane's longer side
 LETTER, LINE = 6.4, 15.0  # units: the width of a letter of a label, the height of its line
 DRAWN = 40  # entries of a list; a longer one is mostly junk
@@ -40,9 +40,9 @@ def drawing(sample: Sample, header: Header) -> Drawing:
     """Gold boxes and those that the reply of a detection or grounding sample gives."""
     attempt = attempt_of(sample, header)
     gold = _gold(sample)
-    if header.task == "grounding":
+    if get_task(header.task).answer_kind == "box":
         return _one(attempt, gold)
-    entries = detection.found(attempt)
+    entries = found_boxes(attempt)
     if entries is None:
         return Drawing(gold, "no list of boxes")
     found = [_named(entry, sample) for entry in entries]

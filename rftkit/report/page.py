@@ -13,11 +13,11 @@ from rftkit.metrics.samples import FLAGS, Header, Sample
 from rftkit.metrics.schema import ClassRow, SideSummary
 from rftkit.metrics.verdict import points
 from rftkit.report import confusion as matrix
-from rftkit.report import overlay, plots, tables, terminal
+from rftkit.report import plots, tables, terminal
 from rftkit.report import samples_shown as examples
 from rftkit.report import training_curves as series
 from rftkit.report.published.table import Beside
-from rftkit.report.task_words import WORDS, graded, titled
+from rftkit.tasks import get_task
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -63,6 +63,7 @@ def render(page: ReportInput) -> str:
     summary = page.summary
     sides = [(name, side) for name, side in schema.sides_of(summary) if side] if summary else []
     last = sides[-1][1] if sides else None
+    task = get_task(summary.task) if summary else None
     return (
         environment()
         .get_template(TEMPLATE)
@@ -71,12 +72,12 @@ def render(page: ReportInput) -> str:
             summary=summary,
             sides=sides,
             setting=terminal.setting(summary) if summary else "",
-            words=WORDS[summary.task] if summary else None,
-            graded=graded(summary.task) if summary else False,
+            words=task.words if task else None,
+            graded=task is not None and task.graded,
             headline=plots.headline(summary) if summary and sides else "",
             charts=plots.training(page.metrics),
             cost=series.cost(page.metrics),
-            figures=tables.figure_rows(sides),
+            metrics=tables.metric_rows(sides),
             peak_words=tables.peak_words(sides),
             kinds=tables.kinds(summary, sides) if summary else None,
             levels=dict.fromkeys(level for _, side in sides for level in side.levels),
@@ -84,7 +85,7 @@ def render(page: ReportInput) -> str:
             grid=matrix.grid(last) if last and last.classes else None,
             commonest=matrix.commonest(last) if last else (),
             groups=_groups(page, summary) if summary else [],
-            boxed=summary is not None and summary.task in overlay.BOXED,
+            boxed=task is not None and task.boxed,
             provenance=_provenance(page),
             flags=FLAGS,
             lengths=[kind for kind in LENGTHS if any(kind in side.lengths for _, side in sides)],
@@ -146,3 +147,12 @@ def environment() -> Environment:
         p_value=lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}",
     )
     return environment
+
+
+def titled(text: str) -> str:
+    """The text with its first letter large and the others as they are.
+
+    >>> titled("accuracy"), titled("IoU")
+    ('Accuracy', 'IoU')
+    """
+    return text[:1].upper() + text[1:]

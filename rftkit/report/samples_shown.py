@@ -13,7 +13,7 @@ from rftkit.metrics.samples import Header, Sample
 from rftkit.metrics.scoring import offered
 from rftkit.metrics.verdict import points
 from rftkit.report import overlay
-from rftkit.report.task_words import graded
+from rftkit.tasks import get_task
 from rftkit.tasks.choice import LETTERS
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def groups(samples: Sequence[Sample], header: Header, open_images: OpenImages) -
     sides: dict[str, list[Sample]] = {}
     for sample in sorted(samples, key=lambda sample: (sample.side, sample.id)):
         sides.setdefault(sample.id, []).append(sample)
-    two, by_degree = any(len(pair) == 2 for pair in sides.values()), graded(header.task)
+    two, by_degree = any(len(pair) == 2 for pair in sides.values()), get_task(header.task).graded
     names = (BOTH_GRADED if by_degree else BOTH) if two else ALONE_GRADED if by_degree else ALONE
     found: dict[str, list[list[Sample]]] = {name: [] for name in names}
     for pair in sides.values():
@@ -150,7 +150,7 @@ def _rank(pair: Sequence[Sample]) -> tuple[bool, float]:
 
 def _shown(pair: list[Sample], header: Header, open_images: OpenImages) -> Shown:
     first = pair[0]
-    boxed = header.task in overlay.BOXED
+    boxed = get_task(header.task).boxed
     edge = overlay.LONG if boxed else EDGE
     small = tuple(thumbnail(image, edge) for image in open_images(first.id))
     prompt = header.prompt if first.prompt is None else first.prompt
@@ -170,7 +170,7 @@ def _shown(pair: list[Sample], header: Header, open_images: OpenImages) -> Shown
 
 
 def _said(sample: Sample, header: Header, pane: str) -> Said:
-    if graded(header.task):
+    if get_task(header.task).graded:
         mark = "right" if sample.correct >= HALF else "wrong"
         return Said(sample, mark, _degree(sample, header), pane)
     sign, mark = ("✓", "right") if sample.correct == 1 else ("✗", "wrong")
@@ -181,14 +181,18 @@ def _said(sample: Sample, header: Header, pane: str) -> Said:
 
 def _degree(sample: Sample, header: Header) -> str:
     words = overlay.drawing(sample, header).words
-    return words if header.task == "grounding" else f"IoU {points(sample.correct)} %: {words}"
+    return (
+        words
+        if get_task(header.task).answer_kind == "box"
+        else f"IoU {points(sample.correct)} %: {words}"
+    )
 
 
 def _gold(sample: Sample, header: Header) -> str:
-    if header.task not in overlay.BOXED:
+    if not get_task(header.task).boxed:
         letters = {o.text: f"{o.letter}. " for o in _options(sample, header)}
         return letters.get(sample.gold, "") + sample.gold
-    if header.task == "grounding":
+    if get_task(header.task).answer_kind == "box":
         return ""
     count = len(boxes.load(sample.gold))
     boxed = {0: "none there", 1: "1 box"}.get(count, f"{count} boxes")
@@ -198,13 +202,14 @@ def _gold(sample: Sample, header: Header) -> str:
 
 def _question(prompt: str, header: Header) -> str:
     """What was asked, without options and instructions; "" where it is the same for all."""
-    if header.task in ("classification", "detection"):
+    task = get_task(header.task)
+    if "text" not in task.form.takes:
         return ""
-    return prompt.partition("\nA. ")[0] if header.task == "choice" else prompt.partition("\n")[0]
+    return prompt.partition("\nA. " if task.answer_kind == "option" else "\n")[0]
 
 
 def _options(sample: Sample, header: Header) -> tuple[Option, ...]:
-    if header.task != "choice":
+    if get_task(header.task).answer_kind != "option":
         return ()
     pairs = zip(LETTERS, offered(sample, header), strict=False)
     return tuple(Option(letter, text, text == sample.gold) for letter, text in pairs)

@@ -1,4 +1,4 @@
-"""Tables of what a task measures beside its headline: its figures, and every category."""
+"""Tables of what a task measures beside its headline: its metrics, and every category."""
 
 from __future__ import annotations
 
@@ -10,22 +10,16 @@ from rftkit.metrics import Summary
 from rftkit.metrics.samples import MemoryOf
 from rftkit.metrics.schema import SideSummary
 from rftkit.metrics.verdict import points
-from rftkit.report.task_words import words_of
+from rftkit.report.metric_names import display_name
+from rftkit.tasks import get_task
 
-AP_OF = "AP of "  # begins the name of a figure that is one category's
+PER_CATEGORY = "ap"  # the metric whose labels are the categories of an evaluation
 NONE = "–"
 PEAK_OF: dict[MemoryOf, str] = {
     "gpu": "of the GPU while a model answered",
     "process": "of the process while a model answered",
     "": "of the whole command until then, loading and training included",
 }
-# as they are read; a stored summary has them by name. Others follow.
-ORDER = (
-    *("mAP", "AP50", "AP75", "mAP of rare ones", "mAP of common ones", "mAP of frequent ones"),
-    *("F1 at 0.5", "precision at 0.5", "recall at 0.5", "IoU of matches", "right count"),
-    *("count error", "mIoU", "accuracy at 0.5", "circular accuracy", "CV-Bench official"),
-    *("CV-Bench micro", "within one", "mean absolute error", "root mean squared error", "bias"),
-)
 
 Sides = Sequence[tuple[str, SideSummary]]
 
@@ -37,10 +31,11 @@ class Cell(NamedTuple):
     interval: str = ""
 
 
-class FigureRow(NamedTuple):
-    """One figure, a cell for each side. note: how it was measured, of the last side."""
+class MetricRow(NamedTuple):
+    """One metric, a cell for each model. note: how it was measured, of the last model."""
 
     name: str
+    title: str
     cells: tuple[Cell, ...]
     note: str
 
@@ -75,24 +70,25 @@ class Kinds(NamedTuple):
         return any(row.n is not None for row in self.rows)
 
 
-def figure_rows(sides: Sides) -> tuple[FigureRow, ...]:
-    """The task's figures in ORDER, without those of single categories."""
-    known = dict.fromkeys(name for _, side in sides for name in side.figures)
-    names = sorted(known, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+def metric_rows(sides: Sides) -> tuple[MetricRow, ...]:
+    """The task's metrics in their own order, without those of single categories."""
+    measures = {m.key: m for _, side in sides for m in side.metrics if m.name != PER_CATEGORY}
     return tuple(
-        FigureRow(
-            name, tuple(_cell(side.figures.get(name)) for _, side in sides), _note(name, sides)
+        MetricRow(
+            name=name,
+            title=display_name(measure),
+            cells=tuple(_cell(side.measure(name, label)) for _, side in sides),
+            note=_note(name, label, sides),
         )
-        for name in names
-        if not name.startswith(AP_OF)
+        for (name, label), measure in measures.items()
     )
 
 
 def kinds(summary: Summary, sides: Sides) -> Kinds | None:
     """By category: AP where boxes are listed, else the headline; None where there is but one."""
-    precise = [name for _, side in sides for name in side.figures if name.startswith(AP_OF)]
+    precise = [m.label for _, side in sides for m in side.metrics if m.name == PER_CATEGORY]
     own = [name for _, side in sides for name in side.groups]
-    names = sorted({*(name.removeprefix(AP_OF) for name in precise), *own})
+    names = sorted({*precise, *own})
     if len(names) < 2:
         return None
     other = summary.metric if precise and own else ""
@@ -106,8 +102,10 @@ def kinds(summary: Summary, sides: Sides) -> Kinds | None:
 def in_words(figure: Measure | Rate) -> str:
     """A share in per cent, a number with two decimals, "–" where it is not defined.
 
-    >>> in_words(Measure(value=0.5)), in_words(Measure(value=1.25, unit="number"))
-    ('50.0 %', '1.25')
+    >>> in_words(Measure(name="map", value=0.5))
+    '50.0 %'
+    >>> in_words(Measure(name="mae", value=1.25, unit="number"))
+    '1.25'
     """
     if figure.value is None:
         return NONE
@@ -138,7 +136,11 @@ def _kind(name: str, summary: Summary, sides: Sides, precise: bool, other: bool)
     groups = [side.groups.get(name) for _, side in sides]
     last = groups[-1]
     bars = [
-        _bar(side, here.figures.get(AP_OF + name) if precise else group, words_of(summary).unit)
+        _bar(
+            side,
+            here.measure(PER_CATEGORY, name) if precise else group,
+            get_task(summary.task).words.unit,
+        )
         for (side, here), group in zip(sides, groups, strict=True)
     ]
     others = [in_words(group) if group else NONE for group in groups] if other else []
@@ -157,6 +159,6 @@ def _cell(figure: Measure | None) -> Cell:
     return Cell(in_words(figure), interval(figure)) if figure else Cell("")
 
 
-def _note(name: str, sides: Sides) -> str:
-    figure = sides[-1][1].figures.get(name)
-    return figure.note if figure else ""
+def _note(name: str, label: str, sides: Sides) -> str:
+    measure = sides[-1][1].measure(name, label)
+    return measure.note if measure else ""

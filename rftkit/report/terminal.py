@@ -9,7 +9,7 @@ from rftkit.metrics import Summary
 from rftkit.metrics.schema import SideSummary, sides_of
 from rftkit.metrics.verdict import points
 from rftkit.report import tables
-from rftkit.report.task_words import words_of
+from rftkit.tasks import get_task
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,17 +30,18 @@ def show_summary(summary: Summary, console: Console) -> None:
     names = [name for name, _ in sides]
     console.print(_table("", names, _rows(summary, [side for _, side in sides])))
     console.print(Text(setting(summary)), soft_wrap=False)
-    for row in tables.figure_rows(sides):
+    words = get_task(summary.task).words
+    for row in tables.metric_rows(sides):
         if row.note:
-            console.print(Text(f"{row.name} by {row.note}"))
+            console.print(Text(f"{row.title} by {row.note}"))
     if kinds := tables.kinds(summary, sides):
         shown, rest = kinds.rows[:KINDS_SHOWN], len(kinds.rows) - KINDS_SHOWN
         console.print()
         heads = [*names, "n"] if kinds.counted else names
-        title = f"{kinds.metric} by {words_of(summary).kind}"
+        title = f"{kinds.metric} by {words.group}"
         console.print(_table(title, heads, map(_kind, shown)))
         if rest > 0:
-            console.print(Text(f"and {rest} more {words_of(summary).kinds}, in the report"))
+            console.print(Text(f"and {rest} more {words.groups}, in the report"))
     for note in summary.notes:
         console.print(Text(f"note: {note}", style="yellow"))
     if summary.difference:
@@ -51,11 +52,16 @@ def show_summary(summary: Summary, console: Console) -> None:
 def setting(summary: Summary) -> str:
     """Scoring rule, size of the list and chance level, which belong beside every headline."""
     side = summary.tuned or summary.base
-    unit = words_of(summary).unit
-    parts = [f"{side.n if side else 0} {unit} of split {summary.split!r}", "strict scoring"]
+    task = get_task(summary.task)
+    parts = [
+        f"{side.n if side else 0} {task.words.unit} of split {summary.split!r}",
+        "strict scoring",
+    ]
     if summary.list_size is not None and summary.chance is not None:
         size = f"{summary.list_size:.1f}".removesuffix(".0")
-        parts.append(f"{size} options" if summary.task == "choice" else f"list of {size} labels")
+        parts.append(
+            f"{size} options" if task.answer_kind == "option" else f"list of {size} labels"
+        )
         parts.append(f"chance {points(summary.chance)} %")
     elif summary.metric == "accuracy":
         parts.append("open answer")
@@ -66,10 +72,10 @@ def _rows(summary: Summary, sides: list[SideSummary]) -> list[Row]:
     rows: list[Row] = [
         (label, [cell(side) for side in sides]) for label, cell in _headline(summary, sides)
     ]
-    for figure in tables.figure_rows([("", side) for side in sides]):
-        rows.append((figure.name, [cell.text for cell in figure.cells]))
-        if figure.name == "mAP":
-            rows.append(("95 % interval", [cell.interval for cell in figure.cells]))
+    for row in tables.metric_rows([("", side) for side in sides]):
+        rows.append((row.title, [cell.text for cell in row.cells]))
+        if row.name == "map":
+            rows.append(("95 % interval", [cell.interval for cell in row.cells]))
     rows += [(label, [cell(side) for side in sides]) for label, cell in _CONDUCT]
     for flag in FLAGS:
         rows.append((f"· {flag}", [_count(side.health.get(flag, 0)) for side in sides]))
@@ -80,7 +86,7 @@ def _rows(summary: Summary, sides: list[SideSummary]) -> list[Row]:
 def _headline(
     summary: Summary, sides: list[SideSummary]
 ) -> list[tuple[str, Callable[[SideSummary], str]]]:
-    kinds = "classes" if summary.task == "classification" else "categories"
+    kinds = get_task(summary.task).words.groups
     levels = dict.fromkeys(level for side in sides for level in side.levels)
     return [
         (summary.metric, lambda side: tables.in_words(side.accuracy)),

@@ -12,7 +12,7 @@ from rftkit.measures.values import Measure, Rate
 from rftkit.metrics.files import SAMPLES
 from rftkit.metrics.samples import Sample, read_samples
 from rftkit.metrics.scoring import rescored
-from rftkit.report.tables import AP_OF
+from rftkit.report.tables import PER_CATEGORY
 from rftkit.study import words
 from rftkit.study.contrast import Contrast, Seeds, contrast, mean, pairs, with_holm
 from rftkit.study.grid import Cell
@@ -85,7 +85,7 @@ def row(group: Sequence[Measured]) -> Row:
         gain=gain,
         halves_before=halves(before),
         halves_after=halves(after),
-        figures=_figures(group),
+        metrics=_metrics(group),
         tokens_before=_tokens(before),
         tokens_after=_tokens(after),
         train_minutes=fmean(one.trained_seconds for one in group) / 60,
@@ -192,18 +192,18 @@ def _elsewhere(file: Path) -> tuple[Sample, ...]:
     return of_side(rescored(read_samples(file)), "tuned")
 
 
-def _figures(group: Sequence[Measured]) -> dict[str, Measure]:
+def _metrics(group: Sequence[Measured]) -> tuple[Measure, ...]:
     """The means of what the task reports beside its headline, single categories left out."""
-    sides = [one.summary.tuned.figures for one in group if one.summary.tuned]
-    names = [name for name in (sides[0] if sides else {}) if not name.startswith(AP_OF)]
-    known = {name: [s[name] for s in sides if name in s] for name in names}
-    return {
-        name: found[0].model_copy(
-            update={"value": fmean(values), "low": None, "high": None, "n": len(values)}
-        )
-        for name, found in known.items()
-        if (values := [measure.value for measure in found if measure.value is not None])
-    }
+    models = [one.summary.tuned for one in group if one.summary.tuned]
+    first = [m for m in (models[0].metrics if models else ()) if m.name != PER_CATEGORY]
+    means = []
+    for measure in first:
+        seeds = [found for model in models if (found := model.measure(*measure.key))]
+        values = [one.value for one in seeds if one.value is not None]
+        if values:
+            mean = {"value": fmean(values), "low": None, "high": None, "n": len(values)}
+            means.append(measure.model_copy(update=mean))
+    return tuple(means)
 
 
 def _base(group: Iterable[Measured]) -> dict[int, Sequence[Sample]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rftkit.measures.values import Rate
 from rftkit.metrics.verdict import points
 from rftkit.report import page as report
+from rftkit.report.metric_names import display_name
 from rftkit.study import words
 from rftkit.study.chart import tokens_and_score
 from rftkit.study.contrast import Mean
@@ -125,6 +126,7 @@ def environment() -> Environment:
         "shots": words.shots,
         "words": words.figures,
         "between": _between,
+        "display_name": display_name,
         "capital": lambda text: text[:1].upper() + text[1:],
     }
     return environment

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rftkit.measures.values import Measure, Rate, Record
+from rftkit.metrics.old_names import with_metric_keys
 from rftkit.study.contrast import Contrast, Mean
 
 
@@ -38,9 +38,20 @@ class Row(Record):
     gain: Contrast
     halves_before: HalvesRow | None
     halves_after: HalvesRow | None
-    figures: Mapping[str, Measure] = Field(
-        default={}, description="of the task, tuned, mean over the seeds"
+    metrics: tuple[Measure, ...] = Field(
+        default=(), description="of the task, fine-tuned model, mean over the seeds"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_names(cls, values: object) -> object:
+        """Studies written before metrics had keys named them in English."""
+        return with_metric_keys(values)
+
+    def measure(self, name: str, label: str = "") -> Measure | None:
+        """The task's metric of that key; None if these runs have none."""
+        return next((m for m in self.metrics if m.key == (name, label)), None)
+
     tokens_before: float = Field(description="tokens per reply, mean")
     tokens_after: float
     train_minutes: float = Field(description="of a run, mean over the seeds")

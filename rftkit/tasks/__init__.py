@@ -12,6 +12,9 @@ TASKS: tuple[Task, ...] = (
 )
 
 
-def by_name(name: str) -> Task:
+DEFAULT = TASKS[0]
+
+
+def get_task(name: str) -> Task:
     """The task of that name. Raises KeyError; the recipe has checked it before."""
     return {task.name: task for task in TASKS}[name]

@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Sequence
 
-from rftkit.answers import boxes
-from rftkit.answers.boxes import Grid, Labelled
+from rftkit.answers import box_text, boxes
+from rftkit.answers.boxes import Found, Grid, Labelled
 from rftkit.answers.literals import literal
-from rftkit.core import Row
+from rftkit.core import Attempt, Row
 from rftkit.errors import DataError
 from rftkit.tasks import categories
 from rftkit.tasks.options import Names
@@ -116,3 +116,9 @@ def facts_of_all(row: Row, asked: Sequence[str]) -> dict[str, str]:
     partly = [name for name, found in each.items() if "not_exhaustive" in found]
     known = {"frequency": frequency, "not_exhaustive": partly}
     return {key: json.dumps(value) for key, value in known.items() if value}
+
+
+def found_boxes(attempt: Attempt) -> list[Found] | None:
+    """The boxes in a reply of detection; None if its answer is no list of boxes."""
+    answer = attempt.reply.answer
+    return None if answer is None else box_text.read_boxes(answer, Grid.of(attempt.example.meta))

@@ -10,16 +10,20 @@ from dataclasses import replace
 from rftkit.answers import labels, replies
 from rftkit.answers.literals import literal
 from rftkit.core import Attempt, Example, Row, Style
-from rftkit.errors import DataError
+from rftkit.errors import DataError, UserError
+from rftkit.measures.question_metrics import CV_BENCH, circular, cv_bench
+from rftkit.measures.values import Measure
 from rftkit.rewards import general as rewards
 from rftkit.tasks.classification import paper_accuracy
 from rftkit.tasks.options import ChoiceOptions
-from rftkit.tasks.task import Reading, Task, Unseen, cell_text
+from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
+from rftkit.tasks.task import TABLES, Reading, Scored, Task, Unseen, cell_text
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LETTER = re.compile(r"\(?\s*([A-Za-z])\s*[).:]?")
 LISTED = re.compile(r"^\s*\(?([A-Z])[).:]\s+(\S.*?)\s*$", re.MULTILINE)  # options in the question
 ASKS = "Which option is right?"
+AS_SHOWN = ChoiceOptions(shuffle=False)
 
 
 def read(row: Row, reading: Reading) -> tuple[Example, ...]:
@@ -207,9 +211,42 @@ def _ordered(options: tuple[str, ...], row: Row, reading: Reading) -> tuple[str,
     return tuple(mixed)
 
 
+def metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
+    """Circular accuracy where questions were asked in several rotations; CV-Bench's scores."""
+    questions = [
+        (one.attempt.example.meta.get("question", one.attempt.example.id), one.correct)
+        for one in scored
+    ]
+    rotated = len({name for name, _ in questions}) < len(questions)
+    measures = [Measure.of("circular_accuracy", circular(questions))] if rotated else []
+    sources = [one.attempt.example.meta.get("source", "") for one in scored]
+    if not {*sources} <= {*CV_BENCH}:
+        return tuple(measures)
+    bench = cv_bench([(s, one.correct) for s, one in zip(sources, scored, strict=True)])
+    if bench.official:
+        measures.append(Measure.of("cv_bench_official", bench.official))
+    measures.append(Measure.of("cv_bench_micro", bench.micro))
+    measures += [Measure.of("accuracy_by_source", r, name) for name, r in bench.by_source.items()]
+    return tuple(measures)
+
+
+def unlabelled(trained: Trained, question: Question) -> list[Unlabelled]:
+    """A question with its options, in the order in which they were given."""
+    if not question.text or len(question.options) < 2:
+        raise UserError(
+            "the task 'choice' needs a question and its options; give --question \"Where is it?\" "
+            "--option left --option right"
+        )
+    values = {"question": question.text, "options": question.options, "answer": "A"}
+    (example,) = read(Row("--question", Unseen(), values), Reading(AS_SHOWN))
+    text = trained.filled(example.question)
+    return [Unlabelled(text, choices=example.choices, meta={"asked": question.text})]
+
+
 TASK = Task(
     name="choice",
     headline="accuracy",
+    answer_kind="option",
     read=read,
     prompt=prompt,
     rewards={"accuracy": accuracy, "format": rewards.format_reward},
@@ -224,5 +261,13 @@ TASK = Task(
     ),
     written=written,
     spelled=lettered,
+    metrics=metrics,
+    form=QuestionForm(
+        ("text", "options"),
+        unlabelled,
+        "question and options: a question and two options at least are needed",
+    ),
+    sources=(*TABLES, "llava", "scenes"),
     options=ChoiceOptions,
+    as_shown=AS_SHOWN,
 )

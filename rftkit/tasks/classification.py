@@ -6,7 +6,8 @@ from rftkit.answers import labels, replies
 from rftkit.core import Attempt, Example, Row, Style
 from rftkit.rewards import general as rewards
 from rftkit.tasks.options import LabelOptions
-from rftkit.tasks.task import Reading, Task, Unseen
+from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
+from rftkit.tasks.task import TABLES, Reading, Task, Unseen, Words
 
 QUESTION = "What is shown in this picture?"
 
@@ -90,15 +91,25 @@ def _squeezed(text: str) -> str:
     return text.replace(" ", "").replace("_", "").lower()
 
 
+def unlabelled(trained: Trained, question: Question) -> list[Unlabelled]:
+    """The recipe's question, with the labels that the model was trained with."""
+    choices = trained.labels if trained.offers else ()
+    return [Unlabelled(trained.question or QUESTION, choices, trained.labels)]
+
+
 TASK = Task(
     name="classification",
     headline="accuracy",
+    answer_kind="label",
     read=read,
     prompt=prompt,
     rewards={"accuracy": accuracy, "format": rewards.format_reward},
     paper={"accuracy": paper_accuracy, "format": rewards.paper_format},
     parsed=parsed,
     sample=Example("sample", Unseen(), QUESTION, "rose", ("primrose", "rose", "tulip")),
+    paper_evaluation=paper_evaluation,
+    form=QuestionForm((), unlabelled),
+    words=Words("images", "class", "classes"),
+    sources=("folder", *TABLES, "coop", "llava", "digits", "hangar"),
     options=LabelOptions,
-    labels=True,
 )

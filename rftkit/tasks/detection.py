@@ -10,6 +10,7 @@ from rftkit.answers.box_matching import average_precision_of_one, credit, optima
 from rftkit.answers.boxes import Box, Found, Grid, Match
 from rftkit.answers.labels import listed, normalise
 from rftkit.core import Attempt, Example, Reward, Row, Style
+from rftkit.errors import UserError
 from rftkit.rewards import general as rewards
 from rftkit.tasks import detection_paper, options
 from rftkit.tasks.annotated import (
@@ -18,11 +19,14 @@ from rftkit.tasks.annotated import (
     chosen_categories,
     facts,
     facts_of_all,
+    found_boxes,
     placed,
     read_objects,
 )
+from rftkit.tasks.detection_metrics import metrics
 from rftkit.tasks.options import DetectionOptions, Options
-from rftkit.tasks.task import Reading, Task, Unseen
+from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled, boxes_asked
+from rftkit.tasks.task import TABLES, Reading, Task, Unseen, Words
 
 QUESTION = "Find every {} in this picture."
 QUESTION_ALL = "Find every object of these kinds in this picture."
@@ -32,6 +36,8 @@ SHAPE = (
     "c is between 0 and 1. Write [] if there is none."
 )
 THRESHOLD = 0.5  # least overlap of a match
+
+EVERYTHING = Box(0, 0, 1, 1)
 
 
 def read(row: Row, reading: Reading) -> tuple[Example, ...]:
@@ -111,15 +117,9 @@ def written(example: Example) -> str:
     return box_text.write_boxes(boxes.load(gold), Grid.of(example.meta), boxes.load_names(gold))
 
 
-def found(attempt: Attempt) -> list[Found] | None:
-    """The boxes in the reply; None if its answer is no list of boxes."""
-    answer = attempt.reply.answer
-    return None if answer is None else box_text.read_boxes(answer, Grid.of(attempt.example.meta))
-
-
 def parsed(attempt: Attempt) -> list[list[float] | None] | None:
     """The boxes of the reply in the coordinates of its text; None in place of an invalid one."""
-    entries = found(attempt)
+    entries = found_boxes(attempt)
     if entries is None:
         return None
     grid = Grid.of(attempt.example.meta)
@@ -134,7 +134,7 @@ def mean_iou(attempt: Attempt, threshold: float = THRESHOLD) -> float:
 
     Source: Visual-RFT's IoU reward, with a match from `threshold` on (theirs: above it).
     """
-    entries, gold = found(attempt), boxes.load(attempt.example.gold)
+    entries, gold = found_boxes(attempt), boxes.load(attempt.example.gold)
     if entries is None:
         return 0.0
     return share_of_iou(_matched(attempt, entries, threshold), len(gold))
@@ -146,7 +146,7 @@ def confidence(attempt: Attempt) -> float:
     The mean of c for a matched box and 1 - c for another; 0 when nothing matched, so that a junk
     box with confidence 0 earns nothing. No boxes, none found: 1.
     """
-    entries, gold = found(attempt), boxes.load(attempt.example.gold)
+    entries, gold = found_boxes(attempt), boxes.load(attempt.example.gold)
     if not entries:
         return float(entries is not None and not gold)
     matches = _matched(attempt, entries, THRESHOLD)
@@ -163,7 +163,7 @@ def map_length(attempt: Attempt) -> float:
 
     Source: VLM-R1's reward for lists of boxes that grow without end.
     """
-    entries, gold = found(attempt), boxes.load(attempt.example.gold)
+    entries, gold = found_boxes(attempt), boxes.load(attempt.example.gold)
     if entries is None:
         return 0.0
     share = min(1.0, len(gold) / len(entries)) if entries else 1.0
@@ -172,12 +172,45 @@ def map_length(attempt: Attempt) -> float:
 
 def rounded(attempt: Attempt) -> bool:
     """Whether the reply has the gold boxes and labels, but for less than a unit of its grid."""
-    entries, text = found(attempt) or [], attempt.example.gold
+    entries, text = found_boxes(attempt) or [], attempt.example.gold
     named = [normalise(entry.label) for entry in entries] if attempt.example.choices else []
     if named != [normalise(name) for name in boxes.load_names(text)]:
         return False
     grid = Grid.of(attempt.example.meta)
     return boxes.rounded([entry.box for entry in entries], boxes.load(text), grid)
+
+
+def wrong_answers(example: Example) -> list[str]:
+    """One box around everything."""
+    return [box_text.write_boxes([EVERYTHING], Grid.of(example.meta), example.choices[:1])]
+
+
+def probes(example: Example) -> dict[str, str]:
+    """The gold boxes, and one around everything: it must cost."""
+    gold = example.gold
+    names = [*boxes.load_names(gold), *example.choices[:1]] if example.choices else []
+    both = [*boxes.load(gold), EVERYTHING]
+    text = box_text.write_boxes(both, Grid.of(example.meta), names)
+    return {"gold with a box around everything": text}
+
+
+def unlabelled(trained: Trained, question: Question) -> list[Unlabelled]:
+    """A prompt for each category asked for, or one for all; else for those that were trained."""
+    wanted = question.categories or tuple(filter(None, trained.labels))
+    if not wanted:
+        raise UserError("the task 'detection' needs what to look for; give --ask NAME")
+    assert isinstance(trained.options, DetectionOptions)
+    if trained.options.ask == "picture":
+        text = trained.filled(QUESTION_ALL)
+        return [Unlabelled(text, choices=wanted, meta=boxes_asked(", ".join(wanted)))]
+    return [
+        Unlabelled(
+            trained.filled(QUESTION.format(name), label=name),
+            category=name,
+            meta=boxes_asked(name),
+        )
+        for name in wanted
+    ]
 
 
 def bind(chosen: Options, progress: float) -> dict[str, Reward]:
@@ -196,7 +229,7 @@ def _mean_over_labels(
     attempt: Attempt, score: Callable[[Sequence[Found], Sequence[Box]], float]
 ) -> float:
     """The mean of a score over every label that is there or was named; one, without labels."""
-    entries, text = found(attempt), attempt.example.gold
+    entries, text = found_boxes(attempt), attempt.example.gold
     if entries is None:
         return 0.0
     gold, names = boxes.load(text), [normalise(name) for name in boxes.load_names(text)]
@@ -212,6 +245,7 @@ def _mean_over_labels(
 TASK = Task(
     name="detection",
     headline="iou",
+    answer_kind="boxes",
     read=read,
     prompt=prompt,
     rewards={
@@ -235,6 +269,18 @@ TASK = Task(
     ),
     written=written,
     metric="IoU",
+    metrics=metrics,
+    wrong_answers=wrong_answers,
+    probes=probes,
+    form=QuestionForm(("categories",), unlabelled, "what to find: empty; name one kind of object"),
+    words=Words(
+        "prompts",
+        "category",
+        "categories",
+        "IoU of matched boxes over the longer of both lists, mean over prompts",
+    ),
+    sources=("coco", "voc", "yolo", *TABLES, "scenes"),
+    placeholder="{label}",
     weights={"iou": 1.0, "confidence": 1.0, "format": 1.0},
     options=DetectionOptions,
     bind=bind,

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rftkit.answers import box_text, boxes, replies
 from rftkit.answers.boxes import Box, Grid
 from rftkit.core import Attempt, Example, Reward, Row, Style
+from rftkit.errors import UserError
+from rftkit.measures.box_metrics import grounding_figures
+from rftkit.measures.values import Measure
 from rftkit.rewards import general as rewards
 from rftkit.tasks import options
 from rftkit.tasks.annotated import placed, read_objects
 from rftkit.tasks.options import GroundingOptions, Options
-from rftkit.tasks.task import Reading, Task, Unseen
+from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled, boxes_asked
+from rftkit.tasks.task import TABLES, Reading, Scored, Task, Unseen, Words
 
 QUESTION = "Where in this picture is this: {}?"
 SHAPE = (
@@ -90,6 +95,28 @@ def rounded(attempt: Attempt) -> bool:
     return boxes.rounded([found(attempt)], [_gold(attempt.example)], grid)
 
 
+def metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
+    """Mean IoU and accuracy at 0.5, the metrics of RefCOCO and LISA."""
+    values = grounding_figures([(found(one.attempt), _gold(one.attempt.example)) for one in scored])
+    return Measure.of("miou", values.mean_iou), Measure.of("acc_at_50", values.right)
+
+
+def wrong_answers(example: Example) -> list[str]:
+    """A box around everything."""
+    return [box_text.write_box(Box(0, 0, 1, 1), Grid.of(example.meta))]
+
+
+def unlabelled(trained: Trained, question: Question) -> list[Unlabelled]:
+    """The prompt for a phrase."""
+    phrase = question.text
+    if not phrase:
+        raise UserError(
+            "the task 'grounding' needs what to find; give --question \"the dog on the left\""
+        )
+    text = trained.filled(QUESTION.format(phrase), phrase=phrase)
+    return [Unlabelled(text, meta={**boxes_asked(phrase), "phrase": phrase})]
+
+
 def bind(chosen: Options, progress: float) -> dict[str, Reward]:
     """The IoU that the recipe's threshold allows at this share of the run."""
     assert isinstance(chosen, GroundingOptions)
@@ -121,6 +148,7 @@ def _gold(example: Example) -> Box:
 TASK = Task(
     name="grounding",
     headline="iou",
+    answer_kind="box",
     read=read,
     prompt=prompt,
     rewards={"iou": iou, "hit": hit, "format": rewards.format_reward},
@@ -134,6 +162,15 @@ TASK = Task(
     ),
     written=written,
     metric="IoU",
+    metrics=metrics,
+    wrong_answers=wrong_answers,
+    form=QuestionForm(
+        prompts=unlabelled,
+        missing="phrase: empty; say what to find, such as 'the dog on the left'",
+    ),
+    words=Words("phrases", "category", "categories", "IoU with the gold box, mean over phrases"),
+    sources=("lisa", "refs", *TABLES, "scenes"),
+    placeholder="{phrase}",
     weights={"iou": 1.0, "format": 1.0},
     options=GroundingOptions,
     bind=bind,

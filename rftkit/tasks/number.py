@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 
 from rftkit.answers import replies
 from rftkit.core import Attempt, Example, Reward, Row, Style
 from rftkit.errors import DataError
+from rftkit.measures.question_metrics import number_figures
+from rftkit.measures.values import Measure
 from rftkit.rewards import general as rewards
 from rftkit.tasks.classification import paper_accuracy
 from rftkit.tasks.options import NumberOptions, Options
-from rftkit.tasks.task import Reading, Task, Unseen
+from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
+from rftkit.tasks.task import TABLES, Reading, Scored, Task, Unseen, Words
 
 QUESTION = "How many objects are in this picture?"
 SHAPE = "Answer with a number."
@@ -99,6 +103,33 @@ def close(attempt: Attempt) -> float:
     return max(0.0, 1.0 - float(abs(value - gold) / max(abs(gold), Decimal(1))))
 
 
+def metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
+    """Within one, mean absolute and root mean squared error, bias; errors of valid answers."""
+    answers = [(one.attempt.example.gold, found(one.attempt)) for one in scored]
+    values = number_figures([(float(g), None if a is None else float(a)) for g, a in answers])
+    errors = {
+        "mae": values.mean_absolute_error,
+        "rmse": values.root_mean_squared_error,
+        "bias": values.bias,
+    }
+    n = values.n - values.invalid
+    return (
+        Measure.of("within_one", values.within_one),
+        *(Measure(name=name, value=value, n=n, unit="number") for name, value in errors.items()),
+    )
+
+
+def wrong_answers(example: Example) -> list[str]:
+    """A digit more, and less than nothing."""
+    return [example.gold + "1", "-1"]
+
+
+def unlabelled(trained: Trained, question: Question) -> list[Unlabelled]:
+    """The question, or the task's own."""
+    meta = {"asked": question.text} if question.text else {}
+    return [Unlabelled(trained.filled(question.text or QUESTION), meta=meta)]
+
+
 def bind(options: Options, progress: float) -> dict[str, Reward]:
     """The rewards that the recipe's tolerance changes."""
     assert isinstance(options, NumberOptions)
@@ -115,12 +146,18 @@ def _spelled(value: Decimal) -> str:
 TASK = Task(
     name="number",
     headline="accuracy",
+    answer_kind="number",
     read=read,
     prompt=prompt,
     rewards={"accuracy": exact, "close": close, "format": rewards.format_reward},
     paper={"accuracy": paper_accuracy, "format": rewards.paper_format},
     parsed=parsed,
     sample=Example("sample", Unseen(), "How many dogs are in this picture?", "12"),
+    metrics=metrics,
+    wrong_answers=wrong_answers,
+    form=QuestionForm(prompts=unlabelled),
+    words=Words(headline="Exact numbers only"),
+    sources=(*TABLES, "llava", "scenes"),
     options=NumberOptions,
     bind=bind,
 )

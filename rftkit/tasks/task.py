@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rftkit.answers import replies
 from rftkit.core import Attempt, Completion, Example, Reply, Reward, Row, Rules, Style
 from rftkit.errors import DataError
+from rftkit.measures.values import Measure
 from rftkit.messages import missing_column
 from rftkit.tasks.options import Options
+from rftkit.tasks.question import QuestionForm
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -101,21 +103,61 @@ def gold_as_is(example: Example) -> str:
     return example.gold
 
 
+AnswerKind = Literal["label", "option", "box", "boxes", "number", "text"]
+TABLES = ("hub", "csv", "jsonl")  # sources whose rows any task can read
+
+
+class Words(NamedTuple):
+    """How a task's results are called. unit: what n counts; group: what they are grouped by."""
+
+    unit: str = "questions"
+    group: str = "kind of question"
+    groups: str = "kinds of question"
+    headline: str = "Strict accuracy"
+
+
+class Scored(NamedTuple):
+    """An attempt of an evaluation. correct: its headline reward; half: "base", "new" or ""."""
+
+    attempt: Attempt
+    correct: float
+    half: str = ""
+
+
+def no_replies(example: Example) -> Mapping[str, str]:
+    """The probes of a task that has none of its own."""
+    return {}
+
+
+def no_metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
+    """The metrics of a task that has its headline alone."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Task:
-    """The functions that training, evaluation, the app and `rftkit score` share.
+    """Everything that varies between tasks; nobody else asks for a task's name.
 
-    read(row, reading) -> the examples that a row makes, without choices; prompt(example, style) ->
-    the text beside the image; rewards and paper: name -> reward in [0, 1] (the paper's own rules
-    may leave that range); headline: the reward that evaluation reports, by the name `metric`;
-    parsed(attempt) -> the answer as JSON, None if there is none; sample: one example for the tests
-    that every task passes; written(example) -> the gold answer as the model is to write it;
-    spelled(example, label) -> an offered label as the model is to write it;
-    weights: of the rewards, unless a recipe gives its own; options: what a recipe may set; bind
-    (options, progress in [0, 1]) -> the rewards that these change, for training; labels: whether
-    the answers are labels, so that classes can be confused; least: what a gold answer earns at
-    least on its way through text, which rounds boxes; rounded(attempt) -> whether one that earned
-    less is still the gold answer, but for that rounding; room: tokens that an answer may take.
+    read(row, reading) -> the examples that a row makes, without choices. prompt(example, style) ->
+    the text beside the image. parsed(attempt) -> the answer as JSON, None if there is none.
+    written(example) -> the gold answer as the model is to write it. spelled(example, label) -> an
+    offered label as the model is to write it. sample: one example, for the tests of every task.
+    answer_kind: what an answer is, by which pages, tables and forms choose what to show.
+
+    rewards, paper: name -> reward in [0, 1] (the papers' own rules may leave that range).
+    weights: of the rewards, unless a recipe gives its own. headline: the reward that evaluation
+    reports, called `metric`. metrics(scored attempts) -> what is reported beside it.
+    paper_evaluation: the papers' evaluation, where it is not their training reward.
+    options: what a recipe may set. bind(options, progress in [0, 1]) -> the rewards that these
+    change, for training. as_shown: the options by which a line of `rftkit score` is read.
+    least: what a gold answer earns at least on its way through text, which rounds boxes.
+    rounded(attempt) -> whether one that earned less is the gold answer but for that rounding.
+
+    wrong_answers(example) -> wrong answers of the right kind, as the model would write them;
+    None: the other offered labels. probes(example) -> name -> an answer that must not earn as much
+    as the gold one. form: what a person may ask of an image that nobody labelled.
+    words: how results are called. sources: of data. placeholder: what `data.question` must hold.
+    room: tokens that an answer may take.
     """
 
     name: str
@@ -126,16 +168,52 @@ class Task:
     paper: Mapping[str, Reward]
     parsed: Callable[[Attempt], object]
     sample: Example
+    answer_kind: AnswerKind = "text"
     written: Callable[[Example], str] = gold_as_is
     spelled: Callable[[Example, str], str] = as_is
     metric: str = "accuracy"
+    metrics: Callable[[Sequence[Scored]], tuple[Measure, ...]] = no_metrics
+    paper_evaluation: Reward | None = None
     weights: Mapping[str, float] = field(default_factory=lambda: {"accuracy": 1.0, "format": 1.0})
     options: type[Options] = Options
     bind: Callable[[Options, float], Mapping[str, Reward]] | None = None
-    labels: bool = False
+    as_shown: Options | None = None
     least: float = 1.0
     rounded: Callable[[Attempt], bool] = never
+    wrong_answers: Callable[[Example], list[str]] | None = None
+    probes: Callable[[Example], Mapping[str, str]] = no_replies
+    form: QuestionForm = QuestionForm()  # noqa: RUF009  it is frozen
+    words: Words = Words()  # noqa: RUF009  it is frozen
+    sources: tuple[str, ...] = TABLES
+    placeholder: str = ""
     room: int = 32
+
+    @property
+    def labelled(self) -> bool:
+        """Whether answers are labels, so that classes can be confused."""
+        return self.answer_kind == "label"
+
+    @property
+    def listed(self) -> bool:
+        """Whether an answer is one of those offered, or wrong."""
+        return self.answer_kind in ("label", "option")
+
+    @property
+    def boxed(self) -> bool:
+        """Whether answers are boxes, which can be drawn."""
+        return self.answer_kind in ("box", "boxes")
+
+    @property
+    def graded(self) -> bool:
+        """Whether the headline is a degree, such as an overlap, rather than right or wrong."""
+        return self.metric != "accuracy"
+
+    def wrong(self, example: Example) -> list[str]:
+        """Wrong answers of the right kind, as the model would write them; perhaps none."""
+        if self.wrong_answers is not None:
+            return self.wrong_answers(example)
+        labels = example.choices or example.labels
+        return [self.spelled(example, label) for label in labels if label != example.gold]
 
     def target(self, example: Example, style: Style) -> str:
         """The reply that SFT trains on: the answer alone where the data has no reasoning."""

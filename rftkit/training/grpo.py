@@ -16,7 +16,7 @@ from rftkit.models import backends as engines
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.rewards.length import Meter, auto_target
 from rftkit.shared_prefix.trainer import obstacle, shared_prefix_trainer
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 from rftkit.training import vllm_rollouts
 from rftkit.training.dataset import lazy_dataset, schedule
 from rftkit.training.reward_functions import Scorer
@@ -90,7 +90,7 @@ def trainer_class(*, shared: bool, by_vllm: bool) -> Any:
 
 def check_budget(job: Job, examples: Sequence[Example]) -> None:
     """Raises RecipeError if a gold answer alone is longer than a completion may be."""
-    task, budget = by_name(job.recipe.task), job.recipe.method.max_new_tokens
+    task, budget = get_task(job.recipe.task), job.recipe.method.max_new_tokens
     longest = max(examples, key=lambda example: len(task.written(example)))
     tokens = job.policy.count_tokens(task.written(longest))
     if tokens >= budget:
@@ -119,7 +119,7 @@ def _meter(job: Job, examples: Sequence[Example]) -> Meter | None:
 
 def _lengths(job: Job, examples: Sequence[Example], meter: Meter) -> list[int]:
     """The tokens of the base model's reasoning on the first training prompts."""
-    recipe, policy, task = job.recipe, job.policy, by_name(job.recipe.task)
+    recipe, policy, task = job.recipe, job.policy, get_task(job.recipe.task)
     decoding = Decoding(recipe.method.max_new_tokens, seed=recipe.seed)
     chosen, size, found = examples[:PROMPTS_MEASURED], recipe.eval.batch_size, list[int]()
     tokenizer = policy.processor.tokenizer
@@ -189,7 +189,7 @@ def _config(wanted: dict[str, Any]) -> Any:
 
 
 def _dataset(job: Job, examples: Sequence[Example]) -> Any:
-    recipe, task = job.recipe, by_name(job.recipe.task)
+    recipe, task = job.recipe, get_task(job.recipe.task)
     order = schedule(len(examples), recipe.method.steps * recipe.method.batch_size, recipe.seed)
 
     def columns(example: Example) -> dict[str, Any]:

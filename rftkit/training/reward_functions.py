@@ -18,7 +18,7 @@ from rftkit.rewards import general as rewards
 from rftkit.rewards.custom import load_reward
 from rftkit.rewards.length import Meter
 from rftkit.runs.run import Run
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 
 COLD = "the model earned no {part} at all in its first batch"
 SILENT = "in the first batch every group of completions earned the same reward"
@@ -43,7 +43,7 @@ class Scorer:
         meter: Meter | None = None,
     ) -> None:
         self.recipe, self.examples, self.run, self.console = recipe, examples, run, console
-        self.task, self.stop_ids = by_name(recipe.task), frozenset(stop_ids)
+        self.task, self.stop_ids = get_task(recipe.task), frozenset(stop_ids)
         self.save_every, self.meter = save_every, meter
         self.weights = {
             name: weight

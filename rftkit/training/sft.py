@@ -8,7 +8,7 @@ from typing import Any
 from transformers import set_seed
 
 from rftkit.core import Example
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 from rftkit.training.dataset import lazy_dataset, schedule
 from rftkit.training.trainer import Job, common_arguments, fit, verify
 
@@ -54,7 +54,7 @@ def _config(wanted: dict[str, Any]) -> Any:
 
 
 def _dataset(job: Job, examples: Sequence[Example]) -> Any:
-    recipe, task = job.recipe, by_name(job.recipe.task)
+    recipe, task = job.recipe, get_task(job.recipe.task)
     order = schedule(len(examples), recipe.method.steps * recipe.method.batch_size, recipe.seed)
 
     def columns(example: Example) -> dict[str, Any]:

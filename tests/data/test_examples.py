@@ -164,7 +164,7 @@ def test_splits_are_named_as_the_recipe_names_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("style", ["think", "direct", "answer-first", "adaptive", "empty-think"])
 def test_gold_that_can_be_read_back_passes(style: Style) -> None:
-    task = tasks.by_name("classification")
+    task = tasks.get_task("classification")
     assert gold_check(task, task.sample, style)
 
 
@@ -178,7 +178,7 @@ def test_gold_that_can_be_read_back_passes(style: Style) -> None:
     ],
 )
 def test_gold_that_cannot_earn_full_marks_is_refused(change: dict[str, object], says: str) -> None:
-    task = tasks.by_name("classification")
+    task = tasks.get_task("classification")
     example = replace(task.sample, place="pets.csv:3", **change)  # type: ignore[arg-type]
     with pytest.raises(DataError) as caught:
         gold_check(task, example, "think")
@@ -186,12 +186,12 @@ def test_gold_that_cannot_earn_full_marks_is_refused(change: dict[str, object], 
 
 
 def boxed(box: Box) -> Example:
-    task = tasks.by_name("grounding")
+    task = tasks.get_task("grounding")
     return replace(task.sample, gold=boxes.dump([box]), place="t.jsonl:4", meta={"grid": "16x16"})
 
 
 def test_gold_boxes_that_text_can_hardly_say_pass_and_are_told_apart() -> None:
-    task = tasks.by_name("grounding")
+    task = tasks.get_task("grounding")
     assert gold_check(task, boxed(Box(0.26, 0.25, 0.5, 0.5)), "think")  # 4.16 of 16 units become 4
     sliver = boxed(Box(0.26, 0.25, 0.28, 0.5))  # a third of a unit
     for style in ("think", "direct"):
@@ -201,7 +201,7 @@ def test_gold_boxes_that_text_can_hardly_say_pass_and_are_told_apart() -> None:
 
 
 def test_small_boxes_among_others_pass_and_a_label_that_is_lost_does_not() -> None:
-    task, tiny = tasks.by_name("detection"), Box(0.01, 0.01, 0.02, 0.02)
+    task, tiny = tasks.get_task("detection"), Box(0.01, 0.01, 0.02, 0.02)
     gold = boxes.dump([tiny, tiny, Box(0.25, 0.25, 0.5, 0.5)], ["dog", "cat", "dog"])
     example = replace(task.sample, gold=gold, choices=("cat", "dog"), meta={"grid": "16x16"})
     assert not gold_check(task, example, "think")
@@ -282,7 +282,7 @@ def test_names_give_aliases_and_coarser_classes(tmp_path: Path) -> None:
     (example,) = found.examples
     assert example.aliases == {"kitty": "cat", "puss": "cat", "vixen": "fox"}
     assert found.levels == {"kind": {"cat": "pet", "dog": "pet", "fox": "wild"}}
-    task = tasks.by_name("classification")
+    task = tasks.get_task("classification")
     for answer, right in (("Vixen", 1.0), ("puss", 0.0), ("a vixen", 0.0)):
         reply = task.attempt(example, "direct", Completion(answer))
         assert task.parts(reply)["accuracy"] == right
@@ -341,4 +341,4 @@ def test_real_folders_and_tables_load_and_pass_the_gold_check() -> None:
         assert [len(part.examples) for part in found] == [train, test]
         assert len(found[0].labels) == labels
         for example in found[0].examples:
-            gold_check(tasks.by_name("classification"), example, "think")
+            gold_check(tasks.get_task("classification"), example, "think")

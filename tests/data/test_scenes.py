@@ -21,7 +21,7 @@ from rftkit.data.synthetic.scenes import SIDE, UNITS, Place, Thing
 from rftkit.errors import DataError
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import load_recipe
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 from rftkit.tasks.task import Reading
 
 STYLES: tuple[Style, ...] = get_args(Style)
@@ -52,7 +52,7 @@ def ink(row: Row) -> np.ndarray:
 
 
 def examples(kind: Kind, row: Row) -> tuple[Example, ...]:
-    task = by_name(kind)
+    task = get_task(kind)
     return task.read(row, Reading(task.options(), test=True))
 
 
@@ -117,7 +117,7 @@ def test_the_gold_boxes_are_those_of_the_digits_asked_for() -> None:
     for digit, example in by_category.items():
         wanted = [thing.place for thing in things if thing.label == digit]
         example = replace(example, meta={**example.meta, "grid": f"{UNITS}x{UNITS}"})
-        written = by_name("detection").written(example)
+        written = get_task("detection").written(example)
         assert written.count("Position") == len(wanted)
         assert all(f'"Position": {[*place]}' in written for place in wanted)
 
@@ -125,7 +125,7 @@ def test_the_gold_boxes_are_those_of_the_digits_asked_for() -> None:
 @every_kind
 @pytest.mark.parametrize("style", STYLES)
 def test_every_gold_answer_earns_full_marks_in_the_models_units(kind: Kind, style: Style) -> None:
-    task = replace(by_name(kind), least=1.0)
+    task = replace(get_task(kind), least=1.0)
     for row in list(scenes.rows(kind, "test"))[:25]:
         for example in examples(kind, row):
             in_units = replace(example, meta={**example.meta, "grid": f"{UNITS}x{UNITS}"})

@@ -20,6 +20,7 @@ from rftkit.data.examples import Examples, load_examples, load_undivided
 from rftkit.errors import DataError
 from rftkit.evaluation import run as evaluation
 from rftkit.evaluation.run import Trial, Wish, run_evaluation
+from rftkit.measures.values import Measure
 from rftkit.metrics import Summary, to_json
 from rftkit.metrics.files import Evaluation, rescore
 from rftkit.metrics.samples import read_samples
@@ -28,11 +29,17 @@ from rftkit.models.policy import Decoding, Generation, Prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.runs.adapter import Checkpoint, write_card
 from rftkit.runs.run import Run
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 
 Write = Callable[[Example], str]
 
 THOUSANDTHS = {"name": "Qwen/Qwen2-VL-2B-Instruct"}
+
+
+def by_key(model: SideSummary | None) -> dict[str, Measure]:
+    """A model's metrics, each by "name label", or by its name where it has no label."""
+    assert model
+    return {f"{m.name} {m.label}".strip(): m for m in model.metrics}
 
 
 @dataclass
@@ -48,7 +55,7 @@ class Knowing(fakes.FakePolicy):
         return Generation([self._made(prompt) for prompt in prompts], 0.5, 0.1)
 
     def _made(self, prompt: Prompt) -> Completion:
-        task = by_name(self.recipe.task)
+        task = get_task(self.recipe.task)
         (asked,) = [
             example
             for example in self.examples
@@ -82,7 +89,7 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Me
 
     def run(recipe: Recipe, write: Write | None = None) -> Measured:
         found = load_examples(recipe, "test")
-        task = by_name(recipe.task)
+        task = get_task(recipe.task)
         ideal = write or (lambda example: task.ideal(example, recipe.style))
         policy = Knowing(fakes.never, recipe=recipe, examples=found.examples, write=ideal)
         run = Run(tmp_path / "run")
@@ -157,16 +164,16 @@ def test_gold_boxes_score_all_there_is(
     found = measure(
         recipe("detection", "coco", coco(tmp_path), options={"ask": ask}, model={"name": model})
     )
-    figures, asked = found.tuned.figures, {"category": 6, "picture": 3}[ask]
+    metrics, asked = by_key(found.tuned), {"category": 6, "picture": 3}[ask]
     assert (found.tuned.n, found.summary.metric) == (asked, "IoU")
-    assert figures["mAP"].value == pytest.approx(1.0)
-    assert figures["mAP"].note == "COCO rules, constant confidences"
-    assert {figures[name].value for name in ("AP50", "F1 at 0.5", "right count")} == {1.0}
-    assert (figures["count error"].value, figures["count error"].unit) == (0.0, "number")
-    assert {name for name in figures if name.startswith("AP of")} == {"AP of cat", "AP of dog"}
+    assert metrics["map"].value == pytest.approx(1.0)
+    assert metrics["map"].note == "COCO rules, constant confidences"
+    assert {metrics[name].value for name in ("ap50", "f1_at_50", "exact_count")} == {1.0}
+    assert (metrics["count_error"].value, metrics["count_error"].unit) == (0.0, "number")
+    assert {name for name in metrics if name.startswith("ap ")} == {"ap cat", "ap dog"}
     assert found.tuned.accuracy.value > 0.9  # boxes are rounded in text
     assert found.summary.base
-    assert found.summary.base.figures["mAP"].value == 0.0
+    assert by_key(found.summary.base)["map"].value == 0.0
     assert found.tuned.classes == found.tuned.confusion == ()
     same_when_rescored(found)
 
@@ -184,15 +191,15 @@ def test_lvis_is_scored_by_its_own_rules(
         for entry, how in zip(whole["categories"], "rf", strict=True):
             entry["frequency"] = how
         (tmp_path / f"{split}.json").write_text(json.dumps(whole))
-    figures = measure(recipe("detection", "coco", path, options={"ask": ask})).tuned.figures
-    assert figures["mAP"].note == "LVIS rules, constant confidences"
-    assert figures["mAP of rare ones"].value == pytest.approx(1.0)
+    metrics = by_key(measure(recipe("detection", "coco", path, options={"ask": ask})).tuned)
+    assert metrics["map"].note == "LVIS rules, constant confidences"
+    assert metrics["map_by_frequency rare"].value == pytest.approx(1.0)
 
 
 def test_the_results_of_detection_are_grouped_by_category(
     tmp_path: Path, measure: Callable[..., Measured]
 ) -> None:
-    task = by_name("detection")
+    task = get_task("detection")
 
     def cats_only(example: Example) -> str:
         return task.ideal(example, "think") if example.category == "cat" else "<answer>[]</answer>"
@@ -202,8 +209,8 @@ def test_the_results_of_detection_are_grouped_by_category(
     assert {name: rate.n for name, rate in groups.items()} == {"cat": 3, "dog": 3}
     assert groups["cat"].value == pytest.approx(1.0)
     assert groups["dog"].value == pytest.approx(2 / 3)  # none are counted on b and c
-    assert found.tuned.figures["AP of dog"].value == 0.0
-    assert found.tuned.figures["count error"].value == pytest.approx(2 / 6)
+    assert by_key(found.tuned)["ap dog"].value == 0.0
+    assert by_key(found.tuned)["count_error"].value == pytest.approx(2 / 6)
 
 
 def test_a_limit_counts_images_not_prompts(tmp_path: Path) -> None:
@@ -226,17 +233,17 @@ def test_gold_boxes_of_phrases_score_all_there_is(
     ]
     path = table(tmp_path, train=rows[:1], test=rows)
     found = measure(recipe("grounding", "jsonl", path, model=THOUSANDTHS))
-    figures = found.tuned.figures
-    assert (figures["mIoU"].value, figures["accuracy at 0.5"].value) == (1.0, 1.0)
+    metrics = by_key(found.tuned)
+    assert (metrics["miou"].value, metrics["acc_at_50"].value) == (1.0, 1.0)
     same_when_rescored(found)
     wide = measure(
         recipe("grounding", "jsonl", path, model=THOUSANDTHS, seed=1),
         lambda example: "<answer>(100,100),(900,900)</answer>",
     )
     first, second = 30 * 80 / (80 * 80), 40 * 80 / (80 * 80)
-    assert wide.tuned.figures["mIoU"].value == pytest.approx((first + second) / 2)
-    assert wide.tuned.figures["accuracy at 0.5"].value == 0.5
-    assert wide.tuned.accuracy.value == wide.tuned.figures["mIoU"].value
+    assert by_key(wide.tuned)["miou"].value == pytest.approx((first + second) / 2)
+    assert by_key(wide.tuned)["acc_at_50"].value == 0.5
+    assert wide.tuned.accuracy.value == by_key(wide.tuned)["miou"].value
 
 
 # Choice
@@ -262,17 +269,17 @@ def bench(folder: Path) -> Path:
 
 
 def test_cv_bench_is_scored_its_own_way(tmp_path: Path, measure: Callable[..., Measured]) -> None:
-    task = by_name("choice")
+    task = get_task("choice")
 
     def three_d(example: Example) -> str:
         right = example.meta["source"] == "Omni3D"
         return task.ideal(example, "think") if right else "<answer>Z</answer>"
 
     found = measure(recipe("choice", "jsonl", bench(tmp_path)), three_d)
-    figures = found.tuned.figures
-    assert figures["CV-Bench official"].value == 0.5
-    assert figures["CV-Bench micro"].value == found.tuned.accuracy.value == 0.5
-    parts = [figures[f"accuracy on {name}"].value for name in ("ADE20K", "COCO", "Omni3D")]
+    metrics = by_key(found.tuned)
+    assert metrics["cv_bench_official"].value == 0.5
+    assert metrics["cv_bench_micro"].value == found.tuned.accuracy.value == 0.5
+    parts = [metrics[f"accuracy_by_source {name}"].value for name in ("ADE20K", "COCO", "Omni3D")]
     assert parts == [0.0, 0.0, 1.0]
     assert found.tuned.health["off the list"] == 3
     assert (found.summary.list_size, found.summary.chance) == (3, pytest.approx(1 / 3))
@@ -285,7 +292,7 @@ def test_cv_bench_is_scored_its_own_way(tmp_path: Path, measure: Callable[..., M
 def test_a_rotated_question_is_right_if_all_its_turns_are(
     tmp_path: Path, measure: Callable[..., Measured]
 ) -> None:
-    task = by_name("choice")
+    task = get_task("choice")
 
     def always_a(example: Example) -> str:
         known = example.image.name == "0.png"
@@ -296,8 +303,8 @@ def test_a_rotated_question_is_right_if_all_its_turns_are(
     found = measure(mine, always_a)
     assert found.tuned.n == 18
     assert found.tuned.accuracy.value == pytest.approx((3 + 5) / 18)
-    assert found.tuned.figures["circular accuracy"].value == pytest.approx(1 / 6)
-    assert found.tuned.figures["circular accuracy"].n == 6
+    assert by_key(found.tuned)["circular_accuracy"].value == pytest.approx(1 / 6)
+    assert by_key(found.tuned)["circular_accuracy"].n == 6
     same_when_rescored(found)
 
 
@@ -309,13 +316,13 @@ def test_a_limit_on_other_images_keeps_every_turn_of_a_question(
     fakes.FakePolicy(fakes.never).save(adapter)
     write_card(adapter, mine, ())
     policy = Knowing(fakes.never, recipe=mine, examples=load_examples(mine, "test").examples,
-                     write=lambda example: by_name("choice").ideal(example, "think"))  # fmt: skip
+                     write=lambda example: get_task("choice").ideal(example, "think"))  # fmt: skip
     monkeypatch.setattr(evaluation, "open_policy", lambda *_: policy)
     wish = Wish(split="test", data=tmp_path / "t.jsonl", limit=2)
     found = evaluation.evaluate_checkpoint(adapter, wish, Console(file=io.StringIO()))
     assert found.summary.expected == 2 * 3
     assert found.summary.tuned
-    assert found.summary.tuned.figures["circular accuracy"].n == 2
+    assert by_key(found.summary.tuned)["circular_accuracy"].n == 2
 
 
 def test_every_question_that_nobody_divided_is_asked_in_every_turn(tmp_path: Path) -> None:
@@ -340,7 +347,7 @@ def test_every_image_of_a_question_is_shown_in_order(
         ("b.png", "a.png", "c.png")
     }
     assert found.tuned.accuracy.value == 1.0
-    assert "CV-Bench micro" not in found.tuned.figures
+    assert "cv_bench_micro" not in by_key(found.tuned)
 
 
 @pytest.mark.parametrize("scored", ["tree", "dog"])
@@ -354,7 +361,7 @@ def test_options_can_be_scored_instead_of_written(
         eval={"decode": "choices"}, options={"shuffle": False},
     )  # fmt: skip
     found = load_examples(mine, "test")
-    letter = by_name("choice").spelled(found.examples[0], scored)
+    letter = get_task("choice").spelled(found.examples[0], scored)
     policy = fakes.FakePolicy(lambda name, tuned: Completion(letter))
     policy.save((run := Run(tmp_path / "scored")).adapter)
     console = Console(file=io.StringIO())
@@ -375,20 +382,20 @@ def test_counts_are_measured_by_how_far_off_they_are(
     rows = [{"image": f"{n}.png", "answer": n + 2} for n in range(4)]
     path = table(tmp_path, train=rows[:1], test=rows)
     gold = measure(recipe("number", "jsonl", path))
-    assert gold.tuned.accuracy.value == gold.tuned.figures["within one"].value == 1.0
-    assert {gold.tuned.figures[name].value for name in ("mean absolute error", "bias")} == {0.0}
+    assert gold.tuned.accuracy.value == by_key(gold.tuned)["within_one"].value == 1.0
+    assert {by_key(gold.tuned)[name].value for name in ("mae", "bias")} == {0.0}
     same_when_rescored(gold)
     written = {"2": "two", "3": "4", "4": "1", "5": "many"}
     off = measure(
         recipe("number", "jsonl", path, seed=1),
         lambda example: f"<think>so</think><answer>{written[example.gold]}</answer>",
     )
-    figures = off.tuned.figures
+    metrics = by_key(off.tuned)
     assert off.tuned.accuracy.value == 0.25
-    assert figures["within one"].value == 0.5
-    assert figures["mean absolute error"].value == pytest.approx((0 + 1 + 3) / 3)
-    assert figures["bias"].value == pytest.approx((0 + 1 - 3) / 3)
-    assert (figures["bias"].n, figures["bias"].unit) == (3, "number")
+    assert metrics["within_one"].value == 0.5
+    assert metrics["mae"].value == pytest.approx((0 + 1 + 3) / 3)
+    assert metrics["bias"].value == pytest.approx((0 + 1 - 3) / 3)
+    assert (metrics["bias"].n, metrics["bias"].unit) == (3, "number")
     assert off.tuned.health["unparseable"] == 1
 
 

@@ -340,9 +340,9 @@ def test_json_has_every_row(run: Run) -> None:
     code, out, _ = run(facts(T4), "--json")
     found = json.loads(out)
     assert (code, found["status"]) == (0, "warn")
-    by_name = {row["name"]: row for row in found["rows"]}
-    assert by_name["GPU"]["mend"] == "rftkit plan quickstart --gpu t4"
-    assert {"Python", "driver", "torch", "versions", "disk, runs", "hub", "token"} <= {*by_name}
+    get_task = {row["name"]: row for row in found["rows"]}
+    assert get_task["GPU"]["mend"] == "rftkit plan quickstart --gpu t4"
+    assert {"Python", "driver", "torch", "versions", "disk, runs", "hub", "token"} <= {*get_task}
 
 
 def test_a_name_cannot_steer_the_terminal(run: Run) -> None:

@@ -20,7 +20,7 @@ from rftkit.hardware.prompt_size import (
 )
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import parse_recipe
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,11 +53,11 @@ def test_tokens_are_estimated_by_letters_digits_and_signs(text: str, tokens: int
 
 
 def test_the_largest_prompt_has_the_most_text_and_the_most_images() -> None:
-    sample, asked = by_name("choice").sample, recipe()
+    sample, asked = get_task("choice").sample, recipe()
     wordy = Example("1", sample.image, "word " * 500, "a", ("a", "b"))
     many = Example("2", sample.image, "?", "a", ("a", "b"), others=(sample.image,) * 3)
     found = largest_prompt(asked, [sample, wordy, many])
-    text = by_name(asked.task).prompt(wordy, asked.style)
+    text = get_task(asked.task).prompt(wordy, asked.style)
     assert found.text_tokens == prompt_size.TEMPLATE_TOKENS + estimated_tokens(text)
     assert (found.images, found.source) == (4, "the longest of 3 prompts")
 

@@ -16,10 +16,10 @@ from rftkit.core import Completion
 from rftkit.errors import UserError
 from rftkit.inference import predict as predictions
 from rftkit.inference.predict import Prediction, predict
-from rftkit.inference.question import Question
 from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import adapter as ckpt
 from rftkit.runs.run import Run
+from rftkit.tasks.question import Question
 
 BOX = '{{"Position": [10, 20, 50, 60], "Confidence": 0.75{}}}'
 SOURCES = {"detection": "coco", "classification": "folder"}
@@ -84,7 +84,7 @@ def test_another_name_of_a_label_is_the_label_as_in_training(ask: Ask) -> None:
 def test_a_category_of_ones_own_may_not_be_there(
     ask: Ask, answer: str, boxes: object, line: str
 ) -> None:
-    (found,) = ask(answer, Question(kinds=("ace",)), task="detection")
+    (found,) = ask(answer, Question(categories=("ace",)), task="detection")
     assert found.record()["boxes"] == boxes
     assert f"x.png: {line}" in found.line()
 
@@ -137,7 +137,7 @@ def test_a_number_is_answered_in_digits(ask: Ask) -> None:
     ],
 )
 def test_the_recipes_own_wording_is_kept(ask: Ask, task: str, wording: str, asked: str) -> None:
-    question = Question(kinds=("ace",)) if task == "detection" else Question("ace")
+    question = Question(categories=("ace",)) if task == "detection" else Question("ace")
     (found,) = ask("1", question, task=task, data={"question": wording})
     assert found.attempt.example.question == asked
 
@@ -152,8 +152,8 @@ def test_the_recipes_own_wording_is_kept(ask: Ask, task: str, wording: str, aske
         ("number", Question(options=("1", "2")), "--option: this model's task is 'number'"),
         ("classification", Question("Which?"), "--question: the task 'classification' asks its"),
         ("detection", Question("a dog"), "name what to look for with --ask"),
-        ("detection", Question(kinds=("dog", " ")), "--ask: empty; name what to look for"),
-        ("choice", Question(kinds=("dog",)), "--ask: this model's task is 'choice'"),
+        ("detection", Question(categories=("dog", " ")), "--ask: empty; name what to look for"),
+        ("choice", Question(categories=("dog",)), "--ask: this model's task is 'choice'"),
     ],
 )
 def test_a_question_that_the_task_cannot_use_is_refused(

@@ -10,7 +10,7 @@ import pytest
 
 from rftkit.preflight.attacks import GOLD, paid_like_gold, run_attacks
 from rftkit.recipe.schema import Recipe
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 
 DATA = {
     "classification": {"source": "digits"},
@@ -27,7 +27,7 @@ def recipe(task: str, **more: Any) -> Recipe:
 
 
 def earned(mine: Recipe) -> dict[str, tuple[float, float]]:
-    sample = by_name(mine.task).sample
+    sample = get_task(mine.task).sample
     found = run_attacks(mine, [sample, replace(sample, id="again")])
     assert all(outcome.replies % 2 == 0 for outcome in found)
     return {outcome.name: (outcome.headline, outcome.total) for outcome in found}
@@ -44,16 +44,16 @@ def test_gold_earns_all_and_attacks_earn_nothing(task: str, style: str) -> None:
     padded = found.pop("gold with a box around everything", (0.0, 0.0))
     assert padded[0] == pytest.approx(2 / 3 if task == "detection" else 0)
     assert {headline for headline, _ in found.values()} == {0.0}
-    assert paid_like_gold(run_attacks(mine, [by_name(task).sample])) == []
+    assert paid_like_gold(run_attacks(mine, [get_task(task).sample])) == []
 
 
 def test_what_pays_for_form_alone_is_found() -> None:
-    found = run_attacks(recipe("choice", rewards={"format": 1.0}), [by_name("choice").sample])
+    found = run_attacks(recipe("choice", rewards={"format": 1.0}), [get_task("choice").sample])
     assert "all answers at once" in paid_like_gold(found)
 
 
 def test_the_papers_rules_pay_an_empty_answer() -> None:
-    sample = replace(by_name("classification").sample, choices=(), labels=("rose", "tulip"))
+    sample = replace(get_task("classification").sample, choices=(), labels=("rose", "tulip"))
     found = run_attacks(recipe("classification", rules="paper"), [sample])
     assert "an empty reply" not in paid_like_gold(run_attacks(recipe("classification"), [sample]))
     empty = next(outcome for outcome in found if outcome.name == "an empty reply")
@@ -63,4 +63,4 @@ def test_the_papers_rules_pay_an_empty_answer() -> None:
 def test_a_reward_of_ones_own_is_attacked_too(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def long(attempt): return len(attempt.completion.text)")
     mine = recipe("number", rewards={"accuracy": 1.0, f"{tmp_path}/mine.py:long": 1.0})
-    assert "gold, then another" in paid_like_gold(run_attacks(mine, [by_name("number").sample]))
+    assert "gold, then another" in paid_like_gold(run_attacks(mine, [get_task("number").sample]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -202,7 +201,7 @@ def test_a_gate_names_the_metric() -> None:
 def test_boxes_are_measured_by_map_first_and_by_category() -> None:
     rows = printed(summarise(detected()))
     heads = [cells[0] for cells in rows]
-    figures = ["mAP", "95 % interval", "AP50", "AP75", "F1 at 0.5", "precision at 0.5"]
+    figures = ["mAP", "95 % interval", "AP50", "AP75", "F1@0.5", "precision@0.5"]
     assert heads[3:9] == figures
     assert ["count error", "0.33", "0.00"] in rows
     assert ["mAP by COCO rules, stated confidences"] in rows
@@ -429,10 +428,10 @@ def test_boxes_stand_beside_the_mean_over_categories() -> None:
     assert found.columns == ("mAP",)
     assert found.own[1].cells == ("50.0",)
     assert {row.shots for row in found.rows if row.method == "think"} == {"4"}
-    figures = {"mAP": Measure(value=0.4, note="LVIS rules, constant confidences")}
+    metrics = (Measure(name="map", value=0.4, rules="lvis"),)
     summary = summarise(detected())
     assert summary.tuned
-    side = summary.tuned.model_copy(update={"figures": figures})
+    side = summary.tuned.model_copy(update={"metrics": metrics})
     other = beside(recipe, summary.model_copy(update={"tuned": side}))
     assert other
     assert "COCO's rules, here LVIS's" in other.common
@@ -447,10 +446,10 @@ def test_halves_of_the_categories_have_a_mean_each() -> None:
         options={"new": "coco-15"},
     )
     aps = {"cat": 0.2, "dog": 0.6, "car": 0.1, "bus": None}
-    figures = {f"AP of {name}": Measure(value=ap) for name, ap in aps.items()}
+    metrics = [Measure(name="ap", label=name, value=ap) for name, ap in aps.items()]
     summary = summarise(detected())
     assert summary.tuned
-    side = summary.tuned.model_copy(update={"figures": {"mAP": Measure(value=0.3), **figures}})
+    side = summary.tuned.model_copy(update={"metrics": (Measure(name="map", value=0.3), *metrics)})
     found = beside(recipe, summary.model_copy(update={"tuned": side}))
     assert found
     assert found.columns == ("all", "base", "new")
@@ -490,7 +489,7 @@ def checked(
     task: str,
     first: list[Example],
     second: list[Example],
-    figures: Mapping[str, Measure] | None = None,
+    metrics: tuple[Measure, ...] = (),
 ) -> list[str]:
     """What `rftkit check` prints of training and held-out examples, by line."""
     labels = tuple(sorted({name for e in (*first, *second) for name in e.choices or [e.category]}))
@@ -501,7 +500,7 @@ def checked(
             recipe=fakes.recipe(task=task, data=source),
             training=training, held_out=held_out, prompt="Where?", ideal="x", rewards={},
             sizes=((8, 8),), opened=1, notes=(), copies=(),
-            figures=figures or {},
+            metrics=metrics,
         )
     )  # fmt: skip
 
@@ -516,8 +515,8 @@ def test_check_counts_images_prompts_and_boxes() -> None:
     two, none = boxes.dump([LEFT, RIGHT]), "[]"
     ours = [example("a", "king", two), example("a", "queen", none), example("b", "queen", two)]
     theirs = [example("c", "king", none), example("c", "queen", boxes.dump([LEFT]))]
-    figures = {"mAP": Measure(value=0.987), "F1 at 0.5": Measure(value=1.0)}
-    found = checked("detection", ours, theirs, figures=figures)
+    metrics = (Measure(name="map", value=0.987), Measure(name="f1_at_50", value=1.0))
+    found = checked("detection", ours, theirs, metrics=metrics)
     assert "gold answers in place of replies: mAP 98.7 %" in found
     start = found.index("2 training + 1 held-out images of 2 categories, 3 + 2 prompts:")
     assert found[start + 1 : start + 3] == [

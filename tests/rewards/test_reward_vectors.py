@@ -15,7 +15,7 @@ import pytest
 
 from rftkit.core import Completion, Example, Rules, Style
 from rftkit.metrics.completions import score_lines
-from rftkit.tasks import by_name, classification
+from rftkit.tasks import classification, get_task
 from rftkit.tasks.task import Unseen
 
 TABLE = Path(__file__).parents[1] / "data" / "reward_vectors.jsonl"
@@ -59,7 +59,7 @@ def test_strict_rules_pay_what_the_table_says(vector: dict[str, Any]) -> None:
     assert {name: paid[name] for name in vector["strict"]} == pytest.approx(
         vector["strict"], abs=1e-9
     )
-    assert vector["strict"].keys() >= {by_name(vector["task"]).headline, "format"}
+    assert vector["strict"].keys() >= {get_task(vector["task"]).headline, "format"}
 
 
 @pytest.mark.parametrize("vector", load("paper"), ids=by_id)

@@ -20,7 +20,7 @@ from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import load_recipe
 from rftkit.runs.checkpoints import MANIFEST, WEIGHTS, in_order, settle
 from rftkit.runs.run import Run
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 from rftkit.training import callbacks
 
 pytestmark = pytest.mark.slow
@@ -118,7 +118,7 @@ def test_a_base_model_with_nan_is_named_when_training_begins(
 def asked(recipe: Recipe) -> tuple[Prompt, Example]:
     """A question of the recipe's data."""
     example = load_examples(recipe, recipe.data.splits[1], limit=1).examples[0]
-    return Prompt(example.image, by_name(recipe.task).prompt(example, recipe.style)), example
+    return Prompt(example.image, get_task(recipe.task).prompt(example, recipe.style)), example
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

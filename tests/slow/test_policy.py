@@ -15,7 +15,7 @@ from rftkit.models import open_policy
 from rftkit.models.policy import Decoding, Policy, Prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import parse_recipe
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ def policy(recipe: Recipe) -> Policy:
 
 @pytest.fixture(scope="module")
 def prompts(recipe: Recipe) -> list[Prompt]:
-    task = by_name(recipe.task)
+    task = get_task(recipe.task)
     examples = load_examples(recipe, "test", limit=12).examples
     return [Prompt(e.image, task.prompt(e, recipe.style)) for e in examples]
 
@@ -158,7 +158,7 @@ def test_sft_trains_on_the_reply_and_its_end_only(
     examples = load_examples(recipe, "train").examples
     sft.train(Job(recipe, fresh, Run(tmp_path), Console(file=io.StringIO())), examples)
     labels = seen["batch"]["labels"]
-    task, tokenizer = by_name(recipe.task), policy.processor.tokenizer
+    task, tokenizer = get_task(recipe.task), policy.processor.tokenizer
     targets = {task.target(example, recipe.style) + "<|im_end|>" for example in examples}
     for row in labels:
         text = tokenizer.decode(row[row != -100])

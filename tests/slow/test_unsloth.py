@@ -82,12 +82,12 @@ def test_the_adapter_is_plain_peft_and_means_the_same_to_transformers(trained: A
     from rftkit.models import open_policy
     from rftkit.models.policy import Prompt
     from rftkit.recipe.toml import parse_recipe
-    from rftkit.tasks import by_name
+    from rftkit.tasks import get_task
 
     ours = trained("sft", "unsloth")
     sets = ["model.name=tiny", "model.load_in_4bit=true", "data.source=digits", "data.shots=8"]
     recipe = parse_recipe("", "test", sets)
-    task, examples = by_name(recipe.task), load_examples(recipe, "test").examples[:2]
+    task, examples = get_task(recipe.task), load_examples(recipe, "test").examples[:2]
     policy = open_policy(recipe.model, Path(ours["adapter"]))
     prompts = [Prompt(e.image, task.prompt(e, recipe.style)) for e in examples]
     found = policy.score(prompts, [["3", "8"]] * 2)

@@ -136,9 +136,9 @@ def _open(recipe: Any, backend: str) -> Any:
 
 def _prompts(recipe: Any, examples: Any) -> Any:
     from rftkit.models.policy import Prompt
-    from rftkit.tasks import by_name
+    from rftkit.tasks import get_task
 
-    task = by_name(recipe.task)
+    task = get_task(recipe.task)
     return [Prompt(e.image, task.prompt(e, recipe.style)) for e in examples]
 
 

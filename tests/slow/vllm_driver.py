@@ -44,11 +44,11 @@ def _answered(folder: Path) -> dict[str, Any]:
     from rftkit.models import open_policy
     from rftkit.models.policy import Prompt
     from rftkit.recipe.toml import parse_recipe
-    from rftkit.tasks import by_name
+    from rftkit.tasks import get_task
 
     sets = ["model.name=tiny", "data.source=digits", "data.shots=4"]
     recipe = parse_recipe("", "driver", sets)
-    task, examples = by_name(recipe.task), load_examples(recipe, "test", limit=6).examples
+    task, examples = get_task(recipe.task), load_examples(recipe, "test", limit=6).examples
     prompts = [Prompt(e.image, task.prompt(e, recipe.style)) for e in examples]
     adapter = _strong_adapter(recipe, folder)
     reference = open_policy(recipe.model, adapter)

@@ -16,15 +16,15 @@ from rftkit.answers import box_text, boxes, replies
 from rftkit.answers.boxes import Box
 from rftkit.core import Attempt, Completion, Example, Row, Style
 from rftkit.errors import DataError
-from rftkit.preflight.attacks import attacks, wrong_answers
+from rftkit.preflight.attacks import attacks
 from rftkit.rewards import general as rewards
 from rftkit.tasks import (
     TASKS,
-    by_name,
     choice,
     classification,
     detection,
     detection_paper,
+    get_task,
     grounding,
     number,
 )
@@ -66,7 +66,7 @@ def headline(task: Task, example: Example, style: Style, text: str) -> float:
 
 
 def test_every_task_is_found_by_its_name() -> None:
-    assert all(by_name(task.name) is task for task in TASKS)
+    assert all(get_task(task.name) is task for task in TASKS)
 
 
 @every_case
@@ -111,7 +111,7 @@ def test_an_empty_reply_earns_nothing(task: Task, example: Example, style: Style
 @every_case
 @every_style
 def test_all_labels_at_once_earn_nothing(task: Task, example: Example, style: Style) -> None:
-    answers = [task.written(example), *wrong_answers(task, example)]
+    answers = [task.written(example), *task.wrong(example)]
     for joint in (" ", ", ", "\n", " or ", " and ", "/"):
         text = replies.render(joint.join(answers), "all", style)
         if (task.name, joint) == ("detection", ", "):
@@ -136,7 +136,7 @@ def test_gold_inside_the_reasoning_earns_nothing(
 @every_style
 def test_gold_then_another_earns_nothing(task: Task, example: Example, style: Style) -> None:
     ideal = task.ideal(example, style)
-    for other in wrong_answers(task, example):
+    for other in task.wrong(example):
         for text in (ideal + "\n" + other, other + "\n" + ideal):
             if style == "direct":
                 assert headline(task, example, style, text) == 0
@@ -191,7 +191,7 @@ def test_the_prompt_of_boxes_names_their_coordinates() -> None:
 def fragments(task: Task, example: Example) -> list[str]:
     gold = task.written(example)
     tags = ["<think>", "</think>", "<answer>", "</answer>", "<reason>", "</reason>"]
-    return [*tags, gold, gold[: len(gold) // 2], *wrong_answers(task, example), "a", " ", ", ", "["]
+    return [*tags, gold, gold[: len(gold) // 2], *task.wrong(example), "a", " ", ", ", "["]
 
 
 @every_case

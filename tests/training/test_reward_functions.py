@@ -19,7 +19,7 @@ from rftkit.errors import RecipeError, TrainingError
 from rftkit.recipe.schema import Recipe
 from rftkit.rewards.length import Length, Meter
 from rftkit.runs.run import Run
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 from rftkit.training.reward_functions import Scorer, checked
 
 STOP = 0
@@ -127,7 +127,7 @@ def test_a_sample_is_kept_and_shown_now_and_then(tmp_path: Path) -> None:
         call(scorer, [GOOD, WRONG], [0, 0], step)
     kept = files.read_lines(tmp_path / "samples.jsonl")
     assert [record["step"] for record in kept] == [1, 3, 6]
-    prompt = by_name("classification").prompt(scorer.examples[0], "think")
+    prompt = get_task("classification").prompt(scorer.examples[0], "think")
     assert kept[0] == {
         "step": 1,
         "id": "a.png",

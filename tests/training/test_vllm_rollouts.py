@@ -20,7 +20,7 @@ from rftkit.models.processor import StillQwen25VLProcessor
 from rftkit.models.tiny.tokenizer import train_tokenizer
 from rftkit.recipe.toml import parse_recipe
 from rftkit.runs.run import Run
-from rftkit.tasks import by_name
+from rftkit.tasks import get_task
 from rftkit.training import grpo
 from rftkit.training.trainer import Job
 from rftkit.training.vllm_rollouts import engine_like, with_plain_prompts
@@ -142,7 +142,7 @@ def test_a_prompt_that_vllm_has_no_room_for_is_refused_before_training(
     )
     policy: Any = SimpleNamespace(banned_ids=lambda: [7], count_tokens=lambda text: tokens)
     job = Job(recipe, policy, Run(tmp_path), Console(quiet=True))
-    sample = by_name("classification").sample
+    sample = get_task("classification").sample
     if refused:
         with pytest.raises(RecipeError, match="a prompt of 10000 tokens was estimated at"):
             grpo._vllm_settings(job, [sample])

@@ -52,11 +52,11 @@ def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterato
     key = (data.source, *paths)
     read = cache.once(key, lambda note: _read_all(paths, where.annotations, note), note)
     categories = tuple(sorted({thing.label for path in read for thing in _objects(read[path])}))
-    by_name = {item.name: path for path, item in read.items()}
+    get_task = {item.name: path for path, item in read.items()}
     own = [read[path] for path in layout.own]
     stems: dict[DataPath, dict[str, list[str]]] = {}
     for item in own if layout.divided else of_split(own, data, split, note):
-        xml = by_name[item.name]
+        xml = get_task[item.name]
         folder = where.images if data.images else _images_of(xml.parent)
         if folder not in stems:
             stems[folder] = by_stem(folder)

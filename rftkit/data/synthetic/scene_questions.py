@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from rftkit.answers.boxes import Labelled
 from rftkit.data.synthetic.digits import DIGITS
 from rftkit.data.synthetic.scenes import SIDE, Place, Thing
+from rftkit.tasks import choice, detection, grounding, number
 
-Kind = Literal["detection", "grounding", "choice", "number"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+Kind = str  # the name of a task
 OFFERED = 4  # options of a multiple choice
 COUNT_ALL = "How many digits are in this picture?"
 COUNT_ONE = "How many times is the digit {} in this picture?"
@@ -129,8 +129,9 @@ def _some(names: Sequence[str], count: int, rng: np.random.Generator) -> list[st
 
 
 ASK: Mapping[Kind, Callable[[Sequence[Thing], np.random.Generator], Values]] = {
-    "detection": _boxes,
-    "grounding": _phrase,
-    "choice": _choice,
-    "number": _number,
+    detection.TASK.name: _boxes,
+    grounding.TASK.name: _phrase,
+    choice.TASK.name: _choice,
+    number.TASK.name: _number,
 }
+KINDS: tuple[Kind, ...] = tuple(ASK)

@@ -14,7 +14,7 @@ from rftkit.data.synthetic.scene_questions import OFFERED, Kind, Values
 from rftkit.data.synthetic.scenes import UNITS, Thing
 from rftkit.models.tiny.course import Lesson
 from rftkit.models.tiny.scene_lessons import draw_things
-from rftkit.tasks import by_name, choice, number
+from rftkit.tasks import choice, get_task, number
 from rftkit.tasks.task import Reading, Unseen
 
 STYLES: tuple[Style, ...] = ("direct", "think", "answer-first", "adaptive")
@@ -37,14 +37,14 @@ def lesson(things: Sequence[Thing], rng: np.random.Generator, progress: float) -
     """A question about a scene, exactly as its task writes it; at first also about a list."""
     style = STYLES[int(rng.choice(len(STYLES), p=STYLE_SHARES))]
     if rng.random() < next((share for until, share in LISTS if progress < until), 0.0):
-        return _written("choice", _about_a_list(rng), style, rng)
-    kind: Kind = "choice" if rng.random() < CHOICES else "number"
-    return _written(kind, scene_questions.values(kind, things, rng), style, rng)
+        return _written(choice.TASK.name, _about_a_list(rng), style, rng)
+    task = choice.TASK if rng.random() < CHOICES else number.TASK
+    return _written(task.name, scene_questions.values(task.name, things, rng), style, rng)
 
 
 def reading_lesson(rng: np.random.Generator) -> Lesson:
     """A question about a list, which needs no image, in the plainest style."""
-    return _written("choice", _about_a_list(rng), "direct", rng)
+    return _written(choice.TASK.name, _about_a_list(rng), "direct", rng)
 
 
 def corpus(rng: np.random.Generator) -> list[str]:
@@ -62,7 +62,7 @@ def _about_a_list(rng: np.random.Generator) -> Values:
 
 def _written(kind: Kind, values: Values, style: Style, rng: np.random.Generator) -> Lesson:
     row = Row(f"lesson {rng.integers(2**31)}", Unseen(), values)  # orders the options
-    task = by_name(kind)
+    task = get_task(kind)
     (example,) = task.read(row, Reading(task.options()))
     brief = style == "adaptive" and rng.random() < 0.5
     reasons = None if brief else example.rationale

@@ -17,7 +17,7 @@ from rftkit.data.synthetic import scenes as layout
 from rftkit.data.synthetic.scene_questions import KINDS, Kind
 from rftkit.data.synthetic.scenes import UNITS, Thing
 from rftkit.models.tiny.course import Lesson
-from rftkit.tasks import by_name, choice, detection, grounding, number
+from rftkit.tasks import choice, detection, get_task, grounding, number
 from rftkit.tasks.options import DetectionOptions
 from rftkit.tasks.task import Reading, Unseen
 
@@ -41,7 +41,7 @@ PHRASES = (
 
 def lesson(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> Lesson:
     """A question of that kind about a scene, in any style, exactly as its task writes it."""
-    task, example = by_name(kind), _example(kind, things, rng)
+    task, example = get_task(kind), _example(kind, things, rng)
     style = STYLES[int(rng.choice(len(STYLES), p=STYLE_SHARES))]
     brief = style == "adaptive" and rng.random() < 0.5
     reasons = None if brief else example.rationale
@@ -80,10 +80,10 @@ def _example(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> E
         boxes = cast("tuple[Labelled, ...]", values["objects"])
         values["objects"] = tuple(_with_margin(found) for found in boxes)
     row = Row(place, Unseen(), values)
-    task = by_name(kind)
-    options = DetectionOptions(absent="always") if kind == "detection" else task.options()
+    task = get_task(kind)
+    options = DetectionOptions(absent="always") if task is detection.TASK else task.options()
     examples = task.read(row, Reading(options))
-    if kind == "detection":
+    if task is detection.TASK:
         there = {thing.label for thing in things}
         asked = {*drawn.DIGITS} - there if rng.random() < ABSENT else there
         examples = tuple(example for example in examples if example.category in asked)

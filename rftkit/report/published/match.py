@@ -5,6 +5,7 @@ from __future__ import annotations
 from rftkit.recipe.schema import BUILT_IN, Recipe
 from rftkit.report.published.figures import Figure, figures
 from rftkit.report.published.names import data_set_of
+from rftkit.tasks import get_task
 from rftkit.tasks.categories import LISTS
 from rftkit.tasks.options import DetectionOptions
 
@@ -25,7 +26,7 @@ def matching(recipe: Recipe) -> tuple[Figure, ...]:
     Empty for data that no paper used, and for settings that none measured.
     """
     data_set, settings = _place(recipe)
-    is_open = recipe.task == "classification" and recipe.data.choices == "none"
+    is_open = get_task(recipe.task).labelled and recipe.data.choices == "none"
     found = [
         figure
         for figure in figures()
@@ -41,13 +42,14 @@ def _place(recipe: Recipe) -> tuple[str | None, tuple[str, ...]]:
     if recipe.data.source in BUILT_IN:
         return None, ()
     named = data_set_of(recipe.data.path) or data_set_of(recipe.data.images)
-    if recipe.task == "classification":
+    kind = get_task(recipe.task).answer_kind
+    if kind == "label":
         return named, _labels(recipe)
-    if recipe.task == "detection":
+    if kind == "boxes":
         return _boxes(recipe, named)
-    if recipe.task == "grounding":
+    if kind == "box":
         return ("LISA" if recipe.data.source == "lisa" else named), ("lisa",)
-    if recipe.task == "choice" and named in ("SAT", "CV-Bench"):  # train on one, test on the other
+    if kind == "option" and named in ("SAT", "CV-Bench"):  # train on one, test on the other
         return "CV-Bench", ("cv-bench",)
     return None, ()
 

@@ -12,7 +12,8 @@ from rftkit.metrics.schema import SideSummary
 from rftkit.recipe.schema import Recipe
 from rftkit.report import published
 from rftkit.report.published import Figure
-from rftkit.report.tables import AP_OF
+from rftkit.report.tables import PER_CATEGORY
+from rftkit.tasks import get_task
 from rftkit.tasks.annotated import chosen_categories
 from rftkit.tasks.options import DetectionOptions
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ROWS = 12
-METRICS = ("accuracy", "mAP", "mIoU")  # of one category, of masks or in minutes: not shown here
+KEYS = {"mAP": "map", "mIoU": "miou"}  # of the published figures, to those of a summary
+METRICS = ("accuracy", *KEYS)  # of one category, of masks or in minutes: not shown here
 HALVES = ("base", "new", "harmonic mean")
 
 
@@ -160,7 +162,7 @@ def _nearest(methods: Sequence[list[Figure]]) -> list[list[Figure]]:
 def _row(found: list[Figure], parts: Sequence[str], recipe: Recipe, summary: Summary) -> Row:
     first, values = found[0], {figure.part: figure.value for figure in found}
     size = round(summary.list_size) if summary.list_size is not None else 0
-    offered = size if summary.task == "classification" else None
+    offered = size if get_task(summary.task).labelled else None
     return Row(
         method=first.method,
         source=first.paper,
@@ -174,8 +176,8 @@ def _row(found: list[Figure], parts: Sequence[str], recipe: Recipe, summary: Sum
 def _rules(figure: Figure, summary: Summary) -> tuple[str, ...]:
     """The papers' mAP is by COCO's rules on every data set."""
     side = summary.tuned or summary.base
-    own = side.figures.get("mAP") if side else None
-    here = own is not None and own.note.startswith("LVIS")
+    own = side.measure("map") if side else None
+    here = own is not None and own.rules == "lvis"
     return ("COCO's rules, here LVIS's",) if figure.metric == "mAP" and here else ()
 
 
@@ -200,7 +202,7 @@ def _value(
     recipe: Recipe, summary: Summary, side: SideSummary, metric: str, part: str
 ) -> float | None:
     """The user's own figure of that kind, a fraction; None if it was not measured."""
-    if metric == "accuracy" and summary.task == "choice":
+    if metric == "accuracy" and get_task(summary.task).answer_kind == "option":
         return _of_bench(side, part)
     if metric == "accuracy" and part in HALVES:
         halves = side.halves and (side.halves.base, side.halves.new, side.halves.harmonic)
@@ -209,8 +211,9 @@ def _value(
         return side.accuracy.value
     if metric == "mAP" and part in ("base", "new"):
         return _of_half(recipe, side, part)
-    if metric in side.figures and part in ("", "all", summary.split):
-        return side.figures[metric].value
+    own = side.measure(KEYS[metric]) if metric in KEYS else None
+    if own is not None and part in ("", "all", summary.split):
+        return own.value
     return None
 
 
@@ -219,10 +222,10 @@ def _of_half(recipe: Recipe, side: SideSummary, part: str) -> float | None:
     assert isinstance(recipe.options, DetectionOptions)
     new = chosen_categories(recipe.options.new)
     found = [
-        figure.value
-        for name, figure in side.figures.items()
-        if name.startswith(AP_OF) and figure.value is not None
-        if (name.removeprefix(AP_OF) in new) == (part == "new")
+        measure.value
+        for measure in side.metrics
+        if measure.name == PER_CATEGORY and measure.value is not None
+        if (measure.label in new) == (part == "new")
     ]
     return fmean(found) if found and new else None
 
@@ -232,10 +235,11 @@ def _percent(value: float | None) -> float | None:
 
 
 def _of_bench(side: SideSummary, part: str) -> float | None:
-    if "CV-Bench micro" not in side.figures:  # tested on other questions
+    micro = side.measure("cv_bench_micro")
+    if micro is None:  # tested on other questions
         return None
     if not part:
-        return side.figures["CV-Bench micro"].value
+        return micro.value
     return next((r.value for name, r in side.groups.items() if name.casefold() == part), None)
 
 
