@@ -36,8 +36,7 @@ def asked(tree: ast.AST) -> Iterator[int]:
         elif isinstance(node, ast.Subscript) and len(constants(node.slice) & NAMES) > 1:
             yield node.lineno
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("get_task"):
-            if any(constants(argument) & NAMES for argument in node.args):
-                yield node.lineno
+            yield from [node.lineno for argument in node.args if constants(argument) & NAMES]
 
 
 OUTSIDE = [path for path in sorted(ROOT.rglob("*.py")) if path.parent.name != "tasks"]
