@@ -152,7 +152,7 @@ def test_a_full_queue_refuses_and_the_others_are_answered(served: Served, photo:
     page = launch(replace(served, backend=backend), Limits(queue=2))
     client = connected(page.local_url)
 
-    def call() -> str:
+    def call(_: int) -> str:
         try:
             return str(client.predict(photo, "5", "", "", "", api_name="/compare")["verdict"])
         except Exception as error:

@@ -174,7 +174,7 @@ def test_a_builder_that_was_killed_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (
-        "import sys\nfrom rftkit.models import tiny\n"
+        "import sys\nfrom rftkit.models.tiny import cache as tiny\n"
         "def hang(*_):\n    print('builds', flush=True)\n    sys.stdin.read()\n"
         "tiny.build_tiny = hang\ntiny.ensure_tiny('tiny')"
     )
