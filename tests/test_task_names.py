@@ -51,6 +51,18 @@ def test_nobody_outside_tasks_asks_for_a_tasks_name() -> None:
     assert found == []
 
 
+def test_no_template_asks_for_a_tasks_name() -> None:
+    files = [path for ending in ("j2", "js", "css") for path in ROOT.rglob(f"*.{ending}")]
+    assert files
+    found = [
+        (path.name, name)
+        for path in files
+        for name in sorted(NAMES)
+        if f'"{name}"' in path.read_text("utf-8")
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize(
     ("source", "seen"),
     [

@@ -33,11 +33,15 @@ FIRST = "quickstart"  # the recipe of the built-in comparison
 
 @dataclass(frozen=True, eq=False)
 class Evaluated:
-    """One evaluation of what is served: its file, and its examples by id, with their images."""
+    """One evaluation of what is served: its file, and its examples by id, with their images.
+
+    no_images: why the images cannot be shown, empty where they can.
+    """
 
     name: str
     file: SamplesFile
     examples: Mapping[str, Example] = field(repr=False)
+    no_images: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,8 @@ def _evaluated(
     try:
         header = file.header
         found = load_examples(recipe, header.split, labels=header.labels, cache=cache).examples
-    except UserError:
-        found = ()  # the data have moved: answers without images
+    except UserError as error:  # the data has moved: answers without images
+        return Evaluated(name, file, examples, f"the data cannot be read ({error})")
     return Evaluated(name, file, {**examples, **{e.id: e for e in found if e.id in examples}})
 
 

@@ -32,8 +32,14 @@ def headline_html(evaluated: Evaluated) -> str:
     """Accuracy of both sides with intervals, the difference, McNemar, confusions, lengths."""
     summary = summarise(evaluated.file)
     boxed = get_task(evaluated.file.header.task).boxed
-    parts = [_scores(summary), _difference(summary), BOXES_RIGHT if boxed else "", _notes(summary),
-             _confusions(summary), _lengths(evaluated)]  # fmt: skip
+    parts = [
+        _scores(summary),
+        _difference(summary),
+        BOXES_RIGHT if boxed else "",
+        _notes(evaluated, summary),
+        _confusions(summary),
+        _lengths(evaluated),
+    ]
     return f'<div class="rft-results">{"".join(parts)}</div>'
 
 
@@ -90,9 +96,11 @@ def _difference(summary: Summary) -> str:
     )
 
 
-def _notes(summary: Summary) -> str:
-    """What a reader must know before trusting the figures."""
-    return "".join(f'<p class="rft-message note">{escape(note)}</p>' for note in summary.notes)
+def _notes(evaluated: Evaluated, summary: Summary) -> str:
+    """What a reader must know before trusting the metrics, and why images are missing."""
+    missing = f"Images are not shown: {evaluated.no_images}." if evaluated.no_images else ""
+    notes = [*summary.notes, *filter(None, [missing])]
+    return "".join(f'<p class="rft-message note">{escape(note)}</p>' for note in notes)
 
 
 def _confusions(summary: Summary) -> str:

@@ -58,11 +58,11 @@ def examine() -> list[Finding]:
         answer = beside.submit(_guarded, hub)
         found = gather()
         checks: tuple[Callable[[], Iterable[Finding]], ...] = (
-            python,
+            python_version,
             lambda: gpu(found),
-            lambda: torch(found),
+            lambda: torch_build(found),
             lambda: modules(found),
-            lambda: windows(found.versions),
+            lambda: version_conflicts(found.versions),
             disk,
             caches,
             answer.result,
@@ -78,7 +78,7 @@ def gather() -> Facts:
     return Facts(tuple(machine.gpus()), machine.imports(present), versions)
 
 
-def python() -> Iterator[Finding]:
+def python_version() -> Iterator[Finding]:
     """The version of Python."""
     version = sys.version_info
     said = f"{version[0]}.{version[1]}.{version[2]}"
@@ -107,7 +107,7 @@ def gpu(facts: Facts) -> Iterator[Finding]:
         yield Finding("GPU memory", "ok", said)
 
 
-def torch(facts: Facts) -> Iterator[Finding]:
+def torch_build(facts: Facts) -> Iterator[Finding]:
     """Whether torch loads, and reaches the GPU."""
     said, found = facts.versions["torch"], facts.imports
     if not said:
@@ -147,7 +147,7 @@ def modules(facts: Facts) -> Iterator[Finding]:
         yield Finding("triton", "warn", f"{why}: Unsloth needs it", "pip install triton")
 
 
-def windows(versions: dict[str, str]) -> Iterator[Finding]:
+def version_conflicts(versions: dict[str, str]) -> Iterator[Finding]:
     """Whether the installed versions are those that each of them asks for."""
     amiss = list(conflicts(versions))
     for name, needs in amiss:

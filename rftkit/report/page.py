@@ -40,6 +40,7 @@ class ReportInput:
     versions: package -> version of the machine that trained. open_images: example id -> its
     images, none where they cannot be had. beside: what papers measured on the same data.
     shared_prefix: whether GRPO encoded each prompt once per group ("on"), or why not.
+    no_images: why the images of the data cannot be shown, empty where they can.
     """
 
     title: str
@@ -51,6 +52,7 @@ class ReportInput:
     open_images: examples.OpenImages = no_image
     beside: Beside | None = None
     shared_prefix: str = ""
+    no_images: str = ""
 
 
 def write_report(path: Path, page: ReportInput) -> None:
@@ -86,6 +88,8 @@ def render(page: ReportInput) -> str:
             commonest=matrix.commonest(last) if last else (),
             groups=_groups(page, summary) if summary else [],
             boxed=task is not None and task.boxed,
+            confidences=task is not None and task.answer_kind == "boxes",
+            options=task is not None and task.answer_kind == "option",
             provenance=_provenance(page),
             flags=FLAGS,
             lengths=[kind for kind in LENGTHS if any(kind in side.lengths for _, side in sides)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rftkit import files
 from rftkit.core import Example
@@ -34,8 +34,12 @@ def write_run_report(
     folder: Path | None,
     summary: Summary | None,
     examples: Sequence[Example],
+    no_images: str = "",
 ) -> None:
-    """Write the page of a run or of one of its evaluations; what is missing is left out."""
+    """Write the page of a run or of one of its evaluations; what is missing is left out.
+
+    no_images: why there are no examples, for the reader of the page.
+    """
     samples = rescored(read_samples(folder / SAMPLES)).samples if folder else ()
     status = run.status() if run else {}
     title = run.folder.name if run else page.parent.parent.name
@@ -51,6 +55,7 @@ def write_run_report(
             open_images=opener(examples),
             beside=beside(recipe, summary) if summary else None,
             shared_prefix=_shared_prefix(run),
+            no_images=no_images,
         ),
     )
 
@@ -73,8 +78,8 @@ def rewrite_report(place: Path) -> Run:
     known = evaluations(run.evaluations)
     folder = main if main in known else next(iter(known), None)
     summary = finish(folder) if folder else None
-    examples = _examples(recipe, summary.split) if summary else ()
-    write_run_report(run.report, run, recipe, folder, summary, examples)
+    examples, no_images = _examples(recipe, summary.split) if summary else ((), "")
+    write_run_report(run.report, run, recipe, folder, summary, examples, no_images)
     if folder:
         files.write_atomically(folder / REPORT, run.report.read_bytes())
     return run
@@ -93,10 +98,17 @@ def opener(examples: Sequence[Example]) -> OpenImages:
     return open_images
 
 
-def _examples(recipe: Recipe, split: str) -> Sequence[Example]:
+class ShownData(NamedTuple):
+    """The examples whose images a page shows; without them, why there are none."""
+
+    examples: Sequence[Example]
+    no_images: str = ""
+
+
+def _examples(recipe: Recipe, split: str) -> ShownData:
     from rftkit.data.examples import load_examples
 
     try:
-        return load_examples(recipe, split).examples
-    except DataError:
-        return ()  # the data has moved: a page without images
+        return ShownData(load_examples(recipe, split).examples)
+    except DataError as error:  # the data has moved: a page without images, which says so
+        return ShownData((), f"the data cannot be read ({error})")

@@ -477,3 +477,12 @@ def test_the_limits_of_a_public_app_are_tighter() -> None:
     assert public.tokens < private.tokens
     assert public.seconds < private.seconds
     assert public.per_minute > 0
+
+
+def test_results_say_why_images_are_missing(tmp_path: Path) -> None:
+    (evaluated,) = open_recorded(app_fakes.samples_file(tmp_path), pace=0).evaluated
+    moved = replace(evaluated, no_images="the data cannot be read (pets/: not found)")
+    assert "Images are not shown" not in headline_html(replace(evaluated, no_images=""))
+    assert "Images are not shown: the data cannot be read (pets/: not found)." in headline_html(
+        moved
+    )

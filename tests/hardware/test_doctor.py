@@ -48,7 +48,7 @@ def rows(found: Iterable[Finding]) -> dict[str, Finding]:
 
 
 def every_row(given: Facts) -> dict[str, Finding]:
-    return rows([*doctor.gpu(given), *doctor.torch(given), *doctor.modules(given)])
+    return rows([*doctor.gpu(given), *doctor.torch_build(given), *doctor.modules(given)])
 
 
 def test_a_sound_machine_is_all_ok() -> None:
@@ -111,9 +111,9 @@ def test_without_a_gpu_nothing_of_cuda_is_missed() -> None:
 
 
 def test_a_python_that_is_too_old_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [row.status for row in doctor.python()] == ["ok"]
+    assert [row.status for row in doctor.python_version()] == ["ok"]
     monkeypatch.setattr(sys, "version_info", (3, 10, 4, "final", 0))
-    (row,) = doctor.python()
+    (row,) = doctor.python_version()
     assert (row.status, row.detail) == ("fail", "3.10.4; 3.11 or later is needed")
 
 
@@ -138,7 +138,7 @@ def test_versions_are_held_against_what_the_others_ask(
     monkeypatch.setattr(doctor, "_requires", lambda name: REQUIRED.get(name, []))
     found = list(doctor.conflicts({**GOOD, **versions}))
     assert [(name, needs[:40]) for name, needs in found] == [(n, w[:40]) for n, w in expected]
-    listed = [row for row in doctor.windows({**GOOD, **versions}) if row.status == "fail"]
+    listed = [row for row in doctor.version_conflicts({**GOOD, **versions}) if row.status == "fail"]
     assert [row.mend for row in listed] == [
         f"pip install '{needs.partition(' (')[0]}'" for _, needs in found
     ]
@@ -270,7 +270,7 @@ def test_a_module_that_does_not_load_is_named_with_its_reason(
 @pytest.mark.parametrize("name", ["torch", "trl", "unsloth", "vllm", "torchvision", "triton"])
 def test_a_package_that_only_takes_its_time_is_not_called_broken(name: str) -> None:
     found = facts(errors={name: machine.SLOWLY})
-    rows = [*doctor.torch(found), *doctor.modules(found)]
+    rows = [*doctor.torch_build(found), *doctor.modules(found)]
     assert all(row.status == "ok" and "force-reinstall" not in row.mend for row in rows
                if row.name == name)  # fmt: skip
 

@@ -80,3 +80,13 @@ def test_it_evaluates(run: Path, part: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert summary.base
     assert summary.tuned
     assert (summary.base.n, summary.tuned.n) == (20, 20)
+
+
+def test_a_report_says_why_images_are_missing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = (run / "resolved.toml").read_text("utf-8")
+    moved = recipe.replace('source = "digits"\npath = ""', 'source = "folder"\npath = "/gone/pets"')
+    assert moved != recipe
+    (run / "resolved.toml").write_text(moved, "utf-8")
+    assert rftkit(monkeypatch, "report", str(run)) == 0
+    page = (run / "report.html").read_text("utf-8")
+    assert "Images are not shown: the data cannot be read (/gone/pets" in page
