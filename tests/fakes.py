@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from rftkit.core import Completion
-from rftkit.models.policy import Decoding, Generation, Prompt
+from rftkit.models.policy import Decoding, Generation, ModelFacts, Prompt
 from rftkit.recipe.schema import Recipe
 
 Answer = Callable[[str, bool], Completion]
@@ -90,11 +90,8 @@ class FakePolicy:
     def fingerprint(self) -> str:
         return "fake"
 
-    def facts(self) -> dict[str, object]:
-        return {
-            "model": "fake", "revision": "", "dtype": "float32", "quantisation": "none",
-            "device": "cpu", "max_pixels": 784,
-        }  # fmt: skip
+    def facts(self) -> ModelFacts:
+        return ModelFacts("fake", "", "transformers", "float32", "none", 784, "cpu")
 
 
 def recipe(**more: object) -> Recipe:

@@ -1,4 +1,4 @@
-"""Policy × examples -> a samples file: base and tuned in one go, from one copy of the weights.
+"""Model × examples -> a samples file: base and tuned in one go, from one copy of the weights.
 
 The file grows by whole batches, so an evaluation that was cut off continues where it stopped.
 What the samples mean is worked out by `summary`, from the file alone.
@@ -32,7 +32,7 @@ from rftkit.metrics.samples import (
     timing_line,
 )
 from rftkit.metrics.scoring import derive, sample_of
-from rftkit.models.policy import Decoding, Generation, Policy, Prompt
+from rftkit.models.policy import Decoding, Generation, Generator, Prompt
 from rftkit.runs.versions import versions
 from rftkit.tasks import get_task
 
@@ -50,7 +50,7 @@ class Plan:
     decoding: Decoding
 
 
-def evaluate(policy: Policy, examples: Sequence[Example], plan: Plan, console: Console) -> None:
+def evaluate(policy: Generator, examples: Sequence[Example], plan: Plan, console: Console) -> None:
     """Answer every example on every side; answers already in the file are kept."""
     _open(plan)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -64,24 +64,24 @@ def evaluate(policy: Policy, examples: Sequence[Example], plan: Plan, console: C
 
 
 def header_of(
-    policy: Policy, examples: Sequence[Example], style: Style, header: Header, decoding: Decoding
+    policy: Generator, examples: Sequence[Example], style: Style, header: Header, decoding: Decoding
 ) -> Header:
     """`header`, with what only the model and the examples can tell filled in."""
     prompts = [get_task(header.task).prompt(example, style) for example in examples]
-    known = policy.facts()
+    facts = policy.facts()
     provenance = Provenance(
-        model=str(known["model"]),
-        revision=str(known["revision"]),
-        dtype=str(known["dtype"]),
-        quantisation=str(known["quantisation"]),
-        max_pixels=int(str(known["max_pixels"])),
+        model=facts.model,
+        revision=facts.revision,
+        dtype=facts.dtype,
+        quantisation=facts.quantisation,
+        max_pixels=facts.max_pixels,
         prompt=prompts[0],
         prompt_sha256=_sha(*prompts),
         data_sha256=_sha(*(f"{example.id}\t{example.gold}" for example in examples)),
         decoding=_in_words(header, decoding),
         seed=decoding.seed,
         versions=versions(),
-        hardware=str(known["device"]),
+        hardware=facts.device,
         **header.provenance.model_dump(exclude_defaults=True),
     )
     shared = prompts[0] if len({*prompts}) == 1 else ""
@@ -114,7 +114,7 @@ def _identity(header: Header) -> Header:
 
 
 def _answer_all(
-    policy: Policy, examples: Sequence[Example], plan: Plan, side: Side
+    policy: Generator, examples: Sequence[Example], plan: Plan, side: Side
 ) -> Iterator[int]:
     """Answer in batches, append each as it ends, yield its size; the first one warms up."""
     with peak_memory() as peak:
@@ -160,7 +160,7 @@ class _Stopwatch:
 
 
 def _answer(
-    policy: Policy, examples: Sequence[Example], plan: Plan, side: Side
+    policy: Generator, examples: Sequence[Example], plan: Plan, side: Side
 ) -> tuple[list[Sample], Generation]:
     header = plan.header
     prompts = [_prompt(example, header) for example in examples]
@@ -176,7 +176,7 @@ def _answer(
 
 
 def _choose(
-    policy: Policy, examples: Sequence[Example], prompts: list[Prompt], plan: Plan, side: Side
+    policy: Generator, examples: Sequence[Example], prompts: list[Prompt], plan: Plan, side: Side
 ) -> tuple[list[Sample], Generation]:
     """Score every offered label instead of writing; the likeliest is the answer."""
     import time
@@ -206,7 +206,12 @@ def _prompt(example: Example, header: Header) -> Prompt:
 
 
 def _sample(
-    policy: Policy, example: Example, whole: Completion, header: Header, side: Side, seconds: float
+    policy: Generator,
+    example: Example,
+    whole: Completion,
+    header: Header,
+    side: Side,
+    seconds: float,
 ) -> Sample:
     sample = sample_of(example, whole, header, side)
     reply = replies.read(whole, header.style)
@@ -239,7 +244,7 @@ def _timing(
     )
 
 
-def _side(policy: Policy, side: Side) -> AbstractContextManager[None]:
+def _side(policy: Generator, side: Side) -> AbstractContextManager[None]:
     return policy.base() if side == "base" else nullcontext()
 
 

@@ -27,7 +27,7 @@ from rftkit.metrics.files import SAMPLES, Evaluation, finish
 from rftkit.metrics.samples import Header, Leaks, LeaksSkipped, Provenance, Side
 from rftkit.models import open_policy
 from rftkit.models import out_of_memory as memory
-from rftkit.models.policy import Decoding, Policy
+from rftkit.models.policy import Decoding, Generator
 from rftkit.recipe.builtin import find_recipe
 from rftkit.recipe.schema import Recipe, budget
 from rftkit.recipe.sections import Data
@@ -64,7 +64,7 @@ class Trial:
     ckpt: Checkpoint
     recipe: Recipe
     examples: Examples
-    policy: Policy
+    policy: Generator
     shots: Shots = NO_SHOTS
 
 

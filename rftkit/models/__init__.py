@@ -15,20 +15,19 @@ from rftkit.recipe.sections import Model
 
 if TYPE_CHECKING:
     from rftkit.hardware.prompt_size import PromptSize
-    from rftkit.models.policy import Policy
+    from rftkit.models.policy import Generator, Policy
 
 
 def open_policy(
     settings: Model,
     adapter: Path | None = None,
     engine: Literal["transformers", "vllm"] = "transformers",
-) -> Policy:
+) -> Generator:
     """The recipe's model, with an adapter on it if one is given.
 
     engine: what answers; vLLM only answers, and cannot be trained.
     Raises ModelError if the backend is missing or the model cannot be loaded.
     """
-    from rftkit.models import backends as engines
     from rftkit.models import out_of_memory as memory
 
     _quiet()
@@ -37,14 +36,20 @@ def open_policy(
             from rftkit.models.vllm import open_vllm
 
             return open_vllm(settings, adapter)
-        if engines.backend_of(settings, engines.here()) == "unsloth":
-            with _importing_unsloth():
-                from rftkit.models.unsloth import Training, open_unsloth
+        return _open_trainable(settings, adapter)
 
-            return open_unsloth(settings, adapter, None if adapter else Training())
-        from rftkit.models.transformers import open_transformers
 
-        return open_transformers(settings, adapter)
+def _open_trainable(settings: Model, adapter: Path | None) -> Policy:
+    from rftkit.models import backends as engines
+
+    if engines.backend_of(settings, engines.here()) == "unsloth":
+        with _importing_unsloth():
+            from rftkit.models.unsloth import Training, open_unsloth
+
+        return open_unsloth(settings, adapter, None if adapter else Training())
+    from rftkit.models.transformers import open_transformers
+
+    return open_transformers(settings, adapter)
 
 
 def open_learner(recipe: Recipe, prompt: PromptSize | None = None) -> Policy:
@@ -60,10 +65,10 @@ def open_learner(recipe: Recipe, prompt: PromptSize | None = None) -> Policy:
     generation = engines.generation_of(recipe, machine, prompt)
     if generation == "vllm":
         engines.set_environment()
-    if engines.backend_of(recipe.model, machine) != "unsloth":
-        return open_policy(recipe.model)
     _quiet()
     with memory.named("loading the model", memory.LOADING):
+        if engines.backend_of(recipe.model, machine) != "unsloth":
+            return _open_trainable(recipe.model, None)
         with _importing_unsloth():
             from rftkit.models.unsloth import Training, open_unsloth
 

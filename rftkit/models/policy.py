@@ -53,12 +53,26 @@ class Generation(NamedTuple):
 Watch = Callable[[Completion], bool]  # sees a completion grow, token by token; True ends it
 
 
-class Policy(Protocol):
-    """A model with an adapter on it. Base and tuned share one copy of the weights."""
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a report must name of a model and the machine it is on. max_pixels: image budget."""
 
-    model: Any  # a PeftModel, or before training the bare model
+    model: str
+    revision: str
+    backend: str
+    dtype: str
+    quantisation: str
+    max_pixels: int
+    device: str
+
+
+class Generator(Protocol):
+    """A model that answers, with an adapter on it: transformers', Unsloth's or vLLM's.
+
+    The base and the fine-tuned model share one copy of the weights.
+    """
+
     processor: Any
-    features: FeatureCache | None  # of the images, where the vision encoder is frozen
 
     def generate(
         self, prompts: Sequence[Prompt], decoding: Decoding, watch: Watch | None = None
@@ -76,6 +90,16 @@ class Policy(Protocol):
     def base(self) -> AbstractContextManager[None]:
         """Within it the adapter is off: the model answers as it was before training."""
 
+    def facts(self) -> ModelFacts:
+        """What a report must name."""
+
+
+class Policy(Generator, Protocol):
+    """A generator whose adapter is trained."""
+
+    model: Any  # a PeftModel, or before training the bare model
+    features: FeatureCache | None  # of the images, where the vision encoder is frozen
+
     def new_adapter(self) -> Any:
         """The PEFT configuration of the adapter a trainer is to add; None if one is there."""
 
@@ -90,6 +114,3 @@ class Policy(Protocol):
 
     def fingerprint(self) -> str:
         """A hash by which a resumed run knows its base weights again."""
-
-    def facts(self) -> dict[str, object]:
-        """Model, revision, dtype, quantisation, device: what a report must name."""

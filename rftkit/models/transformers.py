@@ -17,7 +17,7 @@ from rftkit.core import Completion
 from rftkit.errors import ModelError
 from rftkit.models import loading
 from rftkit.models.finite import fault, finite_logits
-from rftkit.models.policy import Decoding, Generation, Prompt, Watch
+from rftkit.models.policy import Decoding, Generation, ModelFacts, Prompt, Watch
 from rftkit.recipe.sections import Model
 from rftkit.shared_prefix.decoding import shared_prefill
 from rftkit.shared_prefix.feature_cache import FeatureCache
@@ -142,18 +142,18 @@ class TransformersPolicy:
         """A hash by which a resumed run knows its base weights again."""
         return loading.fingerprint(self.source)
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> ModelFacts:
         """Model, revision, dtype, quantisation, device: what a report must name."""
         cuda = torch.cuda.is_available()
-        return {
-            "model": self.settings.name,
-            "revision": self.source.revision or "",
-            "backend": self.backend,
-            "dtype": str(loading.dtype_here()).removeprefix("torch."),
-            "quantisation": "nf4" if self.settings.load_in_4bit else "none",
-            "max_pixels": self.settings.max_pixels,
-            "device": torch.cuda.get_device_name(0) if cuda else f"cpu × {torch.get_num_threads()}",
-        }
+        return ModelFacts(
+            model=self.settings.name,
+            revision=self.source.revision or "",
+            backend=self.backend,
+            dtype=str(loading.dtype_here()).removeprefix("torch."),
+            quantisation="nf4" if self.settings.load_in_4bit else "none",
+            max_pixels=self.settings.max_pixels,
+            device=torch.cuda.get_device_name(0) if cuda else f"cpu × {torch.get_num_threads()}",
+        )
 
     def _inputs(self, prompts: Sequence[Prompt]) -> tuple[Any, list[PromptKey]]:
         """The model's inputs, on the CPU, and what tells the prompts apart if that is of use."""

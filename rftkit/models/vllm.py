@@ -21,10 +21,9 @@ from rftkit.errors import ModelError
 from rftkit.messages import first_line
 from rftkit.models import backends as engines
 from rftkit.models import loading
-from rftkit.models.policy import Decoding, Generation, Prompt, Watch
+from rftkit.models.policy import Decoding, Generation, ModelFacts, Prompt, Watch
 from rftkit.models.vllm_options import engine_options
 from rftkit.recipe.sections import Model
-from rftkit.shared_prefix.feature_cache import FeatureCache
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # for which vLLM makes room
 SHARE = 0.85  # of a GPU's memory: nothing else is on it while it answers
@@ -84,10 +83,7 @@ def _options(
 
 
 class VllmPolicy:
-    """Implements `Policy` but for training."""
-
-    model: Any = None
-    features: FeatureCache | None = None
+    """Implements `Generator`: it answers, and trains nothing."""
 
     def __init__(
         self,
@@ -165,14 +161,6 @@ class VllmPolicy:
         finally:
             self.tuned = tuned
 
-    def new_adapter(self) -> Any:
-        """Raises ModelError: vLLM trains nothing."""
-        raise ModelError("--engine vllm: it only answers; train with model.generation instead")
-
-    def save(self, folder: Path) -> None:
-        """Raises ModelError: there is nothing new to save."""
-        raise ModelError(f"{folder}: vLLM trains nothing that could be saved")
-
     def stop_ids(self) -> list[int]:
         """Tokens that end a completion."""
         return self._stop_ids
@@ -191,25 +179,21 @@ class VllmPolicy:
         """Special tokens that must not be sampled."""
         return sorted({*self.processor.tokenizer.all_special_ids} - {*self.stop_ids()})
 
-    def fingerprint(self) -> str:
-        """A hash by which a resumed run knows its base weights again."""
-        return loading.fingerprint(self.source)
-
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> ModelFacts:
         """Model, revision, dtype, quantisation, device: what a report must name."""
         import vllm
 
         cuda = torch.cuda.is_available()
         dtype = str(loading.dtype_here()).removeprefix("torch.")
-        return {
-            "model": self.settings.name,
-            "revision": self.source.revision or "",
-            "backend": "vllm",
-            "dtype": f"{dtype} by vLLM {vllm.__version__}",
-            "quantisation": "nf4" if self.settings.load_in_4bit else "none",
-            "max_pixels": self.settings.max_pixels,
-            "device": torch.cuda.get_device_name(0) if cuda else f"cpu × {torch.get_num_threads()}",
-        }
+        return ModelFacts(
+            model=self.settings.name,
+            revision=self.source.revision or "",
+            backend="vllm",
+            dtype=f"{dtype} by vLLM {vllm.__version__}",
+            quantisation="nf4" if self.settings.load_in_4bit else "none",
+            max_pixels=self.settings.max_pixels,
+            device=torch.cuda.get_device_name(0) if cuda else f"cpu × {torch.get_num_threads()}",
+        )
 
     def _run(self, inputs: list[dict[str, Any]], sampling: Any) -> list[Any]:
         asked = self._lora()

@@ -106,10 +106,12 @@ def _go(
     from rftkit.evaluation.leaks import Shots
     from rftkit.evaluation.run import Trial, Wish, run_evaluation
     from rftkit.models import open_learner, open_policy
+    from rftkit.models.policy import Generator
 
+    policy: Generator
     if run.status()["state"] not in ("trained", "finished"):
-        policy = open_learner(recipe, largest_prompt(recipe, train_set.examples))
-        _learn(run, recipe, train_set, policy, request, console)
+        policy = learner = open_learner(recipe, largest_prompt(recipe, train_set.examples))
+        _learn(run, recipe, train_set, learner, request, console)
     else:
         policy = open_policy(recipe.model, run.adapter)
     wish = Wish(command=request.command, base_from=request.base_from)

@@ -43,7 +43,7 @@ def settings(job: Job) -> dict[str, Any]:
 
 def _longest(job: Job) -> int | None:
     """No limit; under Unsloth, which always has one, that of the model it has loaded."""
-    unsloth = job.policy.facts().get("backend") == "unsloth"
+    unsloth = job.policy.facts().backend == "unsloth"
     return int(job.policy.model.max_seq_length) if unsloth else None
 
 

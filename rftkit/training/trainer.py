@@ -62,7 +62,7 @@ def common_arguments(job: Job, rows: int, unit: int) -> dict[str, Any]:
     recipe, method = job.recipe, job.recipe.method
     small = job.policy.model.num_parameters() < WHOLE_BATCH_BELOW
     micro = rows if small else unit
-    dtype = job.policy.facts()["dtype"]
+    dtype = job.policy.facts().dtype
     return {
         "output_dir": str(job.run.checkpoints / STAGING),
         "per_device_train_batch_size": micro,

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ def test_replies_to_something_else_are_not_used(
 ) -> None:
     run = begin(policy := fakes.FakePolicy(improved))
     monkeypatch.setattr(
-        policy, "facts", lambda: {**fakes.FakePolicy.facts(policy), "max_pixels": pixels}
+        policy, "facts", lambda: replace(fakes.FakePolicy.facts(policy), max_pixels=pixels)
     )
     pixels = 784
     measured(run)

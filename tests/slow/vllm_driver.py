@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def _answered(folder: Path) -> dict[str, Any]:
     engine = open_policy(recipe.model, adapter, "vllm")
     found = {name: _told(policy, prompts) for name, policy in
              (("transformers", reference), ("vllm", engine))}  # fmt: skip
-    return found | {"facts": engine.facts()}
+    return found | {"facts": asdict(engine.facts())}
 
 
 def _trained(folder: Path) -> dict[str, Any]:
