@@ -119,8 +119,8 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _possible(self) -> Recipe:
-        data, takes = self.data, SOURCES_OF[self.task]
+    def _source_fits_the_task(self) -> Recipe:
+        data, takes = self.data, get_task(self.task).sources
         if data.source not in takes:
             raise ValueError(
                 f"data.source: {data.source!r} has nothing for task {self.task!r}; "
@@ -132,6 +132,10 @@ class Recipe(Section):
             raise ValueError(f"data.columns.{other}: source {data.source!r} {takes_names}")
         if data.source not in ("digits", "hangar") and not data.path:
             raise ValueError(f"data.path: missing; source {data.source!r} needs one")
+        return self
+
+    @model_validator(mode="after")
+    def _evaluation_is_possible(self) -> Recipe:
         if self.eval.decode == "choices" and not self._offers_labels():
             raise ValueError(
                 "eval.decode: 'choices' needs offered labels: task \"classification\" with "
@@ -141,16 +145,20 @@ class Recipe(Section):
             raise ValueError(
                 f"data.splits: both are {self.data.train_split!r}; test on images not trained on"
             )
-        together = isinstance(self.options, DetectionOptions) and self.options.ask == "picture"
-        if together and data.classes != "all":
+        return self
+
+    @model_validator(mode="after")
+    def _question_says_what_to_find(self) -> Recipe:
+        if self._asks_for_all_at_once() and self.data.classes != "all":
             raise ValueError(
                 'data.classes: with options.ask = "picture" all categories are asked for at once; '
                 'set it to "all", or ask by category'
             )
-        needed, question = "" if together else get_task(self.task).placeholder, data.question
+        needed = "" if self._asks_for_all_at_once() else get_task(self.task).placeholder
+        question = self.data.question
         if question and needed and needed not in question and "{question}" not in question:
             raise ValueError(
-                f"data.question: {data.question[:60]!r} does not say what to find; put {needed} "
+                f"data.question: {question[:60]!r} does not say what to find; put {needed} "
                 "or {question} into it"
             )
         if other := next((n for n in BRACED.findall(question) if n not in FILLED_IN), None):
@@ -158,6 +166,10 @@ class Recipe(Section):
             raise ValueError(
                 f"data.question: nothing is filled in for {{{other}}}; there are {known}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _length_has_reasoning_to_measure(self) -> Recipe:
         if self.method.length and self.style == "direct":
             raise ValueError("method.length: style 'direct' has no reasoning to measure")
         return self
@@ -178,3 +190,6 @@ class Recipe(Section):
     def _offers_labels(self) -> bool:
         task = get_task(self.task)
         return task.listed and (not task.labelled or self.data.choices != "none")
+
+    def _asks_for_all_at_once(self) -> bool:
+        return isinstance(self.options, DetectionOptions) and self.options.ask == "picture"
