@@ -69,12 +69,13 @@ def train(path: str, seed: int, out: Path) -> None:
     """Train and evaluate the quickstart by this path, and write down what it cost."""
     from rich.console import Console
 
-    from rftkit.training.run import Request
-    from rftkit.training.run import train as train_by
+    from rftkit.training import run
+    from rftkit.training.request import TrainRequest
 
     shared = "auto" if path == "shared" else "off"
     changes = (f"seed={seed}", f"method.shared_prefix={shared}")
-    train_by(Request(RECIPE, out, changes), Console(stderr=True))
+    request = TrainRequest(recipe=RECIPE, out=out, overrides=changes)
+    run.train(request, Console(stderr=True))
     used = resource.getrusage(resource.RUSAGE_SELF)
     unit = 1 if sys.platform == "darwin" else 1024
     cost = {"seconds": used.ru_utime + used.ru_stime, "peak_bytes": used.ru_maxrss * unit}

@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from rftkit.errors import ModelError
-from rftkit.training.run import Request, train
+from rftkit.training.request import TrainRequest
+from rftkit.training.run import train
 
 ROOT = Path(__file__).parents[1] / "rftkit"
 RENDERABLES = {"Text", "Table", "assemble", "_table"}  # calls that return no plain text
@@ -27,9 +28,9 @@ def test_a_folder_whose_name_looks_like_markup_is_named_as_it_is(
     def stop(*_: object) -> None:
         raise ModelError("no model here")
 
-    monkeypatch.setattr("rftkit.models.open_learner", stop)
+    monkeypatch.setattr("rftkit.training.run.open_for_training", stop)
     (tmp_path / "mine.toml").write_text(RECIPE)
-    request = Request(tmp_path / "mine.toml", tmp_path / "[b][/x]")
+    request = TrainRequest(recipe=tmp_path / "mine.toml", out=tmp_path / "[b][/x]")
     console = Console(file=io.StringIO(), width=1000)
     for _ in range(2):
         with pytest.raises(ModelError, match="no model here"):

@@ -14,7 +14,8 @@ from rftkit.errors import ModelError, RecipeError
 from rftkit.recipe.toml import parse_recipe
 from rftkit.runs.adapter import read_card, recipe_of, write_card
 from rftkit.runs.run import Run
-from rftkit.training.run import Request, train
+from rftkit.training.request import TrainRequest
+from rftkit.training.run import train
 
 RECIPE = """
 model = { name = "tiny" }
@@ -30,14 +31,15 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     def stop(*_: object) -> None:
         raise ModelError("no model here")
 
-    for name in ("open_learner", "open_policy"):
-        monkeypatch.setattr(f"rftkit.models.{name}", stop)
+    for name in ("open_for_training", "open_for_inference"):
+        monkeypatch.setattr(f"rftkit.training.run.{name}", stop)
     file, out = tmp_path / "mine.toml", tmp_path / "run"
 
     def begin(recipe: str, *overrides: str, resume: bool = False) -> Run:
         file.write_text(recipe)
+        request = TrainRequest(recipe=file, out=out, overrides=overrides, resume=resume)
         with pytest.raises(ModelError, match="no model here"):
-            train(Request(file, out, overrides, resume), Console(file=io.StringIO()))
+            train(request, Console(file=io.StringIO()))
         return Run(out)
 
     return begin
@@ -69,7 +71,12 @@ def test_a_run_that_is_not_resumed_for_another_recipe_keeps_its_own(
 ) -> None:
     run = start(RECIPE, "eval.limit=5")
     before = run.resolved.read_bytes()
-    request = Request(tmp_path / "mine.toml", run.folder, ("seed=9", "eval.limit=7"), True)
+    request = TrainRequest(
+        recipe=tmp_path / "mine.toml",
+        out=run.folder,
+        overrides=("seed=9", "eval.limit=7"),
+        resume=True,
+    )
     with pytest.raises(RecipeError, match="seed is 9, was 0"):
         train(request, Console(file=io.StringIO()))
     assert run.resolved.read_bytes() == before

@@ -64,7 +64,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     from rftkit.files import read_lines
     from rftkit.runs.run import Run
     from rftkit.training import grpo, sft
-    from rftkit.training.trainer import Job, Keeping
+    from rftkit.training.trainer import CheckpointSettings, TrainingJob
 
     recipe = _recipe(given)
     policy = _open(given, recipe)
@@ -79,7 +79,13 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder) / "run")
         run.folder.mkdir()
-        job = Job(recipe, policy, run, Console(quiet=True), keeping=Keeping(given.steps + 1))
+        job = TrainingJob(
+            recipe,
+            policy,
+            run,
+            Console(quiet=True),
+            checkpointing=CheckpointSettings(given.steps + 1),
+        )
         clock = _Clock(torch)
         try:
             if given.task == "sft":
@@ -127,9 +133,9 @@ def _size(given: argparse.Namespace) -> tuple[int, int]:
 
 def _open(given: argparse.Namespace, recipe: Any) -> Any:
     if given.stack != "unsloth" or not given.fake:
-        from rftkit.models import open_learner
+        from rftkit.models import open_for_training
 
-        return open_learner(recipe)
+        return open_for_training(recipe)
     from rftkit.models.unsloth import Training, open_unsloth
 
     return open_unsloth(recipe.model, None, Training(recipe.seed, checkpointed=False))

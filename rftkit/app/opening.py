@@ -80,11 +80,11 @@ def open_model(
     seconds: that one side may take. engine: what answers.
     """
     from rftkit.inference.model_backend import ModelBackend
-    from rftkit.models import open_policy
+    from rftkit.models import open_for_inference
 
     found, line = _find(place, console)
     setup = Setup(found.recipe, ckpt.labels_of(found), ckpt.aliases_of(found))
-    policy = open_policy(found.recipe.model, found.adapter, engine)
+    policy = open_for_inference(found.recipe.model, found.adapter, engine)
     names = _evaluations(found)
     line = f"{line}, {_in_words(found.recipe)}"
     return Served(line, setup, ModelBackend(policy, seconds), names)
@@ -93,7 +93,8 @@ def open_model(
 def built_in(console: Console) -> Run:
     """The tiny model's run of the quickstart recipe, trained now if it is not in the cache."""
     from rftkit.recipe.builtin import builtin_recipes
-    from rftkit.training.run import Request, train
+    from rftkit.training.request import TrainRequest
+    from rftkit.training.run import train
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False)
@@ -107,7 +108,7 @@ def built_in(console: Console) -> Run:
             raise UserError(f"{folder}: another rftkit is training it; wait a minute, start again")
         shutil.rmtree(folder)
     say("no run under out/: training the built-in tiny model once, about a minute on 2 cores")
-    return train(Request(builtin_recipes()[FIRST], folder), console)
+    return train(TrainRequest(recipe=builtin_recipes()[FIRST], out=folder), console)
 
 
 def _find(place: Path | None, console: Console) -> tuple[ckpt.Checkpoint, str]:

@@ -68,11 +68,20 @@ def train(
     if dry_run:
         typer.echo(dump_recipe(load_recipe(path, overrides)), nl=False)
         return
-    from rftkit.training.run import Request, train
+    from rftkit.training.request import TrainRequest
+    from rftkit.training.run import train
 
     folder = out or Path("out") / path.stem
-    changes, command = tuple(overrides), command_line()
-    request = Request(path, folder, changes, resume, command, save_every, log, base_from)
+    request = TrainRequest(
+        recipe=path,
+        out=folder,
+        overrides=tuple(overrides),
+        resume=resume,
+        command=command_line(),
+        save_every=save_every,
+        log=log,
+        base_from=base_from,
+    )
     run = train(request, progress(quiet))
     from rftkit.cli.show_runs import show_result
 
@@ -113,11 +122,19 @@ def evaluate(
         _refuse_ignored(context)
         evaluation = _rescored(rescore)
     else:
-        from rftkit.evaluation.run import Wish, evaluate_checkpoint
+        from rftkit.evaluation.run import EvalRequest, evaluate_checkpoint
 
         assert ckpt is not None
-        wish = Wish(split, data, limit, style, base, command_line(), engine=engine)
-        evaluation = evaluate_checkpoint(ckpt, wish, progress(False))
+        request = EvalRequest(
+            split=split,
+            data=data,
+            limit=limit,
+            style=style,
+            base=base,
+            command=command_line(),
+            engine=engine,
+        )
+        evaluation = evaluate_checkpoint(ckpt, request, progress(False))
     _show_evaluation(evaluation, as_json)
     from rftkit.metrics import broken_gates
 

@@ -40,7 +40,7 @@ TIMED_TOGETHER = 16  # batches
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvalSpec:
     """What is to be measured, and where the samples go."""
 
     header: Header
@@ -50,16 +50,18 @@ class Plan:
     decoding: Decoding
 
 
-def evaluate(policy: Generator, examples: Sequence[Example], plan: Plan, console: Console) -> None:
+def evaluate(
+    policy: Generator, examples: Sequence[Example], spec: EvalSpec, console: Console
+) -> None:
     """Answer every example on every side; answers already in the file are kept."""
-    _open(plan)
+    _open(spec)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        for side in plan.sides:
-            done = read_samples(plan.file).done(side)
+        for side in spec.sides:
+            done = read_samples(spec.file).done(side)
             left = [example for example in examples if example.id not in done]
             task = bar.add_task(f"evaluating {side}", total=len(examples), completed=len(done))
             with _side(policy, side):
-                for answered in _answer_all(policy, left, plan, side):
+                for answered in _answer_all(policy, left, spec, side):
                     bar.advance(task, answered)
 
 
@@ -93,13 +95,13 @@ def same_evaluation(file: Path, header: Header) -> bool:
     return not file.exists() or _identity(read_samples(file).header) == _identity(header)
 
 
-def _open(plan: Plan) -> None:
+def _open(spec: EvalSpec) -> None:
     """Start the samples file, or make one that was cut off ready to go on."""
-    assert same_evaluation(plan.file, plan.header), f"{plan.file} holds another evaluation"
-    if plan.file.exists():
-        return mend(plan.file)
-    plan.file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(plan.file, header_line(plan.header))
+    assert same_evaluation(spec.file, spec.header), f"{spec.file} holds another evaluation"
+    if spec.file.exists():
+        return mend(spec.file)
+    spec.file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(spec.file, header_line(spec.header))
     return None
 
 
@@ -114,16 +116,16 @@ def _identity(header: Header) -> Header:
 
 
 def _answer_all(
-    policy: Generator, examples: Sequence[Example], plan: Plan, side: Side
+    policy: Generator, examples: Sequence[Example], spec: EvalSpec, side: Side
 ) -> Iterator[int]:
     """Answer in batches, append each as it ends, yield its size; the first one warms up."""
     with peak_memory() as peak:
-        watch = _Stopwatch(plan, side, peak)
+        watch = _Stopwatch(spec, side, peak)
         try:
-            for start in range(0, len(examples), plan.batch_size):
-                batch = examples[start : start + plan.batch_size]
-                samples, made = _answer(policy, batch, plan, side)
-                with plan.file.open("a", encoding="utf-8") as file:
+            for start in range(0, len(examples), spec.batch_size):
+                batch = examples[start : start + spec.batch_size]
+                samples, made = _answer(policy, batch, spec, side)
+                with spec.file.open("a", encoding="utf-8") as file:
                     file.write("".join(sample_line(sample) for sample in samples))
                 watch.add(len(batch), sum(s.tokens for s in samples), made)
                 yield len(batch)
@@ -137,8 +139,8 @@ class _Stopwatch:
     The session's first batch warms up and is not timed, unless it is the only one.
     """
 
-    def __init__(self, plan: Plan, side: Side, peak: Peak) -> None:
-        self.plan, self.side, self.peak = plan, side, peak
+    def __init__(self, spec: EvalSpec, side: Side, peak: Peak) -> None:
+        self.spec, self.side, self.peak = spec, side, peak
         self.spent: list[tuple[int, int, Generation]] = []  # images, tokens, times
         self.warm = False
 
@@ -151,22 +153,22 @@ class _Stopwatch:
         counted = self.spent if self.warm else self.spent[1:] or self.spent
         if counted:
             self.warm = self.warm or len(self.spent) > 1
-            timing = _timing(counted, self.plan, self.side, self.warm).model_copy(
+            timing = _timing(counted, self.spec, self.side, self.warm).model_copy(
                 update={"peak_memory_bytes": self.peak.read(), "peak_memory_of": self.peak.of}
             )
-            with self.plan.file.open("a", encoding="utf-8") as file:
+            with self.spec.file.open("a", encoding="utf-8") as file:
                 file.write(timing_line(timing))
             self.spent = []
 
 
 def _answer(
-    policy: Generator, examples: Sequence[Example], plan: Plan, side: Side
+    policy: Generator, examples: Sequence[Example], spec: EvalSpec, side: Side
 ) -> tuple[list[Sample], Generation]:
-    header = plan.header
+    header = spec.header
     prompts = [_prompt(example, header) for example in examples]
     if header.decode == "choices":
-        return _choose(policy, examples, prompts, plan, side)
-    made = policy.generate(prompts, plan.decoding)
+        return _choose(policy, examples, prompts, spec, side)
+    made = policy.generate(prompts, spec.decoding)
     share = made.seconds / len(examples)
     whole = [replies.with_prefill(completion, header.style) for completion in made.completions]
     return [
@@ -176,12 +178,16 @@ def _answer(
 
 
 def _choose(
-    policy: Generator, examples: Sequence[Example], prompts: list[Prompt], plan: Plan, side: Side
+    policy: Generator,
+    examples: Sequence[Example],
+    prompts: list[Prompt],
+    spec: EvalSpec,
+    side: Side,
 ) -> tuple[list[Sample], Generation]:
     """Score every offered label instead of writing; the likeliest is the answer."""
     import time
 
-    header, started = plan.header, time.perf_counter()
+    header, started = spec.header, time.perf_counter()
     given = [example.choices for example in examples]
     spelled = get_task(header.task).spelled
     written = [
@@ -224,13 +230,13 @@ def _sample(
 
 
 def _timing(
-    counted: list[tuple[int, int, Generation]], plan: Plan, side: Side, warm: bool
+    counted: list[tuple[int, int, Generation]], spec: EvalSpec, side: Side, warm: bool
 ) -> Timing:
     seconds = sum(made.seconds for _, _, made in counted)
     firsts = [made.first_token_seconds for _, _, made in counted]
     longest = sum(max((c.tokens for c in made.completions), default=0) for _, _, made in counted)
     steps = max(1, longest - len(counted))
-    written = plan.header.decode == "generate"
+    written = spec.header.decode == "generate"
     return Timing(
         side=side,
         seconds=round(seconds, 6),
@@ -238,9 +244,9 @@ def _timing(
         tokens=sum(tokens for _, tokens, _ in counted),
         first_token_seconds=round(sum(firsts) / len(firsts), 6) if written else None,
         token_seconds=round((seconds - sum(firsts)) / steps, 6) if written else None,
-        batch_size=plan.batch_size,
+        batch_size=spec.batch_size,
         warmup_excluded=warm,
-        hardware=plan.header.provenance.hardware,
+        hardware=spec.header.provenance.hardware,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rftkit.core import Completion, Example
 from rftkit.errors import DataError
-from rftkit.evaluation.generate import Plan
+from rftkit.evaluation.generate import EvalSpec
 from rftkit.files import write_atomically
 from rftkit.metrics.samples import (
     Header,
@@ -23,14 +23,14 @@ from rftkit.runs.run import runs_under
 ASKED = ("image", "prompt", "gold", "choices", "half", "category", "meta")  # of a sample
 
 
-def reuse_base(plan: Plan, examples: Sequence[Example], folder: Path) -> Path | None:
+def reuse_base(spec: EvalSpec, examples: Sequence[Example], folder: Path) -> Path | None:
     """Begin an evaluation with the base's replies of another one; returns that one's samples file.
 
     folder: a run, or a folder of runs. None, and nothing is written, if this evaluation has begun,
     or if none there has answered all of these examples with the same model, prompts, decoding,
     batch size, versions and hardware.
     """
-    if plan.file.exists() or "base" not in plan.sides:
+    if spec.file.exists() or "base" not in spec.sides:
         return None
     for run in runs_under(folder):
         for file in sorted(run.evaluations.glob("*/samples.jsonl")):
@@ -38,20 +38,20 @@ def reuse_base(plan: Plan, examples: Sequence[Example], folder: Path) -> Path | 
                 found = read_samples(file)
             except DataError:  # a damaged file is no reason to stop here
                 continue
-            if _same_base(found, plan, examples):
-                plan.file.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(plan.file, _begun(found, plan.header))
+            if _same_base(found, spec, examples):
+                spec.file.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(spec.file, _begun(found, spec.header))
                 return file
     return None
 
 
-def _same_base(found: SamplesFile, plan: Plan, examples: Sequence[Example]) -> bool:
-    if _deciding(found.header) != _deciding(plan.header):
+def _same_base(found: SamplesFile, spec: EvalSpec, examples: Sequence[Example]) -> bool:
+    if _deciding(found.header) != _deciding(spec.header):
         return False
-    if any(t.batch_size != plan.batch_size for t in found.timings if t.side == "base"):
+    if any(t.batch_size != spec.batch_size for t in found.timings if t.side == "base"):
         return False
     theirs = {sample.id: sample for sample in found.samples if sample.side == "base"}
-    ours = [sample_of(example, Completion(""), plan.header, "base") for example in examples]
+    ours = [sample_of(example, Completion(""), spec.header, "base") for example in examples]
     return theirs.keys() == {sample.id for sample in ours} and all(
         getattr(sample, name) == getattr(theirs[sample.id], name)
         for sample in ours

@@ -18,14 +18,14 @@ from rftkit.data.gold_check import with_gold_check
 from rftkit.data.locate import place_of
 from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError, RecipeError
-from rftkit.evaluation.generate import Plan, evaluate, header_of, same_evaluation
+from rftkit.evaluation.generate import EvalSpec, evaluate, header_of, same_evaluation
 from rftkit.evaluation.leaks import NO_SHOTS, Shots, find_leaks, read_shots
 from rftkit.evaluation.reuse_base import reuse_base
 from rftkit.files import sha256
 from rftkit.metrics import Summary
 from rftkit.metrics.files import SAMPLES, Evaluation, finish
 from rftkit.metrics.samples import Header, Leaks, LeaksSkipped, Provenance, Side
-from rftkit.models import open_policy
+from rftkit.models import open_for_inference
 from rftkit.models import out_of_memory as memory
 from rftkit.models.policy import Decoding, Generator
 from rftkit.recipe.builtin import find_recipe
@@ -40,8 +40,8 @@ from rftkit.tasks import get_task
 SOURCE_OF = {".csv": "csv", ".jsonl": "jsonl"}
 
 
-@dataclass(frozen=True)
-class Wish:
+@dataclass(frozen=True, kw_only=True)
+class EvalRequest:
     """What the command line asked of an evaluation; the recipe fills in the rest."""
 
     split: str | None = None
@@ -55,7 +55,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Trial:
+class EvalSubject:
     """What is evaluated: a checkpoint's model on examples, by a recipe. shots: it was trained on.
 
     recipe: the checkpoint's own, or that with other data, as `--data` asks.
@@ -68,49 +68,49 @@ class Trial:
     shots: Shots = NO_SHOTS
 
 
-def evaluate_checkpoint(place: Path, wish: Wish, console: Console) -> Evaluation:
+def evaluate_checkpoint(place: Path, request: EvalRequest, console: Console) -> Evaluation:
     """Evaluate what `--ckpt` names, with the recipe it was trained by."""
     ckpt = find(place)
     if ckpt.note:
         console.print(ckpt.note, highlight=False, markup=False)
-    recipe = _with_data(ckpt.recipe, wish)
-    split, style = wish.split or recipe.data.test_split, wish.style or recipe.style
+    recipe = _with_data(ckpt.recipe, request)
+    split, style = request.split or recipe.data.test_split, request.style or recipe.style
     cache = ReadCache()
-    examples = with_gold_check(recipe, _examples(recipe, ckpt, wish, cache), split, style)
+    examples = with_gold_check(recipe, _examples(recipe, ckpt, request, cache), split, style)
     shots = read_shots(ckpt.recipe, cache)
     del cache  # what it holds is not needed while the model answers
     for note in examples.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
-    policy = open_policy(recipe.model, ckpt.adapter, wish.engine)
-    trial = Trial(ckpt, recipe, examples, policy, shots)
-    return run_evaluation(trial, wish, console)
+    policy = open_for_inference(recipe.model, ckpt.adapter, request.engine)
+    subject = EvalSubject(ckpt, recipe, examples, policy, shots)
+    return run_evaluation(subject, request, console)
 
 
-def run_evaluation(trial: Trial, wish: Wish, console: Console) -> Evaluation:
+def run_evaluation(subject: EvalSubject, request: EvalRequest, console: Console) -> Evaluation:
     """Answer, score, write summary, confusion and report. Continues where it was cut off.
 
     Raises UserError if another process is running the same evaluation.
     """
-    recipe, examples = trial.recipe, trial.examples.examples
-    style: Style = wish.style or recipe.style
+    recipe, examples = subject.recipe, subject.examples.examples
+    style: Style = request.style or recipe.style
     decoding = Decoding(_budget(recipe, style), seed=recipe.seed)
-    header = header_of(trial.policy, examples, style, _header(trial, wish, style), decoding)
-    sides: tuple[Side, ...] = ("base", "tuned") if wish.base else ("tuned",)
-    with _held_folder(trial.ckpt, recipe, wish, header) as folder:
-        plan = Plan(header, folder / SAMPLES, sides, recipe.eval.batch_size, decoding)
-        if wish.base_from and (used := reuse_base(plan, examples, wish.base_from)):
+    header = header_of(subject.policy, examples, style, _header(subject, request, style), decoding)
+    sides: tuple[Side, ...] = ("base", "tuned") if request.base else ("tuned",)
+    with _held_folder(subject.ckpt, recipe, request, header) as folder:
+        spec = EvalSpec(header, folder / SAMPLES, sides, recipe.eval.batch_size, decoding)
+        if request.base_from and (used := reuse_base(spec, examples, request.base_from)):
             console.print(f"base: the replies in {used}", highlight=False, markup=False)
         with memory.named("evaluating", memory.evaluating(recipe)):
-            evaluate(trial.policy, examples, plan, console)
+            evaluate(subject.policy, examples, spec, console)
         summary = finish(folder)
-        _report(trial, folder, summary)
+        _report(subject, folder, summary)
     return Evaluation(folder, summary)
 
 
-def _header(trial: Trial, wish: Wish, style: Style) -> Header:
+def _header(subject: EvalSubject, request: EvalRequest, style: Style) -> Header:
     """What the samples file says of itself, as far as it is known without the model."""
-    recipe, examples = trial.recipe, trial.examples
-    found = find_leaks(trial.shots, examples.examples)
+    recipe, examples = subject.recipe, subject.examples
+    found = find_leaks(subject.shots, examples.examples)
     return Header(
         task=recipe.task,
         style=style,
@@ -119,12 +119,12 @@ def _header(trial: Trial, wish: Wish, style: Style) -> Header:
         labels=examples.labels if get_task(recipe.task).labelled else (),
         levels=_known_levels(examples),
         aliases=examples.examples[0].aliases,
-        split=wish.split or recipe.data.test_split,
+        split=request.split or recipe.data.test_split,
         expected=len(examples.examples),
         provenance=Provenance(
-            adapter_sha256=sha256(trial.ckpt.adapter / WEIGHTS),
+            adapter_sha256=sha256(subject.ckpt.adapter / WEIGHTS),
             data=f"{recipe.data.source} {recipe.data.path}".strip(),
-            command=wish.command,
+            command=request.command,
             started=files.now(),
         ),
         leaks=found if isinstance(found, Leaks) else None,
@@ -140,15 +140,15 @@ def _known_levels(examples: Examples) -> dict[str, dict[str, str]]:
     }
 
 
-def _with_data(recipe: Recipe, wish: Wish) -> Recipe:
+def _with_data(recipe: Recipe, request: EvalRequest) -> Recipe:
     """The recipe with `--data` in place of its own images: files, or those of another recipe."""
     data = recipe.data
-    if wish.data is not None and wish.data.suffix == ".toml":
-        return _with_recipe(recipe, wish)
-    if wish.data is not None:
-        data = _other_data(wish.data, recipe)
-        if wish.split is not None and wish.split not in data.splits:
-            data = data.model_copy(update={"splits": (data.train_split, wish.split)})
+    if request.data is not None and request.data.suffix == ".toml":
+        return _with_recipe(recipe, request)
+    if request.data is not None:
+        data = _other_data(request.data, recipe)
+        if request.split is not None and request.split not in data.splits:
+            data = data.model_copy(update={"splits": (data.train_split, request.split)})
     return recipe.model_copy(update={"data": data})
 
 
@@ -177,26 +177,27 @@ def _other_data(given: Path, recipe: Recipe) -> Data:
     return recipe.data.model_copy(update=change)
 
 
-def _with_recipe(recipe: Recipe, wish: Wish) -> Recipe:
+def _with_recipe(recipe: Recipe, request: EvalRequest) -> Recipe:
     """The recipe with data, options and evaluation of the one that `--data` names."""
-    assert wish.data is not None
-    other = load_recipe(find_recipe(wish.data))
+    assert request.data is not None
+    other = load_recipe(find_recipe(request.data))
     if other.task != recipe.task:
         raise RecipeError(
-            f"--data {wish.data}: its task is {other.task!r}, but the model learnt {recipe.task!r}"
+            f"--data {request.data}: its task is {other.task!r}, but the model was trained for "
+            f"{recipe.task!r}"
         )
     return recipe.model_copy(
         update={"data": other.data, "options": other.options, "eval": other.eval}
     )
 
 
-def _examples(recipe: Recipe, ckpt: Checkpoint, wish: Wish, cache: ReadCache) -> Examples:
-    split = wish.split or recipe.data.test_split
-    limit = recipe.eval.limit if wish.limit is None else wish.limit
-    if wish.data is None or wish.data.suffix == ".toml":
+def _examples(recipe: Recipe, ckpt: Checkpoint, request: EvalRequest, cache: ReadCache) -> Examples:
+    split = request.split or recipe.data.test_split
+    limit = recipe.eval.limit if request.limit is None else request.limit
+    if request.data is None or request.data.suffix == ".toml":
         return load_examples(recipe, split, limit=limit, cache=cache)
     labels = labels_of(ckpt)
-    if wish.split is None:
+    if request.split is None:
         return load_undivided(recipe, limit=limit, labels=labels, cache=cache)
     return load_examples(recipe, split, limit=limit, labels=labels, cache=cache)
 
@@ -208,13 +209,15 @@ def _budget(recipe: Recipe, style: Style) -> int:
 
 
 @contextmanager
-def _held_folder(ckpt: Checkpoint, recipe: Recipe, wish: Wish, header: Header) -> Iterator[Path]:
+def _held_folder(
+    ckpt: Checkpoint, recipe: Recipe, request: EvalRequest, header: Header
+) -> Iterator[Path]:
     """A folder for this evaluation, locked: the one it began in, else one of its own."""
     parts = [header.split, ckpt.name]
     parts += [header.style] if header.style != recipe.style else []
-    limited = wish.limit is not None and wish.limit != recipe.eval.limit
-    parts += [f"first-{wish.limit}"] if limited else []
-    parts += [wish.data.stem] if wish.data else []
+    limited = request.limit is not None and request.limit != recipe.eval.limit
+    parts += [f"first-{request.limit}"] if limited else []
+    parts += [request.data.stem] if request.data else []
     name = "-".join(part for part in parts if part)
     for number in range(1, 10_000):
         folder = ckpt.home / (name if number == 1 else f"{name}-{number}")
@@ -228,11 +231,11 @@ def _held_folder(ckpt: Checkpoint, recipe: Recipe, wish: Wish, header: Header) -
     raise DataError(f"{ckpt.home}: 9999 evaluations named {name!r}; delete some")
 
 
-def _report(trial: Trial, folder: Path, summary: Summary) -> None:
+def _report(subject: EvalSubject, folder: Path, summary: Summary) -> None:
     """The page of this evaluation; that of a run's own is the run's."""
     from rftkit.report.run_page import write_run_report
 
-    page, run = folder / "report.html", trial.ckpt.run
-    write_run_report(page, run, trial.recipe, folder, summary, trial.examples.examples)
-    if run and folder == run.evaluations / trial.recipe.data.test_split:
+    page, run = folder / "report.html", subject.ckpt.run
+    write_run_report(page, run, subject.recipe, folder, summary, subject.examples.examples)
+    if run and folder == run.evaluations / subject.recipe.data.test_split:
         files.write_atomically(run.report, page.read_bytes())

@@ -16,7 +16,7 @@ from rftkit.data.box_grid import annotated_size, grid_setter
 from rftkit.data.images import FileImage
 from rftkit.inference import question as asked
 from rftkit.messages import printable
-from rftkit.models import open_policy
+from rftkit.models import open_for_inference
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.runs.adapter import aliases_of, find, labels_of
 from rftkit.tasks import get_task, grounding
@@ -108,7 +108,7 @@ def predict(
     if ckpt.note:
         console.print(ckpt.note, highlight=False, markup=False)
     place_boxes, aliases = grid_setter(recipe.model), aliases_of(ckpt)
-    policy = open_policy(recipe.model, ckpt.adapter)
+    policy = open_for_inference(recipe.model, ckpt.adapter)
     decoding = Decoding(recipe.method.max_new_tokens, seed=recipe.seed)
     for image in images:
         for example_of in prepared:

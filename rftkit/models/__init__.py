@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rftkit.models.policy import Generator, Policy
 
 
-def open_policy(
+def open_for_inference(
     settings: Model,
     adapter: Path | None = None,
     engine: Literal["transformers", "vllm"] = "transformers",
@@ -52,7 +52,7 @@ def _open_trainable(settings: Model, adapter: Path | None) -> Policy:
     return open_transformers(settings, adapter)
 
 
-def open_learner(recipe: Recipe, prompt: PromptSize | None = None) -> Policy:
+def open_for_training(recipe: Recipe, prompt: PromptSize | None = None) -> Policy:
     """The recipe's model, to be trained, with the engine beside it that writes completions.
 
     prompt: the largest one that it is trained on; assumed if None.

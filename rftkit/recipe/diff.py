@@ -5,9 +5,20 @@ from __future__ import annotations
 from rftkit.recipe.schema import Recipe
 
 
-def flat(recipe: Recipe) -> dict[str, object]:
-    """The recipe's values by dotted key."""
+def differences(now: Recipe, before: Recipe, ignore: tuple[str, ...] = ()) -> list[str]:
+    """`key is …, was …` for each value that differs, but for keys that begin with one of `ignore`.
 
+    An empty list: they are the same.
+    """
+    ours, theirs = _by_dotted_key(now), _by_dotted_key(before)
+    return [
+        f"{key} is {ours.get(key)!r}, was {theirs.get(key)!r}"
+        for key in sorted({*ours, *theirs})
+        if ours.get(key) != theirs.get(key) and not key.startswith(ignore)
+    ]
+
+
+def _by_dotted_key(recipe: Recipe) -> dict[str, object]:
     def walk(prefix: str, value: object) -> dict[str, object]:
         if not isinstance(value, dict):
             return {prefix: value}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rftkit.recipe.schema import BUILT_IN, OWN_REWARD, Recipe
+from rftkit.recipe.schema import BUILT_IN, CUSTOM_REWARD, Recipe
 from rftkit.tasks.options import LabelOptions
 
 
-def located(recipe: Recipe) -> Recipe:
+def with_absolute_paths(recipe: Recipe) -> Recipe:
     """The recipe with absolute paths, so that its run can be evaluated from any folder."""
     data = recipe.data
     paths = {"path": data.path, "images": data.images}
@@ -19,7 +19,7 @@ def located(recipe: Recipe) -> Recipe:
     }
     update: dict[str, object] = {"data": data.model_copy(update=absolute)}
     update["rewards"] = {
-        str(Path(name).expanduser().resolve()) if OWN_REWARD.fullmatch(name) else name: weight
+        str(Path(name).expanduser().resolve()) if CUSTOM_REWARD.fullmatch(name) else name: weight
         for name, weight in recipe.rewards.items()
     }
     options = recipe.options

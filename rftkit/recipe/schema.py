@@ -22,7 +22,7 @@ from rftkit.tasks.options import DetectionOptions, LabelOptions, Options
 from rftkit.tasks.task import TABLES
 
 BUILT_IN = ("digits", "hangar", "scenes")  # data that are no files
-OWN_REWARD = re.compile(r".+\.py:[A-Za-z_]\w*")  # a function in a file of the user's
+CUSTOM_REWARD = re.compile(r".+\.py:[A-Za-z_]\w*")  # a function in a file of the user's
 BRACED = re.compile(r"\{([^\W\d]\w*)\}")
 FILLED_IN = ("question", "label", "phrase")  # what data.question may hold in braces
 REASONING = 224  # new tokens that a style with reasoning has beside its answer
@@ -104,12 +104,12 @@ class Recipe(Section):
         paid = task.rewards if self.rules == "strict" else task.paper
         known = [*paid, *rewards.GENERAL]
         for name in self.rewards:
-            if name not in known and not OWN_REWARD.fullmatch(name):
+            if name not in known and not CUSTOM_REWARD.fullmatch(name):
                 raise ValueError(
                     f"rewards.{name}: unknown reward; task {self.task!r} has "
                     f'{", ".join(known)}, by {self.rules} rules; your own is "file.py:name"'
                 )
-        own = [name.rpartition(":")[2] for name in self.rewards if OWN_REWARD.fullmatch(name)]
+        own = [name.rpartition(":")[2] for name in self.rewards if CUSTOM_REWARD.fullmatch(name)]
         taken = next((n for n in own if own.count(n) > 1 or n in (*known, "length")), None)
         if taken:
             raise ValueError(f"rewards: two are called {taken!r}; rename the function of yours")

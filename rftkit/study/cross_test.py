@@ -13,8 +13,8 @@ from rftkit import exits
 from rftkit.data.examples import load_examples
 from rftkit.data.read_cache import ReadCache
 from rftkit.evaluation.leaks import read_shots
-from rftkit.evaluation.run import Trial, Wish, run_evaluation
-from rftkit.models import open_policy
+from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
+from rftkit.models import open_for_inference
 from rftkit.runs.adapter import Checkpoint, recipe_of
 from rftkit.runs.run import Run
 
@@ -27,10 +27,10 @@ def evaluate_elsewhere(trained: Run, other: Run, home: Path, console: Console) -
     held_out = load_examples(recipe, test, limit=recipe.eval.limit, cache=cache)
     shots = read_shots(own, cache)
     del cache  # what it holds is not needed while the model answers
-    policy = open_policy(recipe.model, trained.adapter)
-    wish = Wish(base=False, command=shlex.join(sys.argv))
+    policy = open_for_inference(recipe.model, trained.adapter)
+    request = EvalRequest(base=False, command=shlex.join(sys.argv))
     ckpt = Checkpoint(trained.adapter, recipe, home)
-    run_evaluation(Trial(ckpt, recipe, held_out, policy, shots), wish, console)
+    run_evaluation(EvalSubject(ckpt, recipe, held_out, policy, shots), request, console)
 
 
 def main(words: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from rftkit.errors import RecipeError
 from rftkit.recipe.builtin import find_recipe
-from rftkit.recipe.resolve import located
+from rftkit.recipe.resolve import with_absolute_paths
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Section
 from rftkit.recipe.toml import load_recipe, read_text
@@ -162,7 +162,7 @@ def _cell(
     changes |= {key: value for key, value in axes.items() if value is not None}
     overrides = tuple(f"{key}={_spelled(value)}" for key, value in changes.items())
     try:
-        wanted = located(load_recipe(path, overrides))
+        wanted = with_absolute_paths(load_recipe(path, overrides))
     except RecipeError as error:
         raise RecipeError(f"{place}: style {style!r}, seed {seed}: {error}") from None
     return Cell(path.stem, path, overrides, wanted, (method, shots))

@@ -58,7 +58,7 @@ def run_study(
         except (Interrupted, KeyboardInterrupt) as stop:
             page.write(failed)
             number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
-            raise Interrupted(number, f"stopped; go on with: {_typed(again)}") from None
+            raise Interrupted(number, f"stopped; continue with: {_typed(again)}") from None
         page.write(failed)
     return out / PAGE
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from rftkit.errors import RecipeError
 from rftkit.metrics.files import SUMMARY
-from rftkit.recipe.diff import flat
+from rftkit.recipe.diff import differences
 from rftkit.runs import run as runs
 from rftkit.runs.adapter import recipe_of
 from rftkit.runs.run import Run
@@ -49,13 +49,7 @@ def progress(cell: Cell, out: Path) -> Progress:
     run = run_of(cell, out)
     if not runs.is_run(run.folder):
         return "to do"
-    ours, theirs = flat(cell.wanted), flat(recipe_of(run))
-    differ = [
-        f"{key} is {ours.get(key)!r}, was {theirs.get(key)!r}"
-        for key in sorted({*ours, *theirs})
-        if ours.get(key) != theirs.get(key)
-    ]
-    if differ:
+    if differ := differences(cell.wanted, recipe_of(run)):
         raise RecipeError(
             f"{run.folder}: made by another recipe: {'; '.join(differ)}; "
             "name another --out, or delete that folder"

@@ -20,7 +20,7 @@ from rftkit.tasks import get_task
 from rftkit.training import vllm_rollouts
 from rftkit.training.dataset import lazy_dataset, schedule
 from rftkit.training.reward_functions import Scorer
-from rftkit.training.trainer import Job, common_arguments, fit, verify
+from rftkit.training.trainer import TrainingJob, common_arguments, fit, verify
 from rftkit.training.vllm_agreement import Agreement
 from rftkit.training.vllm_rollouts import engine_like, with_plain_prompts
 
@@ -40,12 +40,12 @@ USED_BY_THE_LOSS = {  # setting -> the trainer's own copy of it, which is what t
 }
 
 
-def train(job: Job, examples: Sequence[Example]) -> None:
+def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     """Train the policy's adapter by GRPO on the examples."""
     recipe, policy = job.recipe, job.policy
     check_budget(job, examples)
     scorer = Scorer(
-        *(recipe, examples, policy.stop_ids(), job.run, job.console, job.keeping.save_every),
+        *(recipe, examples, policy.stop_ids(), job.run, job.console, job.checkpointing.save_every),
         meter=_meter(job, examples),
     )
     wanted = settings(job, scorer.all_weights()) | _vllm_settings(job, examples)
@@ -70,7 +70,7 @@ def train(job: Job, examples: Sequence[Example]) -> None:
     fit(trainer, job)
 
 
-def shared_prefix_off(job: Job) -> str | None:
+def shared_prefix_off(job: TrainingJob) -> str | None:
     """Why prefixes are not shared, said once on the console; None where they are."""
     switched_off = job.recipe.method.shared_prefix == "off"
     off = 'method.shared_prefix = "off"' if switched_off else obstacle(job.policy.model)
@@ -88,7 +88,7 @@ def trainer_class(*, shared: bool, by_vllm: bool) -> Any:
     return with_plain_prompts(kind) if by_vllm else kind
 
 
-def check_budget(job: Job, examples: Sequence[Example]) -> None:
+def check_budget(job: TrainingJob, examples: Sequence[Example]) -> None:
     """Raises RecipeError if a gold answer alone is longer than a completion may be."""
     task, budget = get_task(job.recipe.task), job.recipe.method.max_new_tokens
     longest = max(examples, key=lambda example: len(task.written(example)))
@@ -100,7 +100,7 @@ def check_budget(job: Job, examples: Sequence[Example]) -> None:
         )
 
 
-def _meter(job: Job, examples: Sequence[Example]) -> Meter | None:
+def _meter(job: TrainingJob, examples: Sequence[Example]) -> Meter | None:
     """What measures the reasoning, its target settled; None without a length reward."""
     length, policy = job.recipe.method.length, job.policy
     if length is None:
@@ -117,7 +117,7 @@ def _meter(job: Job, examples: Sequence[Example]) -> Meter | None:
     return replace(meter, target=target)
 
 
-def _lengths(job: Job, examples: Sequence[Example], meter: Meter) -> list[int]:
+def _lengths(job: TrainingJob, examples: Sequence[Example], meter: Meter) -> list[int]:
     """The tokens of the base model's reasoning on the first training prompts."""
     recipe, policy, task = job.recipe, job.policy, get_task(job.recipe.task)
     decoding = Decoding(recipe.method.max_new_tokens, seed=recipe.seed)
@@ -135,7 +135,7 @@ def _lengths(job: Job, examples: Sequence[Example], meter: Meter) -> list[int]:
     return found
 
 
-def settings(job: Job, weights: Sequence[float]) -> dict[str, Any]:
+def settings(job: TrainingJob, weights: Sequence[float]) -> dict[str, Any]:
     """Every setting of TRL's GRPO that decides the result, by TRL's name."""
     method, update = job.recipe.method, job.recipe.method.update
     rows = method.batch_size * method.group_size
@@ -164,7 +164,7 @@ def settings(job: Job, weights: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _vllm_settings(job: Job, examples: Sequence[Example]) -> dict[str, Any]:
+def _vllm_settings(job: TrainingJob, examples: Sequence[Example]) -> dict[str, Any]:
     """TRL's settings of its vLLM engine; none where transformers generates.
 
     Raises RecipeError if a prompt is longer than estimated: the engine has no room for it.
@@ -188,7 +188,7 @@ def _config(wanted: dict[str, Any]) -> Any:
     return GRPOConfig(**wanted)
 
 
-def _dataset(job: Job, examples: Sequence[Example]) -> Any:
+def _dataset(job: TrainingJob, examples: Sequence[Example]) -> Any:
     recipe, task = job.recipe, get_task(job.recipe.task)
     order = schedule(len(examples), recipe.method.steps * recipe.method.batch_size, recipe.seed)
 

@@ -13,7 +13,7 @@ from rftkit.core import Attempt, Completion, Example, Reward
 from rftkit.errors import TrainingError
 from rftkit.files import append_line
 from rftkit.messages import printable
-from rftkit.recipe.schema import OWN_REWARD, Recipe
+from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.rewards import general as rewards
 from rftkit.rewards.custom import load_reward
 from rftkit.rewards.length import Meter
@@ -65,7 +65,7 @@ class Scorer:
         return [*weights, self.meter.settings.weight] if self.meter else weights
 
     def _own(self) -> dict[str, Reward]:
-        named = [name for name in self.weights if OWN_REWARD.fullmatch(name)]
+        named = [name for name in self.weights if CUSTOM_REWARD.fullmatch(name)]
         return {name: load_reward(name) for name in named}
 
     def _progress(self, share: float) -> None:

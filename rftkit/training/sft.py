@@ -10,10 +10,10 @@ from transformers import set_seed
 from rftkit.core import Example
 from rftkit.tasks import get_task
 from rftkit.training.dataset import lazy_dataset, schedule
-from rftkit.training.trainer import Job, common_arguments, fit, verify
+from rftkit.training.trainer import TrainingJob, common_arguments, fit, verify
 
 
-def train(job: Job, examples: Sequence[Example]) -> None:
+def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     """Train the policy's adapter on the ideal replies to the examples."""
     from trl import SFTTrainer  # after the backend: Unsloth patches TRL as it is imported
 
@@ -30,7 +30,7 @@ def train(job: Job, examples: Sequence[Example]) -> None:
     fit(trainer, job)
 
 
-def settings(job: Job) -> dict[str, Any]:
+def settings(job: TrainingJob) -> dict[str, Any]:
     """Every setting of TRL's SFT that decides the result, by TRL's name."""
     return common_arguments(job, job.recipe.method.batch_size, 1) | {
         "completion_only_loss": True,
@@ -41,7 +41,7 @@ def settings(job: Job) -> dict[str, Any]:
     }
 
 
-def _longest(job: Job) -> int | None:
+def _longest(job: TrainingJob) -> int | None:
     """No limit; under Unsloth, which always has one, that of the model it has loaded."""
     unsloth = job.policy.facts().backend == "unsloth"
     return int(job.policy.model.max_seq_length) if unsloth else None
@@ -53,7 +53,7 @@ def _config(wanted: dict[str, Any]) -> Any:
     return SFTConfig(**wanted)
 
 
-def _dataset(job: Job, examples: Sequence[Example]) -> Any:
+def _dataset(job: TrainingJob, examples: Sequence[Example]) -> Any:
     recipe, task = job.recipe, get_task(job.recipe.task)
     order = schedule(len(examples), recipe.method.steps * recipe.method.batch_size, recipe.seed)
 

@@ -35,7 +35,7 @@ PUT_BACK = ("epsilon", "epsilon_high", "mask_truncated_completions", "scale_rewa
 
 
 @dataclass(frozen=True)
-class Keeping:
+class CheckpointSettings:
     """What is kept while a run goes on; it changes nothing about the training."""
 
     save_every: int = 25  # steps between checkpoints, and between samples
@@ -43,7 +43,7 @@ class Keeping:
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """A run that is about to train: everything but the trainer."""
 
     recipe: Recipe
@@ -51,10 +51,10 @@ class Job:
     run: Run
     console: Console
     resume: Path | None = None
-    keeping: Keeping = Keeping()
+    checkpointing: CheckpointSettings = CheckpointSettings()
 
 
-def common_arguments(job: Job, rows: int, unit: int) -> dict[str, Any]:
+def common_arguments(job: TrainingJob, rows: int, unit: int) -> dict[str, Any]:
     """Trainer arguments for `rows` sequences a step, split into micro-batches of `unit` rows.
 
     Every value that decides the result is set, because libraries change their defaults.
@@ -81,8 +81,10 @@ def common_arguments(job: Job, rows: int, unit: int) -> dict[str, Any]:
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
-        "save_steps": job.keeping.save_every,
-        "report_to": ["trackio"] if job.keeping.log == "trackio" else [],  # TensorBoard: see fit
+        "save_steps": job.checkpointing.save_every,
+        "report_to": ["trackio"]
+        if job.checkpointing.log == "trackio"
+        else [],  # TensorBoard: see fit
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
         "remove_unused_columns": False,
@@ -122,14 +124,14 @@ def verify(
             )
 
 
-def fit(trainer: Any, job: Job) -> None:
+def fit(trainer: Any, job: TrainingJob) -> None:
     """Train to the last step, or until the user stops it. The policy then holds the adapter.
 
     Raises TrainingError if memory runs out or a number is not finite; Interrupted on a signal.
     """
     transformers_logging.set_verbosity_error()
     stopper = Stopper()
-    metrics = Metrics(job.run, job.console, job.keeping.save_every)
+    metrics = Metrics(job.run, job.console, job.checkpointing.save_every)
     trainer.remove_callback(PrinterCallback)
     for callback in (metrics, stopper, Keeper(job.run, job.resume), *_tensorboard(job)):
         trainer.add_callback(callback)
@@ -152,9 +154,9 @@ def fit(trainer: Any, job: Job) -> None:
         shutil.rmtree(job.run.checkpoints / STAGING, ignore_errors=True)
 
 
-def _tensorboard(job: Job) -> Iterator[TrainerCallback]:
+def _tensorboard(job: TrainingJob) -> Iterator[TrainerCallback]:
     """The logger, if it is asked for: the trainer's own would write into the staging folder."""
-    if job.keeping.log == "tensorboard":
+    if job.checkpointing.log == "tensorboard":
         from torch.utils.tensorboard import SummaryWriter
 
         yield TensorBoardCallback(SummaryWriter(str(job.run.folder / "tensorboard")))

@@ -464,7 +464,7 @@ def test_a_checkpoint_that_is_not_there_is_one_line(rftkit: Command, tmp_path: P
 
 @pytest.mark.parametrize(("trouble", "code", "said"), [
     (KeyboardInterrupt(), 130, "stopped"),
-    (Interrupted(signal.SIGTERM, "stopped; go on with: rftkit"), 143, "stopped; go on with: rft"),
+    (Interrupted(signal.SIGTERM, "stopped; continue with: rft"), 143, "stopped; continue with: r"),
     (TrainingError("step 3: loss is nan"), 3, "step 3: loss is nan"),
     (OSError(errno.ENOSPC, "No space left on device", "out/x"), 1, "out/x: No space left on dev"),
     (OSError(errno.EROFS, "Read-only file system"), 1, "Read-only file system; name a folder"),
@@ -536,7 +536,7 @@ def test_predict_prints_for_people_and_for_programs(
 ) -> None:
     said = "<think>two\nears \x1b[31m</think><answer>Cat</answer>"
     policy = fakes.FakePolicy(lambda *_: Completion(said, 9))
-    monkeypatch.setattr("rftkit.inference.predict.open_policy", lambda *_: policy)
+    monkeypatch.setattr("rftkit.inference.predict.open_for_inference", lambda *_: policy)
     evaluated(tmp_path / "out" / "pets")
     Image.new("RGB", (9, 9)).save(tmp_path / "x.png")
     people = rftkit("predict", "x.png", "--ckpt", "out")

@@ -24,7 +24,7 @@ from rftkit.recipe.toml import dump_recipe, load_recipe
 from rftkit.runs import adapter as ckpt
 from rftkit.runs.run import Run
 from rftkit.tasks.choice import ASKS
-from rftkit.training import run as train
+from rftkit.training.run import Steps
 
 CATEGORIES = ("cat", "cow", "dog", "emu")
 
@@ -84,8 +84,9 @@ def rftkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     """Runs a command that goes well; the model of an evaluation is one that finds nothing."""
     policy = fakes.FakePolicy(lambda name, tuned: Completion("No Objects", 2))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train, "_go", lambda *_: None)
-    monkeypatch.setattr(evaluation, "open_policy", lambda *_: policy)
+    monkeypatch.setattr(Steps, "trained_policy", lambda *_: None)
+    monkeypatch.setattr(Steps, "evaluate", lambda *_: None)
+    monkeypatch.setattr(evaluation, "open_for_inference", lambda *_: policy)
     monkeypatch.setattr(evaluation, "_report", lambda *_: None)
 
     def run(*words: str | Path) -> None:

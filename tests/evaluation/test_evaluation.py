@@ -25,7 +25,7 @@ from rftkit.errors import DataError, UserError
 from rftkit.evaluation import generate as evaluate
 from rftkit.evaluation import leaks
 from rftkit.evaluation import run as evaluation
-from rftkit.evaluation.run import Wish, evaluate_checkpoint
+from rftkit.evaluation.run import EvalRequest, evaluate_checkpoint
 from rftkit.metrics import Summary, to_json
 from rftkit.metrics.files import Evaluation, rescore
 from rftkit.metrics.samples import header_line, read_samples
@@ -85,7 +85,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]
     monkeypatch.setattr(evaluation, "_report", lambda *_: None)  # the slowest part by far
 
     def start(policy: fakes.FakePolicy, **more: Any) -> Run:
-        monkeypatch.setattr(evaluation, "open_policy", lambda *_: policy)
+        monkeypatch.setattr(evaluation, "open_for_inference", lambda *_: policy)
         root = tmp_path / "images"
         recipe = recipe_for(root if root.exists() else images(root), **more)
         return trained(tmp_path / "run", recipe)
@@ -99,9 +99,9 @@ def with_page(begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(evaluation, "_report", WRITE_PAGE)
 
 
-def measured(run: Run | Path, **wish: Any) -> Evaluation:
+def measured(run: Run | Path, **request: Any) -> Evaluation:
     place = run.folder if isinstance(run, Run) else run
-    return evaluate_checkpoint(place, Wish(**wish), Console(file=io.StringIO()))
+    return evaluate_checkpoint(place, EvalRequest(**request), Console(file=io.StringIO()))
 
 
 def facts(summary: Summary) -> dict[str, Any]:
@@ -357,7 +357,7 @@ def test_other_settings_never_overwrite_an_evaluation(begin: Callable[..., Run])
         {"split": "train"},
         {"data": Path(run.folder.parent / "images")},
     ]
-    folders = [measured(run, **wish).folder.name for wish in wishes]
+    folders = [measured(run, **request).folder.name for request in wishes]
     assert folders == ["test-first-4", "test-direct", "train", "test-images"]
     assert (first.folder / "samples.jsonl").read_bytes() == before
     changed = dump_recipe(recipe_for(run.folder.parent / "images", method={"max_new_tokens": 9}))

@@ -19,7 +19,7 @@ from rftkit.core import Completion, Example
 from rftkit.data.examples import Examples, load_examples, load_undivided
 from rftkit.errors import DataError
 from rftkit.evaluation import run as evaluation
-from rftkit.evaluation.run import Trial, Wish, run_evaluation
+from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
 from rftkit.measures.values import Measure
 from rftkit.metrics import Summary, to_json
 from rftkit.metrics.files import Evaluation, rescore
@@ -95,8 +95,10 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Me
         run = Run(tmp_path / "run")
         policy.save(run.adapter)
         console = Console(file=io.StringIO())
-        trial = Trial(Checkpoint(run.adapter, recipe, run.evaluations, run), recipe, found, policy)
-        return Measured(run_evaluation(trial, Wish(), console), found, policy)
+        subject = EvalSubject(
+            Checkpoint(run.adapter, recipe, run.evaluations, run), recipe, found, policy
+        )
+        return Measured(run_evaluation(subject, EvalRequest(), console), found, policy)
 
     monkeypatch.setattr(evaluation, "_report", lambda *_: None)
     return run
@@ -317,9 +319,9 @@ def test_a_limit_on_other_images_keeps_every_turn_of_a_question(
     write_card(adapter, mine, ())
     policy = Knowing(fakes.never, recipe=mine, examples=load_examples(mine, "test").examples,
                      write=lambda example: get_task("choice").ideal(example, "think"))  # fmt: skip
-    monkeypatch.setattr(evaluation, "open_policy", lambda *_: policy)
-    wish = Wish(split="test", data=tmp_path / "t.jsonl", limit=2)
-    found = evaluation.evaluate_checkpoint(adapter, wish, Console(file=io.StringIO()))
+    monkeypatch.setattr(evaluation, "open_for_inference", lambda *_: policy)
+    request = EvalRequest(split="test", data=tmp_path / "t.jsonl", limit=2)
+    found = evaluation.evaluate_checkpoint(adapter, request, Console(file=io.StringIO()))
     assert found.summary.expected == 2 * 3
     assert found.summary.tuned
     assert by_key(found.summary.tuned)["circular_accuracy"].n == 2
@@ -365,8 +367,8 @@ def test_options_can_be_scored_instead_of_written(
     policy = fakes.FakePolicy(lambda name, tuned: Completion(letter))
     policy.save((run := Run(tmp_path / "scored")).adapter)
     console = Console(file=io.StringIO())
-    trial = Trial(Checkpoint(run.adapter, mine, run.evaluations, run), mine, found, policy)
-    summary = run_evaluation(trial, Wish(base=False), console).summary
+    subject = EvalSubject(Checkpoint(run.adapter, mine, run.evaluations, run), mine, found, policy)
+    summary = run_evaluation(subject, EvalRequest(base=False), console).summary
     assert summary.tuned
     assert summary.tuned.accuracy.value == float(scored == "tree")
     assert summary.tuned.calibration
@@ -464,15 +466,15 @@ def test_other_images_with_boxes_are_recognised_as_init_does(
     fakes.FakePolicy(fakes.never).save(adapter)
     write_card(adapter, mine, ())
     policy = fakes.FakePolicy(lambda *_: Completion("<answer>[]</answer>"))
-    monkeypatch.setattr(evaluation, "open_policy", lambda *_: policy)
+    monkeypatch.setattr(evaluation, "open_for_inference", lambda *_: policy)
     packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", other))
     for given in (other, other / "train.json", packed):
-        wish, policy.asked = Wish(data=given), []
-        found = evaluation.evaluate_checkpoint(adapter, wish, Console(file=io.StringIO()))
+        request, policy.asked = EvalRequest(data=given), []
+        found = evaluation.evaluate_checkpoint(adapter, request, Console(file=io.StringIO()))
         assert found.summary.expected == 2
         assert {name for name, _ in policy.asked} == {"other-val0.png", "other-val1.png"}
     (tmp_path / "classes/cat").mkdir(parents=True)
     with pytest.raises(DataError, match=r"how to read it for task 'detection'; name a recipe"):
         evaluation.evaluate_checkpoint(
-            adapter, Wish(data=tmp_path / "classes"), Console(file=io.StringIO())
+            adapter, EvalRequest(data=tmp_path / "classes"), Console(file=io.StringIO())
         )

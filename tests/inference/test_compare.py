@@ -34,7 +34,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
         policy = policy or fakes.FakePolicy(
             lambda *_: Completion(f"<think>so</think><answer>{answer}</answer>", 9)
         )
-        monkeypatch.setattr(predictions, "open_policy", lambda *_: policy)
+        monkeypatch.setattr(predictions, "open_for_inference", lambda *_: policy)
         labels = more.pop("labels", ("king", "queen"))
         more_names = more.pop("aliases", {})
         source = SOURCES.get(more.get("task", ""), "jsonl")

@@ -79,7 +79,7 @@ def unsloth(monkeypatch: pytest.MonkeyPatch) -> Iterator[FastVisionModel]:
 
 
 def test_a_learner_gets_a_new_adapter_drawn_from_the_recipes_seed(unsloth: FastVisionModel) -> None:
-    policy = models.open_learner(recipe("model.generation=transformers", "model.lora_rank=8"))
+    policy = models.open_for_training(recipe("model.generation=transformers", "model.lora_rank=8"))
     assert (policy.model, policy.processor) == ("a model with a new adapter", OURS)
     assert policy.facts().backend == "unsloth"
     assert unsloth.loaded == {
@@ -99,7 +99,7 @@ def test_vllm_shares_the_weights_and_takes_what_the_plan_gives_it(
     unsloth: FastVisionModel,
 ) -> None:
     wanted = recipe("model.generation=vllm")
-    models.open_learner(wanted)
+    models.open_for_training(wanted)
     assert unsloth.loaded["fast_inference"] is True
     assert unsloth.loaded["gpu_memory_utilization"] == engines.share(wanted, AMPERE)
     assert unsloth.loaded["max_seq_length"] == engines.longest(wanted)
@@ -109,7 +109,7 @@ def test_vllm_shares_the_weights_and_takes_what_the_plan_gives_it(
         "limit_mm_per_prompt": {"image": 8, "video": 0},
         "mm_processor_kwargs": {"size": {"shortest_edge": 3136, "longest_edge": 401408}},
     }
-    models.open_learner(recipe("model.generation=transformers"))
+    models.open_for_training(recipe("model.generation=transformers"))
     assert unsloth.engine == UNSLOTHS_ENGINE, "put back"
 
 
@@ -117,7 +117,7 @@ def test_positions_are_never_scaled(
     unsloth: FastVisionModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "longest", lambda source: 2048)
-    models.open_policy(Model())
+    models.open_for_inference(Model())
     assert unsloth.loaded["max_seq_length"] == 2048
 
 
@@ -125,12 +125,12 @@ def test_what_is_refused_is_refused_before_unsloth_loads_anything(
     unsloth: FastVisionModel,
 ) -> None:
     with pytest.raises(RecipeError, match="lora_vision"):
-        models.open_learner(recipe("model.generation=vllm", "model.lora_vision=true"))
+        models.open_for_training(recipe("model.generation=vllm", "model.lora_vision=true"))
     assert unsloth.loaded == {}
 
 
 def test_a_trained_adapter_is_put_on_without_a_new_one(unsloth: FastVisionModel) -> None:
-    policy = models.open_policy(Model(name="a/b@v2"), Path("adapter"))
+    policy = models.open_for_inference(Model(name="a/b@v2"), Path("adapter"))
     assert policy.model == "a model with adapter"
     assert unsloth.adapted == {}
     assert (unsloth.loaded["name"], unsloth.loaded["revision"]) == ("a/b", "v2")
@@ -150,7 +150,7 @@ def test_what_unsloth_cannot_load_is_one_line(
 
     monkeypatch.setattr(unsloth, "from_pretrained", refuse)
     with pytest.raises(ModelError, match=r"^model.name: a/b: cannot be loaded \(.+\); check"):
-        models.open_policy(Model(name="a/b"))
+        models.open_for_inference(Model(name="a/b"))
 
 
 @pytest.mark.parametrize("error", [
@@ -165,7 +165,7 @@ def test_memory_that_runs_out_while_unsloth_loads_is_still_called_that(
 
     monkeypatch.setattr(unsloth, "from_pretrained", refuse)
     with pytest.raises(TrainingError, match="ran out of memory while loading the model"):
-        models.open_policy(Model())
+        models.open_for_inference(Model())
 
 
 def test_an_unsloth_that_does_not_load_is_one_line(
@@ -173,7 +173,7 @@ def test_an_unsloth_that_does_not_load_is_one_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, "unsloth", None)
     with pytest.raises(ModelError, match=r"unsloth does not load .*backend = .transformers."):
-        models.open_learner(recipe())
+        models.open_for_training(recipe())
 
 
 def test_transformers_is_taken_where_unsloth_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,8 +182,8 @@ def test_transformers_is_taken_where_unsloth_is_not(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(engines, "here", Here)
     monkeypatch.setattr(transformers, "open_transformers", lambda *given: asked.append(given))
     wanted = recipe()
-    models.open_learner(wanted)
-    models.open_policy(wanted.model, Path("x"))
+    models.open_for_training(wanted)
+    models.open_for_inference(wanted.model, Path("x"))
     assert asked == [(wanted.model, None), (wanted.model, Path("x"))]
     assert "unsloth" not in sys.modules
 
@@ -268,7 +268,9 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def served(adapter: Path | None = Path("adapter"), **model: Any) -> Any:
-    return models.open_policy(Model.model_validate({"name": "a/b", **model}), adapter, "vllm")
+    return models.open_for_inference(
+        Model.model_validate({"name": "a/b", **model}), adapter, "vllm"
+    )
 
 
 def prompt(text: str, others: int = 0) -> Prompt:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rftkit.errors import ModelError
-from rftkit.models import loading, open_policy
+from rftkit.models import loading, open_for_inference
 from rftkit.recipe.sections import Model
 
 PACKAGE = Path(loading.__file__).parents[1]
@@ -59,7 +59,7 @@ def test_a_model_that_needs_its_own_code_is_refused(
         r"such as Qwen/Qwen2\.5-VL-3B-Instruct$"
     )
     with pytest.raises(ModelError, match=refused):
-        open_policy(Model(name=str(folder), backend="transformers"))
+        open_for_inference(Model(name=str(folder), backend="transformers"))
     for load in (loading.load_model, loading.load_processor_of):
         with pytest.raises(ModelError, match=refused):
             load(loading.resolve(str(folder)), Model(name=str(folder)))
@@ -69,7 +69,7 @@ def test_a_model_that_needs_its_own_code_is_refused(
 def test_an_unknown_model_without_code_is_refused_too(tmp_path: Path, marker: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "evil"}', "utf-8")
     with pytest.raises(ModelError, match=r"model_type 'evil' is no image-text model; name a"):
-        open_policy(Model(name=str(tmp_path), backend="transformers"))
+        open_for_inference(Model(name=str(tmp_path), backend="transformers"))
 
 
 def test_code_beside_a_known_model_is_passed_over(tmp_path: Path, marker: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from rftkit.core import Attempt, Completion
 from rftkit.errors import RecipeError, TrainingError
-from rftkit.recipe.resolve import located
+from rftkit.recipe.resolve import with_absolute_paths
 from rftkit.recipe.toml import parse_recipe
 from rftkit.rewards.custom import load_reward
 from rftkit.tasks import classification
@@ -112,4 +112,4 @@ def test_the_run_keeps_the_place_of_the_file(
     text = '[data]\nsource = "digits"\n[rewards]\naccuracy = 1.0\n"mine.py:brief" = 0.5\n'
     recipe = parse_recipe(text, "mine.toml")
     assert [*recipe.rewards] == ["accuracy", "mine.py:brief"]
-    assert located(recipe).rewards == {"accuracy": 1.0, f"{tmp_path}/mine.py:brief": 0.5}
+    assert with_absolute_paths(recipe).rewards == {"accuracy": 1.0, f"{tmp_path}/mine.py:brief": 0.5}

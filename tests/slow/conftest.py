@@ -14,7 +14,8 @@ from rich.console import Console
 from rftkit.cache import cache_folder
 from rftkit.models.tiny.cache import ensure_tiny
 from rftkit.runs.run import Run
-from rftkit.training.run import Request, train
+from rftkit.training.request import TrainRequest
+from rftkit.training.run import train
 
 RECIPE = """
 seed = 3
@@ -60,7 +61,14 @@ def short_run(tiny: Path, tmp_path: Path) -> Callable[..., Run]:
         save_every: int = 2,
         log: Literal["none", "tensorboard"] = "none",
     ) -> Run:
-        request = Request(recipe, tmp_path / out, overrides, resume, save_every=save_every, log=log)
+        request = TrainRequest(
+            recipe=recipe,
+            out=tmp_path / out,
+            overrides=overrides,
+            resume=resume,
+            save_every=save_every,
+            log=log,
+        )
         return train(request, Console(file=io.StringIO()))
 
     return run

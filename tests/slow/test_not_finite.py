@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from rftkit.core import Example
 from rftkit.data.examples import load_examples
 from rftkit.errors import ModelError, TrainingError
-from rftkit.models import open_policy
+from rftkit.models import open_for_inference
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import load_recipe
@@ -126,7 +126,7 @@ def test_a_base_model_with_nan_answers_nothing(
     short_run: ShortRun, damaged: tuple[str, str], temperature: float
 ) -> None:
     recipe = load_recipe(short_run(*FEW, "method.steps=1").resolved)
-    policy = open_policy(recipe.model.model_copy(update={"name": damaged[0]}))
+    policy = open_for_inference(recipe.model.model_copy(update={"name": damaged[0]}))
     prompt, example = asked(recipe)
     with pytest.raises(ModelError, match=r"^the base model: .*down_proj.* holds NaN or infinity"):
         policy.generate([prompt], Decoding(4, temperature=temperature))
@@ -140,7 +140,7 @@ def test_an_adapter_that_overflows_is_named_and_its_base_still_answers(
     run = short_run(*FEW, "method.steps=1")
     spoil(run.adapter / WEIGHTS, "v_proj.lora_B", 3e38)
     recipe = load_recipe(run.resolved)
-    policy = open_policy(recipe.model, run.adapter)
+    policy = open_for_inference(recipe.model, run.adapter)
     prompt, example = asked(recipe)
     with pytest.raises(ModelError, match=r"^the adapter: logits are NaN or infinite"):
         policy.generate([prompt], Decoding(4))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rftkit.data.examples import load_examples
-from rftkit.models import open_policy
+from rftkit.models import open_for_inference
 from rftkit.models.policy import Decoding, Policy, Prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import parse_recipe
@@ -29,7 +29,7 @@ def recipe() -> Recipe:
 
 @pytest.fixture(scope="module")
 def policy(recipe: Recipe) -> Policy:
-    return open_policy(recipe.model)
+    return open_for_inference(recipe.model)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_replies_do_not_depend_on_where_a_trainer_has_the_tokenizer_pad(
 def test_a_image_is_seen_once_however_much_is_asked_of_it(
     recipe: Recipe, policy: Policy, prompts: list[Prompt]
 ) -> None:
-    fresh = open_policy(recipe.model)
+    fresh = open_for_inference(recipe.model)
     seen: list[int] = []
     encoder = fresh.model.model.visual
     encoder.register_forward_hook(lambda *given: seen.append(1))
@@ -145,18 +145,18 @@ def test_sft_trains_on_the_reply_and_its_end_only(
 
     from rftkit.runs.run import Run
     from rftkit.training import sft
-    from rftkit.training.trainer import Job
+    from rftkit.training.trainer import TrainingJob
 
     seen: dict[str, Any] = {}
 
-    def look(trainer: Any, job: Job) -> None:
+    def look(trainer: Any, job: TrainingJob) -> None:
         seen["batch"] = next(iter(trainer.get_train_dataloader()))
 
     monkeypatch.setattr(sft, "fit", look)
     assert trl.SFTTrainer is not None
-    fresh = open_policy(recipe.model)
+    fresh = open_for_inference(recipe.model)
     examples = load_examples(recipe, "train").examples
-    sft.train(Job(recipe, fresh, Run(tmp_path), Console(file=io.StringIO())), examples)
+    sft.train(TrainingJob(recipe, fresh, Run(tmp_path), Console(file=io.StringIO())), examples)
     labels = seen["batch"]["labels"]
     task, tokenizer = get_task(recipe.task), policy.processor.tokenizer
     targets = {task.target(example, recipe.style) + "<|im_end|>" for example in examples}

@@ -46,7 +46,7 @@ def test_a_study_that_is_stopped_goes_on_where_it_was(tiny: Path, tmp_path: Path
     said = process.communicate(timeout=HANG_SECONDS)[1]
     assert process.returncode == 130
     assert said.splitlines()[-1] == (
-        f"rftkit: stopped; go on with: rftkit study {study} --out {out}"
+        f"rftkit: stopped; continue with: rftkit study {study} --out {out}"
     )
     assert not (out / "lock").exists()
     assert not (out / FIRST / "lock").exists()

@@ -22,7 +22,7 @@ from rftkit.errors import Interrupted, RecipeError, TrainingError
 from rftkit.files import read_lines
 from rftkit.metrics import Summary, to_json
 from rftkit.metrics.files import Evaluation
-from rftkit.models import open_policy
+from rftkit.models import open_for_inference
 from rftkit.recipe.toml import load_recipe
 from rftkit.runs.checkpoints import WEIGHTS, in_order
 from rftkit.runs.run import Run
@@ -344,7 +344,7 @@ def test_the_adapter_is_plain_peft_and_the_base_is_untouched(
     ids = torch.tensor([[5, 6, 7, 8, 9]])
     before = bare(input_ids=ids).logits
     tuned = PeftModel.from_pretrained(bare, run.adapter)(input_ids=ids).logits
-    policy = open_policy(load_recipe(run.resolved).model, run.adapter)
+    policy = open_for_inference(load_recipe(run.resolved).model, run.adapter)
     assert torch.allclose(policy.model(input_ids=ids).logits, tuned, atol=1e-5)
     assert not torch.allclose(tuned, before, atol=1e-4)
     with policy.base():
@@ -366,11 +366,11 @@ def test_an_evaluation_by_the_command_line_repeats_the_one_of_the_run(
 ) -> None:
     from rich.console import Console
 
-    from rftkit.evaluation.run import Wish, evaluate_checkpoint
+    from rftkit.evaluation.run import EvalRequest, evaluate_checkpoint
 
     run = short_run("method.steps=2")
     (run.evaluations / "test").rename(run.folder / "kept")
-    again: Evaluation = evaluate_checkpoint(run.folder, Wish(), Console(quiet=True))
+    again: Evaluation = evaluate_checkpoint(run.folder, EvalRequest(), Console(quiet=True))
     kept = Summary.model_validate_json((run.folder / "kept" / "summary.json").read_text("utf-8"))
     found = Summary.model_validate_json(to_json(again.summary))
     assert found.base is not None

@@ -79,7 +79,7 @@ def test_vllm_would_be_given_one_placeholder_for_each_image(trained: Any, backen
 
 def test_the_adapter_is_plain_peft_and_means_the_same_to_transformers(trained: Any) -> None:
     from rftkit.data.examples import load_examples
-    from rftkit.models import open_policy
+    from rftkit.models import open_for_inference
     from rftkit.models.policy import Prompt
     from rftkit.recipe.toml import parse_recipe
     from rftkit.tasks import get_task
@@ -88,7 +88,7 @@ def test_the_adapter_is_plain_peft_and_means_the_same_to_transformers(trained: A
     sets = ["model.name=tiny", "model.load_in_4bit=true", "data.source=digits", "data.shots=8"]
     recipe = parse_recipe("", "test", sets)
     task, examples = get_task(recipe.task), load_examples(recipe, "test").examples[:2]
-    policy = open_policy(recipe.model, Path(ours["adapter"]))
+    policy = open_for_inference(recipe.model, Path(ours["adapter"]))
     prompts = [Prompt(e.image, task.prompt(e, recipe.style)) for e in examples]
     found = policy.score(prompts, [["3", "8"]] * 2)
     assert found == [pytest.approx(row, abs=0.02) for row in ours["scores"]]

@@ -44,14 +44,16 @@ def main() -> None:
     from rftkit.recipe.toml import parse_recipe
     from rftkit.runs.run import new_run
     from rftkit.training import grpo, sft
-    from rftkit.training.trainer import Job
+    from rftkit.training.trainer import TrainingJob
 
     recipe = parse_recipe(RECIPE, "driver", [f"method.kind={kind}", *overrides])
     policy = _open(recipe, backend)
     train, held_out = (load_examples(recipe, split).examples for split in ("train", "test"))
     run, asked = new_run(Path(folder)), list[tuple[list[int], list[int]]]()
     grpo.trainer_class = _noting(grpo.trainer_class, asked)
-    (grpo if kind == "grpo" else sft).train(Job(recipe, policy, run, Console(quiet=True)), train)
+    (grpo if kind == "grpo" else sft).train(
+        TrainingJob(recipe, policy, run, Console(quiet=True)), train
+    )
     policy.save(run.adapter)
     with policy.base():
         base = _replies(policy, recipe, held_out[:8])

@@ -42,7 +42,7 @@ def main() -> None:
 
 def _answered(folder: Path) -> dict[str, Any]:
     from rftkit.data.examples import load_examples
-    from rftkit.models import open_policy
+    from rftkit.models import open_for_inference
     from rftkit.models.policy import Prompt
     from rftkit.recipe.toml import parse_recipe
     from rftkit.tasks import get_task
@@ -52,8 +52,8 @@ def _answered(folder: Path) -> dict[str, Any]:
     task, examples = get_task(recipe.task), load_examples(recipe, "test", limit=6).examples
     prompts = [Prompt(e.image, task.prompt(e, recipe.style)) for e in examples]
     adapter = _strong_adapter(recipe, folder)
-    reference = open_policy(recipe.model, adapter)
-    engine = open_policy(recipe.model, adapter, "vllm")
+    reference = open_for_inference(recipe.model, adapter)
+    engine = open_for_inference(recipe.model, adapter, "vllm")
     found = {name: _told(policy, prompts) for name, policy in
              (("transformers", reference), ("vllm", engine))}  # fmt: skip
     return found | {"facts": asdict(engine.facts())}
@@ -64,20 +64,20 @@ def _trained(folder: Path) -> dict[str, Any]:
 
     from rftkit.data.examples import load_examples
     from rftkit.files import read_lines
-    from rftkit.models import open_learner
+    from rftkit.models import open_for_training
     from rftkit.recipe.toml import parse_recipe
     from rftkit.runs.run import new_run
     from rftkit.training import grpo
     from rftkit.training import vllm_agreement as agreement
-    from rftkit.training.trainer import Job
+    from rftkit.training.trainer import TrainingJob
 
     _eager()
     recipe = parse_recipe(RECIPE, "driver", sys.argv[3:])
     seen: list[tuple[float, float]] = []
     agreement.judge = lambda mean, largest: seen.append((mean, largest))
-    policy, run = open_learner(recipe), new_run(folder / "run")
+    policy, run = open_for_training(recipe), new_run(folder / "run")
     examples = load_examples(recipe, "train").examples
-    grpo.train(Job(recipe, policy, run, Console(quiet=True)), examples)
+    grpo.train(TrainingJob(recipe, policy, run, Console(quiet=True)), examples)
     return {
         "lines": read_lines(run.metrics),
         "differences": seen,

@@ -219,7 +219,7 @@ def test_what_is_done_is_skipped_and_what_began_goes_on(place: Path) -> None:
     stopping = Fake(stops="direct")
     with pytest.raises(Interrupted) as caught:
         run_study(path, out, QUIET, "rftkit study s.toml", stopping)
-    assert str(caught.value) == "stopped; go on with: rftkit study s.toml"
+    assert str(caught.value) == "stopped; continue with: rftkit study s.toml"
     assert caught.value.exit_code == 130
     assert plan_study(path, out) == [
         ("one-think-grpo-allshot-seed0", "done"),

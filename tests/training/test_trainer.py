@@ -18,7 +18,14 @@ from transformers.integrations import TensorBoardCallback
 from rftkit.errors import ModelError
 from rftkit.runs.run import Run
 from rftkit.training.grpo import USED_BY_THE_LOSS
-from rftkit.training.trainer import Job, Keeping, common_arguments, fit, verify, widen
+from rftkit.training.trainer import (
+    CheckpointSettings,
+    TrainingJob,
+    common_arguments,
+    fit,
+    verify,
+    widen,
+)
 
 WANTED = {
     "beta": 0.0, "loss_type": "dapo", "epsilon": 0.2, "epsilon_high": 0.2, "temperature": 1.0,
@@ -72,12 +79,14 @@ def test_only_what_is_trained_is_put_in_32_bit() -> None:
     assert [part.weight.dtype for part in model] == [torch.bfloat16, torch.float32]
 
 
-def job_in(folder: Path, **keeping: Any) -> Job:
+def job_in(folder: Path, **keeping: Any) -> TrainingJob:
     """A job of the model that trains in these tests: one layer in bf16."""
     policy = fakes.FakePolicy(answer=fakes.never)
     policy.model = SimpleNamespace(num_parameters=lambda: 6)
     console = Console(file=io.StringIO())
-    return Job(fakes.recipe(), policy, Run(folder), console, keeping=Keeping(**keeping))
+    return TrainingJob(
+        fakes.recipe(), policy, Run(folder), console, checkpointing=CheckpointSettings(**keeping)
+    )
 
 
 class Layer(torch.nn.Linear):
@@ -87,7 +96,7 @@ class Layer(torch.nn.Linear):
         """Never called."""
 
 
-def fitted(job: Job) -> SimpleNamespace:
+def fitted(job: TrainingJob) -> SimpleNamespace:
     """A trainer that `fit` has called. seen: the model's formats then; callbacks: those added."""
     model = Layer(2, 2, dtype=torch.bfloat16)  # as TRL leaves the adapter of a quantised model
     found = SimpleNamespace(model=model, seen=[], callbacks=[], remove_callback=lambda kind: None)

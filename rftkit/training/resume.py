@@ -1,0 +1,98 @@
+"""What a run writes as it begins, and what must be the same when it is resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from rftkit import files
+from rftkit.core import Example
+from rftkit.data.examples import Examples
+from rftkit.errors import RecipeError
+from rftkit.models.policy import Policy
+from rftkit.recipe.diff import differences
+from rftkit.recipe.schema import Recipe
+from rftkit.recipe.toml import dump_recipe, parse_recipe, read_text
+from rftkit.runs import run as runs
+from rftkit.runs.adapter import CARD, read_card, write_card
+from rftkit.runs.run import Run
+from rftkit.runs.versions import versions
+from rftkit.training.request import TrainRequest
+
+IMAGES_HASHED = 512  # of the training set, for the fingerprint
+EXAMPLE_EDGE = 1024  # pixels, at most, of the image that is kept to try `predict` with
+
+
+def begin_run(run: Run, request: TrainRequest, recipe: Recipe, train_set: Examples) -> None:
+    """Write the recipe, the versions and the labels of a new run."""
+    _write_recipe(run, request, recipe)
+    known = versions()
+    labels = {"labels": list(train_set.labels), "aliases": dict(train_set.examples[0].aliases)}
+    run.set_status("running", rftkit=known["rftkit"], versions=known, **labels)
+
+
+def say_other_folder(run: Run, request: TrainRequest, console: Console) -> None:
+    """Say where the run goes, if its folder held a run already."""
+    if run.folder != request.out:
+        line = f"{request.out} holds a run already; this one goes to {run.folder}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def renew_recipe(run: Run, request: TrainRequest, recipe: Recipe) -> None:
+    """Replace the recipe of a resumed run, and of its adapter: [eval] may be another one now."""
+    _write_recipe(run, request, recipe)
+    if (run.adapter / CARD).is_file():
+        card = read_card(run.adapter)
+        write_card(run.adapter, recipe, card.labels, card.aliases)
+
+
+def unfinished_run(request: TrainRequest, recipe: Recipe) -> Run:
+    """The run to resume. Raises RecipeError, naming each difference, if the recipe is another."""
+    run = runs.unfinished_run(request.out)
+    before = parse_recipe(read_text(run.resolved), str(run.resolved))
+    if changed := differences(recipe, before, ignore=("eval.",)):  # which trains nothing
+        raise RecipeError(
+            f"{run.folder}: cannot resume with another recipe: {'; '.join(changed)}; "
+            "repeat the --set of its beginning, or leave out --resume to start a new run"
+        )
+    return run
+
+
+def check_fingerprint(run: Run, now: Mapping[str, str], checkpoint: Path | None) -> None:
+    """Raises RecipeError if data or base weights are others than those of the checkpoint."""
+    before = run.status().get("fingerprint")
+    if checkpoint and before and before != now:
+        names = [name for name in now if now[name] != before.get(name)]
+        raise RecipeError(
+            f"{run.folder}: cannot resume: {' and '.join(names)} changed since the run began; "
+            "leave out --resume to start a new run"
+        )
+    run.set_status("running", fingerprint=dict(now))
+
+
+def fingerprint(examples: Sequence[Example], policy: Policy) -> dict[str, str]:
+    """Hashes of what a resumed run must share with its beginning: data and base weights."""
+    digest = hashlib.sha256()
+    for number, example in enumerate(examples):
+        digest.update(f"{example.id}\t{example.gold}\t{example.rationale}\n".encode())
+        if number < IMAGES_HASHED:
+            for image in example.images:
+                digest.update(image.open().tobytes())
+    return {"data": digest.hexdigest(), "base model": policy.fingerprint()}
+
+
+def keep_example(run: Run, example: Example) -> None:
+    """Write a held-out image as a file: built-in data and archives have none to name."""
+    image, content = example.image.open(), io.BytesIO()
+    image.thumbnail((EXAMPLE_EDGE, EXAMPLE_EDGE))
+    image.save(content, format="PNG")
+    files.write_atomically(run.example, content.getvalue())
+
+
+def _write_recipe(run: Run, request: TrainRequest, recipe: Recipe) -> None:
+    files.write_atomically(run.given, request.recipe_text())
+    files.write_atomically(run.resolved, dump_recipe(recipe))
