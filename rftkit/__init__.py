@@ -1,3 +1,44 @@
-"""rftkit: reinforcement and supervised fine-tuning of vision-language models on few images."""
+"""rftkit: reinforcement and supervised fine-tuning of vision-language models on few images.
+
+The names below are loaded when they are used, so that `import rftkit` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rftkit.api import (
+        Attempt,
+        Example,
+        Recipe,
+        Run,
+        evaluate,
+        load_recipe,
+        predict,
+        train,
+    )
 
 __version__ = "0.1.0"
+__all__ = [
+    "Attempt",
+    "Example",
+    "Recipe",
+    "Run",
+    "evaluate",
+    "load_recipe",
+    "predict",
+    "train",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        from rftkit import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'rftkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

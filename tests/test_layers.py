@@ -27,6 +27,7 @@ ORDER = (
     "models preflight report",
     "evaluation inference",
     "training",
+    "api",
     "study app notebook",
     "cli",
     "__main__",

@@ -13,7 +13,7 @@ from rich.console import Console
 from rftkit.errors import ModelError, RecipeError
 from rftkit.recipe.toml import parse_recipe
 from rftkit.runs.adapter import read_card, recipe_of, write_card
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.training.request import TrainRequest
 from rftkit.training.run import train
 
@@ -21,7 +21,7 @@ RECIPE = """
 model = { name = "tiny" }
 data = { source = "digits", shots = 1 }
 """
-Start = Callable[..., Run]
+Start = Callable[..., RunFolder]
 
 
 @pytest.fixture
@@ -35,12 +35,12 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
         monkeypatch.setattr(f"rftkit.training.run.{name}", stop)
     file, out = tmp_path / "mine.toml", tmp_path / "run"
 
-    def begin(recipe: str, *overrides: str, resume: bool = False) -> Run:
+    def begin(recipe: str, *overrides: str, resume: bool = False) -> RunFolder:
         file.write_text(recipe)
         request = TrainRequest(recipe=file, out=out, overrides=overrides, resume=resume)
         with pytest.raises(ModelError, match="no model here"):
             train(request, Console(file=io.StringIO()))
-        return Run(out)
+        return RunFolder(out)
 
     return begin
 

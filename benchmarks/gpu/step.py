@@ -62,7 +62,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
 
     from rftkit.errors import TrainingError
     from rftkit.files import read_lines
-    from rftkit.runs.run import Run
+    from rftkit.runs.run import RunFolder
     from rftkit.training import grpo, sft
     from rftkit.training.trainer import CheckpointSettings, TrainingJob
 
@@ -77,7 +77,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "planned_gib": _planned(given, recipe), "device": _device(torch), "versions": _versions(),
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(Path(folder) / "run")
+        run = RunFolder(Path(folder) / "run")
         run.folder.mkdir()
         job = TrainingJob(
             recipe,

@@ -21,7 +21,7 @@ from rftkit.metrics.scoring import attempt_of, rescored
 from rftkit.recipe.schema import SOURCES_OF, Recipe
 from rftkit.runs import adapter as ckpt
 from rftkit.runs import run as runs
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,7 +90,7 @@ def open_model(
     return Served(line, setup, ModelBackend(policy, seconds), names)
 
 
-def built_in(console: Console) -> Run:
+def built_in(console: Console) -> RunFolder:
     """The tiny model's run of the quickstart recipe, trained now if it is not in the cache."""
     from rftkit.recipe.builtin import builtin_recipes
     from rftkit.training.request import TrainRequest
@@ -100,7 +100,7 @@ def built_in(console: Console) -> Run:
         console.print(line, highlight=False, markup=False)
 
     folder = cache_folder(say) / f"demo-{__version__}" / FIRST
-    run = Run(folder)
+    run = RunFolder(folder)
     if runs.is_run(folder):
         if (state := runs.state(run)) == "finished":
             return run
@@ -153,7 +153,10 @@ def _evaluated(
 def _recipe_of(path: Path, header: Header) -> Recipe:
     """The recipe of the run that the file lies in; else one that says what its header says."""
     for folder in list(path.resolve().parents)[:3]:
-        if runs.is_run(folder) and (recipe := ckpt.recipe_of(Run(folder))).task == header.task:
+        if (
+            runs.is_run(folder)
+            and (recipe := ckpt.recipe_of(RunFolder(folder))).task == header.task
+        ):
             return recipe
     named, _, place = header.provenance.data.partition(" ")
     allowed: tuple[str, ...] = SOURCES_OF[header.task]

@@ -14,7 +14,7 @@ from rftkit.report.published.table import beside, show_beside
 from rftkit.report.terminal import show_summary
 from rftkit.runs import run as runs
 from rftkit.runs.adapter import recipe_of
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COLUMNS = ("run", "state", "model", "method", "step", "metric", "base", "tuned")
 
 
-def show_result(run: Run, console: Console) -> None:
+def show_result(run: RunFolder, console: Console) -> None:
     """The newest evaluation of a run, where its report is, and what to type next."""
     for folder in evaluations(run.evaluations)[:1]:
         summary = read_summary(folder)
@@ -33,7 +33,7 @@ def show_result(run: Run, console: Console) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _next(run: Run) -> str:
+def _next(run: RunFolder) -> str:
     """A prediction for the image that the run kept; for one of the user's where that says little.
 
     The tasks that need a question as well get no image: the command says what else to give.
@@ -64,7 +64,7 @@ def list_runs(folder: Path, console: Console, as_json: bool) -> None:
     console.print(table)
 
 
-def _row(run: Run, root: Path) -> dict[str, Any]:
+def _row(run: RunFolder, root: Path) -> dict[str, Any]:
     name = run.folder.name if run.folder == root else str(run.folder.relative_to(root))
     try:
         recipe, metrics = recipe_of(run), files.read_lines(run.metrics)

@@ -16,7 +16,7 @@ from rftkit.errors import RecipeError, UserError
 from rftkit.messages import printable
 from rftkit.runs import run as runs
 from rftkit.runs.locks import forget_other_machines
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 COLUMNS = "100"  # how wide the output of a command is
 
@@ -53,7 +53,7 @@ def train(recipe: str | Path, folder: str | Path, *words: str) -> None:
     try:
         found = runs.unfinished_run(Path(folder))
     except RecipeError:  # there is none
-        _forget_other_machines(Run(Path(folder)))
+        _forget_other_machines(RunFolder(Path(folder)))
         run("rftkit train", *whole)
         return
     _forget_other_machines(found)
@@ -116,6 +116,6 @@ def _relay(child: subprocess.Popen[str]) -> int:
                 child.send_signal(signal.SIGINT)
 
 
-def _forget_other_machines(found: Run) -> None:
+def _forget_other_machines(found: RunFolder) -> None:
     for folder in (found.folder, *found.evaluations.glob("*")):
         forget_other_machines(folder)

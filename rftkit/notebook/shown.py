@@ -20,7 +20,7 @@ from rftkit.recipe.toml import load_recipe
 from rftkit.report.run_page import opener
 from rftkit.report.samples_shown import OpenImages, Shown, groups, thumbnail
 from rftkit.runs.adapter import recipe_of
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.tasks import get_task
 
 
@@ -49,7 +49,7 @@ class _Tested:
 def page(place: str | Path, height: int = 640) -> Html:
     """A page inside the notebook: the report of a run, or a `.html` file. height: in pixels."""
     path = Path(place)
-    path = path if path.suffix == ".html" else Run(newest(path)).report
+    path = path if path.suffix == ".html" else RunFolder(newest(path)).report
     try:
         text = path.read_text("utf-8")
     except OSError as error:
@@ -122,7 +122,7 @@ def predictions(folder: str | Path, images: Iterable[str | Path]) -> Html:
 
 
 def _tested(folder: Path) -> _Tested:
-    found = Run(folder)
+    found = RunFolder(folder)
     recipe = recipe_of(found)
     if get_task(recipe.task).boxed:
         raise UserError(f"{folder}: its answers are boxes; page('{folder}') draws them")

@@ -21,7 +21,7 @@ from rftkit.report.published.table import beside
 from rftkit.report.samples_shown import OpenImages
 from rftkit.runs import run as runs
 from rftkit.runs.adapter import recipe_of
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def write_run_report(
     page: Path,
-    run: Run | None,
+    run: RunFolder | None,
     recipe: Recipe,
     folder: Path | None,
     summary: Summary | None,
@@ -60,14 +60,14 @@ def write_run_report(
     )
 
 
-def _shared_prefix(run: Run | None) -> str:
+def _shared_prefix(run: RunFolder | None) -> str:
     """ "on", or "off: " and why, as the trainer wrote it; empty for SFT."""
     if run is None or not run.effective.exists():
         return ""
     return str(json.loads(run.effective.read_text("utf-8")).get("shared_prefix", ""))
 
 
-def rewrite_report(place: Path) -> Run:
+def rewrite_report(place: Path) -> RunFolder:
     """Write a run's page anew from its files; its images too, where the data can be read."""
     found = runs.runs_under(place) if place.is_dir() else []
     if not found:

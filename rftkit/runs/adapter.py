@@ -15,7 +15,7 @@ from rftkit.recipe.toml import dump_recipe, parse_recipe, read_text
 from rftkit.runs import checkpoints
 from rftkit.runs import run as runs
 from rftkit.runs.checkpoints import WEIGHTS
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 CARD = "rftkit.json"  # recipe and labels, saved into the adapter so that its folder stands alone
 
@@ -39,7 +39,7 @@ class Checkpoint:
     adapter: Path
     recipe: Recipe
     home: Path
-    run: Run | None = None
+    run: RunFolder | None = None
     name: str = ""
     note: str = ""
 
@@ -55,10 +55,10 @@ def find(place: Path) -> Checkpoint:
             f"--ckpt {place}: {what}; name a run such as out/quickstart, or an adapter folder"
         )
     if runs.is_run(place):
-        return _of_run(Run(place), "")
+        return _of_run(RunFolder(place), "")
     owner = next((p for p in list(place.resolve().parents)[:2] if runs.is_run(p)), None)
     if (place / "adapter_config.json").is_file():
-        return _inside(Run(owner), place) if owner else _alone(place)
+        return _inside(RunFolder(owner), place) if owner else _alone(place)
     for run in runs.runs_under(place):
         if _final(run) or _newest_whole(run):
             return _of_run(run, f"newest run: {run.folder}")
@@ -68,13 +68,13 @@ def find(place: Path) -> Checkpoint:
     )
 
 
-def recipe_of(run: Run) -> Recipe:
+def recipe_of(run: RunFolder) -> Recipe:
     """The recipe a run was made by, as resolved. Raises UserError if a newer rftkit wrote it."""
     run.status()
     return parse_recipe(read_text(run.resolved), str(run.resolved))
 
 
-def _of_run(run: Run, note: str) -> Checkpoint:
+def _of_run(run: RunFolder, note: str) -> Checkpoint:
     recipe = recipe_of(run)
     if _final(run):
         return Checkpoint(run.adapter, recipe, run.evaluations, run, "", note)
@@ -85,7 +85,7 @@ def _of_run(run: Run, note: str) -> Checkpoint:
     return Checkpoint(newest, recipe, run.evaluations, run, newest.name, said)
 
 
-def _inside(run: Run, place: Path) -> Checkpoint:
+def _inside(run: RunFolder, place: Path) -> Checkpoint:
     if place.resolve() == run.adapter.resolve():
         _check_weights(place)
         return Checkpoint(place, recipe_of(run), run.evaluations, run)
@@ -142,10 +142,10 @@ def read_card(adapter: Path) -> Card:
         raise ModelError(f"{card}: damaged ({said}); train again") from None
 
 
-def _final(run: Run) -> bool:
+def _final(run: RunFolder) -> bool:
     return (run.adapter / WEIGHTS).is_file() and (run.adapter / CARD).is_file()
 
 
-def _newest_whole(run: Run) -> Path | None:
+def _newest_whole(run: RunFolder) -> Path | None:
     found = checkpoints.in_order(run.checkpoints)
     return next((path for path in found if checkpoints.damage(path) is None), None)

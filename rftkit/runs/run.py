@@ -18,7 +18,7 @@ BEGUN = {LOCK, "recipe.toml", "resolved.toml"}  # what is there before run.json 
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """One run on disk. Its files are properties, so that no other module spells a name."""
 
     folder: Path
@@ -39,9 +39,9 @@ class Run:
         return self.folder / "metrics.jsonl"
 
     @property
-    def samples(self) -> Path:
-        """Some of what the model wrote while it trained."""
-        return self.folder / "samples.jsonl"
+    def rollouts(self) -> Path:
+        """Some of the completions that the model wrote in training."""
+        return self.folder / "rollouts.jsonl"
 
     @property
     def checkpoints(self) -> Path:
@@ -106,39 +106,41 @@ def is_run(folder: Path) -> bool:
     return (folder / "run.json").is_file()
 
 
-def runs_under(folder: Path) -> list[Run]:
+def runs_under(folder: Path) -> list[RunFolder]:
     """The runs in a folder, itself included, newest first."""
     if is_run(folder):
-        return [Run(folder)]
+        return [RunFolder(folder)]
     found = [p.parent for p in folder.glob("*/run.json")] + [
         p.parent for p in folder.glob("*/*/run.json")
     ]
-    return [Run(f) for f in sorted(found, key=lambda f: (f / "run.json").stat().st_mtime_ns)][::-1]
+    return [RunFolder(f) for f in sorted(found, key=lambda f: (f / "run.json").stat().st_mtime_ns)][
+        ::-1
+    ]
 
 
-def new_run(folder: Path) -> Run:
+def new_run(folder: Path) -> RunFolder:
     """A run in `folder`, or in a numbered sibling if something is there already."""
     for number in range(1, 10_000):
         place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         if place.is_file():
             raise RecipeError(f"--out {place}: is a file; name a folder")
         if _free(place):
-            return Run(_made(place))
+            return RunFolder(_made(place))
         if number == 1 and not is_run(place):
             raise RecipeError(f"--out {place}: holds other files; name a new or empty folder")
     raise RecipeError(f"--out {folder}: 9999 siblings exist already; name another folder")
 
 
-def unfinished_run(folder: Path) -> Run:
+def unfinished_run(folder: Path) -> RunFolder:
     """The newest run in `folder` or its numbered siblings, to be continued."""
     siblings = [folder, *folder.parent.glob(f"{glob.escape(folder.name)}-*")]
-    runs = [Run(f) for f in siblings if is_run(f) and _numbered(f, folder)]
+    runs = [RunFolder(f) for f in siblings if is_run(f) and _numbered(f, folder)]
     if not runs:
         raise RecipeError(f"{folder}: no run here to resume; leave out --resume to start one")
     return max(runs, key=lambda run: run.status_file.stat().st_mtime_ns)
 
 
-def state(run: Run) -> str:
+def state(run: RunFolder) -> str:
     """The run's state; one that says it is running, but whose process is gone, has stopped."""
     said = str(run.status()["state"])
     return "stopped" if said == "running" and not holder(run.folder) else said

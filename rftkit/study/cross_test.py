@@ -16,10 +16,10 @@ from rftkit.evaluation.leaks import read_shots
 from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
 from rftkit.models import open_for_inference
 from rftkit.runs.adapter import Checkpoint, recipe_of
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 
-def evaluate_elsewhere(trained: Run, other: Run, home: Path, console: Console) -> None:
+def evaluate_elsewhere(trained: RunFolder, other: RunFolder, home: Path, console: Console) -> None:
     """Evaluate the adapter alone: the base model's replies are in the other run already."""
     recipe, own = recipe_of(other), recipe_of(trained)
     cache = ReadCache()
@@ -36,7 +36,9 @@ def evaluate_elsewhere(trained: Run, other: Run, home: Path, console: Console) -
 def main(words: Sequence[str]) -> None:
     """The three folders: the run that was trained, the one whose images are used, the result."""
     trained, other, home = (Path(word) for word in words)
-    evaluate_elsewhere(Run(trained), Run(other), home, Console(stderr=True, emoji=False))
+    evaluate_elsewhere(
+        RunFolder(trained), RunFolder(other), home, Console(stderr=True, emoji=False)
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from rftkit.metrics.samples import Sample, SamplesFile, Side, read_samples
 from rftkit.metrics.scoring import rescored
 from rftkit.recipe.schema import Recipe
 from rftkit.report.training_curves import column
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.study.grid import Cell
 from rftkit.study.runner import run_of
 
@@ -61,7 +61,7 @@ def of_side(file: SamplesFile, side: Side) -> tuple[Sample, ...]:
     return tuple(sample for sample in file.samples if sample.side == side)
 
 
-def _tokens(run: Run, recipe: Recipe) -> float:
+def _tokens(run: RunFolder, recipe: Recipe) -> float:
     """Tokens written while training: mean length × prompts × completions, summed over steps."""
     lengths = column(files.read_lines(run.metrics), "length").values
     return sum(lengths) * recipe.method.batch_size * recipe.method.group_size

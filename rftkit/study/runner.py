@@ -15,7 +15,7 @@ from rftkit.metrics.files import SUMMARY
 from rftkit.recipe.diff import differences
 from rftkit.runs import run as runs
 from rftkit.runs.adapter import recipe_of
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.study.grid import Cell
 from rftkit.study.launch import Launch, complaint
 
@@ -39,9 +39,9 @@ class Crossing(NamedTuple):
         return self.folder(out) / self.other.wanted.data.test_split
 
 
-def run_of(cell: Cell, out: Path) -> Run:
+def run_of(cell: Cell, out: Path) -> RunFolder:
     """The run of a cell."""
-    return Run(out / cell.name)
+    return RunFolder(out / cell.name)
 
 
 def progress(cell: Cell, out: Path) -> Progress:

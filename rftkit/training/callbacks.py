@@ -20,7 +20,7 @@ from rftkit.errors import Interrupted, TrainingError
 from rftkit.files import append_line, forget_after
 from rftkit.models.finite import all_finite, damaged_base
 from rftkit.runs import checkpoints
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 KEPT = 2  # checkpoints of a run
 NAMES = {  # TRL's name -> ours
@@ -40,7 +40,7 @@ NAMES = {  # TRL's name -> ours
 class Metrics(TrainerCallback):
     """Writes one line of metrics per step, shows a live bar, stops on numbers that are not."""
 
-    def __init__(self, run: Run, console: Console, every: int) -> None:
+    def __init__(self, run: RunFolder, console: Console, every: int) -> None:
         self.run, self.console, self.every = run, console, every
         self.bar: Progress | None = None
         self.task: Any = None
@@ -48,7 +48,7 @@ class Metrics(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Forget what a killed run logged after its last checkpoint, then start the bar."""
-        for path in (self.run.metrics, self.run.samples):
+        for path in (self.run.metrics, self.run.rollouts):
             forget_after(path, state.global_step)
         self.started = time.perf_counter()
         if self.console.is_terminal:
@@ -106,7 +106,7 @@ class Metrics(TrainerCallback):
 class Keeper(TrainerCallback):
     """Turns each folder that the trainer saved into a checkpoint that is whole."""
 
-    def __init__(self, run: Run, resumed: Path | None = None) -> None:
+    def __init__(self, run: RunFolder, resumed: Path | None = None) -> None:
         self.run = run
         self.whole = [resumed] if resumed else []  # newest first; others here are damaged
 

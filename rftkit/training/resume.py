@@ -19,7 +19,7 @@ from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe, parse_recipe, read_text
 from rftkit.runs import run as runs
 from rftkit.runs.adapter import CARD, read_card, write_card
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.runs.versions import versions
 from rftkit.training.request import TrainRequest
 
@@ -27,7 +27,7 @@ IMAGES_HASHED = 512  # of the training set, for the fingerprint
 EXAMPLE_EDGE = 1024  # pixels, at most, of the image that is kept to try `predict` with
 
 
-def begin_run(run: Run, request: TrainRequest, recipe: Recipe, train_set: Examples) -> None:
+def begin_run(run: RunFolder, request: TrainRequest, recipe: Recipe, train_set: Examples) -> None:
     """Write the recipe, the versions and the labels of a new run."""
     _write_recipe(run, request, recipe)
     known = versions()
@@ -35,14 +35,14 @@ def begin_run(run: Run, request: TrainRequest, recipe: Recipe, train_set: Exampl
     run.set_status("running", rftkit=known["rftkit"], versions=known, **labels)
 
 
-def say_other_folder(run: Run, request: TrainRequest, console: Console) -> None:
+def say_other_folder(run: RunFolder, request: TrainRequest, console: Console) -> None:
     """Say where the run goes, if its folder held a run already."""
     if run.folder != request.out:
         line = f"{request.out} holds a run already; this one goes to {run.folder}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def renew_recipe(run: Run, request: TrainRequest, recipe: Recipe) -> None:
+def renew_recipe(run: RunFolder, request: TrainRequest, recipe: Recipe) -> None:
     """Replace the recipe of a resumed run, and of its adapter: [eval] may be another one now."""
     _write_recipe(run, request, recipe)
     if (run.adapter / CARD).is_file():
@@ -50,7 +50,7 @@ def renew_recipe(run: Run, request: TrainRequest, recipe: Recipe) -> None:
         write_card(run.adapter, recipe, card.labels, card.aliases)
 
 
-def unfinished_run(request: TrainRequest, recipe: Recipe) -> Run:
+def unfinished_run(request: TrainRequest, recipe: Recipe) -> RunFolder:
     """The run to resume. Raises RecipeError, naming each difference, if the recipe is another."""
     run = runs.unfinished_run(request.out)
     before = parse_recipe(read_text(run.resolved), str(run.resolved))
@@ -62,7 +62,7 @@ def unfinished_run(request: TrainRequest, recipe: Recipe) -> Run:
     return run
 
 
-def check_fingerprint(run: Run, now: Mapping[str, str], checkpoint: Path | None) -> None:
+def check_fingerprint(run: RunFolder, now: Mapping[str, str], checkpoint: Path | None) -> None:
     """Raises RecipeError if data or base weights are others than those of the checkpoint."""
     before = run.status().get("fingerprint")
     if checkpoint and before and before != now:
@@ -85,7 +85,7 @@ def fingerprint(examples: Sequence[Example], policy: Policy) -> dict[str, str]:
     return {"data": digest.hexdigest(), "base model": policy.fingerprint()}
 
 
-def keep_example(run: Run, example: Example) -> None:
+def keep_example(run: RunFolder, example: Example) -> None:
     """Write a held-out image as a file: built-in data and archives have none to name."""
     image, content = example.image.open(), io.BytesIO()
     image.thumbnail((EXAMPLE_EDGE, EXAMPLE_EDGE))
@@ -93,6 +93,6 @@ def keep_example(run: Run, example: Example) -> None:
     files.write_atomically(run.example, content.getvalue())
 
 
-def _write_recipe(run: Run, request: TrainRequest, recipe: Recipe) -> None:
+def _write_recipe(run: RunFolder, request: TrainRequest, recipe: Recipe) -> None:
     files.write_atomically(run.given, request.recipe_text())
     files.write_atomically(run.resolved, dump_recipe(recipe))

@@ -17,7 +17,7 @@ from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.rewards import general as rewards
 from rftkit.rewards.custom import load_reward
 from rftkit.rewards.length import Meter
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.tasks import get_task
 
 COLD = "the model earned no {part} at all in its first batch"
@@ -37,7 +37,7 @@ class Scorer:
         recipe: Recipe,
         examples: Sequence[Example],
         stop_ids: Sequence[int],
-        run: Run,
+        run: RunFolder,
         console: Console,
         save_every: int = 25,
         meter: Meter | None = None,
@@ -140,7 +140,7 @@ class Scorer:
         prompt = self.task.prompt(example, attempt.style)
         text, gold = attempt.completion.text, self.task.written(example)
         record = {"step": step, "id": example.id, "prompt": prompt, "text": text}
-        append_line(self.run.samples, {**record, "gold": gold, "rewards": parts})
+        append_line(self.run.rollouts, {**record, "gold": gold, "rewards": parts})
         scores = ", ".join(f"{name} {value:g}" for name, value in parts.items())
         self.console.print(
             Text.assemble(

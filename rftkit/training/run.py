@@ -25,12 +25,12 @@ from rftkit.runs import run as runs
 from rftkit.runs.adapter import Checkpoint, write_card
 from rftkit.runs.checkpoints import step_of
 from rftkit.runs.locks import locked
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.training import resume
 from rftkit.training.request import TrainRequest
 
 
-def train(request: TrainRequest, console: Console) -> Run:
+def train(request: TrainRequest, console: Console) -> RunFolder:
     """Train and evaluate by a recipe; the run comes back finished.
 
     Raises UserError for what the user can fix, before anything is written where possible, and
@@ -60,7 +60,7 @@ def train(request: TrainRequest, console: Console) -> Run:
 class Steps:
     """The steps of a run that need its model."""
 
-    run: Run
+    run: RunFolder
     recipe: Recipe
     request: TrainRequest
     console: Console
@@ -118,7 +118,7 @@ def _check_what_the_recipe_names(recipe: Recipe, request: TrainRequest) -> None:
 
 
 @contextmanager
-def _state_kept(run: Run, request: TrainRequest) -> Iterator[None]:
+def _state_kept(run: RunFolder, request: TrainRequest) -> Iterator[None]:
     """What ends a run early stands in run.json; a signal comes back with the way to continue."""
     try:
         yield

@@ -24,7 +24,7 @@ from rftkit.models.finite import finite_logits
 from rftkit.models.policy import Policy
 from rftkit.recipe.schema import Recipe
 from rftkit.runs import checkpoints
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.training.callbacks import Keeper, Metrics, Stopper
 
 SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
@@ -48,7 +48,7 @@ class TrainingJob:
 
     recipe: Recipe
     policy: Policy
-    run: Run
+    run: RunFolder
     console: Console
     resume: Path | None = None
     checkpointing: CheckpointSettings = CheckpointSettings()
@@ -96,7 +96,7 @@ def common_arguments(job: TrainingJob, rows: int, unit: int) -> dict[str, Any]:
 def verify(
     trainer: Any,
     wanted: Mapping[str, object],
-    run: Run,
+    run: RunFolder,
     copies: Mapping[str, str] | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> None:
@@ -174,7 +174,7 @@ def widen(model: Any) -> None:
             parameter.data = parameter.data.float()
 
 
-def newest_checkpoint(run: Run, console: Console) -> Path | None:
+def newest_checkpoint(run: RunFolder, console: Console) -> Path | None:
     """The newest checkpoint that is whole; damaged ones are named and passed over."""
     for path in checkpoints.in_order(run.checkpoints):
         harm = checkpoints.damage(path)

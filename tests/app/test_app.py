@@ -37,7 +37,7 @@ from rftkit.inference.panes import ENDED, Comparison, State
 from rftkit.metrics.samples import Header, Provenance
 from rftkit.recipe.schema import SOURCES_OF
 from rftkit.runs.locks import locked
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 EVIL = app_fakes.EVIL
 SWAPPED: Order = ("tuned", "base")
@@ -434,7 +434,7 @@ def test_the_built_in_run_of_another_process_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path))
-    run = Run(tmp_path / f"demo-{__version__}" / opening.FIRST)
+    run = RunFolder(tmp_path / f"demo-{__version__}" / opening.FIRST)
     run.folder.mkdir(parents=True)
     run.set_status("running")
     with locked(run.folder), pytest.raises(UserError, match="another rftkit is training it"):

@@ -31,7 +31,7 @@ from rftkit.metrics.scoring import derive
 from rftkit.recipe import builtin as recipes
 from rftkit.recipe.toml import dump_recipe, load_recipe
 from rftkit.runs import adapter as ckpt
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 VERBS = ("train", "eval", "check", "predict", "score", "recipes", "init", "runs", "report")
 HEAVY = "torch transformers trl peft datasets gradio matplotlib sklearn scipy numpy PIL"
@@ -108,9 +108,9 @@ def images(root: Path, count: int = 5) -> Path:
     return root
 
 
-def evaluated(folder: Path, tuned_right: int = 1, cut: int = 0) -> Run:
+def evaluated(folder: Path, tuned_right: int = 1, cut: int = 0) -> RunFolder:
     """A finished run of four images: base is right on two, tuned on `tuned_right`."""
-    run, recipe = Run(folder), fakes.recipe()
+    run, recipe = RunFolder(folder), fakes.recipe()
     fakes.FakePolicy(fakes.never).save(run.adapter)
     ckpt.write_card(run.adapter, recipe, ["cat", "dog"])
     run.resolved.write_text(dump_recipe(recipe))

@@ -22,7 +22,7 @@ from rftkit.evaluation import run as evaluation
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe, load_recipe
 from rftkit.runs import adapter as ckpt
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.tasks.choice import ASKS
 from rftkit.training.run import Steps
 
@@ -100,7 +100,7 @@ def rftkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
 
 def trained(folder: Path, given: Path) -> Path:
     """A trained run of a recipe, without weights."""
-    mine, run = load_recipe(given), Run(folder)
+    mine, run = load_recipe(given), RunFolder(folder)
     fakes.FakePolicy(fakes.never).save(run.adapter)
     ckpt.write_card(run.adapter, mine, CATEGORIES)
     run.resolved.write_text(dump_recipe(mine), "utf-8")

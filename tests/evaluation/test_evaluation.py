@@ -35,7 +35,7 @@ from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import adapter as ckpt
 from rftkit.runs import checkpoints
 from rftkit.runs.locks import locked
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 CLASSES = ("cat", "dog")
 HELD_OUT = 5  # images of each class
@@ -61,8 +61,8 @@ def recipe_for(root: Path, **more: Any) -> Recipe:
     return fakes.recipe(data=data, eval=batch, **more)
 
 
-def trained(folder: Path, recipe: Recipe) -> Run:
-    run = Run(folder)
+def trained(folder: Path, recipe: Recipe) -> RunFolder:
+    run = RunFolder(folder)
     fakes.FakePolicy(fakes.never).save(run.adapter)
     ckpt.write_card(run.adapter, recipe, CLASSES)
     run.resolved.write_text(dump_recipe(recipe), "utf-8")
@@ -80,11 +80,11 @@ def improved(name: str, tuned: bool) -> Completion:
 
 
 @pytest.fixture
-def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunFolder]:
     """A trained run on drawn images, whose model is a policy that replays texts; no page."""
     monkeypatch.setattr(evaluation, "_report", lambda *_: None)  # the slowest part by far
 
-    def start(policy: fakes.FakePolicy, **more: Any) -> Run:
+    def start(policy: fakes.FakePolicy, **more: Any) -> RunFolder:
         monkeypatch.setattr(evaluation, "open_for_inference", lambda *_: policy)
         root = tmp_path / "images"
         recipe = recipe_for(root if root.exists() else images(root), **more)
@@ -94,13 +94,13 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]
 
 
 @pytest.fixture
-def with_page(begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def with_page(begin: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch) -> None:
     """Evaluations write their page after all."""
     monkeypatch.setattr(evaluation, "_report", WRITE_PAGE)
 
 
-def measured(run: Run | Path, **request: Any) -> Evaluation:
-    place = run.folder if isinstance(run, Run) else run
+def measured(run: RunFolder | Path, **request: Any) -> Evaluation:
+    place = run.folder if isinstance(run, RunFolder) else run
     return evaluate_checkpoint(place, EvalRequest(**request), Console(file=io.StringIO()))
 
 
@@ -115,7 +115,7 @@ def facts(summary: Summary) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("with_page")
-def test_base_and_tuned_are_measured_side_by_side(begin: Callable[..., Run]) -> None:
+def test_base_and_tuned_are_measured_side_by_side(begin: Callable[..., RunFolder]) -> None:
     run = begin(policy := fakes.FakePolicy(improved))
     found = measured(run)
     summary = found.summary
@@ -140,7 +140,9 @@ def test_base_and_tuned_are_measured_side_by_side(begin: Callable[..., Run]) -> 
 
 
 @pytest.mark.usefixtures("with_page")
-def test_a_runs_page_stays_whole_while_an_evaluation_replaces_it(begin: Callable[..., Run]) -> None:
+def test_a_runs_page_stays_whole_while_an_evaluation_replaces_it(
+    begin: Callable[..., RunFolder],
+) -> None:
     run = begin(fakes.FakePolicy(improved))
     run.report.write_text("the old page", "utf-8")
     with run.report.open("rb") as file:
@@ -149,7 +151,7 @@ def test_a_runs_page_stays_whole_while_an_evaluation_replaces_it(begin: Callable
     assert run.report.read_bytes() != b"the old page"
 
 
-def another(run: Run, **changes: Any) -> Run:
+def another(run: RunFolder, **changes: Any) -> RunFolder:
     """Another run on the same images, with weights of its own."""
     folder = run.folder.with_name(f"run-{len(list(run.folder.parent.iterdir()))}")
     recipe = Recipe.model_validate({**ckpt.recipe_of(run).model_dump(mode="json"), **changes})
@@ -158,7 +160,7 @@ def another(run: Run, **changes: Any) -> Run:
     return made
 
 
-def test_the_replies_of_the_same_base_are_used_again(begin: Callable[..., Run]) -> None:
+def test_the_replies_of_the_same_base_are_used_again(begin: Callable[..., RunFolder]) -> None:
     run = begin(policy := fakes.FakePolicy(improved))
     first = measured(run)
     policy.asked.clear()
@@ -170,7 +172,9 @@ def test_the_replies_of_the_same_base_are_used_again(begin: Callable[..., Run]) 
     assert facts(rescore(second.folder / "samples.jsonl").summary) == facts(second.summary)
 
 
-def test_reused_replies_are_kept_when_an_evaluation_is_cut_off(begin: Callable[..., Run]) -> None:
+def test_reused_replies_are_kept_when_an_evaluation_is_cut_off(
+    begin: Callable[..., RunFolder],
+) -> None:
     run = begin(policy := fakes.FakePolicy(improved))
     measured(run)
     policy.asked.clear()
@@ -188,7 +192,7 @@ def test_reused_replies_are_kept_when_an_evaluation_is_cut_off(begin: Callable[.
     {"data": {"question": "Which?"}}, {"data": {"classes": "base"}}, {"model": {"max_pixels": 999}},
 ])  # fmt: skip
 def test_replies_to_something_else_are_not_used(
-    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+    begin: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
     run = begin(policy := fakes.FakePolicy(improved))
     monkeypatch.setattr(
@@ -207,7 +211,7 @@ def test_replies_to_something_else_are_not_used(
     assert False in {tuned for _, tuned in policy.asked}
 
 
-def test_without_the_base_the_tuned_model_alone_is_asked(begin: Callable[..., Run]) -> None:
+def test_without_the_base_the_tuned_model_alone_is_asked(begin: Callable[..., RunFolder]) -> None:
     run = begin(policy := fakes.FakePolicy(improved))
     summary = measured(run, base=False).summary
     assert (summary.base, len(policy.asked)) == (None, 10)
@@ -218,7 +222,7 @@ def test_without_the_base_the_tuned_model_alone_is_asked(begin: Callable[..., Ru
     assert len(policy.asked) == 20
 
 
-def test_an_evaluation_that_is_there_is_not_answered_again(begin: Callable[..., Run]) -> None:
+def test_an_evaluation_that_is_there_is_not_answered_again(begin: Callable[..., RunFolder]) -> None:
     run = begin(policy := fakes.FakePolicy(improved))
     first = measured(run)
     again = measured(run)
@@ -227,7 +231,7 @@ def test_an_evaluation_that_is_there_is_not_answered_again(begin: Callable[..., 
 
 
 def test_an_evaluation_cut_off_anywhere_goes_on_to_the_same_summary(
-    begin: Callable[..., Run],
+    begin: Callable[..., RunFolder],
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
     whole = measured(run)
@@ -244,7 +248,7 @@ def test_an_evaluation_cut_off_anywhere_goes_on_to_the_same_summary(
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 7, 10, 13, 20])
 def test_a_killed_evaluation_keeps_its_answers_and_its_times(
-    begin: Callable[..., Run], limit: int
+    begin: Callable[..., RunFolder], limit: int
 ) -> None:
     run = begin(policy := fakes.FakePolicy(improved, limit=limit))
     if limit < 20:
@@ -276,7 +280,7 @@ class Waiting(fakes.FakePolicy):
         return super().generate(prompts, decoding)
 
 
-def test_one_evaluation_is_run_by_one_process(begin: Callable[..., Run]) -> None:
+def test_one_evaluation_is_run_by_one_process(begin: Callable[..., RunFolder]) -> None:
     run = begin(slow := Waiting())
     with ThreadPoolExecutor() as pool:
         first = pool.submit(measured, run)
@@ -296,7 +300,7 @@ def test_one_evaluation_is_run_by_one_process(begin: Callable[..., Run]) -> None
 
 
 def test_an_evaluation_that_another_process_began_meanwhile_is_not_mixed_up(
-    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    begin: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
     theirs = measured(run, style="direct").folder
@@ -315,7 +319,7 @@ def test_an_evaluation_that_another_process_began_meanwhile_is_not_mixed_up(
 
 
 def test_times_are_written_as_the_evaluation_goes_on(
-    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    begin: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate, "TIMED_TOGETHER", 2)
     run = begin(fakes.FakePolicy(improved))
@@ -332,7 +336,7 @@ def test_times_are_written_as_the_evaluation_goes_on(
 
 
 def test_a_kill_as_an_evaluation_begins_leaves_nothing_in_the_way(
-    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    begin: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
 
@@ -347,7 +351,7 @@ def test_a_kill_as_an_evaluation_begins_leaves_nothing_in_the_way(
     assert measured(run).summary.complete
 
 
-def test_other_settings_never_overwrite_an_evaluation(begin: Callable[..., Run]) -> None:
+def test_other_settings_never_overwrite_an_evaluation(begin: Callable[..., RunFolder]) -> None:
     run = begin(fakes.FakePolicy(improved))
     first = measured(run)
     before = (first.folder / "samples.jsonl").read_bytes()
@@ -367,7 +371,7 @@ def test_other_settings_never_overwrite_an_evaluation(begin: Callable[..., Run])
 
 
 def test_other_data_is_told_apart_by_name_and_by_content(
-    begin: Callable[..., Run], tmp_path: Path
+    begin: Callable[..., RunFolder], tmp_path: Path
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
     one, two = images(tmp_path / "one" / "pets"), images(tmp_path / "two" / "pets")
@@ -377,7 +381,7 @@ def test_other_data_is_told_apart_by_name_and_by_content(
 
 
 def test_an_adapter_is_measured_where_its_training_images_are_not(
-    begin: Callable[..., Run], tmp_path: Path
+    begin: Callable[..., RunFolder], tmp_path: Path
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
     shutil.copytree(run.adapter, tmp_path / "sent")
@@ -392,7 +396,9 @@ def test_an_adapter_is_measured_where_its_training_images_are_not(
     assert summary.notes[0].startswith("training images were not looked for among the test images:")
 
 
-def test_a_damaged_training_image_is_no_reason_not_to_evaluate(begin: Callable[..., Run]) -> None:
+def test_a_damaged_training_image_is_no_reason_not_to_evaluate(
+    begin: Callable[..., RunFolder],
+) -> None:
     run = begin(fakes.FakePolicy(improved))
     folder = Path(ckpt.recipe_of(run).data.path) / "train"
     for path in folder.rglob("*.png"):
@@ -404,7 +410,7 @@ def test_a_damaged_training_image_is_no_reason_not_to_evaluate(begin: Callable[.
 
 
 def test_of_many_images_it_is_said_that_no_leak_was_looked_for(
-    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    begin: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
     monkeypatch.setattr(leaks, "LEAKS_UP_TO", 2 * HELD_OUT + 1)  # and two to train on
@@ -417,7 +423,7 @@ def test_of_many_images_it_is_said_that_no_leak_was_looked_for(
 
 
 def test_an_evaluation_goes_on_where_its_training_images_have_gone(
-    begin: Callable[..., Run],
+    begin: Callable[..., RunFolder],
 ) -> None:
     run = begin(fakes.FakePolicy(improved, limit=5))
     with pytest.raises(KeyboardInterrupt):
@@ -430,14 +436,14 @@ def test_an_evaluation_goes_on_where_its_training_images_have_gone(
     assert found.summary.leaks  # as its beginning found
 
 
-def test_data_that_is_not_there_is_refused(begin: Callable[..., Run]) -> None:
+def test_data_that_is_not_there_is_refused(begin: Callable[..., RunFolder]) -> None:
     run = begin(fakes.FakePolicy(fakes.never))
     with pytest.raises(DataError, match=r"--data nowhere: not found; name a folder, \.csv or"):
         measured(run, data=Path("nowhere"))
 
 
 def test_images_that_nobody_divided_are_all_tested_on(
-    begin: Callable[..., Run], tmp_path: Path
+    begin: Callable[..., RunFolder], tmp_path: Path
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
     images(tmp_path / "more")
@@ -446,7 +452,7 @@ def test_images_that_nobody_divided_are_all_tested_on(
 
 
 def test_a_folder_that_is_divided_is_not_tested_on_whole_for_the_words_in_its_name(
-    begin: Callable[..., Run], tmp_path: Path
+    begin: Callable[..., RunFolder], tmp_path: Path
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
     folder = images(tmp_path / "no split is given: mine")
@@ -454,14 +460,14 @@ def test_a_folder_that_is_divided_is_not_tested_on_whole_for_the_words_in_its_na
     assert measured(run, data=folder).summary.expected == 10
 
 
-def test_a_training_image_that_is_tested_on_is_a_leak(begin: Callable[..., Run]) -> None:
+def test_a_training_image_that_is_tested_on_is_a_leak(begin: Callable[..., RunFolder]) -> None:
     run = begin(fakes.FakePolicy(improved))
     summary = measured(run, split="train").summary
     assert summary.leaks
     assert (summary.leaks.exact, summary.leaks.pairs[0][0]) == (2, summary.leaks.pairs[0][1])
 
 
-def test_choices_are_scored_and_never_invalid(begin: Callable[..., Run]) -> None:
+def test_choices_are_scored_and_never_invalid(begin: Callable[..., RunFolder]) -> None:
     def likeliest(name: str, tuned: bool) -> Completion:
         return Completion(Path(name).parent.name if tuned else "cat")
 
@@ -483,7 +489,7 @@ def test_choices_are_scored_and_never_invalid(begin: Callable[..., Run]) -> None
     assert policy.prompts == []  # nothing was generated
 
 
-def test_an_empty_thought_is_put_before_what_was_written(begin: Callable[..., Run]) -> None:
+def test_an_empty_thought_is_put_before_what_was_written(begin: Callable[..., RunFolder]) -> None:
     run = begin(policy := fakes.FakePolicy(lambda *_: Completion("<answer>cat</answer>", 3)))
     found = measured(run, style="empty-think")
     assert {prompt.prefill for prompt in policy.prompts} == {"<think>\n\n</think>\n"}
@@ -493,7 +499,7 @@ def test_an_empty_thought_is_put_before_what_was_written(begin: Callable[..., Ru
 
 
 def test_choices_after_an_empty_thought_are_scored_after_just_one(
-    begin: Callable[..., Run],
+    begin: Callable[..., RunFolder],
 ) -> None:
     answer = fakes.FakePolicy(lambda *_: Completion("<answer>dog</answer>"))
     found = measured(begin(answer, eval={"decode": "choices"}), style="empty-think")
@@ -503,7 +509,7 @@ def test_choices_after_an_empty_thought_are_scored_after_just_one(
     assert texts == {f"{thought}<answer>dog</answer>"}
 
 
-def test_replies_that_were_cut_off_are_counted(begin: Callable[..., Run]) -> None:
+def test_replies_that_were_cut_off_are_counted(begin: Callable[..., RunFolder]) -> None:
     def cut(name: str, tuned: bool) -> Completion:
         whole = reply(Path(name).parent.name)
         return whole if tuned else Completion("<think>it looks and looks", 256, finished=False)
@@ -515,13 +521,15 @@ def test_replies_that_were_cut_off_are_counted(begin: Callable[..., Run]) -> Non
     assert (summary.base.accuracy.value, summary.base.invalid.value) == (0.0, 1.0)
 
 
-def test_a_longer_style_gets_the_tokens_it_needs(begin: Callable[..., Run]) -> None:
+def test_a_longer_style_gets_the_tokens_it_needs(begin: Callable[..., RunFolder]) -> None:
     run = begin(fakes.FakePolicy(improved), style="direct")
     assert "at most 32 new" in measured(run).summary.provenance.decoding
     assert "at most 256 new" in measured(run, style="think").summary.provenance.decoding
 
 
-def test_rescoring_gives_the_summary_to_the_byte(begin: Callable[..., Run], tmp_path: Path) -> None:
+def test_rescoring_gives_the_summary_to_the_byte(
+    begin: Callable[..., RunFolder], tmp_path: Path
+) -> None:
     found = measured(begin(fakes.FakePolicy(improved)))
     copied = tmp_path / "elsewhere" / "samples.jsonl"
     copied.parent.mkdir()
@@ -534,7 +542,9 @@ def test_rescoring_gives_the_summary_to_the_byte(begin: Callable[..., Run], tmp_
         rescore(tmp_path / "none.jsonl")
 
 
-def test_an_answer_that_was_changed_by_hand_is_derived_anew(begin: Callable[..., Run]) -> None:
+def test_an_answer_that_was_changed_by_hand_is_derived_anew(
+    begin: Callable[..., RunFolder],
+) -> None:
     found = measured(begin(fakes.FakePolicy(improved)))
     path = found.folder / "samples.jsonl"
     kept = read_samples(path)
@@ -547,7 +557,7 @@ def test_an_answer_that_was_changed_by_hand_is_derived_anew(begin: Callable[...,
 
 
 def test_a_limit_holds_for_images_that_nobody_divided(
-    begin: Callable[..., Run], tmp_path: Path
+    begin: Callable[..., RunFolder], tmp_path: Path
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
     shutil.move(images(tmp_path / "more") / "test", tmp_path / "loose")
@@ -555,7 +565,7 @@ def test_a_limit_holds_for_images_that_nobody_divided(
 
 
 def test_another_split_of_other_data_is_found_by_its_name(
-    begin: Callable[..., Run], tmp_path: Path
+    begin: Callable[..., RunFolder], tmp_path: Path
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
     other = images(tmp_path / "other")
@@ -582,7 +592,7 @@ class FakeGpu:
 
 
 def test_each_model_has_its_own_peak_of_gpu_memory(
-    begin: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    begin: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu = FakeGpu(monkeypatch)
 

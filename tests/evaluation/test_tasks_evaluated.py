@@ -28,7 +28,7 @@ from rftkit.metrics.schema import SideSummary
 from rftkit.models.policy import Decoding, Generation, Prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.runs.adapter import Checkpoint, write_card
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.tasks import get_task
 
 Write = Callable[[Example], str]
@@ -92,7 +92,7 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Me
         task = get_task(recipe.task)
         ideal = write or (lambda example: task.ideal(example, recipe.style))
         policy = Knowing(fakes.never, recipe=recipe, examples=found.examples, write=ideal)
-        run = Run(tmp_path / "run")
+        run = RunFolder(tmp_path / "run")
         policy.save(run.adapter)
         console = Console(file=io.StringIO())
         subject = EvalSubject(
@@ -365,7 +365,7 @@ def test_options_can_be_scored_instead_of_written(
     found = load_examples(mine, "test")
     letter = get_task("choice").spelled(found.examples[0], scored)
     policy = fakes.FakePolicy(lambda name, tuned: Completion(letter))
-    policy.save((run := Run(tmp_path / "scored")).adapter)
+    policy.save((run := RunFolder(tmp_path / "scored")).adapter)
     console = Console(file=io.StringIO())
     subject = EvalSubject(Checkpoint(run.adapter, mine, run.evaluations, run), mine, found, policy)
     summary = run_evaluation(subject, EvalRequest(base=False), console).summary

@@ -18,7 +18,7 @@ from rftkit.inference import predict as predictions
 from rftkit.inference.predict import Prediction, predict
 from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import adapter as ckpt
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.tasks.question import Question
 
 BOX = '{{"Position": [10, 20, 50, 60], "Confidence": 0.75{}}}'
@@ -40,7 +40,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
         source = SOURCES.get(more.get("task", ""), "jsonl")
         data = {"source": source, "path": "p", "shots": 1, **more.pop("data", {})}
         recipe = fakes.recipe(data=data, **more)
-        made = Run(tmp_path / "run")
+        made = RunFolder(tmp_path / "run")
         fakes.FakePolicy(fakes.never).save(made.adapter)
         ckpt.write_card(made.adapter, recipe, labels, more_names)
         made.resolved.write_text(dump_recipe(recipe), "utf-8")

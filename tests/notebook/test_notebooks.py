@@ -25,7 +25,7 @@ from rftkit.metrics.samples import Header, Sample, header_line, sample_line
 from rftkit.notebook import commands
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
@@ -195,8 +195,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     return found
 
 
-def begun(folder: Path, state: str, host: str) -> Run:
-    run = Run(folder)
+def begun(folder: Path, state: str, host: str) -> RunFolder:
+    run = RunFolder(folder)
     folder.mkdir(parents=True)
     run.set_status(state)  # type: ignore[arg-type]
     (folder / "lock").write_text(f"999999 {host}")
@@ -281,7 +281,7 @@ def tested(tmp_path: Path) -> Callable[..., Path]:
     """Writes a run with its evaluation: texts of either side, by number of the test image."""
 
     def write(name: str, style: str, sides: dict[str, list[str]], task: str = "") -> Path:
-        run = Run(tmp_path / name)
+        run = RunFolder(tmp_path / name)
         run.folder.mkdir()
         recipe: Recipe = fakes.recipe(style=style)
         run.resolved.write_text(dump_recipe(recipe), "utf-8")

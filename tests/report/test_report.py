@@ -28,7 +28,7 @@ from rftkit.report.run_page import _shared_prefix
 from rftkit.report.samples_shown import groups, thumbnail
 from rftkit.report.terminal import show_summary
 from rftkit.report.training_curves import column, cost, reward_names, smoothed
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 HACK = "<img src=x onerror=alert(1)>"
 VOID = {"meta", "img", "br", "hr", "link", "input", "path", "use", "rect"}
@@ -267,7 +267,7 @@ def test_a_page_says_why_prefixes_were_not_shared(tmp_path: Path) -> None:
     assert row in page_of(evaluated(), shared_prefix=why)
     assert row in render(ReportInput("stopped", shared_prefix=why))
     assert "shared prefix" not in page_of(evaluated())
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     assert _shared_prefix(run) == _shared_prefix(None) == ""
     run.effective.write_text(f'{{"trainer": "GRPOTrainer", "shared_prefix": "{why}"}}')
     assert _shared_prefix(run) == why

@@ -36,7 +36,7 @@ from rftkit.report.published.table import Beside, beside, remarks, show_beside
 from rftkit.report.samples_shown import groups
 from rftkit.report.terminal import show_summary
 from rftkit.runs import adapter as ckpt
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.tasks.categories import LISTS
 
 HACK = "<img src=x onerror=alert(1)>"
@@ -473,7 +473,7 @@ def test_nothing_is_shown_for_data_that_no_paper_used() -> None:
 
 def test_the_result_of_a_run_ends_with_them(tmp_path: Path) -> None:
     recipe, file = aircraft()
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     fakes.FakePolicy(fakes.never).save(run.adapter)
     ckpt.write_card(run.adapter, recipe, ("737", "747"))
     run.resolved.write_text(dump_recipe(recipe), "utf-8")

@@ -112,4 +112,7 @@ def test_the_run_keeps_the_place_of_the_file(
     text = '[data]\nsource = "digits"\n[rewards]\naccuracy = 1.0\n"mine.py:brief" = 0.5\n'
     recipe = parse_recipe(text, "mine.toml")
     assert [*recipe.rewards] == ["accuracy", "mine.py:brief"]
-    assert with_absolute_paths(recipe).rewards == {"accuracy": 1.0, f"{tmp_path}/mine.py:brief": 0.5}
+    assert with_absolute_paths(recipe).rewards == {
+        "accuracy": 1.0,
+        f"{tmp_path}/mine.py:brief": 0.5,
+    }

@@ -18,7 +18,7 @@ from rftkit.models.loading import check_adapter
 from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import adapter as ckpt
 from rftkit.runs import checkpoints
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 EMPTY = (2).to_bytes(8, "little") + b"{}"  # of safetensors: the length of a header, no tensors
 CONTENT = {"adapter_model.safetensors": EMPTY, "adapter_config.json": b"{}", "a/rng": b"42"}
@@ -33,9 +33,9 @@ def settled(folder: Path, step: int) -> Path:
     return checkpoints.settle(staged, folder / f"step-{step:06d}")
 
 
-def trained(folder: Path, age: int = 0, finished: bool = True) -> Run:
+def trained(folder: Path, age: int = 0, finished: bool = True) -> RunFolder:
     """A run with checkpoints of steps 1 and 2 and, if it is finished, an adapter."""
-    run, recipe = Run(folder), fakes.recipe(seed=7)
+    run, recipe = RunFolder(folder), fakes.recipe(seed=7)
     folder.mkdir(parents=True)
     run.resolved.write_text(dump_recipe(recipe))
     settled(run.checkpoints, 1)
@@ -243,7 +243,7 @@ def test_a_folder_of_runs_gives_the_newest_that_has_trained(tmp_path: Path) -> N
     trained(tmp_path / "new", age=2)
     shutil.rmtree(trained(tmp_path / "newest", age=3, finished=False).checkpoints)
     found = ckpt.find(tmp_path)
-    assert found.run == Run(tmp_path / "new")
+    assert found.run == RunFolder(tmp_path / "new")
     assert found.note == f"newest run: {tmp_path / 'new'}"
 
 

@@ -13,14 +13,14 @@ from rftkit import files
 from rftkit.errors import RecipeError, UserError
 from rftkit.runs import run as runs
 from rftkit.runs.locks import locked
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 
-def begun(folder: Path) -> Run:
+def begun(folder: Path) -> RunFolder:
     """A run that has written a status."""
     folder.mkdir(parents=True, exist_ok=True)
-    Run(folder).set_status("running")
-    return Run(folder)
+    RunFolder(folder).set_status("running")
+    return RunFolder(folder)
 
 
 def test_a_run_goes_where_it_was_asked_to(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_status_remembers_what_it_was_told(tmp_path: Path) -> None:
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"format": runs.FORMAT + 1, "rftkit": "9.9"}))
     with pytest.raises(UserError, match=r"written by a newer rftkit \(9\.9\); upgrade rftkit"):
-        Run(tmp_path).status()
+        RunFolder(tmp_path).status()
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_status_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text, "latin-1")
     with pytest.raises(UserError, match=r"run\.json: damaged \(.*\); start a new run"):
-        Run(tmp_path).status()
+        RunFolder(tmp_path).status()
 
 
 def test_the_newest_of_the_siblings_is_resumed(tmp_path: Path) -> None:
@@ -173,12 +173,12 @@ def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
         os.utime(tmp_path / name / "run.json", ns=(age, age))
     names = [run.folder.relative_to(tmp_path).as_posix() for run in runs.runs_under(tmp_path)]
     assert names == ["a", "study/c", "b"]
-    assert runs.runs_under(tmp_path / "b") == [Run(tmp_path / "b")]
+    assert runs.runs_under(tmp_path / "b") == [RunFolder(tmp_path / "b")]
     assert runs.runs_under(tmp_path / "none") == []
 
 
 def test_a_run_whose_process_is_gone_is_shown_as_stopped(tmp_path: Path) -> None:
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     run.set_status("running")
     assert runs.state(run) == "stopped"
     with locked(tmp_path):

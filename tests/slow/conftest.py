@@ -13,7 +13,7 @@ from rich.console import Console
 
 from rftkit.cache import cache_folder
 from rftkit.models.tiny.cache import ensure_tiny
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.training.request import TrainRequest
 from rftkit.training.run import train
 
@@ -49,7 +49,7 @@ def tiny() -> Path:
 
 
 @pytest.fixture
-def short_run(tiny: Path, tmp_path: Path) -> Callable[..., Run]:
+def short_run(tiny: Path, tmp_path: Path) -> Callable[..., RunFolder]:
     """A function that trains a few steps; overrides as on the command line."""
     recipe = tmp_path / "short.toml"
     recipe.write_text(RECIPE, "utf-8")
@@ -60,7 +60,7 @@ def short_run(tiny: Path, tmp_path: Path) -> Callable[..., Run]:
         resume: bool = False,
         save_every: int = 2,
         log: Literal["none", "tensorboard"] = "none",
-    ) -> Run:
+    ) -> RunFolder:
         request = TrainRequest(
             recipe=recipe,
             out=tmp_path / out,

@@ -19,13 +19,13 @@ from rftkit.models.policy import Decoding, Prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import load_recipe
 from rftkit.runs.checkpoints import MANIFEST, WEIGHTS, in_order, settle
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.tasks import get_task
 from rftkit.training import callbacks
 
 pytestmark = pytest.mark.slow
 
-ShortRun = Callable[..., Run]
+ShortRun = Callable[..., RunFolder]
 METHODS = [(), ("method.kind=sft",)]
 FEW = ("eval.limit=10",)
 
@@ -45,7 +45,7 @@ def resettled(checkpoint: Path) -> None:
     settle(checkpoint.rename(checkpoint.parent / "staged"), checkpoint)
 
 
-def same_adapter(one: Run, other: Run) -> bool:
+def same_adapter(one: RunFolder, other: RunFolder) -> bool:
     ours, theirs = (load_file(run.adapter / WEIGHTS) for run in (one, other))
     return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
 
@@ -68,7 +68,7 @@ def test_poisoned_weights_end_the_run_are_not_kept_and_it_goes_on_from_before(
     short_run: ShortRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method: tuple[str, ...]
 ) -> None:
     whole = short_run(*method, *FEW, save_every=1)
-    poisoned = Run(tmp_path / "poisoned")
+    poisoned = RunFolder(tmp_path / "poisoned")
     with monkeypatch.context() as patched:
         spoiling(patched, step=3)
         with pytest.raises(TrainingError, match=r"^step 3: the adapter's weights hold NaN") as end:
@@ -112,7 +112,7 @@ def test_a_base_model_with_nan_is_named_when_training_begins(
     assert said.startswith("step 1: ")
     assert "the base model: " in said
     assert name.removeprefix("model.").removesuffix(".weight") in said
-    assert Run(tmp_path / "run").status()["state"] == "failed"
+    assert RunFolder(tmp_path / "run").status()["state"] == "failed"
 
 
 def asked(recipe: Recipe) -> tuple[Prompt, Example]:

@@ -15,7 +15,7 @@ import pytest
 from waiting import HANG_SECONDS, wait_until
 
 from rftkit.files import read_lines
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +65,7 @@ def test_the_quickstart_runs(tiny: Path, tmp_path: Path) -> None:
     assert "20 images of split 'test'" in found[4]
     assert "invalid" in found[7]
     assert found[8].count("<img ") == 10
-    metrics = read_lines(Run(tmp_path / "out" / "quickstart").metrics)
+    metrics = read_lines(RunFolder(tmp_path / "out" / "quickstart").metrics)
     assert [line["step"] for line in metrics] == [1, 2, 3]
 
 
@@ -80,7 +80,7 @@ def test_thinking_is_compared_with_answering_at_once(tiny: Path, tmp_path: Path)
 
 
 def test_a_session_that_died_goes_on_where_it_was(tiny: Path, tmp_path: Path) -> None:
-    process, run = start("your_own_images", tmp_path), Run(tmp_path / "out" / "drawn")
+    process, run = start("your_own_images", tmp_path), RunFolder(tmp_path / "out" / "drawn")
     wait_until((run.checkpoints / "step-000002").exists, process)
     kill_all(process)
     assert run.status()["state"] == "running"

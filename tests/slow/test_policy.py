@@ -143,7 +143,7 @@ def test_sft_trains_on_the_reply_and_its_end_only(
     import trl
     from rich.console import Console
 
-    from rftkit.runs.run import Run
+    from rftkit.runs.run import RunFolder
     from rftkit.training import sft
     from rftkit.training.trainer import TrainingJob
 
@@ -156,7 +156,9 @@ def test_sft_trains_on_the_reply_and_its_end_only(
     assert trl.SFTTrainer is not None
     fresh = open_for_inference(recipe.model)
     examples = load_examples(recipe, "train").examples
-    sft.train(TrainingJob(recipe, fresh, Run(tmp_path), Console(file=io.StringIO())), examples)
+    sft.train(
+        TrainingJob(recipe, fresh, RunFolder(tmp_path), Console(file=io.StringIO())), examples
+    )
     labels = seen["batch"]["labels"]
     task, tokenizer = get_task(recipe.task), policy.processor.tokenizer
     targets = {task.target(example, recipe.style) + "<|im_end|>" for example in examples}

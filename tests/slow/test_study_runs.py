@@ -14,7 +14,7 @@ from rich.console import Console
 from waiting import HANG_SECONDS, wait_until
 
 from rftkit.files import read_lines
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.study import plan_study, read_study, run_study
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ def test_a_study_that_is_stopped_goes_on_where_it_was(tiny: Path, tmp_path: Path
     study, out = tmp_path / "s.toml", tmp_path / "out"
     study.write_text(STUDY)
     process = start(study, out)
-    metrics = Run(out / FIRST).metrics
+    metrics = RunFolder(out / FIRST).metrics
     wait_until(lambda: metrics.exists() and read_lines(metrics) != [], process)
     os.kill(process.pid, signal.SIGINT)
     said = process.communicate(timeout=HANG_SECONDS)[1]

@@ -25,15 +25,15 @@ from rftkit.metrics.files import Evaluation
 from rftkit.models import open_for_inference
 from rftkit.recipe.toml import load_recipe
 from rftkit.runs.checkpoints import WEIGHTS, in_order
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 
 pytestmark = pytest.mark.slow
 
-ShortRun = Callable[..., Run]
+ShortRun = Callable[..., RunFolder]
 METHODS = [(), ("method.kind=sft",)]
 
 
-def weights(run: Run) -> dict[str, torch.Tensor]:
+def weights(run: RunFolder) -> dict[str, torch.Tensor]:
     return load_file(run.adapter / WEIGHTS)
 
 
@@ -50,12 +50,12 @@ def dtypes(checkpoint: Path) -> set[torch.dtype]:
     return {tensor.dtype for tensor in [*adapter.values(), *moments]}
 
 
-def curve(run: Run) -> list[tuple[Any, ...]]:
+def curve(run: RunFolder) -> list[tuple[Any, ...]]:
     lines = read_lines(run.metrics)
     return [(line["step"], line["loss"], line["grad_norm"], line.get("reward")) for line in lines]
 
 
-def summary_of(run: Run, name: str = "test") -> Summary:
+def summary_of(run: RunFolder, name: str = "test") -> Summary:
     text = (run.evaluations / name / "summary.json").read_text("utf-8")
     return Summary.model_validate_json(text)
 
@@ -109,7 +109,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
 ) -> None:
     whole = short_run(*method, "method.steps=6")
     sets = [part for o in (*method, "method.steps=6") for part in ("--set", o)]
-    victim = Run(tmp_path / "victim")
+    victim = RunFolder(tmp_path / "victim")
     process = subprocess.Popen(command(victim.folder, *sets), stderr=subprocess.DEVNULL)
     wait_for_lines(process, victim.metrics, 3)
     process.kill()
@@ -125,7 +125,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
 
 
 def test_ctrl_c_saves_prints_the_way_on_and_exits_130(short_run: ShortRun, tmp_path: Path) -> None:
-    victim = Run(tmp_path / "victim")
+    victim = RunFolder(tmp_path / "victim")
     process = subprocess.Popen(
         command(victim.folder, "--set", "method.steps=500"), stderr=subprocess.PIPE
     )
@@ -314,7 +314,7 @@ def test_running_out_of_memory_names_three_remedies(
     monkeypatch.setattr(trl.GRPOTrainer, "training_step", explode)
     with pytest.raises(TrainingError, match=r"max_pixels=.*group_size=2.*max_new_tokens=16"):
         short_run()
-    assert Run(tmp_path / "run").status()["state"] == "failed"
+    assert RunFolder(tmp_path / "run").status()["state"] == "failed"
 
 
 def test_running_out_of_memory_in_the_evaluation_keeps_the_trained_run(
@@ -329,7 +329,7 @@ def test_running_out_of_memory_in_the_evaluation_keeps_the_trained_run(
         patched.setattr(TransformersPolicy, "generate", explode)
         with pytest.raises(TrainingError, match=r"while evaluating .*eval\.batch_size=10"):
             short_run("method.steps=1")
-    assert Run(tmp_path / "run").status()["state"] == "trained"
+    assert RunFolder(tmp_path / "run").status()["state"] == "trained"
     assert summary_of(short_run("method.steps=1", resume=True)).tuned is not None
 
 
@@ -391,7 +391,7 @@ def test_interrupting_the_evaluation_leaves_a_run_that_goes_on(
         patched.setattr(evaluation, "evaluate", stop)
         with pytest.raises(Interrupted, match="--resume"):
             short_run("method.steps=2")
-    assert Run(tmp_path / "run").status()["state"] == "trained"
+    assert RunFolder(tmp_path / "run").status()["state"] == "trained"
     assert summary_of(short_run("method.steps=2", resume=True)).tuned is not None
 
 

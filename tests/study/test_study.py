@@ -21,7 +21,7 @@ from rftkit.metrics import summarise, to_json
 from rftkit.metrics.samples import Header, Sample, Timing, header_line, sample_line, timing_line
 from rftkit.recipe.builtin import builtin_recipes, builtin_studies, find_study
 from rftkit.recipe.toml import dump_recipe, load_recipe
-from rftkit.runs.run import Run, is_run
+from rftkit.runs.run import RunFolder, is_run
 from rftkit.study import broken, contrast, plan_study, read_study, run_study
 from rftkit.study.chart import tokens_and_score
 from rftkit.study.contrast import Contrast, Pair, Seeded
@@ -82,7 +82,7 @@ class Fake:
             return Ended(1, "rftkit: pets.csv:3: no such image; mend it")
         overrides = [words[n + 1] for n, word in enumerate(words) if word == "--set"]
         recipe = load_recipe(Path(words[5]), overrides)
-        run = Run(Path(words[7]))
+        run = RunFolder(Path(words[7]))
         run.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(run.resolved, dump_recipe(recipe))
         if self.stops in words[7]:

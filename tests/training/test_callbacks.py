@@ -14,7 +14,7 @@ from rich.console import Console
 from rftkit.errors import TrainingError
 from rftkit.files import read_lines
 from rftkit.runs import checkpoints
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.training.callbacks import Keeper, Metrics
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -31,7 +31,7 @@ def logged(
     folder: Path, trains: torch.nn.Module, fp16: bool = False, **logs: float
 ) -> list[dict[str, Any]]:
     """The metrics of a run that has logged its seventh step."""
-    run, state = Run(folder), SimpleNamespace(global_step=7, max_steps=9)
+    run, state = RunFolder(folder), SimpleNamespace(global_step=7, max_steps=9)
     metrics, args = Metrics(run, Console(file=io.StringIO()), every=1), SimpleNamespace(fp16=fp16)
     metrics.on_log(args, state, None, model=trains, logs={"loss": 0.5, "grad_norm": 1.0, **logs})
     return read_lines(run.metrics)
@@ -68,7 +68,7 @@ def test_what_is_not_finite_ends_the_run_and_is_named(
         logged(tmp_path, trains, **logs)
     assert str(caught.value).startswith(said)
     assert caught.value.exit_code == 3
-    assert not Run(tmp_path).metrics.exists()
+    assert not RunFolder(tmp_path).metrics.exists()
 
 
 def checkpoint(folder: Path, step: int) -> Path:
@@ -79,7 +79,7 @@ def checkpoint(folder: Path, step: int) -> Path:
     return checkpoints.settle(staged, folder / f"step-{step:06d}")
 
 
-def kept(run: Run, resumed: Path | None, steps: list[int]) -> list[int]:
+def kept(run: RunFolder, resumed: Path | None, steps: list[int]) -> list[int]:
     """The checkpoints that are there after the trainer has saved these steps."""
     keeper, staging = Keeper(run, resumed), run.checkpoints / ".staging"
     for step in steps:
@@ -90,18 +90,18 @@ def kept(run: Run, resumed: Path | None, steps: list[int]) -> list[int]:
 
 
 def test_the_two_newest_are_kept(tmp_path: Path) -> None:
-    assert kept(Run(tmp_path), None, [5, 10, 15]) == [15, 10]
+    assert kept(RunFolder(tmp_path), None, [5, 10, 15]) == [15, 10]
 
 
 def test_the_one_that_was_resumed_from_counts(tmp_path: Path) -> None:
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     _, resumed = (checkpoint(run.checkpoints, step) for step in (10, 20))
     assert kept(run, resumed, [30]) == [30, 20]
     assert kept(run, resumed, [20]) == [20], "a step that is saved again is one checkpoint"
 
 
 def test_damaged_checkpoints_take_no_place_of_new_ones(tmp_path: Path) -> None:
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     for step in (10, 20):
         (checkpoint(run.checkpoints, step) / "step").unlink()
     assert kept(run, None, [1]) == [1]

@@ -18,7 +18,7 @@ from rftkit.core import Example
 from rftkit.errors import RecipeError, TrainingError
 from rftkit.recipe.schema import Recipe
 from rftkit.rewards.length import Length, Meter
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.tasks import get_task
 from rftkit.training.reward_functions import Scorer, checked
 
@@ -41,7 +41,7 @@ def scorer_of(
         for name, gold in (("a.png", "cat"), ("b.png", "dog"))
     ]
     console = Console(file=io.StringIO(), width=500, force_terminal=False)
-    return Scorer(recipe, examples, [STOP], Run(folder), console, save_every, meter)
+    return Scorer(recipe, examples, [STOP], RunFolder(folder), console, save_every, meter)
 
 
 def call(
@@ -125,7 +125,7 @@ def test_a_sample_is_kept_and_shown_now_and_then(tmp_path: Path) -> None:
     scorer = scorer_of(tmp_path, fakes.recipe(), save_every=3)
     for step in range(7):
         call(scorer, [GOOD, WRONG], [0, 0], step)
-    kept = files.read_lines(tmp_path / "samples.jsonl")
+    kept = files.read_lines(tmp_path / "rollouts.jsonl")
     assert [record["step"] for record in kept] == [1, 3, 6]
     prompt = get_task("classification").prompt(scorer.examples[0], "think")
     assert kept[0] == {
@@ -146,7 +146,7 @@ def test_what_a_model_writes_steers_neither_markup_nor_terminal(tmp_path: Path) 
     scorer = scorer_of(tmp_path, fakes.recipe())
     call(scorer, ["[red]\x1b[2J[/blue]\x07"], [0])
     assert "[red]\\x1b[2J[/blue]\\x07" in shown(scorer)
-    assert files.read_lines(tmp_path / "samples.jsonl")[0]["text"] == "[red]\x1b[2J[/blue]\x07"
+    assert files.read_lines(tmp_path / "rollouts.jsonl")[0]["text"] == "[red]\x1b[2J[/blue]\x07"
 
 
 GUARDED = [  # completions of the first step in groups of two, what is said
@@ -284,7 +284,7 @@ def test_an_own_reward_is_paid_by_its_short_name(tmp_path: Path) -> None:
         "brief": pytest.approx([1 / 3, 1 / 3]),
     }
     assert scorer.all_weights() == [1.0, 0.5]
-    assert files.read_lines(tmp_path / "samples.jsonl")[0]["rewards"]["brief"] == 1 / 3
+    assert files.read_lines(tmp_path / "rollouts.jsonl")[0]["rewards"]["brief"] == 1 / 3
     endless = name.replace("brief", "endless")
     scorer = scorer_of(tmp_path, fakes.recipe(rewards={"accuracy": 1.0, endless: 0.5}))
     with pytest.raises(TrainingError, match=r"mine\.py:endless: returned inf"):

@@ -16,7 +16,7 @@ from rich.console import Console
 from transformers.integrations import TensorBoardCallback
 
 from rftkit.errors import ModelError
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.training.grpo import USED_BY_THE_LOSS
 from rftkit.training.trainer import (
     CheckpointSettings,
@@ -51,9 +51,9 @@ def test_a_silent_rewrite_is_put_back(
     name: str, copy: str, rewritten: object, tmp_path: Path
 ) -> None:
     found = trainer(**{name: rewritten})
-    verify(found, WANTED, Run(tmp_path), COPIES)
+    verify(found, WANTED, RunFolder(tmp_path), COPIES)
     assert (getattr(found.args, name), getattr(found, copy)) == (WANTED[name], WANTED[name])
-    assert json.loads(Run(tmp_path).effective.read_text())[name] == str(WANTED[name])
+    assert json.loads(RunFolder(tmp_path).effective.read_text())[name] == str(WANTED[name])
 
 
 @pytest.mark.parametrize(("name", "rewritten"), [
@@ -63,12 +63,12 @@ def test_a_rewrite_that_cannot_be_put_back_stops_the_run(
     name: str, rewritten: object, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelError, match=f"{name}: the recipe asks for .* changed it to"):
-        verify(trainer(**{name: rewritten}), WANTED, Run(tmp_path), COPIES)
+        verify(trainer(**{name: rewritten}), WANTED, RunFolder(tmp_path), COPIES)
 
 
 def test_nothing_is_added_to_a_trainer_that_was_not_asked_for_it(tmp_path: Path) -> None:
     found = SimpleNamespace(args=SimpleNamespace(max_steps=9))
-    verify(found, {"max_steps": 9}, Run(tmp_path))
+    verify(found, {"max_steps": 9}, RunFolder(tmp_path))
     assert vars(found) == {"args": SimpleNamespace(max_steps=9)}
 
 
@@ -85,7 +85,11 @@ def job_in(folder: Path, **keeping: Any) -> TrainingJob:
     policy.model = SimpleNamespace(num_parameters=lambda: 6)
     console = Console(file=io.StringIO())
     return TrainingJob(
-        fakes.recipe(), policy, Run(folder), console, checkpointing=CheckpointSettings(**keeping)
+        fakes.recipe(),
+        policy,
+        RunFolder(folder),
+        console,
+        checkpointing=CheckpointSettings(**keeping),
     )
 
 

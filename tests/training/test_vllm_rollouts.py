@@ -19,7 +19,7 @@ from rftkit.models.backends import longest
 from rftkit.models.processor import StillQwen25VLProcessor
 from rftkit.models.tiny.tokenizer import train_tokenizer
 from rftkit.recipe.toml import parse_recipe
-from rftkit.runs.run import Run
+from rftkit.runs.run import RunFolder
 from rftkit.tasks import get_task
 from rftkit.training import grpo
 from rftkit.training.trainer import TrainingJob
@@ -141,7 +141,7 @@ def test_a_prompt_that_vllm_has_no_room_for_is_refused_before_training(
         ["model.generation=vllm", "model.backend=transformers", "model.load_in_4bit=false"],
     )
     policy: Any = SimpleNamespace(banned_ids=lambda: [7], count_tokens=lambda text: tokens)
-    job = TrainingJob(recipe, policy, Run(tmp_path), Console(quiet=True))
+    job = TrainingJob(recipe, policy, RunFolder(tmp_path), Console(quiet=True))
     sample = get_task("classification").sample
     if refused:
         with pytest.raises(RecipeError, match="a prompt of 10000 tokens was estimated at"):

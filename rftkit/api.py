@@ -1,0 +1,188 @@
+"""The Python API: what `import rftkit` offers, one function a command.
+
+Nothing here prints to standard output. `console=None` shows progress on standard error, as the
+command line does; a quiet one is `rich.console.Console(quiet=True)`.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rftkit import files
+from rftkit.core import Attempt, Example
+from rftkit.recipe import toml
+from rftkit.recipe.builtin import find_recipe
+from rftkit.recipe.schema import Recipe
+from rftkit.runs import run as runs
+from rftkit.runs.run import RunFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rftkit.inference.predict import Prediction
+    from rftkit.metrics.schema import Summary
+
+__all__ = ["Attempt", "Example", "Recipe", "Run", "evaluate", "load_recipe", "predict", "train"]
+
+PathOrName = str | Path
+Logger = Literal["none", "tensorboard", "trackio"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk: `rftkit.train(...)` gives one, `Run("out/pets")` opens one."""
+
+    folder: Path
+
+    def __init__(self, folder: PathOrName) -> None:
+        object.__setattr__(self, "folder", Path(folder))
+
+    @property
+    def state(self) -> str:
+        """`running`, `stopped`, `failed`, `trained` or `finished`. Raises UserError if damaged."""
+        return runs.state(self._files)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that ran, with every default and override."""
+        return toml.parse_recipe(toml.read_text(self._files.resolved), str(self._files.resolved))
+
+    @property
+    def summary(self) -> Summary | None:
+        """Base and fine-tuned model on the test split; None if that evaluation is not finished."""
+        from rftkit.metrics.files import evaluations, read_summary
+
+        main = self._files.evaluations / self.recipe.data.test_split
+        return read_summary(main) if main in evaluations(self._files.evaluations) else None
+
+    @property
+    def adapter(self) -> Path:
+        """The trained adapter: a plain PEFT folder."""
+        return self._files.adapter
+
+    @property
+    def report(self) -> Path:
+        """The report: one self-contained HTML page."""
+        return self._files.report
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """One row per optimizer step: step, loss, reward, length, seconds, and more.
+
+        `pandas.DataFrame(run.metrics())` makes it a data frame.
+        """
+        return files.read_lines(self._files.metrics)
+
+    def rollouts(self) -> list[dict[str, Any]]:
+        """Some of the completions of training, each with its prompt and its rewards."""
+        return files.read_lines(self._files.rollouts)
+
+    @property
+    def _files(self) -> RunFolder:
+        return RunFolder(self.folder)
+
+
+def load_recipe(recipe: PathOrName, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe from a file, or a built-in one by its name, such as "quickstart".
+
+    overrides: `key=value`, as after `--set`. Raises RecipeError, in one line with the way to fix
+    it, for what cannot run.
+    """
+    return toml.load_recipe(find_recipe(Path(recipe)), overrides)
+
+
+def train(
+    recipe: Recipe | PathOrName,
+    out: PathOrName | None = None,
+    *,
+    resume: bool = False,
+    log: Logger = "none",
+    console: Console | None = None,
+) -> Run:
+    """Train by a recipe, evaluate base and fine-tuned model, write the report.
+
+    recipe: a recipe, a file, or the name of a built-in one. out: the run folder, `out/<name of the
+    recipe>` by default (`out/run` for a recipe made in Python); where it holds a run already a
+    numbered sibling is taken. resume: continue the unfinished run in it.
+    Raises UserError for what the user can fix, Interrupted after Ctrl-C: both leave a run that can
+    be resumed.
+    """
+    from rftkit.training.request import TrainRequest
+    from rftkit.training.run import train as run_training
+
+    given = recipe if isinstance(recipe, Recipe) else find_recipe(Path(recipe))
+    name = "run" if isinstance(given, Recipe) else given.stem
+    request = TrainRequest(
+        recipe=given,
+        out=Path(out) if out else Path("out") / name,
+        resume=resume,
+        log=log,
+        command=_command(),
+    )
+    return Run(run_training(request, _console(console)).folder)
+
+
+def evaluate(
+    checkpoint: Run | PathOrName,
+    *,
+    split: str | None = None,
+    data: PathOrName | None = None,
+    limit: int | None = None,
+    console: Console | None = None,
+) -> Summary:
+    """Base and fine-tuned model on held-out images, with the recipe they were trained by.
+
+    checkpoint: a run, a checkpoint, an adapter, or a folder of runs, whose newest is taken.
+    split, data: other images than the recipe's test split; data is a folder, a table or a recipe.
+    limit: at most so many images. An evaluation that was cut short is continued.
+    """
+    from rftkit.evaluation.run import EvalRequest, evaluate_checkpoint
+
+    request = EvalRequest(
+        split=split,
+        data=Path(data) if data else None,
+        limit=limit,
+        command=_command(),
+    )
+    return evaluate_checkpoint(_folder(checkpoint), request, _console(console)).summary
+
+
+def predict(
+    checkpoint: Run | PathOrName,
+    images: PathOrName | Sequence[PathOrName],
+    *,
+    question: str = "",
+    options: Sequence[str] = (),
+    categories: Sequence[str] = (),
+) -> list[Prediction]:
+    """The fine-tuned model's answers for image files, in their order.
+
+    question: what is asked, or the phrase to find, where the task has none of its own.
+    options: of a multiple choice. categories: what to detect; by default all that was trained.
+    Detection gives one prediction per category, unless the recipe asks for all at once.
+    """
+    from rftkit.inference.predict import predict as predict_each
+    from rftkit.tasks.question import Question
+
+    paths = [images] if isinstance(images, str | Path) else images
+    asked = Question(question, tuple(options), tuple(categories))
+    return [*predict_each(_folder(checkpoint), [Path(p) for p in paths], _console(None), asked)]
+
+
+def _folder(checkpoint: Run | PathOrName) -> Path:
+    return checkpoint.folder if isinstance(checkpoint, Run) else Path(checkpoint)
+
+
+def _console(console: Console | None) -> Console:
+    from rich.console import Console
+
+    return console or Console(stderr=True, emoji=False)
+
+
+def _command() -> str:
+    """What started Python, for the run's record."""
+    return shlex.join(["python", *sys.argv])
