@@ -103,8 +103,8 @@ def _columns(data: Data) -> dict[str, str]:
 
 
 def _divided_data(recipe: Recipe) -> Data:
-    """The data, divided as its task needs: a count that stands in `label` is no class."""
-    if tasks.get_task(recipe.task).answer_kind != "number":
+    """The data, divided as its task needs: a number or text that stands in `label` is no class."""
+    if tasks.get_task(recipe.task).answer_kind not in ("number", "text"):
         return recipe.data
     columns = recipe.data.columns
     counts = {"answer": columns.get("label", "label"), **columns}

@@ -1,6 +1,6 @@
 """The tasks: one file each, one line each here."""
 
-from rftkit.tasks import choice, classification, detection, grounding, number
+from rftkit.tasks import choice, classification, clock, detection, grounding, number
 from rftkit.tasks.task import Task
 
 TASKS: tuple[Task, ...] = (
@@ -9,6 +9,7 @@ TASKS: tuple[Task, ...] = (
     grounding.TASK,
     choice.TASK,
     number.TASK,
+    clock.TASK,
 )
 
 

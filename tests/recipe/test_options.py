@@ -54,7 +54,8 @@ def test_each_task_has_options_of_its_own_which_a_dump_keeps(
 @pytest.mark.parametrize("task", [task.name for task in TASKS])
 def test_without_options_a_task_has_its_defaults(task: str) -> None:
     wanted = next(each.options() for each in TASKS if each.name == task)
-    assert parse_recipe(f'task = "{task}"\n[data]\n{DATA[task]}', "mine.toml").options == wanted
+    data = DATA.get(task, 'source = "csv"\npath = "x"')
+    assert parse_recipe(f'task = "{task}"\n[data]\n{data}', "mine.toml").options == wanted
 
 
 def test_options_may_be_overridden() -> None:
