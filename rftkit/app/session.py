@@ -23,7 +23,7 @@ from rftkit.errors import UserError
 from rftkit.inference.compare import Stop, compare
 from rftkit.inference.form import Asked, Form, ask, prompt_of
 from rftkit.inference.panes import Comparison, Pane
-from rftkit.inference.truth import PLACE
+from rftkit.inference.truth import TruthError
 
 NO_IMAGE = "There is no image yet: upload or paste one, or choose an example."
 REPLAY = "This page replays recorded answers: choose an example, or a row of the results."
@@ -190,11 +190,13 @@ def view(both: Comparison, blind: Order | None = None) -> View:
 def refused(error: UserError) -> View:
     """What is shown for a question that cannot be asked: the sentence, once.
 
-    One about the right answer stands beside its field, and nothing else of the View is to be shown.
+    A TruthError stands beside the field of the right answer, and nothing else of the View is to be
+    shown.
     """
     said = message_html(str(error), "error")
-    beside = str(error).startswith(PLACE)
-    return View("", "", "", "", "", said) if beside else View("", said, "", "", "")
+    if isinstance(error, TruthError):
+        return View("", "", "", "", "", said)
+    return View("", said, "", "", "")
 
 
 def voted(entries: tuple[Entry, ...], vote: str, on_show: OnShow) -> tuple[Entry, ...]:

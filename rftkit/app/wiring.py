@@ -181,12 +181,13 @@ def _wire_fields(desk: Desk, fields: Fields, shown: list[Any], states: tuple[Any
     fields.task.input(preset, [fields.task, fields.image], [*fields.asked(), written], **QUICK)
 
     def rewrite(path: str | None, auto: str, *values: Any) -> tuple[Any, Any]:
-        if values[4] != auto and values[4]:
-            return gr.skip(), gr.skip()  # a person's own prompt stays
         try:
-            prompt = desk.prompt(form_from(values), path or "")
+            form = form_from(values)
+            prompt = desk.prompt(form, path or "")
         except UserError:
             return gr.skip(), gr.skip()
+        if form.prompt and form.prompt != auto:
+            return gr.skip(), gr.skip()  # a person's own prompt stays
         return prompt, prompt
 
     inputs = [fields.image, written, *fields.asked()]

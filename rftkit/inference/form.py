@@ -11,7 +11,7 @@ from rftkit.core import Example, LazyImage, Style
 from rftkit.data.box_grid import grid_setter
 from rftkit.errors import UserError
 from rftkit.inference import question as asking
-from rftkit.inference.truth import gold_of
+from rftkit.inference.truth import TruthError, gold_of
 from rftkit.recipe.schema import Recipe
 from rftkit.tasks import TASKS, get_task
 from rftkit.tasks.options import DetectionOptions
@@ -119,9 +119,12 @@ def ask(form: Form, setup: Setup, image: LazyImage) -> Asked:
 
     Raises UserError for a field that is missing, too long or cannot be read.
     """
-    for name in ("question", "labels", "prompt", "truth"):
-        if len(getattr(form, name)) > TEXT_LIMIT:
+    texts = {"question": form.question, "labels": form.labels, "prompt": form.prompt}
+    for name, text in texts.items():
+        if len(text) > TEXT_LIMIT:
             raise UserError(f"{name}: longer than {TEXT_LIMIT} characters; shorten it")
+    if len(form.truth) > TEXT_LIMIT:
+        raise TruthError(f"truth: longer than {TEXT_LIMIT} characters; shorten it")
     example = _example(form, setup, image)
     if known := bool(form.truth.strip()):
         example = replace(example, gold=gold_of(form.truth, form.task, example))

@@ -21,8 +21,12 @@ WRITE = {
 }
 
 
+class TruthError(DataError):
+    """A right answer that cannot be used, as it was typed; the app shows it beside its field."""
+
+
 def gold_of(truth: str, task: str, example: Example) -> str:
-    """The gold answer in the task's own canonical text. Raises DataError, saying what to write."""
+    """The gold answer in the task's own canonical text. Raises TruthError, saying what to write."""
     values: dict[str, Any] = {"gold": truth.strip()}
     kind = get_task(task).answer_kind
     if kind == "label":
@@ -35,29 +39,32 @@ def gold_of(truth: str, task: str, example: Example) -> str:
         values = {"gold": found, "coords": "pixels", "size": list(size)}
         if example.choices:
             values["choices"] = list(example.choices)
-    return score.example_of(values, PLACE, get_task(task)).gold
+    try:
+        return score.example_of(values, PLACE, get_task(task)).gold
+    except DataError as error:
+        raise TruthError(str(error)) from None
 
 
 def _label(truth: str, example: Example) -> str:
     if not spelling.normalise(truth):
-        raise DataError(f"{PLACE}: {truth.strip()[:60]!r} has no word in it; write a label")
+        raise TruthError(f"{PLACE}: {truth.strip()[:60]!r} has no word in it; write a label")
     if not example.choices:
         return truth.strip()
     label = spelling.match(truth, example.choices, example.aliases)
     if label is None:
         hint = did_you_mean(truth.strip(), example.choices[:20])
-        raise DataError(f"{PLACE}: {truth.strip()[:60]!r} is not on the list; {hint}")
+        raise TruthError(f"{PLACE}: {truth.strip()[:60]!r} is not on the list; {hint}")
     return label
 
 
 def _boxes(truth: str, kind: str, kinds: tuple[str, ...], size: tuple[int, int]) -> list[Any]:
-    """What the JSON holds. Raises DataError, in the words of the page, for what is no box."""
+    """What the JSON holds. Raises TruthError, in the words of the page, for what is no box."""
     try:
         found = json.loads(truth)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{PLACE}: not JSON ({str(error)[:80]}); {WRITE[kind]}") from None
+        raise TruthError(f"{PLACE}: not JSON ({str(error)[:80]}); {WRITE[kind]}") from None
     if not isinstance(found, list):
-        raise DataError(f"{PLACE}: {truth.strip()[:60]} is not a list; {WRITE[kind]}")
+        raise TruthError(f"{PLACE}: {truth.strip()[:60]} is not a list; {WRITE[kind]}")
     alone = kind == "box" and not (len(found) == 1 and isinstance(found[0], list))
     listed = [found] if alone else found
     for entry in listed:
@@ -70,18 +77,18 @@ def _check(entry: object, kind: str, kinds: tuple[str, ...], size: geometry.Grid
     if kinds:
         edges, named = (entry[:4], entry[4:]) if isinstance(entry, list) else (entry, [])
         if named not in [[name] for name in kinds]:
-            raise DataError(
+            raise TruthError(
                 f"{PLACE}: {shown} does not end with a kind from the list ({', '.join(kinds[:5])});"
                 f' write [[10, 20, 110, 220, "{kinds[0]}"]]'
             )
     box = geometry.box_of(edges, size)
     if box is None:
-        raise DataError(
+        raise TruthError(
             f"{PLACE}: box {shown} is not [left, top, right, bottom], left < right and "
             f"top < bottom; {WRITE[kind]}"
         )
     if min(box) < 0 or max(box) > 1:
-        raise DataError(
+        raise TruthError(
             f"{PLACE}: box {shown} leaves the image; "
             f"keep it inside {size.width} × {size.height} pixels"
         )

@@ -34,6 +34,7 @@ from rftkit.errors import DataError, UserError
 from rftkit.inference.compare import compare
 from rftkit.inference.form import Form, ask
 from rftkit.inference.panes import ENDED, Comparison, State
+from rftkit.inference.truth import TruthError
 from rftkit.metrics.samples import Header, Provenance
 from rftkit.recipe.schema import SOURCES_OF
 from rftkit.runs.locks import locked
@@ -353,6 +354,12 @@ def test_a_bad_truth_is_said_beside_its_field(served: Served, tmp_path: Path) ->
     look = refused(error.value)
     assert "is not on the list" in look.truth_note
     assert "".join(look[:-1]) == ""  # said once
+    with pytest.raises(TruthError, match="longer than 4000 characters"):
+        ask(replace(form, truth="5" * 5000), served.setup, FileImage(image_file(tmp_path), "x"))
+    look = refused(TruthError("a box leaves the image"))
+    assert "".join(look) == look.truth_note  # by its kind, whatever its words
+    look = refused(UserError("the answer you gave: says another part of the page"))
+    assert "".join(look) == look.banner
     look = refused(UserError(NO_IMAGE))
     assert "".join(look) == look.banner
     assert 'role="alert"' in look.banner
