@@ -4,6 +4,10 @@ A `UserError` is printed as one line (where: what, with the value; how to fix it
 command with `exit_code`. Anything else that escapes is a bug and shows its traceback.
 """
 
+from __future__ import annotations
+
+import signal
+
 
 class UserError(Exception):
     """Something the user can fix; the message is the one line they see."""
@@ -35,10 +39,16 @@ class TrainingError(UserError):
     exit_code = 3
 
 
-class Interrupted(Exception):  # noqa: N818  not an error: the user asked for it
-    """A signal stopped a run, which is saved; the message says how to go on."""
+class Interrupted(BaseException):  # so that no `except Exception` takes it for an error
+    """A signal stopped a run, which is saved; the message says how to continue."""
 
     def __init__(self, number: int, message: str = "stopped") -> None:
         super().__init__(message)
         self.number = number
         self.exit_code = 128 + number
+
+
+def stopped(by: Interrupted | KeyboardInterrupt, command: str) -> Interrupted:
+    """The same stop, with the command that continues in its message."""
+    number = by.number if isinstance(by, Interrupted) else signal.SIGINT
+    return Interrupted(number, f"stopped; continue with: {command}")

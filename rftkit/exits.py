@@ -8,7 +8,9 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NoReturn
 
 from typer.core import TyperGroup
@@ -46,7 +48,8 @@ def run(command: Callable[[], object]) -> NoReturn:
             stream.reconfigure(errors="replace")  # a pipe that knows no "≥" gets a "?"
     output = _handle(sys.stdout)
     try:
-        command()
+        with _stopped_by_sigterm():
+            command()
     except (UserError, Interrupted) as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -61,6 +64,20 @@ def run(command: Callable[[], object]) -> NoReturn:
             raise SystemExit(128 + signal.SIGPIPE) from None
         raise
     raise SystemExit(0)
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Meanwhile SIGTERM raises Interrupted, as Ctrl-C does, so that locks go and work is kept."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise Interrupted(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _handle(stream: object) -> int | None:

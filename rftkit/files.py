@@ -23,11 +23,15 @@ def now() -> str:
 def write_atomically(path: Path, text: str | bytes) -> None:
     """Write beside and move into place: a reader sees the old text or the new one, never half."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(text.encode() if isinstance(text, str) else text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("wb") as file:
+            file.write(text.encode() if isinstance(text, str) else text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def append_line(path: Path, record: Mapping[str, object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
@@ -24,7 +25,8 @@ from rftkit.cli.options import (
     results,
     say,
 )
-from rftkit.errors import UserError
+from rftkit.errors import Interrupted, UserError, stopped
+from rftkit.messages import runnable
 
 if TYPE_CHECKING:
     from rftkit.metrics.files import Evaluation
@@ -134,7 +136,10 @@ def evaluate(
             command=command_line(),
             engine=engine,
         )
-        evaluation = evaluate_checkpoint(ckpt, request, progress(False))
+        try:
+            evaluation = evaluate_checkpoint(ckpt, request, progress(False))
+        except (Interrupted, KeyboardInterrupt) as stop:
+            raise stopped(stop, runnable(*sys.argv[1:])) from None
     _show_evaluation(evaluation, as_json)
     from rftkit.metrics import broken_gates
 

@@ -57,7 +57,7 @@ def _guarded(name: str, found: Callable[[Attempt], object]) -> Reward:
     def reward(attempt: Attempt) -> float:
         try:
             value = found(attempt)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # which would end training as if it were done
             said = " ".join(f"{type(error).__name__}: {error}".split())
             example = attempt.example
             raise TrainingError(

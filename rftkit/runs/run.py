@@ -14,6 +14,7 @@ from rftkit.runs.locks import LOCK, holder
 
 State = Literal["running", "stopped", "failed", "trained", "finished"]
 FORMAT = 1  # of run.json; a newer one is refused
+WRITABLE = ".writable"  # a file that comes and goes, to see whether a folder can be written
 BEGUN = {LOCK, "recipe.toml", "resolved.toml"}  # what is there before run.json makes it a run
 
 
@@ -94,6 +95,12 @@ class RunFolder:
             raise UserError(f"{self.status_file}: damaged (no state); start a new run")
         return status
 
+    def forget_beginning(self) -> None:
+        """Remove what was written before run.json, so that a run can begin here after all."""
+        if not self.status_file.exists():
+            self.given.unlink(missing_ok=True)
+            self.resolved.unlink(missing_ok=True)
+
     def set_status(self, state: State, **more: object) -> None:
         """Write the state, and whatever else is to be remembered, in one atomic step."""
         known = self.status() if self.status_file.exists() else {"created": now()}
@@ -154,6 +161,7 @@ def _numbered(place: Path, folder: Path) -> bool:
 def _free(place: Path) -> bool:
     """Whether a run may begin here: nothing is there, or one that was cut off as it began."""
     names = {path.name for path in place.iterdir()} if place.is_dir() else set[str]()
+    names -= {WRITABLE}
     seen = {name for name in names if not name.startswith(".")}
     return not names or (LOCK in names and seen <= BEGUN)
 
@@ -161,8 +169,8 @@ def _free(place: Path) -> bool:
 def _made(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".writable").touch()
-        (folder / ".writable").unlink()
+        (folder / WRITABLE).touch()
+        (folder / WRITABLE).unlink()
     except OSError as error:
         raise RecipeError(f"--out {folder}: cannot write there ({error.strerror})") from None
     return folder

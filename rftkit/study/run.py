@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rftkit import files
-from rftkit.errors import Interrupted, RecipeError, UserError
+from rftkit.errors import Interrupted, RecipeError, UserError, stopped
 from rftkit.messages import runnable
 from rftkit.recipe.toml import read_text
 from rftkit.runs import run as runs
@@ -57,8 +56,7 @@ def run_study(
                 runner.run_crossings(runner.crossings(job.grid), out, console, launch, failed)
         except (Interrupted, KeyboardInterrupt) as stop:
             page.write(failed)
-            number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
-            raise Interrupted(number, f"stopped; continue with: {_typed(again)}") from None
+            raise stopped(stop, _typed(again)) from None
         page.write(failed)
     return out / PAGE
 

@@ -29,10 +29,14 @@ EXAMPLE_EDGE = 1024  # pixels, at most, of the image that is kept to try `predic
 
 def begin_run(run: RunFolder, request: TrainRequest, recipe: Recipe, train_set: Examples) -> None:
     """Write the recipe, the versions and the labels of a new run."""
-    _write_recipe(run, request, recipe)
     known = versions()
     labels = {"labels": list(train_set.labels), "aliases": dict(train_set.examples[0].aliases)}
-    run.set_status("running", rftkit=known["rftkit"], versions=known, **labels)
+    try:
+        _write_recipe(run, request, recipe)
+        run.set_status("running", rftkit=known["rftkit"], versions=known, **labels)
+    except BaseException:
+        run.forget_beginning()
+        raise
 
 
 def say_other_folder(run: RunFolder, request: TrainRequest, console: Console) -> None:

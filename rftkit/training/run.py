@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
-from rftkit.errors import Interrupted, RecipeError, UserError
+from rftkit.errors import Interrupted, RecipeError, UserError, stopped
 from rftkit.evaluation.leaks import Shots
 from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
 from rftkit.hardware.prompt_size import largest_prompt
@@ -127,6 +126,4 @@ def _state_kept(run: RunFolder, request: TrainRequest) -> Iterator[None]:
             run.set_status("failed", error=str(error)[:500])
         raise
     except (Interrupted, KeyboardInterrupt) as stop:
-        number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
-        command = request.resume_command(run.folder)
-        raise Interrupted(number, f"stopped; continue with: {command}") from None
+        raise stopped(stop, request.resume_command(run.folder)) from None

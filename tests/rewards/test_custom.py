@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rftkit.core import Attempt, Completion
-from rftkit.errors import RecipeError, TrainingError
+from rftkit.errors import Interrupted, RecipeError, TrainingError
 from rftkit.recipe.resolve import with_absolute_paths
 from rftkit.recipe.toml import parse_recipe
 from rftkit.rewards.custom import load_reward
@@ -29,6 +29,9 @@ def broken(attempt):
 
 def wordy(attempt):
     return "much"
+
+def leaving(attempt):
+    raise SystemExit(0)
 
 LIMIT = 3
 """
@@ -67,7 +70,7 @@ def test_two_files_of_one_name_do_not_mix(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "function", "says"), [
     (MINE, "breif", "no function 'breif' in "),
-    (MINE, "breif", "it has brief, broken, wordy"),
+    (MINE, "breif", "it has brief, broken, leaving, wordy"),
     (MINE, "LIMIT", "no function 'LIMIT' in "),
     ("x = 1", "brief", "it has none"),
     ("import nothing_of_this_name", "brief", "cannot be run (ModuleNotFoundError: No module named"),
@@ -95,6 +98,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("function", "says"), [
     ("broken", "raised KeyError: 'nothing' on "),
     ("wordy", "returned 'much'; a reward must be a number"),
+    ("leaving", "raised SystemExit: 0 on "),
 ])  # fmt: skip
 def test_a_reward_that_fails_while_training_says_so(
     tmp_path: Path, function: str, says: str
@@ -103,6 +107,15 @@ def test_a_reward_that_fails_while_training_says_so(
     with pytest.raises(TrainingError) as caught:
         load_reward(name)(attempt())
     assert str(caught.value).startswith(f"rewards.{name}: {says}")
+
+
+@pytest.mark.parametrize("stop", ["raise Stop", "try: raise Stop\n    except Exception: return 0"])
+def test_a_reward_cannot_swallow_a_stop(tmp_path: Path, stop: str) -> None:
+    text = (
+        f"from rftkit.errors import Interrupted\nStop = Interrupted(15)\ndef brief(_):\n    {stop}"
+    )
+    with pytest.raises(Interrupted):
+        load_reward(f"{written(tmp_path, text)}:brief")(attempt())
 
 
 def test_the_run_keeps_the_place_of_the_file(

@@ -60,6 +60,12 @@ def test_a_run_that_was_killed_as_it_began_is_begun_again(tmp_path: Path) -> Non
     assert runs.new_run(tmp_path).folder == tmp_path
 
 
+def test_a_kill_as_the_folder_is_tried_is_not_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / ".writable").touch()
+    assert runs.new_run(tmp_path).folder == tmp_path
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_is_no_place_for_a_run(tmp_path: Path) -> None:
     (tmp_path / "pets").touch()
     with pytest.raises(RecipeError, match=r"--out .*pets: is a file; name a folder"):
@@ -125,6 +131,7 @@ def test_a_status_is_old_or_new_but_never_half(
         run.set_status("finished")
     assert run.status()["state"] == "running"
     assert run.status()["labels"] == ["cat", "dog"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
 def test_a_status_remembers_what_it_was_told(tmp_path: Path) -> None:
