@@ -18,13 +18,17 @@ if TYPE_CHECKING:
         predict,
         train,
     )
+    from rftkit.inference.predict import Prediction
+    from rftkit.metrics.schema import Summary
 
 __version__ = "0.1.0"
 __all__ = [
     "Attempt",
     "Example",
+    "Prediction",
     "Recipe",
     "Run",
+    "Summary",
     "evaluate",
     "load_recipe",
     "predict",
@@ -33,6 +37,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "Prediction":
+        from rftkit.inference.predict import Prediction
+
+        return Prediction
+    if name == "Summary":
+        from rftkit.metrics.schema import Summary
+
+        return Summary
     if name in __all__:
         from rftkit import api
 

@@ -40,6 +40,7 @@ def test_importing_it_loads_nothing() -> None:
 def test_its_functions_load_no_model_library() -> None:
     code = (
         "import sys, rftkit\nrftkit.train, rftkit.evaluate, rftkit.predict\n"
+        "rftkit.Summary, rftkit.Prediction\n"
         "rftkit.load_recipe('quickstart')\n"
         f"print(*(m for m in {HEAVY[:5]!r} if m in sys.modules))"
     )
@@ -48,6 +49,7 @@ def test_its_functions_load_no_model_library() -> None:
 
 
 def test_every_name_is_there_and_no_other() -> None:
+    assert {"Summary", "Prediction"} <= {*rftkit.__all__}
     for name in rftkit.__all__:
         assert getattr(rftkit, name) is not None
         assert name in dir(rftkit)
@@ -81,6 +83,12 @@ def test_a_run_on_disk_tells_what_is_in_it() -> None:
     assert run.summary.tuned.n == 40
     assert run.report == OLD / "report.html"
     assert run.adapter == OLD / "adapter"
+    assert isinstance(run.summary, rftkit.Summary)
+
+
+def test_rollouts_of_a_run_that_called_them_samples_are_read() -> None:
+    rows = rftkit.Run(OLD).rollouts()
+    assert (rows[0]["step"], rows[0]["id"]) == (1, "digits:train:59")
 
 
 @pytest.mark.slow

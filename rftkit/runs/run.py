@@ -41,8 +41,9 @@ class RunFolder:
 
     @property
     def rollouts(self) -> Path:
-        """Some of the completions that the model wrote in training."""
-        return self.folder / "rollouts.jsonl"
+        """Some of the completions of training; `samples.jsonl` in a run that called them so."""
+        new, old = self.folder / "rollouts.jsonl", self.folder / "samples.jsonl"
+        return old if old.exists() and not new.exists() else new
 
     @property
     def checkpoints(self) -> Path:
