@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from rftkit import notebook as nb
-from rftkit.hardware import probe as machine
+from rftkit.hardware import probe
 from rftkit.study import runner
 from rftkit.study.launch import Ended, launch
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_doctor_looks_for_modules_elsewhere(folder: Path) -> None:
-    found = machine.imports(["marked"])
+    found = probe.imports(["marked"])
     assert found.errors == {"marked": "ModuleNotFoundError: No module named 'marked'"}
     assert not (folder / "ran").exists()
 

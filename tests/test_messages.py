@@ -14,9 +14,7 @@ from rftkit.errors import ModelError, TrainingError, UserError
 from rftkit.messages import did_you_mean, first_line
 from rftkit.metrics import Summary
 from rftkit.metrics.files import read_summary
-from rftkit.models import backends as engines
-from rftkit.models import loading
-from rftkit.models import out_of_memory as memory
+from rftkit.models import backends, loading, out_of_memory
 from rftkit.models.vllm import open_vllm
 from rftkit.recipe.sections import Model
 
@@ -63,7 +61,7 @@ def test_an_error_without_text_is_reported_and_not_hidden(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(TrainingError, match=r"while evaluating \(OutOfMemoryError\)"):  # noqa: SIM117
-        with memory.named("evaluating", "less"):
+        with out_of_memory.named("evaluating", "less"):
             raise torch.OutOfMemoryError
     monkeypatch.setattr(PeftModel, "from_pretrained", fails)
     with pytest.raises(ModelError, match=r"does not fit the model \(ValueError\)"):
@@ -81,7 +79,7 @@ def test_a_vllm_that_does_not_load_and_does_not_say_why_is_refused(
         def __getattr__(self, name: str) -> object:
             raise ImportError
 
-    monkeypatch.setattr(engines, "ENVIRONMENT", {})
+    monkeypatch.setattr(backends, "ENVIRONMENT", {})
     monkeypatch.setitem(sys.modules, "vllm", Refuses("vllm"))
     with pytest.raises(ModelError, match=r"--engine vllm: ImportError;"):
         open_vllm(Model(name="tiny"))

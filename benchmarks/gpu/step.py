@@ -230,7 +230,7 @@ def _figures(
 
 def _planned(given: argparse.Namespace, recipe: Any) -> float:
     """What the plan says of training alone, without CUDA's own, which torch does not see either."""
-    from rftkit.hardware import memory_parts as parts
+    from rftkit.hardware import memory_parts
     from rftkit.hardware.memory_plan import Setup, need
 
     vllm = given.generation == "vllm"
@@ -240,7 +240,7 @@ def _planned(given: argparse.Namespace, recipe: Any) -> float:
         shared=given.stack == "rftkit" and given.task != "sft",
     )
     found = need(recipe, None, setup)
-    always = sum(part.bytes for part in found.parts if not part.phase) - parts.CUDA
+    always = sum(part.bytes for part in found.parts if not part.phase) - memory_parts.CUDA
     phases = [p.bytes for p in found.parts if p.phase in ("rollout", "training")]
     return round((always + max(phases)) / GIB, 2)
 

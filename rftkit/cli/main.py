@@ -169,13 +169,13 @@ def check(
     """Check a recipe and its data without a model: rows, gold answers, images, copies."""
     from rftkit.cli.show_check import show_checked
     from rftkit.errors import HubError
-    from rftkit.models import backends as engines
+    from rftkit.models import backends
     from rftkit.recipe.builtin import find_recipe
     from rftkit.recipe.toml import load_recipe
 
     path, console = find_recipe(recipe), results()
     loaded = load_recipe(path, overrides)
-    engines.check_recipe(loaded)
+    backends.check_recipe(loaded)
     say(f"{path}: the recipe is sound", console)
     if schema_only:
         return

@@ -12,9 +12,8 @@ from rftkit.messages import printable, runnable
 from rftkit.metrics.files import evaluations, read_summary
 from rftkit.report.published.table import beside, show_beside
 from rftkit.report.terminal import show_summary
-from rftkit.runs import run as runs
 from rftkit.runs.adapter import recipe_of
-from rftkit.runs.run import RunFolder
+from rftkit.runs.run import RunFolder, runs_under, state
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,7 +46,7 @@ def _next(run: RunFolder) -> str:
 
 def list_runs(folder: Path, console: Console, as_json: bool) -> None:
     """The runs in a folder, newest first, with state, step, metric and its two values."""
-    rows = [_row(run, folder) for run in runs.runs_under(folder)] if folder.is_dir() else []
+    rows = [_row(run, folder) for run in runs_under(folder)] if folder.is_dir() else []
     if as_json:
         console.file.write(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
         return
@@ -75,7 +74,7 @@ def _row(run: RunFolder, root: Path) -> dict[str, Any]:
     sides = {"base": summary and summary.base, "tuned": summary and summary.tuned}
     return {
         "run": name,
-        "state": runs.state(run),
+        "state": state(run),
         "model": recipe.model.name,
         "method": f"{recipe.method.kind} {recipe.style}",
         "step": f"{metrics[-1]['step'] if metrics else 0}/{recipe.method.steps}",

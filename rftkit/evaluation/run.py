@@ -25,8 +25,7 @@ from rftkit.files import sha256
 from rftkit.metrics import Summary
 from rftkit.metrics.files import SAMPLES, Evaluation, finish
 from rftkit.metrics.samples import Header, Leaks, LeaksSkipped, Provenance, Side
-from rftkit.models import open_for_inference
-from rftkit.models import out_of_memory as memory
+from rftkit.models import open_for_inference, out_of_memory
 from rftkit.models.policy import Decoding, Generator
 from rftkit.recipe.builtin import find_recipe
 from rftkit.recipe.schema import Recipe, budget
@@ -100,7 +99,7 @@ def run_evaluation(subject: EvalSubject, request: EvalRequest, console: Console)
         spec = EvalSpec(header, folder / SAMPLES, sides, recipe.eval.batch_size, decoding)
         if request.base_from and (used := reuse_base(spec, examples, request.base_from)):
             console.print(f"base: the replies in {used}", highlight=False, markup=False)
-        with memory.named("evaluating", memory.evaluating(recipe)):
+        with out_of_memory.named("evaluating", out_of_memory.evaluating(recipe)):
             evaluate(subject.policy, examples, spec, console)
         summary = finish(folder)
         _report(subject, folder, summary)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from rftkit.cache import cache_folder
-from rftkit.hardware import probe as machine
+from rftkit.hardware import probe
 from rftkit.hardware.gpus import CAPABILITY_OF_VLLM
 from rftkit.hardware.probe import Gpu, Imports
 
@@ -74,8 +74,8 @@ def examine() -> list[Finding]:
 def gather() -> Facts:
     """GPUs, versions and imports of this machine."""
     versions = {name: _version(name) for name in (*NEEDED, *OPTIONAL, "unsloth_zoo", "triton")}
-    present = [name for name in machine.IMPORTED + machine.SLOW if find_spec(name) is not None]
-    return Facts(tuple(machine.gpus()), machine.imports(present), versions)
+    present = [name for name in probe.IMPORTED + probe.SLOW if find_spec(name) is not None]
+    return Facts(tuple(probe.gpus()), probe.imports(present), versions)
 
 
 def python_version() -> Iterator[Finding]:
@@ -137,13 +137,13 @@ def modules(facts: Facts) -> Iterator[Finding]:
             yield _not_loaded(name, facts.versions[name], why)
         else:
             yield Finding(name, "ok", facts.versions[name])
-    if (why := facts.imports.errors.get("torchvision")) not in (None, "", machine.SLOWLY):
+    if (why := facts.imports.errors.get("torchvision")) not in (None, "", probe.SLOWLY):
         # its build must be torch's; nothing here needs it
         yield Finding("torchvision", "fail", why, "pip uninstall -y torchvision")
     for name in OPTIONAL:
         yield _optional(name, facts)
     why = facts.imports.errors.get("triton", "not installed")
-    if facts.gpus and why not in ("", machine.SLOWLY):
+    if facts.gpus and why not in ("", probe.SLOWLY):
         yield Finding("triton", "warn", f"{why}: Unsloth needs it", "pip install triton")
 
 
@@ -247,7 +247,7 @@ def _optional(name: str, facts: Facts) -> Finding:
 
 def _not_loaded(name: str, said: str, why: str, status: Status = "fail") -> Finding:
     """The row of a package that has not loaded; one that only takes its time may be sound."""
-    if why == machine.SLOWLY:
+    if why == probe.SLOWLY:
         return Finding(name, "ok", f"{said}, {why}")
     return Finding(name, status, f"{said}: {why}", _again(name))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from rftkit.hardware import memory_parts as parts
+from rftkit.hardware import memory_parts
 from rftkit.hardware.gpus import SIZES, Card, card_of
 from rftkit.hardware.prompt_size import PromptSize, assumed_prompt
 from rftkit.model_info.families import family_of
@@ -126,9 +126,10 @@ def need(
     pixels = min(recipe.model.max_pixels, family_of(recipe.model).max_pixels or 2**40)
     image = shape.image_tokens(pixels)
     load = _Load(recipe, shape, setup, prompt, image)
-    base = parts.weights(shape, recipe.model.load_in_4bit)
-    lora = parts.adapter_size(shape, recipe.model.lora_rank, recipe.model.lora_vision)
-    twice = 2.0 * parts.FULL * lora  # weights and optimizer stay in 32 bit whatever the base is in
+    base = memory_parts.weights(shape, recipe.model.load_in_4bit)
+    lora = memory_parts.adapter_size(shape, recipe.model.lora_rank, recipe.model.lora_vision)
+    # weights and optimizer stay in 32 bit whatever the base is in
+    twice = 2.0 * memory_parts.FULL * lora
     always = [
         Part("weights, 4 bit" if recipe.model.load_in_4bit else "weights", base.matrices,
              f"{shape.text.linear / 1e9:.2f} billion"),
@@ -141,12 +142,12 @@ def need(
     if setup.generation == "vllm":
         copied = 0.0 if setup.backend == "unsloth" else base.total
         tokens = load.prompt + load.new
-        reserved = parts.engine(shape, load.rows, tokens, load.image_patches, copied)
+        reserved = memory_parts.engine(shape, load.rows, tokens, load.image_patches, copied)
         detail = f"{load.rows} × {tokens} tokens in its KV cache"
         always.append(Part("vLLM", reserved, detail))
     phases = list(_phases(load))
     moving = max(phase.bytes for phase in phases)
-    extra = parts.overhead(shape, recipe.model.load_in_4bit, moving)
+    extra = memory_parts.overhead(shape, recipe.model.load_in_4bit, moving)
     always.append(Part("CUDA and fragments", extra))
     taken = reserved + (base.total if setup.backend == "unsloth" else 0.0)
     share = taken / card.bytes if card and reserved else 0.0
@@ -210,11 +211,11 @@ def _phases(load: _Load) -> Iterator[Part]:
     if grpo and load.setup.generation == "transformers":
         prompts = method.batch_size if shared else load.rows
         tokens = (load.prompt, load.new)
-        held = parts.generation(shape, load.rows, prompts, tokens, load.patches)
+        held = memory_parts.generation(shape, load.rows, prompts, tokens, load.patches)
         yield Part("rollout", held, f"{load.rows} completions at once", "rollout")
     yield _training(load) if grpo else _imitation(load)
     rows = recipe.eval.batch_size * (CHOICES_WIDTH if recipe.eval.decode == "choices" else 1)
-    held = parts.generation(shape, rows, rows, (load.prompt, load.new), load.patches)
+    held = memory_parts.generation(shape, rows, rows, (load.prompt, load.new), load.patches)
     yield Part("evaluation", held, f"{rows} images at once", "evaluation")
 
 
@@ -225,11 +226,11 @@ def _training(load: _Load) -> Part:
     tokens = copies * load.prompt + group * load.new
     chunked = load.setup.shared or load.setup.backend == "unsloth"
     at_once = LOGITS_AT_ONCE if chunked else None
-    scored = parts.logits(shape.text, group * load.new, at_once)
+    scored = memory_parts.logits(shape.text, group * load.new, at_once)
     patches, vision = copies * load.patches, load.recipe.model.lora_vision
     offloaded = load.setup.backend == "unsloth"
-    held = parts.training(shape, tokens, patches, scored, vision, offloaded)
-    held += parts.mask(tokens) if load.setup.shared else 0
+    held = memory_parts.training(shape, tokens, patches, scored, vision, offloaded)
+    held += memory_parts.mask(tokens) if load.setup.shared else 0
     said = "each prompt once" if load.setup.shared else "each prompt with every completion"
     return Part("forward and backward", held, f"{tokens} tokens, {said}", "training")
 
@@ -239,9 +240,9 @@ def _imitation(load: _Load) -> Part:
     shape, tokens = load.shape, load.prompt + load.new
     offloaded = load.setup.backend == "unsloth"
     at_once = LOGITS_AT_ONCE if offloaded else None
-    scored = parts.logits(shape.text, tokens, at_once)
+    scored = memory_parts.logits(shape.text, tokens, at_once)
     vision = load.recipe.model.lora_vision
-    held = parts.training(shape, tokens, load.patches, scored, vision, offloaded)
+    held = memory_parts.training(shape, tokens, load.patches, scored, vision, offloaded)
     return Part("forward and backward", held, f"{tokens} tokens", "training")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from rftkit.answers import labels as spelling
 from rftkit.answers import replies
+from rftkit.answers.labels import collisions
 from rftkit.core import Example, LazyImage, Style
 from rftkit.data.box_grid import grid_setter
 from rftkit.errors import UserError
-from rftkit.inference import question as asking
+from rftkit.inference.question import prompts
 from rftkit.inference.truth import TruthError, gold_of
 from rftkit.recipe.schema import Recipe
 from rftkit.tasks import TASKS, get_task
@@ -155,7 +155,7 @@ def _example(form: Form, setup: Setup, image: LazyImage | None) -> Example:
         categories=names if "categories" in task.form.takes else (),
     )
     try:
-        prepared = asking.prompts(recipe, names, question)
+        prepared = prompts(recipe, names, question)
     except UserError:
         raise UserError(task.form.missing) from None
     if len(prepared) > 1:
@@ -173,5 +173,5 @@ def _check_names(names: tuple[str, ...], task: str) -> None:
                 f"labels: {name[:60]!r} holds a tag or a control character; take it out"
             )
     if get_task(task).labelled or {"options", "categories"} & {*get_task(task).form.takes}:
-        for first, second in spelling.collisions(names):
+        for first, second in collisions(names):
             raise UserError(f"labels: {first!r} and {second!r} read the same; rename one")

@@ -59,7 +59,7 @@ class ModelBackend:
 
     def probabilities(self, asked: Asked, pane: Pane) -> Mapping[str, float]:
         """Of each label offered, given the reasoning that this side has written."""
-        from rftkit.models import out_of_memory as memory
+        from rftkit.models import out_of_memory
 
         example, style = asked.example, asked.settings.style
         text = pane.piece.completion.text
@@ -71,7 +71,7 @@ class ModelBackend:
         spelled = get_task(asked.task).spelled
         written = [spelled(example, label) + end for label in example.choices]
         prompt = Prompt(example.image, asked.prompt, before)
-        with self.lock, self._side(pane.side), memory.named("weighing labels", REMEDY):
+        with self.lock, self._side(pane.side), out_of_memory.named("weighing labels", REMEDY):
             scores = self.policy.score([prompt], [written])[0]
         return probabilities(dict(zip(example.choices, scores, strict=True)))
 
@@ -91,7 +91,7 @@ class ModelBackend:
     def _last(
         self, asked: Asked, side: Side, stop: Stop, pieces: queue.Queue[Piece | BaseException]
     ) -> Piece:
-        from rftkit.models import out_of_memory as memory
+        from rftkit.models import out_of_memory
 
         settings = asked.settings
         start = time.perf_counter()
@@ -109,7 +109,7 @@ class ModelBackend:
         )
         prefill = replies.prefill(settings.style)
         prompt = Prompt(asked.example.image, asked.prompt, prefill, asked.example.others)
-        with self._side(side), memory.named("answering", REMEDY):
+        with self._side(side), out_of_memory.named("answering", REMEDY):
             made = self.policy.generate([prompt], decoding, watch)
         whole = replies.with_prefill(made.completions[0], settings.style)
         return _ended(whole, made, time.perf_counter() - start)

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-from rftkit.answers import boxes as geometry
 from rftkit.answers import replies
-from rftkit.answers.boxes import Box
+from rftkit.answers.boxes import Box, iou, load
 from rftkit.answers.labels import match
 from rftkit.core import Attempt, Completion, Reply, Style
 from rftkit.data.box_grid import annotated_size
@@ -186,9 +185,9 @@ def overlaps(pane: Pane, asked: Asked) -> list[float | None]:
     if not asked.known:
         return [None for _ in pane.boxes or ()]
     width, height = annotated_size(asked.example)
-    there = geometry.load(asked.example.gold)
+    there = load(asked.example.gold)
     return [
-        max((geometry.iou(_fraction(box, width, height), gold) for gold in there), default=0.0)
+        max((iou(_fraction(box, width, height), gold) for gold in there), default=0.0)
         for box in pane.boxes or ()
     ]
 

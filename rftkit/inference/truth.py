@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rftkit.answers import boxes as geometry
-from rftkit.answers import labels as spelling
+from rftkit.answers.boxes import Grid, box_of
+from rftkit.answers.labels import match, normalise
 from rftkit.core import Example
 from rftkit.data.images import upright_size
 from rftkit.errors import DataError
 from rftkit.messages import did_you_mean
-from rftkit.metrics import completions as score
+from rftkit.metrics.completions import example_of
 from rftkit.tasks import get_task
 
 PLACE = "the answer you gave"
@@ -40,17 +40,17 @@ def gold_of(truth: str, task: str, example: Example) -> str:
         if example.choices:
             values["choices"] = list(example.choices)
     try:
-        return score.example_of(values, PLACE, get_task(task)).gold
+        return example_of(values, PLACE, get_task(task)).gold
     except DataError as error:
         raise TruthError(str(error)) from None
 
 
 def _label(truth: str, example: Example) -> str:
-    if not spelling.normalise(truth):
+    if not normalise(truth):
         raise TruthError(f"{PLACE}: {truth.strip()[:60]!r} has no word in it; write a label")
     if not example.choices:
         return truth.strip()
-    label = spelling.match(truth, example.choices, example.aliases)
+    label = match(truth, example.choices, example.aliases)
     if label is None:
         hint = did_you_mean(truth.strip(), example.choices[:20])
         raise TruthError(f"{PLACE}: {truth.strip()[:60]!r} is not on the list; {hint}")
@@ -68,11 +68,11 @@ def _boxes(truth: str, kind: str, kinds: tuple[str, ...], size: tuple[int, int])
     alone = kind == "box" and not (len(found) == 1 and isinstance(found[0], list))
     listed = [found] if alone else found
     for entry in listed:
-        _check(entry, kind, kinds, geometry.Grid(*size))
+        _check(entry, kind, kinds, Grid(*size))
     return found
 
 
-def _check(entry: object, kind: str, kinds: tuple[str, ...], size: geometry.Grid) -> None:
+def _check(entry: object, kind: str, kinds: tuple[str, ...], size: Grid) -> None:
     shown, edges = json.dumps(entry, ensure_ascii=False)[:80], entry
     if kinds:
         edges, named = (entry[:4], entry[4:]) if isinstance(entry, list) else (entry, [])
@@ -81,7 +81,7 @@ def _check(entry: object, kind: str, kinds: tuple[str, ...], size: geometry.Grid
                 f"{PLACE}: {shown} does not end with a kind from the list ({', '.join(kinds[:5])});"
                 f' write [[10, 20, 110, 220, "{kinds[0]}"]]'
             )
-    box = geometry.box_of(edges, size)
+    box = box_of(edges, size)
     if box is None:
         raise TruthError(
             f"{PLACE}: box {shown} is not [left, top, right, bottom], left < right and "

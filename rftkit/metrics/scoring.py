@@ -11,7 +11,7 @@ from rftkit.answers.labels import several
 from rftkit.core import Attempt, Completion, Example, Reply
 from rftkit.errors import DataError
 from rftkit.metrics.samples import FLAGS, Flag, Header, Sample, SamplesFile, Side
-from rftkit.rewards import general as rewards
+from rftkit.rewards.general import no_repetition
 from rftkit.tasks import get_task
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def flags_of(attempt: Attempt, answer: str | None, listed: bool) -> tuple[Flag, 
         found.add("several answers" if several(answer, allowed) else "off the list")
     if not attempt.completion.finished:
         found.add("truncated")
-    if rewards.no_repetition(attempt) < LOOPING:
+    if no_repetition(attempt) < LOOPING:
         found.add("repetition")
     return tuple(flag for flag in FLAGS if flag in found)
 

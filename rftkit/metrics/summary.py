@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from rftkit.measures.rates import rate
-from rftkit.metrics import behaviour as conduct
-from rftkit.metrics import classes
+from rftkit.metrics import behaviour, classes
 from rftkit.metrics.samples import SIDES, Header, Sample, SamplesFile, Side
 from rftkit.metrics.schema import SideSummary, Summary
 from rftkit.metrics.scoring import offered, rescored
@@ -72,18 +71,18 @@ def _side(side: Side, samples: Sequence[Sample], file: SamplesFile) -> SideSumma
         class_mean=classes.macro([row.accuracy.value for row in rows]),
         class_f1=classes.macro([row.f1 for row in rows]),
         invalid=rate([float(sample.invalid) for sample in samples]),
-        health=conduct.health(samples),
+        health=behaviour.health(samples),
         classes=rows,
         never_predicted=classes.never_predicted(rows),
         confusion=classes.cells(classes.confusion(samples)) if labelled else (),
         halves=classes.halves(samples),
         levels=classes.levels(samples, header),
-        scoring=conduct.scoring(samples, header),
-        consistency=conduct.consistency(samples, header),
-        shapes=conduct.shapes(samples, header),
-        lengths=conduct.lengths(samples),
-        speed=conduct.speed([timing for timing in file.timings if timing.side == side]),
-        calibration=conduct.calibration(samples),
+        scoring=behaviour.scoring(samples, header),
+        consistency=behaviour.consistency(samples, header),
+        shapes=behaviour.shapes(samples, header),
+        lengths=behaviour.lengths(samples),
+        speed=behaviour.speed([timing for timing in file.timings if timing.side == side]),
+        calibration=behaviour.calibration(samples),
         groups={} if labelled else groups(samples),
         metrics=task_metrics(samples, header),
     )

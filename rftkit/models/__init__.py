@@ -28,10 +28,10 @@ def open_for_inference(
     engine: what answers; vLLM only answers, and cannot be trained.
     Raises ModelError if the backend is missing or the model cannot be loaded.
     """
-    from rftkit.models import out_of_memory as memory
+    from rftkit.models import out_of_memory
 
     _quiet()
-    with memory.named("loading the model", memory.LOADING):
+    with out_of_memory.named("loading the model", out_of_memory.LOADING):
         if engine == "vllm":
             from rftkit.models.vllm import open_vllm
 
@@ -40,9 +40,9 @@ def open_for_inference(
 
 
 def _open_trainable(settings: Model, adapter: Path | None) -> Policy:
-    from rftkit.models import backends as engines
+    from rftkit.models import backends
 
-    if engines.backend_of(settings, engines.here()) == "unsloth":
+    if backends.backend_of(settings, backends.here()) == "unsloth":
         with _importing_unsloth():
             from rftkit.models.unsloth import Training, open_unsloth
 
@@ -58,23 +58,22 @@ def open_for_training(recipe: Recipe, prompt: PromptSize | None = None) -> Polic
     prompt: the largest one that it is trained on; assumed if None.
     Raises RecipeError, before anything loads, for a model and an engine that do not go together.
     """
-    from rftkit.models import backends as engines
-    from rftkit.models import out_of_memory as memory
+    from rftkit.models import backends, out_of_memory
 
-    machine = engines.here()
-    generation = engines.generation_of(recipe, machine, prompt)
+    machine = backends.here()
+    generation = backends.generation_of(recipe, machine, prompt)
     if generation == "vllm":
-        engines.set_environment()
+        backends.set_environment()
     _quiet()
-    with memory.named("loading the model", memory.LOADING):
-        if engines.backend_of(recipe.model, machine) != "unsloth":
+    with out_of_memory.named("loading the model", out_of_memory.LOADING):
+        if backends.backend_of(recipe.model, machine) != "unsloth":
             return _open_trainable(recipe.model, None)
         with _importing_unsloth():
             from rftkit.models.unsloth import Training, open_unsloth
 
         fast = generation == "vllm"
-        share = engines.share(recipe, machine, prompt) if fast else 0.0
-        longest = engines.longest(recipe, prompt) if fast else 0
+        share = backends.share(recipe, machine, prompt) if fast else 0.0
+        longest = backends.longest(recipe, prompt) if fast else 0
         return open_unsloth(recipe.model, None, Training(recipe.seed, True, share, longest))
 
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from unsloth import FastVisionModel
 
-from rftkit.models import loading
-from rftkit.models import out_of_memory as memory
+from rftkit.models import loading, out_of_memory
 from rftkit.models.transformers import TransformersPolicy
 from rftkit.models.vllm_options import images_of_engine
 from rftkit.patches.unsloth import engine_with
@@ -57,7 +56,7 @@ def open_unsloth(
                 source.name, trust_remote_code=False, **options
             )
     except (ImportError, OSError, RuntimeError, ValueError) as error:  # of vLLM's start too
-        if memory.ran_out(error):
+        if out_of_memory.ran_out(error):
             raise  # the caller puts it in words
         raise loading.not_loaded(source, error) from None
     if adapter:

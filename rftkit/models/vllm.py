@@ -19,8 +19,7 @@ from transformers import GenerationConfig
 from rftkit.core import Completion
 from rftkit.errors import ModelError
 from rftkit.messages import first_line
-from rftkit.models import backends as engines
-from rftkit.models import loading
+from rftkit.models import backends, loading
 from rftkit.models.policy import Decoding, Generation, ModelFacts, Prompt, Watch
 from rftkit.models.vllm_options import engine_options
 from rftkit.recipe.sections import Model
@@ -35,12 +34,12 @@ def open_vllm(settings: Model, adapter: Path | None = None) -> VllmPolicy:
 
     Raises ModelError if vLLM is missing or cannot serve it.
     """
-    engines.set_environment()
+    backends.set_environment()
     try:
         from vllm import LLM
     except ImportError as error:
         first = first_line(error, 120)
-        raise ModelError(f"--engine vllm: {first}; {engines.VLLM_INSTALL}") from None
+        raise ModelError(f"--engine vllm: {first}; {backends.VLLM_INSTALL}") from None
     if adapter:
         loading.check_adapter(adapter)
         if settings.lora_vision:

@@ -14,9 +14,8 @@ from shutil import which
 
 from rftkit.errors import RecipeError, UserError
 from rftkit.messages import printable
-from rftkit.runs import run as runs
 from rftkit.runs.locks import forget_other_machines
-from rftkit.runs.run import RunFolder
+from rftkit.runs.run import RunFolder, state, unfinished_run
 
 COLUMNS = "100"  # how wide the output of a command is
 
@@ -51,13 +50,13 @@ def train(recipe: str | Path, folder: str | Path, *words: str) -> None:
     """
     whole = (recipe, "--out", folder, *words)
     try:
-        found = runs.unfinished_run(Path(folder))
+        found = unfinished_run(Path(folder))
     except RecipeError:  # there is none
         _forget_other_machines(RunFolder(Path(folder)))
         run("rftkit train", *whole)
         return
     _forget_other_machines(found)
-    if runs.state(found) == "finished":
+    if state(found) == "finished":
         print(f"{found.folder} is finished: there is nothing to go on with")
     else:
         run("rftkit train", *whole, "--resume")
@@ -65,7 +64,7 @@ def train(recipe: str | Path, folder: str | Path, *words: str) -> None:
 
 def newest(folder: str | Path) -> Path:
     """The newest run in a folder or its numbered siblings: a cell that is run twice makes two."""
-    return runs.unfinished_run(Path(folder)).folder
+    return unfinished_run(Path(folder)).folder
 
 
 def require_gpu(name: str) -> None:

@@ -12,8 +12,8 @@ from statistics import fmean
 from rftkit.answers import replies
 from rftkit.core import Completion, Example, Style
 from rftkit.recipe.schema import Recipe
-from rftkit.rewards import general as rewards
 from rftkit.rewards.custom import load_reward
+from rftkit.rewards.general import GENERAL
 from rftkit.tasks import get_task
 from rftkit.tasks.task import Task
 
@@ -82,7 +82,7 @@ def paid_like_gold(outcomes: Sequence[Outcome]) -> list[str]:
 def _paid(recipe: Recipe, example: Example, text: str) -> tuple[float, float]:
     task = get_task(recipe.task)
     attempt = task.attempt(example, recipe.style, Completion(text))
-    paid = {**rewards.GENERAL, **task.training_rewards(recipe.rules, recipe.options, 1.0)}
+    paid = {**GENERAL, **task.training_rewards(recipe.rules, recipe.options, 1.0)}
     total = 0.0
     for name, weight in recipe.rewards.items():
         if (recipe.style, name) != ("direct", "format"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from rftkit import data as sources
 from rftkit.answers.boxes import Labelled
+from rftkit.data import rows
 from rftkit.data.detect import Place
 from rftkit.data.source_notes import SourceNotes
 from rftkit.errors import DataError
@@ -20,7 +20,7 @@ def boxes_recipe(place: Place) -> str:
     data = Data(source=place.kind, path=place.path, splits=place.splits)
     notes = SourceNotes()
     counts, images = Counter[str](), 0
-    for row in sources.rows(data, place.splits[0], notes):
+    for row in rows(data, place.splits[0], notes):
         things = row.values["objects"]
         assert isinstance(things, tuple)
         counts.update(sorted({thing.label for thing in things if isinstance(thing, Labelled)}))

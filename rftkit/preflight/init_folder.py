@@ -9,7 +9,7 @@ from typing import NamedTuple
 from rftkit.data.images import read_size
 from rftkit.data.locate import place_of
 from rftkit.data.paths import DataPath
-from rftkit.data.sources import folder as folders
+from rftkit.data.sources.folder import Listing, existing_folder, list_classes, subfolders
 from rftkit.errors import DataError
 
 TRAIN_NAMES = ("train", "training")
@@ -22,8 +22,8 @@ class Found(NamedTuple):
     """What is in the folder. splits: None if its first level is classes."""
 
     splits: tuple[str, str] | None
-    train: folders.Listing
-    test: folders.Listing | None
+    train: Listing
+    test: Listing | None
     sizes: str
 
 
@@ -33,7 +33,7 @@ def starter_recipe(folder: Path) -> str:
     It may be, or be inside, an archive. Raises DataError if the folder is neither, or has a class
     without images.
     """
-    return _recipe(folder, folders.existing_folder(place_of(str(folder), "")))
+    return _recipe(folder, existing_folder(place_of(str(folder), "")))
 
 
 def _recipe(folder: Path, root: DataPath) -> str:
@@ -53,23 +53,23 @@ def _recipe(folder: Path, root: DataPath) -> str:
 
 
 def _look(root: DataPath) -> Found:
-    names = folders.subfolders(root)
+    names = subfolders(root)
     train = [name for name in names if name.casefold() in TRAIN_NAMES]
     test = [name for wanted in TEST_NAMES for name in names if name.casefold() == wanted]
     if not train and not test:
-        listing = folders.list_classes(root, root)
+        listing = list_classes(root, root)
         return Found(None, listing, None, _sizes(root, listing))
     if not train or not test:
         raise DataError(
             f"{root}/: {(train or test)[0]!r} has no {'test' if train else 'train'} folder beside "
             "it; add one, or point at the folder of classes"
         )
-    listing = folders.list_classes(root, root / train[0])
-    tested = folders.list_classes(root, root / test[0])
+    listing = list_classes(root, root / train[0])
+    tested = list_classes(root, root / test[0])
     return Found((train[0], test[0]), listing, tested, _sizes(root, listing))
 
 
-def _sizes(root: DataPath, listing: folders.Listing) -> str:
+def _sizes(root: DataPath, listing: Listing) -> str:
     names = [name for images in listing.images.values() for name in images]
     step = max(1, len(names) // MEASURED)
     sizes = [read_size(Path(root / name), str(root / name)) for name in names[::step]]

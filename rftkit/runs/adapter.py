@@ -13,9 +13,8 @@ from rftkit.errors import ModelError
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe, parse_recipe, read_text
 from rftkit.runs import checkpoints
-from rftkit.runs import run as runs
 from rftkit.runs.checkpoints import WEIGHTS
-from rftkit.runs.run import RunFolder
+from rftkit.runs.run import RunFolder, is_run, runs_under
 
 CARD = "rftkit.json"  # recipe and labels, saved into the adapter so that its folder stands alone
 
@@ -54,12 +53,12 @@ def find(place: Path) -> Checkpoint:
         raise ModelError(
             f"--ckpt {place}: {what}; name a run such as out/quickstart, or an adapter folder"
         )
-    if runs.is_run(place):
+    if is_run(place):
         return _of_run(RunFolder(place), "")
-    owner = next((p for p in list(place.resolve().parents)[:2] if runs.is_run(p)), None)
+    owner = next((p for p in list(place.resolve().parents)[:2] if is_run(p)), None)
     if (place / "adapter_config.json").is_file():
         return _inside(RunFolder(owner), place) if owner else _alone(place)
-    for run in runs.runs_under(place):
+    for run in runs_under(place):
         if _final(run) or _newest_whole(run):
             return _of_run(run, f"newest run: {run.folder}")
     raise ModelError(

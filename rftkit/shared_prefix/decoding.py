@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rftkit.patches import transformers as patches
+from rftkit.patches.transformers import prefilled_by
 from rftkit.shared_prefix.feature_cache import FeatureCache
 from rftkit.shared_prefix.groups import PromptKey, find_groups, images_of_rows
 from rftkit.shared_prefix.kv_cache import grow_in_blocks
@@ -31,7 +31,7 @@ def shared_prefill(
     prompts_B: the key of each row that generate is given. features: of the images, where the vision
     encoder is frozen.
     """
-    return patches.prefilled_by(bare(model), _Prefill(prompts_B, features))
+    return prefilled_by(bare(model), _Prefill(prompts_B, features))
 
 
 # Four rows, of which 0, 1 and 3 have the prompt x and row 2 has y:

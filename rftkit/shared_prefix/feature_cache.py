@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rftkit.patches import transformers as patches
+from rftkit.patches.transformers import GENERATE_ENCODES_IMAGES, image_features_by
 from rftkit.shared_prefix.groups import PromptKey
 from rftkit.shared_prefix.lru import LruCache
 from rftkit.shared_prefix.supported import M_ROPE, bare
@@ -49,10 +49,10 @@ class FeatureCache:
 
         prompts_P: those whose image inputs the next forward is given, in the same order.
         """
-        if patches.GENERATE_ENCODES_IMAGES:
+        if GENERATE_ENCODES_IMAGES:
             yield
             return
-        with patches.image_features_by(bare(model), partial(self._features, prompts_P)):
+        with image_features_by(bare(model), partial(self._features, prompts_P)):
             yield
 
     @torch.inference_mode(False)  # a cached tensor may be needed for a backward pass later

@@ -12,7 +12,7 @@ import torch
 from PIL.Image import Image
 from transformers import BatchFeature
 
-from rftkit.patches import transformers as patches
+from rftkit.patches.transformers import preprocessed_by
 from rftkit.shared_prefix.groups import digest
 from rftkit.shared_prefix.lru import LruCache
 
@@ -27,7 +27,7 @@ class ImageCache:
 
     def used_by(self, image_processor: Any) -> AbstractContextManager[None]:
         """Within it the processor looks images up here first; what it returns stays the same."""
-        return patches.preprocessed_by(image_processor, self._preprocess)
+        return preprocessed_by(image_processor, self._preprocess)
 
     def _preprocess(self, processor: Any, images: Any, **options: Any) -> BatchFeature:
         own = partial(type(processor).preprocess, processor, **options)

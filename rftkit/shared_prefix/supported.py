@@ -6,7 +6,7 @@ from typing import Any
 
 from peft import PeftModel
 
-from rftkit.patches import transformers as patches
+from rftkit.patches.transformers import changed
 
 M_ROPE = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")  # position ids of three axes, pixels by patch
 TEXT_ROPE = ("idefics3", "smolvlm")  # position ids of one axis, pixels by prompt and tile
@@ -23,7 +23,7 @@ def unsupported(model: Any) -> str | None:
         return f"attention '{text._attn_implementation}' does not accept a custom attention mask"
     if "sliding_attention" in (getattr(text, "layer_types", None) or ()):
         return "some layers attend to a sliding window only"
-    if name := patches.changed(bare(model)):
+    if name := changed(bare(model)):
         return f"transformers has changed {name}"
     return None
 

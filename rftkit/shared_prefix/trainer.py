@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rftkit.patches import trl as patches
+from rftkit.patches.trl import changed, reordered_after_shuffle
 from rftkit.shared_prefix.decoding import shared_prefill
 from rftkit.shared_prefix.feature_cache import FeatureCache
 from rftkit.shared_prefix.forward import LogpOptions
@@ -32,7 +32,7 @@ def obstacle(model: Any) -> str | None:
         return "several processes share the work"
     if not GRPOTrainer.__module__.startswith("trl."):
         return "the backend brings a loss of its own"
-    if name := patches.changed():
+    if name := changed():
         return f"TRL has changed {name}"
     return unsupported(model)
 
@@ -71,7 +71,7 @@ def shared_prefix_trainer() -> Any:
             return {**batch, KEYS: list(self._prompts_B)}
 
         def _prepare_inputs(self, generation_batch: Any) -> Any:
-            with patches.reordered_after_shuffle(groups_together):
+            with reordered_after_shuffle(groups_together):
                 return super()._prepare_inputs(generation_batch)
 
         def _compute_loss(self, model: Any, inputs: Any) -> Any:

@@ -14,8 +14,8 @@ from rftkit import files
 from rftkit.errors import Interrupted, RecipeError, UserError, stopped
 from rftkit.messages import runnable
 from rftkit.recipe.toml import read_text
-from rftkit.runs import run as runs
 from rftkit.runs.locks import locked
+from rftkit.runs.run import is_run
 from rftkit.study import runner
 from rftkit.study.grid import Cell, cells, load_study
 from rftkit.study.launch import Launch, launch
@@ -97,7 +97,7 @@ def _job(path: Path, out: Path, command: str) -> Job:
 
 
 def _make(out: Path) -> None:
-    if runs.is_run(out):
+    if is_run(out):
         raise RecipeError(f"--out {out}: holds a run; name another folder for the study")
     try:
         out.mkdir(parents=True, exist_ok=True)

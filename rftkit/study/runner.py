@@ -13,9 +13,8 @@ from rich.console import Console
 from rftkit.errors import RecipeError
 from rftkit.metrics.files import SUMMARY
 from rftkit.recipe.diff import differences
-from rftkit.runs import run as runs
 from rftkit.runs.adapter import recipe_of
-from rftkit.runs.run import RunFolder
+from rftkit.runs.run import RunFolder, is_run
 from rftkit.study.grid import Cell
 from rftkit.study.launch import Launch, complaint
 
@@ -47,7 +46,7 @@ def run_of(cell: Cell, out: Path) -> RunFolder:
 def progress(cell: Cell, out: Path) -> Progress:
     """How far a cell is. Raises RecipeError, naming each difference, if its run is another's."""
     run = run_of(cell, out)
-    if not runs.is_run(run.folder):
+    if not is_run(run.folder):
         return "to do"
     if differ := differences(cell.wanted, recipe_of(run)):
         raise RecipeError(

@@ -13,7 +13,7 @@ from rftkit.core import Attempt, Example, Row, Style
 from rftkit.errors import DataError, UserError
 from rftkit.measures.question_metrics import CV_BENCH, circular, cv_bench
 from rftkit.measures.values import Measure
-from rftkit.rewards import general as rewards
+from rftkit.rewards.general import format_reward, paper_format
 from rftkit.tasks.classification import paper_accuracy
 from rftkit.tasks.options import ChoiceOptions
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
@@ -249,8 +249,8 @@ TASK = Task(
     answer_kind="option",
     read=read,
     prompt=prompt,
-    rewards={"accuracy": accuracy, "format": rewards.format_reward},
-    paper={"accuracy": paper_choice, "format": rewards.paper_format},
+    rewards={"accuracy": accuracy, "format": format_reward},
+    paper={"accuracy": paper_choice, "format": paper_format},
     parsed=parsed,
     sample=Example(
         "sample",

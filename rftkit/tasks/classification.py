@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rftkit.answers import labels, replies
 from rftkit.core import Attempt, Example, Row, Style
-from rftkit.rewards import general as rewards
+from rftkit.rewards.general import format_reward, paper_answer, paper_format
 from rftkit.tasks.options import LabelOptions
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
 from rftkit.tasks.task import TABLES, Reading, Task, Unseen, Words
@@ -71,7 +71,7 @@ def paper_accuracy(attempt: Attempt) -> float:
     text, gold = attempt.completion.text, attempt.example.gold
     if attempt.style == "direct":
         return float(text == gold)
-    block = rewards.paper_answer(text)
+    block = paper_answer(text)
     answer = (text if block is None else block).strip()
     if attempt.example.choices:
         return float(answer.lower() == gold.lower())
@@ -81,7 +81,7 @@ def paper_accuracy(attempt: Attempt) -> float:
 
 def paper_evaluation(attempt: Attempt) -> float:
     """CLS-RL's evaluation: the gold label anywhere in the answer, case and underscores aside."""
-    block = rewards.paper_answer(attempt.completion.text)
+    block = paper_answer(attempt.completion.text)
     answer = attempt.completion.text if block is None else block
     gold = attempt.example.gold
     return float(gold.lower().replace("_", " ") in answer.lower().replace("_", " "))
@@ -103,8 +103,8 @@ TASK = Task(
     answer_kind="label",
     read=read,
     prompt=prompt,
-    rewards={"accuracy": accuracy, "format": rewards.format_reward},
-    paper={"accuracy": paper_accuracy, "format": rewards.paper_format},
+    rewards={"accuracy": accuracy, "format": format_reward},
+    paper={"accuracy": paper_accuracy, "format": paper_format},
     parsed=parsed,
     sample=Example("sample", Unseen(), QUESTION, "rose", ("primrose", "rose", "tulip")),
     paper_evaluation=paper_evaluation,

@@ -13,7 +13,7 @@ from rftkit.core import Attempt, Example, Reward, Row, Style
 from rftkit.errors import DataError
 from rftkit.measures.rates import rate
 from rftkit.measures.values import Measure
-from rftkit.rewards import general as rewards
+from rftkit.rewards.general import format_reward
 from rftkit.tasks.options import Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
 from rftkit.tasks.task import Reading, Scored, Task, Unseen, Words
@@ -148,7 +148,7 @@ def bind(options: Options, progress: float) -> dict[str, Reward]:
 
 
 # no paper trains on clocks: by `rules = "paper"` the same rewards are paid
-REWARDS = {"accuracy": exact, "close": close, "format": rewards.format_reward}
+REWARDS = {"accuracy": exact, "close": close, "format": format_reward}
 
 TASK = Task(
     name="clock",

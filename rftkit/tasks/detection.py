@@ -11,7 +11,7 @@ from rftkit.answers.boxes import Box, Found, Grid, Match
 from rftkit.answers.labels import listed, normalise
 from rftkit.core import Attempt, Example, Reward, Row, Style
 from rftkit.errors import UserError
-from rftkit.rewards import general as rewards
+from rftkit.rewards.general import format_reward, paper_format
 from rftkit.tasks import detection_paper, options
 from rftkit.tasks.annotated import (
     Things,
@@ -253,12 +253,12 @@ TASK = Task(
         "confidence": confidence,
         "f1": f1,
         "map_length": map_length,
-        "format": rewards.format_reward,
+        "format": format_reward,
     },
     paper={
         "iou": detection_paper.iou,
         "confidence": detection_paper.confidence,
-        "format": rewards.paper_format,
+        "format": paper_format,
     },
     parsed=parsed,
     sample=Example(

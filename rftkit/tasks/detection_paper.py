@@ -10,7 +10,7 @@ from rftkit.answers import boxes
 from rftkit.answers.box_matching import credit, share_of_iou
 from rftkit.answers.boxes import Box, Grid, Match
 from rftkit.core import Attempt
-from rftkit.rewards import general as rewards
+from rftkit.rewards.general import paper_answer
 
 THRESHOLD = 0.5  # a match overlaps by more
 
@@ -56,7 +56,7 @@ def _entries(text: str) -> list[Scored]:
     Single quotes become double ones, doubled brackets single ones, and a list that does not end in
     a bracket is cut after its last whole entry. Keys are `Position` and `Confidence`, nothing else.
     """
-    block = rewards.paper_answer(text)
+    block = paper_answer(text)
     body = (text if block is None else block).strip()
     body = body.replace("[[", "[").replace("]]", "]").replace("\n", "")
     body = body.partition("</answer>")[0]

@@ -13,7 +13,7 @@ from rftkit.core import Attempt, Example, Reward, Row, Style
 from rftkit.errors import UserError
 from rftkit.measures.box_metrics import grounding_figures
 from rftkit.measures.values import Measure
-from rftkit.rewards import general as rewards
+from rftkit.rewards.general import format_reward, paper_answer, paper_format
 from rftkit.tasks import options
 from rftkit.tasks.annotated import placed, read_objects
 from rftkit.tasks.options import GroundingOptions, Options
@@ -131,7 +131,7 @@ def paper_iou(attempt: Attempt) -> float:
     [0, 2]; inverted corners are not noticed and can score far more. 0 where there is no box.
     """
     text = attempt.completion.text
-    block = rewards.paper_answer(text)
+    block = paper_answer(text)
     corners = PAPER_CORNERS.search(text if block is None else block)
     if corners is None:
         return 0.0
@@ -151,8 +151,8 @@ TASK = Task(
     answer_kind="box",
     read=read,
     prompt=prompt,
-    rewards={"iou": iou, "hit": hit, "format": rewards.format_reward},
-    paper={"iou": paper_iou, "format": rewards.paper_format},
+    rewards={"iou": iou, "hit": hit, "format": format_reward},
+    paper={"iou": paper_iou, "format": paper_format},
     parsed=parsed,
     sample=Example(
         "sample",

@@ -11,7 +11,7 @@ from rftkit.core import Attempt, Example, Reward, Row, Style
 from rftkit.errors import DataError
 from rftkit.measures.question_metrics import number_figures
 from rftkit.measures.values import Measure
-from rftkit.rewards import general as rewards
+from rftkit.rewards.general import format_reward, paper_format
 from rftkit.tasks.classification import paper_accuracy
 from rftkit.tasks.options import NumberOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
@@ -149,8 +149,8 @@ TASK = Task(
     answer_kind="number",
     read=read,
     prompt=prompt,
-    rewards={"accuracy": exact, "close": close, "format": rewards.format_reward},
-    paper={"accuracy": paper_accuracy, "format": rewards.paper_format},
+    rewards={"accuracy": exact, "close": close, "format": format_reward},
+    paper={"accuracy": paper_accuracy, "format": paper_format},
     parsed=parsed,
     sample=Example("sample", Unseen(), "How many dogs are in this picture?", "12"),
     metrics=metrics,

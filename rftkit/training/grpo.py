@@ -12,7 +12,7 @@ from transformers import set_seed
 from rftkit.core import Example
 from rftkit.errors import RecipeError
 from rftkit.hardware.prompt_size import TEMPLATE_TOKENS, largest_prompt, longest_text
-from rftkit.models import backends as engines
+from rftkit.models import backends
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.rewards.length import Meter, auto_target
 from rftkit.shared_prefix.trainer import obstacle, shared_prefix_trainer
@@ -170,7 +170,7 @@ def _vllm_settings(job: TrainingJob, examples: Sequence[Example]) -> dict[str, A
     Raises RecipeError if a prompt is longer than estimated: the engine has no room for it.
     """
     policy, prompt = job.policy, largest_prompt(job.recipe, examples)
-    found = vllm_rollouts.trainer_settings(job.recipe, policy.banned_ids(), engines.here(), prompt)
+    found = vllm_rollouts.trainer_settings(job.recipe, policy.banned_ids(), backends.here(), prompt)
     if found:
         text = longest_text(job.recipe, examples)
         tokens, room = policy.count_tokens(text), prompt.text_tokens - TEMPLATE_TOKENS

@@ -14,8 +14,8 @@ from rftkit.errors import TrainingError
 from rftkit.files import append_line
 from rftkit.messages import printable
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
-from rftkit.rewards import general as rewards
 from rftkit.rewards.custom import load_reward
+from rftkit.rewards.general import GENERAL, format_reward
 from rftkit.rewards.length import Meter
 from rftkit.runs.run import RunFolder
 from rftkit.tasks import get_task
@@ -50,7 +50,7 @@ class Scorer:
             for name, weight in recipe.rewards.items()
             if (recipe.style, name) != ("direct", "format")
         }
-        self.rewards = {**rewards.GENERAL, **self._own()}
+        self.rewards = {**GENERAL, **self._own()}
         self._progress(0.0)
         self.batches = 0
 
@@ -98,7 +98,7 @@ class Scorer:
             attempts = self.attempts(completions, completion_ids, index)
             least = self.task.least  # an IoU is hardly ever 1: boxes are rounded in text
             right = [self._value(self.task.headline, a) >= least for a in attempts]
-            shaped = [rewards.format_reward(attempt) == 1 for attempt in attempts]
+            shaped = [format_reward(attempt) == 1 for attempt in attempts]
             size = self.recipe.method.group_size
             paid: list[float] = []
             for start in range(0, len(attempts), size):

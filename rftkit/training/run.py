@@ -20,11 +20,10 @@ from rftkit.models import open_for_inference, open_for_training
 from rftkit.models.policy import Generator, Policy
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.rewards.custom import load_reward
-from rftkit.runs import run as runs
 from rftkit.runs.adapter import Checkpoint, write_card
 from rftkit.runs.checkpoints import step_of
 from rftkit.runs.locks import locked
-from rftkit.runs.run import RunFolder
+from rftkit.runs.run import RunFolder, is_run, new_run
 from rftkit.training import resume
 from rftkit.training.request import TrainRequest
 
@@ -38,9 +37,9 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     recipe = request.load()
     _check_what_the_recipe_names(recipe, request)
     train_set, held_out = load_checked_splits(recipe)
-    run = resume.unfinished_run(request, recipe) if request.resume else runs.new_run(request.out)
+    run = resume.unfinished_run(request, recipe) if request.resume else new_run(request.out)
     with locked(run.folder):
-        if runs.is_run(run.folder):
+        if is_run(run.folder):
             resume.renew_recipe(run, request, recipe)
         else:
             resume.say_other_folder(run, request, console)

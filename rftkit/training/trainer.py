@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 from rftkit import files
 from rftkit.errors import ModelError, TrainingError
 from rftkit.files import write_atomically
-from rftkit.models import out_of_memory as memory
+from rftkit.models import out_of_memory
 from rftkit.models.finite import finite_logits
 from rftkit.models.policy import Policy
 from rftkit.recipe.schema import Recipe
@@ -140,7 +140,7 @@ def fit(trainer: Any, job: TrainingJob) -> None:
     try:
         with (
             stopper.listening(job.console),
-            memory.named("training", memory.training(job.recipe)),
+            out_of_memory.named("training", out_of_memory.training(job.recipe)),
             finite_logits(trainer.model),
         ):
             trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)

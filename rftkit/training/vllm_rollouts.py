@@ -10,10 +10,10 @@ from typing import Any
 from rftkit.errors import ModelError
 from rftkit.hardware.prompt_size import PromptSize
 from rftkit.messages import first_line
-from rftkit.models import out_of_memory as memory
+from rftkit.models import out_of_memory
 from rftkit.models.backends import Here, backend_of, generation_of, longest, share
 from rftkit.models.vllm_options import engine_options
-from rftkit.patches import trl as patches
+from rftkit.patches.trl import engine_built_by
 from rftkit.recipe.schema import Recipe
 
 
@@ -23,12 +23,12 @@ def engine_like(processor: Any) -> AbstractContextManager[None]:
     Building it raises ModelError where vLLM does not start, TrainingError where memory runs out
     meanwhile. What else is raised within, such as TRL's own errors about its settings, stays.
     """
-    return patches.engine_built_by(partial(_started, engine_options(processor)))
+    return engine_built_by(partial(_started, engine_options(processor)))
 
 
 def _started(options: Mapping[str, Any], engine: Any, *args: Any, **kwargs: Any) -> Any:
     try:
-        with memory.named("starting vLLM", memory.LOADING):
+        with out_of_memory.named("starting vLLM", out_of_memory.LOADING):
             return engine(*args, **{**kwargs, **options})
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise ModelError(

@@ -28,9 +28,9 @@ from rftkit.errors import Interrupted, TrainingError
 from rftkit.metrics.files import finish
 from rftkit.metrics.samples import Header, Sample, Timing, header_line, sample_line, timing_line
 from rftkit.metrics.scoring import derive
-from rftkit.recipe import builtin as recipes
+from rftkit.recipe.builtin import builtin_recipes
 from rftkit.recipe.toml import dump_recipe, load_recipe
-from rftkit.runs import adapter as ckpt
+from rftkit.runs.adapter import write_card
 from rftkit.runs.run import RunFolder
 
 VERBS = ("train", "eval", "check", "predict", "score", "recipes", "init", "runs", "report")
@@ -112,7 +112,7 @@ def evaluated(folder: Path, tuned_right: int = 1, cut: int = 0) -> RunFolder:
     """A finished run of four images: base is right on two, tuned on `tuned_right`."""
     run, recipe = RunFolder(folder), fakes.recipe()
     fakes.FakePolicy(fakes.never).save(run.adapter)
-    ckpt.write_card(run.adapter, recipe, ["cat", "dog"])
+    write_card(run.adapter, recipe, ["cat", "dog"])
     run.resolved.write_text(dump_recipe(recipe))
     files.append_line(run.metrics, {"step": 200, "loss": 0.5, "rewards": {"accuracy": 0.5}})
     header = Header(task="classification", style="direct", labels=("cat", "dog"), expected=4)
@@ -305,7 +305,7 @@ def test_a_hub_that_cannot_be_reached_is_said_without_trying_again(
 def test_the_built_in_recipes_are_listed_printed_and_copied(
     rftkit: Command, tmp_path: Path
 ) -> None:
-    known = recipes.builtin_recipes()
+    known = builtin_recipes()
     assert "quickstart" in known
     listed = rftkit("recipes")
     assert listed.code == 0

@@ -13,8 +13,7 @@ from rftkit.answers.replies import INSTRUCTIONS, read, well_formed
 from rftkit.core import Completion, Example, Row, Style
 from rftkit.data.sources import builtin
 from rftkit.data.sources.builtin import digits_rows, hangar_rows
-from rftkit.data.synthetic import digits as drawn
-from rftkit.data.synthetic import hangar
+from rftkit.data.synthetic import digits, hangar
 from rftkit.errors import DataError
 from rftkit.models.tiny.drawing_lessons import SKILLS, STYLES, SkillName, lesson, prompt_text
 from rftkit.tasks import classification
@@ -24,19 +23,19 @@ def pixels(row: Row) -> bytes:
     return row.image.open().tobytes()
 
 
-@pytest.mark.parametrize("font", drawn.FONTS)
+@pytest.mark.parametrize("font", digits.FONTS)
 def test_every_font_draws_ten_different_digits(font: str) -> None:
-    assert len({drawn._mask(font, label).tobytes() for label in drawn.DIGITS}) == 10
+    assert len({digits._mask(font, label).tobytes() for label in digits.DIGITS}) == 10
 
 
 def test_a_digit_is_the_same_for_the_same_seed_and_another_for_another() -> None:
-    first, again, other = (drawn.draw_digit("3", np.random.default_rng(s)) for s in (1, 1, 2))
+    first, again, other = (digits.draw_digit("3", np.random.default_rng(s)) for s in (1, 1, 2))
     assert first.tobytes() == again.tobytes() != other.tobytes()
-    assert (first.mode, first.size) == ("RGB", (drawn.SIDE, drawn.SIDE))
+    assert (first.mode, first.size) == ("RGB", (digits.SIDE, digits.SIDE))
 
 
 def test_no_two_digits_have_the_same_rationale() -> None:
-    rationales = {drawn.digit_rationale(label) for label in drawn.DIGITS}
+    rationales = {digits.digit_rationale(label) for label in digits.DIGITS}
     assert len(rationales) == 10
     assert max(len(text.split()) for text in rationales) <= 9
 
@@ -68,7 +67,7 @@ def test_digits_rows_hold_half_of_each_class(split: str, count: int) -> None:
     rows = list(digits_rows(split))
     counts = Counter(str(row.values["label"]) for row in rows)
     assert len(rows) == count
-    assert set(counts) == set(drawn.DIGITS)
+    assert set(counts) == set(digits.DIGITS)
     assert max(counts.values()) - min(counts.values()) <= 5
     assert rows[17].place == f"digits:{split}:17" == rows[17].image.name
 
@@ -112,7 +111,7 @@ def test_listing_rows_loads_no_heavy_library() -> None:
 
 
 @pytest.mark.parametrize("style", ["think", "direct", "answer-first", "adaptive"])
-@pytest.mark.parametrize("choices", [(), drawn.DIGITS], ids=["open", "closed"])
+@pytest.mark.parametrize("choices", [(), digits.DIGITS], ids=["open", "closed"])
 def test_the_tiny_model_is_taught_the_prompts_that_the_task_writes(
     style: Style, choices: tuple[str, ...]
 ) -> None:

@@ -11,7 +11,7 @@ from annotated_files import names, noted, read, refusal, write_image, written
 
 from rftkit.answers.boxes import Box, Labelled
 from rftkit.data.sources import lisa, refs
-from rftkit.data.sources import llava as conversations
+from rftkit.data.sources.llava import read_annotations
 
 # Referring expressions
 
@@ -348,7 +348,7 @@ def test_a_system_turn_comes_first(tmp_path: Path) -> None:
 
 def test_talks_are_read_without_images_and_divided(tmp_path: Path) -> None:
     path = written(tmp_path / "a.json", [{**TALK, "split": "val"}, {**TALK, "split": "train"}])
-    assert [talk.split for talk in conversations.read_annotations(path)] == ["val", "train"]
+    assert [talk.split for talk in read_annotations(path)] == ["val", "train"]
     write_image(tmp_path / "a.jpg")
     assert [row.place for row in read("llava", path, "val")] == [f"{path}[0]"]
 

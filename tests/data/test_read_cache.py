@@ -21,7 +21,7 @@ from rftkit.data.sources.tables import Record
 from rftkit.evaluation import run as evaluation
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe, load_recipe
-from rftkit.runs import adapter as ckpt
+from rftkit.runs.adapter import write_card
 from rftkit.runs.run import RunFolder
 from rftkit.tasks.choice import ASKS
 from rftkit.training.run import Steps
@@ -102,7 +102,7 @@ def trained(folder: Path, given: Path) -> Path:
     """A trained run of a recipe, without weights."""
     mine, run = load_recipe(given), RunFolder(folder)
     fakes.FakePolicy(fakes.never).save(run.adapter)
-    ckpt.write_card(run.adapter, mine, CATEGORIES)
+    write_card(run.adapter, mine, CATEGORIES)
     run.resolved.write_text(dump_recipe(mine), "utf-8")
     run.set_status("trained", labels=CATEGORIES, versions={"rftkit": "0"})
     return folder

@@ -13,11 +13,9 @@ import pytest
 from rftkit.core import Example, Row, Style
 from rftkit.data.gold_check import gold_check, load_checked_splits
 from rftkit.data.sources import builtin, scenes
-from rftkit.data.synthetic import digits as drawn
-from rftkit.data.synthetic import scene_questions
-from rftkit.data.synthetic import scenes as layout
+from rftkit.data.synthetic import digits, scene_questions
 from rftkit.data.synthetic.scene_questions import KINDS, Kind
-from rftkit.data.synthetic.scenes import SIDE, UNITS, Place, Thing
+from rftkit.data.synthetic.scenes import SIDE, UNITS, Place, Thing, compose, cropped, place_all
 from rftkit.errors import DataError
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import load_recipe
@@ -91,7 +89,7 @@ def test_scenes_hold_one_to_four_digits_of_every_kind_about_equally_often() -> N
     assert sorted(counts) == [1, 2, 3, 4]
     assert min(counts.values()) > 70
     labels = Counter(thing.label for group in things for thing in group)
-    assert sorted(labels) == [*drawn.DIGITS]
+    assert sorted(labels) == [*digits.DIGITS]
     assert min(labels.values()) > 60
 
 
@@ -113,7 +111,7 @@ def test_the_gold_boxes_are_those_of_the_digits_asked_for() -> None:
     row = next(row for row in scenes.rows("detection", "test") if len(scene(row).places) == 3)
     things = scene(row).things
     by_category = {example.category: example for example in examples("detection", row)}
-    assert sorted(by_category) == [*drawn.DIGITS]
+    assert sorted(by_category) == [*digits.DIGITS]
     for digit, example in by_category.items():
         wanted = [thing.place for thing in things if thing.label == digit]
         example = replace(example, meta={**example.meta, "grid": f"{UNITS}x{UNITS}"})
@@ -174,7 +172,8 @@ def test_counts_are_counts_of_what_is_there() -> None:
         if question == scene_questions.COUNT_ALL:
             assert row.values["answer"] == str(len(labels))
         else:
-            digit = next(d for d in drawn.DIGITS if question == scene_questions.COUNT_ONE.format(d))
+            count_one = scene_questions.COUNT_ONE
+            digit = next(d for d in digits.DIGITS if question == count_one.format(d))
             assert row.values["answer"] == str(labels.count(digit))
 
 
@@ -184,9 +183,9 @@ def test_a_rationale_reads_from_left_to_right() -> None:
 
 def test_printed_and_handwritten_scenes_are_made_alike() -> None:
     rng = np.random.default_rng(3)
-    glyph = layout.cropped(drawn.digit_ink("7", rng))
-    (place,) = layout.place_all([glyph], rng)
-    image = layout.compose([place], [glyph], rng)
+    glyph = cropped(digits.digit_ink("7", rng))
+    (place,) = place_all([glyph], rng)
+    image = compose([place], [glyph], rng)
     assert (image.mode, image.size) == ("RGB", (SIDE, SIDE))
     shape = (place.x2 - place.x1) / (place.y2 - place.y1)
     assert shape == pytest.approx(glyph.shape[1] / glyph.shape[0], abs=0.2)

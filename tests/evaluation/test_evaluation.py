@@ -32,8 +32,8 @@ from rftkit.metrics.samples import header_line, read_samples
 from rftkit.models.policy import Decoding, Generation, Prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe
-from rftkit.runs import adapter as ckpt
 from rftkit.runs import checkpoints
+from rftkit.runs.adapter import recipe_of, write_card
 from rftkit.runs.locks import locked
 from rftkit.runs.run import RunFolder
 
@@ -64,7 +64,7 @@ def recipe_for(root: Path, **more: Any) -> Recipe:
 def trained(folder: Path, recipe: Recipe) -> RunFolder:
     run = RunFolder(folder)
     fakes.FakePolicy(fakes.never).save(run.adapter)
-    ckpt.write_card(run.adapter, recipe, CLASSES)
+    write_card(run.adapter, recipe, CLASSES)
     run.resolved.write_text(dump_recipe(recipe), "utf-8")
     run.set_status("trained", labels=CLASSES, versions={"rftkit": "0"})
     return run
@@ -154,7 +154,7 @@ def test_a_runs_page_stays_whole_while_an_evaluation_replaces_it(
 def another(run: RunFolder, **changes: Any) -> RunFolder:
     """Another run on the same images, with weights of its own."""
     folder = run.folder.with_name(f"run-{len(list(run.folder.parent.iterdir()))}")
-    recipe = Recipe.model_validate({**ckpt.recipe_of(run).model_dump(mode="json"), **changes})
+    recipe = Recipe.model_validate({**recipe_of(run).model_dump(mode="json"), **changes})
     made = trained(folder, recipe)
     (made.adapter / checkpoints.WEIGHTS).write_bytes(b"other weights")
     return made
@@ -201,7 +201,7 @@ def test_replies_to_something_else_are_not_used(
     pixels = 784
     measured(run)
     policy.asked.clear()
-    known = ckpt.recipe_of(run).model_dump(mode="json")
+    known = recipe_of(run).model_dump(mode="json")
     pixels = changes.get("model", {}).get("max_pixels", pixels)
     whole = {
         key: {**known[key], **value} if isinstance(value, dict) else value
@@ -400,7 +400,7 @@ def test_a_damaged_training_image_is_no_reason_not_to_evaluate(
     begin: Callable[..., RunFolder],
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
-    folder = Path(ckpt.recipe_of(run).data.path) / "train"
+    folder = Path(recipe_of(run).data.path) / "train"
     for path in folder.rglob("*.png"):
         path.write_bytes(b"torn")
     skipped = measured(run).summary.leaks_skipped
@@ -428,7 +428,7 @@ def test_an_evaluation_goes_on_where_its_training_images_have_gone(
     run = begin(fakes.FakePolicy(improved, limit=5))
     with pytest.raises(KeyboardInterrupt):
         measured(run)
-    for path in (Path(ckpt.recipe_of(run).data.path) / "train").rglob("*.png"):
+    for path in (Path(recipe_of(run).data.path) / "train").rglob("*.png"):
         path.write_bytes(b"torn")
     again = begin(fakes.FakePolicy(improved))
     found = measured(again)

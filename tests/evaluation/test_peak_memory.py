@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from rftkit.evaluation import peak_memory
-from rftkit.metrics import behaviour as conduct
+from rftkit.metrics import behaviour
 from rftkit.metrics.samples import Timing
 
 
@@ -91,6 +91,6 @@ def test_a_summary_says_what_the_peak_is_of(
         })
         for of, size in sessions
     ]  # fmt: skip
-    speed = conduct.speed(timings)
+    speed = behaviour.speed(timings)
     assert speed
     assert (speed.peak_memory_bytes, speed.peak_memory_of) == found

@@ -17,8 +17,7 @@ import pytest
 from huggingface_hub import constants
 
 from rftkit.cli import main as cli
-from rftkit.hardware import doctor
-from rftkit.hardware import probe as machine
+from rftkit.hardware import doctor, probe
 from rftkit.hardware.doctor import Facts, Finding
 from rftkit.hardware.probe import Gpu, Imports
 
@@ -230,7 +229,7 @@ def test_what_the_driver_says_is_read(
     text: str, code: int, expected: list[Gpu], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subprocess, "run", smi(text, code))
-    assert machine.gpus() == expected
+    assert probe.gpus() == expected
 
 
 @pytest.mark.parametrize("error", [
@@ -240,7 +239,7 @@ def test_a_driver_that_does_not_answer_is_no_gpu(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subprocess, "run", raising(error))
-    assert machine.gpus() == []
+    assert probe.gpus() == []
 
 
 MODULES = {  # a module's text -> why it does not load
@@ -261,7 +260,7 @@ def test_a_module_that_does_not_load_is_named_with_its_reason(
     (tmp_path / f"{name}.py").write_text(text)
     (tmp_path / "after.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    found = machine.imports([name, "after"])
+    found = probe.imports([name, "after"])
     assert found.errors[name].startswith(said)
     assert bool(found.errors[name]) == bool(said)
     assert (found.errors["after"] == "") == (name != "crashing")
@@ -269,7 +268,7 @@ def test_a_module_that_does_not_load_is_named_with_its_reason(
 
 @pytest.mark.parametrize("name", ["torch", "trl", "unsloth", "vllm", "torchvision", "triton"])
 def test_a_package_that_only_takes_its_time_is_not_called_broken(name: str) -> None:
-    found = facts(errors={name: machine.SLOWLY})
+    found = facts(errors={name: probe.SLOWLY})
     rows = [*doctor.torch_build(found), *doctor.modules(found)]
     assert all(row.status == "ok" and "force-reinstall" not in row.mend for row in rows
                if row.name == name)  # fmt: skip
@@ -281,8 +280,8 @@ def test_a_module_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mon
         f"import pathlib, time; time.sleep(60); pathlib.Path({str(ended)!r}).touch()"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(machine, "SECONDS", 0.5)
-    assert machine.imports(["hanging"]).errors == {"hanging": machine.SLOWLY}
+    monkeypatch.setattr(probe, "SECONDS", 0.5)
+    assert probe.imports(["hanging"]).errors == {"hanging": probe.SLOWLY}
     assert not ended.exists()
 
 
@@ -294,7 +293,7 @@ def test_torch_is_asked_what_it_was_built_for(
         "class version:\n    cuda = '13.0'\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert machine.imports(["torch"]) == Imports({"torch": ""}, True, "13.0", True)
+    assert probe.imports(["torch"]) == Imports({"torch": ""}, True, "13.0", True)
 
 
 def test_a_check_that_fails_itself_does_not_end_the_others(

@@ -12,8 +12,7 @@ import pytest
 
 from rftkit.cli import main as cli
 from rftkit.errors import ModelError, RecipeError
-from rftkit.hardware import memory_parts as parts
-from rftkit.hardware import probe as machine
+from rftkit.hardware import memory_parts, probe
 from rftkit.hardware.gpus import CARDS, GIB, Card, card_of
 from rftkit.hardware.memory_plan import Need, Setup, cheapest, need, setup_of, smallest, verdict
 from rftkit.hardware.probe import Gpu
@@ -71,7 +70,7 @@ def test_a_known_model_has_the_parameters_that_it_was_published_with(
     ("Qwen/Qwen3-VL-8B-Instruct", 6.7),
 ])  # fmt: skip
 def test_4_bit_weights_are_as_large_as_those_of_the_checkpoints(name: str, gib: float) -> None:
-    assert parts.weights(shape_of(named(name)), four_bit=True).total / GIB == pytest.approx(
+    assert memory_parts.weights(shape_of(named(name)), four_bit=True).total / GIB == pytest.approx(
         gib, abs=0.06
     )
 
@@ -81,11 +80,11 @@ def test_weights_are_counted_by_part() -> None:
     assert SMALL.linear == 2304
     assert SMALL.rest == 2 * 1600 + 2 * 16 + 16
     shape = shape_of(named(THREE))
-    held = parts.weights(shape, four_bit=True)
+    held = memory_parts.weights(shape, four_bit=True)
     assert held.matrices == shape.text.linear * (0.5 + 1 / 64 + 4 / 16384)
     assert held.rest == 2 * (151936 * 2048 + 36 * (2 * 2048 + 20 * 128) + 2048)
     assert held.vision == 2 * 668_684_288
-    assert parts.weights(shape, four_bit=False).total == 2 * shape.size
+    assert memory_parts.weights(shape, four_bit=False).total == 2 * shape.size
 
 
 def test_a_head_of_its_own_is_counted_and_one_that_is_tied_is_not() -> None:
@@ -96,35 +95,39 @@ def test_a_head_of_its_own_is_counted_and_one_that_is_tied_is_not() -> None:
 def test_the_adapter_has_rank_times_inputs_and_outputs() -> None:
     shape = shape_of(named(THREE))
     layer = 2 * (2048 + 2048) + 2 * (2048 + 256) + 2 * (2048 + 11008) + (11008 + 2048)
-    assert parts.adapter_size(shape, 16, vision=False) == 36 * 16 * layer
+    assert memory_parts.adapter_size(shape, 16, vision=False) == 36 * 16 * layer
     block = (1280 + 3840) + (1280 + 1280) + 3 * (1280 + 3420)
     joined = (5120 + 5120) + (5120 + 2048)
-    more = parts.adapter_size(shape, 1, vision=True) - parts.adapter_size(shape, 1, vision=False)
+    more = memory_parts.adapter_size(shape, 1, vision=True) - memory_parts.adapter_size(
+        shape, 1, vision=False
+    )
     assert more == 32 * block + joined
 
 
 def test_keys_and_values_of_a_token() -> None:
-    assert parts.kv_bytes(shape_of(named(THREE)).text) == 36_864
-    assert parts.kv_bytes(SMALL) == 2 * 1 * 1 * 8 * 2
+    assert memory_parts.kv_bytes(shape_of(named(THREE)).text) == 36_864
+    assert memory_parts.kv_bytes(SMALL) == 2 * 1 * 1 * 8 * 2
 
 
 def test_what_a_token_takes_within_a_layer() -> None:
-    assert parts.layer_bytes(SMALL, gradients=False) == 2 * (96 + 32 + 32) + 128
+    assert memory_parts.layer_bytes(SMALL, gradients=False) == 2 * (96 + 32 + 32) + 128
     kept = 2 * (128 + 64 + 32 + 64) + 128
-    assert parts.layer_bytes(SMALL, gradients=True) == kept + 2 * (64 + 32)
+    assert memory_parts.layer_bytes(SMALL, gradients=True) == kept + 2 * (64 + 32)
 
 
 def test_what_a_image_takes() -> None:
     encoder = Vision(8, 16, 2, 4, 2)
-    assert parts.image_bytes(encoder, 10, gradients=False) == 10 * (2 * 80 + 128 + 4 * 6 * 16)
+    assert memory_parts.image_bytes(encoder, 10, gradients=False) == 10 * (
+        2 * 80 + 128 + 4 * 6 * 16
+    )
     more = 2 * (48 + 64) + 2 * 2 * 8
-    assert parts.image_bytes(encoder, 10, gradients=True) == 10 * (288 + 384 + more)
+    assert memory_parts.image_bytes(encoder, 10, gradients=True) == 10 * (288 + 384 + more)
 
 
 def test_logits_are_counted_whole_or_a_few_at_a_time() -> None:
-    assert parts.logits(SMALL, 50) == 14 * 5000
-    assert parts.logits(SMALL, 50, at_once=1000) == 18 * 1000
-    assert parts.logits(SMALL, 5, at_once=1000) == 18 * 500
+    assert memory_parts.logits(SMALL, 50) == 14 * 5000
+    assert memory_parts.logits(SMALL, 50, at_once=1000) == 18 * 1000
+    assert memory_parts.logits(SMALL, 5, at_once=1000) == 18 * 500
 
 
 def test_the_phases_of_grpo_by_hand() -> None:
@@ -134,13 +137,13 @@ def test_the_phases_of_grpo_by_hand() -> None:
     assert (found.image_tokens, found.prompt_tokens) == (512, prompt)
     packed = prompt + 8 * 16
     kept = packed * 2048 * 2 * 36
-    layer = packed * parts.layer_bytes(shape.text, True)
+    layer = packed * memory_parts.layer_bytes(shape.text, True)
     scored = min(8 * 16 * 151936, 2**24) * 18
-    image = parts.image_bytes(shape.vision, 2048, False)
+    image = memory_parts.image_bytes(shape.vision, 2048, False)
     masked = 3 * packed**2
     assert part(found, "forward and backward") == kept + max(layer, scored, image) + masked
     cache = 16 * (prompt + 16) * 36_864 * 37 / 36 + 3 * 16 * 151936 * 4
-    read = max(2 * prompt * parts.layer_bytes(shape.text, False), 2 * image)
+    read = max(2 * prompt * memory_parts.layer_bytes(shape.text, False), 2 * image)
     assert part(found, "rollout") == pytest.approx(max(cache, read + 2 * prompt * 36_864))
 
 
@@ -169,7 +172,7 @@ def test_imitation_has_no_rollout_and_takes_one_example_at_a_time() -> None:
 @pytest.mark.parametrize("card", [None, card_of("t4"), card_of("l4")])
 def test_adapter_gradient_and_moments_are_counted_in_32_bit(card: Card | None) -> None:
     found = need(recipe(), card)
-    parameters = parts.adapter_size(found.shape, 16, vision=False)
+    parameters = memory_parts.adapter_size(found.shape, 16, vision=False)
     assert part(found, "adapter") == (4 + 4) * parameters
     assert part(found, "optimizer") == (4 + 4) * parameters
 
@@ -177,8 +180,8 @@ def test_adapter_gradient_and_moments_are_counted_in_32_bit(card: Card | None) -
 def test_the_engine_takes_a_share_of_the_card_with_the_weights_it_serves() -> None:
     wanted, card = recipe("model.backend=unsloth", "model.generation=vllm"), card_of("16GB")
     found = need(wanted, card)
-    shape, load = found.shape, parts.weights(found.shape, True).total
-    reserved = parts.engine(shape, 32, 768 + 256, 2048, 0.0)
+    shape, load = found.shape, memory_parts.weights(found.shape, True).total
+    reserved = memory_parts.engine(shape, 32, 768 + 256, 2048, 0.0)
     assert part(found, "vLLM") == reserved
     assert reserved > 32 * 1024 * 36_864
     assert found.share == pytest.approx((reserved + load) / card.bytes)
@@ -353,7 +356,7 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr(machine, "gpus", list)
+    monkeypatch.setattr(probe, "gpus", list)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["rftkit", *arguments])
@@ -384,7 +387,7 @@ def test_the_command_takes_this_machine_where_no_card_is_named(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = Gpu("NVIDIA GeForce RTX 3060", "580.1", 12288, 12000, 8.6)
-    monkeypatch.setattr(machine, "gpus", lambda: [here])
+    monkeypatch.setattr(probe, "gpus", lambda: [here])
     _, out, _ = run("plan", "aircraft_4shot")
     assert "fits: NVIDIA GeForce RTX 3060 has 12.00 GiB" in out
 

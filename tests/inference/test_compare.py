@@ -17,7 +17,7 @@ from rftkit.errors import UserError
 from rftkit.inference import predict as predictions
 from rftkit.inference.predict import Prediction, predict
 from rftkit.recipe.toml import dump_recipe
-from rftkit.runs import adapter as ckpt
+from rftkit.runs.adapter import write_card
 from rftkit.runs.run import RunFolder
 from rftkit.tasks.question import Question
 
@@ -42,7 +42,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
         recipe = fakes.recipe(data=data, **more)
         made = RunFolder(tmp_path / "run")
         fakes.FakePolicy(fakes.never).save(made.adapter)
-        ckpt.write_card(made.adapter, recipe, labels, more_names)
+        write_card(made.adapter, recipe, labels, more_names)
         made.resolved.write_text(dump_recipe(recipe), "utf-8")
         made.set_status("trained", labels=labels, versions={})
         Image.new("RGB", (200, 50)).save(tmp_path / "x.png")

@@ -18,8 +18,7 @@ from PIL import Image
 
 from rftkit import models
 from rftkit.errors import ModelError, RecipeError, TrainingError
-from rftkit.models import backends as engines
-from rftkit.models import loading
+from rftkit.models import backends, loading
 from rftkit.models.backends import Here
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.recipe.schema import Recipe
@@ -69,7 +68,7 @@ def unsloth(monkeypatch: pytest.MonkeyPatch) -> Iterator[FastVisionModel]:
     monkeypatch.setitem(sys.modules, "unsloth_zoo", zoo)
     monkeypatch.setitem(sys.modules, "unsloth_zoo.vllm_utils", tools)
     monkeypatch.delitem(sys.modules, "rftkit.models.unsloth", raising=False)
-    monkeypatch.setattr(engines, "here", lambda: AMPERE)
+    monkeypatch.setattr(backends, "here", lambda: AMPERE)
     monkeypatch.setattr(loading, "load_processor_of", lambda source, settings: OURS)
     monkeypatch.setattr(loading, "longest", lambda source: 128_000)
     monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
@@ -101,8 +100,8 @@ def test_vllm_shares_the_weights_and_takes_what_the_plan_gives_it(
     wanted = recipe("model.generation=vllm")
     models.open_for_training(wanted)
     assert unsloth.loaded["fast_inference"] is True
-    assert unsloth.loaded["gpu_memory_utilization"] == engines.share(wanted, AMPERE)
-    assert unsloth.loaded["max_seq_length"] == engines.longest(wanted)
+    assert unsloth.loaded["gpu_memory_utilization"] == backends.share(wanted, AMPERE)
+    assert unsloth.loaded["max_seq_length"] == backends.longest(wanted)
     assert unsloth.loaded["max_lora_rank"] == 16
     assert unsloth.engine == {
         "language_model_only": False,
@@ -179,7 +178,7 @@ def test_an_unsloth_that_does_not_load_is_one_line(
 def test_transformers_is_taken_where_unsloth_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     transformers = importlib.import_module("rftkit.models.transformers")
-    monkeypatch.setattr(engines, "here", Here)
+    monkeypatch.setattr(backends, "here", Here)
     monkeypatch.setattr(transformers, "open_transformers", lambda *given: asked.append(given))
     wanted = recipe()
     models.open_for_training(wanted)
@@ -258,7 +257,7 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, fake in (("vllm", module), ("vllm.lora", lora), ("vllm.lora.request", request)):
         monkeypatch.setitem(sys.modules, name, fake)
     ours = importlib.import_module("rftkit.models.vllm")
-    for name in engines.ENVIRONMENT:
+    for name in backends.ENVIRONMENT:
         monkeypatch.setenv(name, "set before")
     monkeypatch.setattr(loading, "load_processor_of", lambda source, settings: Processor())
     monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
@@ -352,7 +351,7 @@ def test_vllm_that_cannot_load_the_model_says_so_in_a_line(
 def test_without_vllm_the_way_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
     monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
-    for name in engines.ENVIRONMENT:
+    for name in backends.ENVIRONMENT:
         monkeypatch.setenv(name, "set before")
     with pytest.raises(ModelError, match=r"--engine vllm: .*; pip install -c constraints-vllm"):
         served()
@@ -374,7 +373,7 @@ def running_on(capability: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_this_machine_is_what_torch_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not engines.here().cuda
+    assert not backends.here().cuda
     with running_on((8, 9), monkeypatch):
-        found = engines.here()
+        found = backends.here()
     assert (found.cuda, found.capability, found.gib) == (True, 8.9, 12.0)

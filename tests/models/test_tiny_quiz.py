@@ -10,15 +10,15 @@ import pytest
 from rftkit.answers import replies
 from rftkit.core import Completion
 from rftkit.data.synthetic.scenes import Place, Thing
-from rftkit.models.tiny import quiz_lessons as tiny_quiz_lessons
 from rftkit.models.tiny.course import Lesson
+from rftkit.models.tiny.quiz_lessons import STYLES, lesson, reading_lesson
 
 ROW = (Thing("7", Place(0, 4, 3, 8)), Thing("3", Place(5, 0, 10, 7)))
 
 
 def lessons(progress: float) -> list[Lesson]:
     rng = np.random.default_rng(0)
-    return [tiny_quiz_lessons.lesson(ROW, rng, progress) for _ in range(300)]
+    return [lesson(ROW, rng, progress) for _ in range(300)]
 
 
 def about(taught: Lesson) -> str:
@@ -55,7 +55,7 @@ def test_the_letter_is_that_of_the_digit_asked_for() -> None:
 
 def test_a_reading_lesson_needs_no_image() -> None:
     rng = np.random.default_rng(0)
-    for taught in [tiny_quiz_lessons.reading_lesson(rng) for _ in range(50)]:
+    for taught in [reading_lesson(rng) for _ in range(50)]:
         question, *lines = taught.prompt.splitlines()
         told = dict(line.split(". ") for line in lines[:4])
         assert told[taught.reply] == question.removesuffix("?").split()[-1]
@@ -64,14 +64,10 @@ def test_a_reading_lesson_needs_no_image() -> None:
 def test_every_style_is_taught_in_its_shape() -> None:
     found: Counter[str] = Counter()
     for taught in lessons(0.9):
-        styles = [
-            style
-            for style in tiny_quiz_lessons.STYLES
-            if taught.prompt.endswith(replies.INSTRUCTIONS[style])
-        ]
+        styles = [style for style in STYLES if taught.prompt.endswith(replies.INSTRUCTIONS[style])]
         assert len(styles) == 1
         assert replies.well_formed(taught.reply, styles[0])
         assert replies.read(Completion(taught.reply), styles[0]).answer
         found.update(styles)
-    assert set(found) == set(tiny_quiz_lessons.STYLES)
+    assert set(found) == set(STYLES)
     assert found["direct"] > 150

@@ -13,7 +13,7 @@ from vlm_batches import KINDS, tiny_model
 
 from rftkit.errors import ModelError
 from rftkit.patches import reads_global, replaced, trl
-from rftkit.patches import transformers as patches
+from rftkit.patches.transformers import GENERATE_ENCODES_IMAGES, changed
 from rftkit.patches.unsloth import engine_with
 
 
@@ -77,7 +77,7 @@ def test_trls_shuffle_is_followed_by_ours_and_put_back() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_in_transformers_has_changed(kind: str) -> None:
-    assert patches.changed(tiny_model(kind)) is None
+    assert changed(tiny_model(kind)) is None
 
 
 def test_a_method_of_transformers_with_other_parameters_is_named(
@@ -85,14 +85,14 @@ def test_a_method_of_transformers_with_other_parameters_is_named(
 ) -> None:
     model = tiny_model("qwen2_vl")
     monkeypatch.setattr(type(model.model), "get_image_features", lambda self, images: None)
-    assert patches.changed(model) == "get_image_features"
+    assert changed(model) == "get_image_features"
     monkeypatch.setattr(type(model), "_prefill", lambda self, inputs: None)
-    assert patches.changed(model) == "generate's _prefill"
+    assert changed(model) == "generate's _prefill"
 
 
 def test_the_version_that_encodes_images_in_generate_is_compared() -> None:
     major, minor = map(int, transformers.__version__.split(".")[:2])
-    assert ((major, minor) >= (5, 19)) == patches.GENERATE_ENCODES_IMAGES
+    assert ((major, minor) >= (5, 19)) == GENERATE_ENCODES_IMAGES
 
 
 def test_a_global_is_seen_through_decorators() -> None:

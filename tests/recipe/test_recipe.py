@@ -10,7 +10,7 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rftkit import data as sources
+from rftkit.data import SOURCES
 from rftkit.errors import RecipeError
 from rftkit.recipe.schema import SOURCES_OF, Recipe
 from rftkit.recipe.sections import Data, Eval, Method, Model, Update
@@ -165,7 +165,7 @@ def test_the_rewards_follow_the_task_unless_given(
 
 def test_every_source_is_of_some_task_and_can_be_read() -> None:
     assert {*SOURCES_OF} == {task.name for task in TASKS}
-    assert {name for names in SOURCES_OF.values() for name in names} == {*sources.SOURCES}
+    assert {name for names in SOURCES_OF.values() for name in names} == {*SOURCES}
 
 
 def test_a_recipe_cannot_be_changed() -> None:

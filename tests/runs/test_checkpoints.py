@@ -16,8 +16,8 @@ from rftkit import files
 from rftkit.errors import ModelError, UserError
 from rftkit.models.loading import check_adapter
 from rftkit.recipe.toml import dump_recipe
-from rftkit.runs import adapter as ckpt
 from rftkit.runs import checkpoints
+from rftkit.runs.adapter import CARD, find, read_card, write_card
 from rftkit.runs.run import RunFolder
 
 EMPTY = (2).to_bytes(8, "little") + b"{}"  # of safetensors: the length of a header, no tensors
@@ -49,13 +49,13 @@ def trained(folder: Path, age: int = 0, finished: bool = True) -> RunFolder:
 
 def adapter(folder: Path) -> Path:
     fakes.FakePolicy(answer=fakes.never).save(folder)
-    ckpt.write_card(folder, fakes.recipe(seed=7), ["cat", "dog"])
+    write_card(folder, fakes.recipe(seed=7), ["cat", "dog"])
     return folder
 
 
 def refusal(place: Path) -> str:
     with pytest.raises(ModelError) as caught:
-        ckpt.find(place)
+        find(place)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -192,16 +192,16 @@ def test_a_full_disk_is_noticed_before_it_is_written_to(tmp_path: Path) -> None:
 
 def test_a_run_is_found_by_its_folder(tmp_path: Path) -> None:
     run = trained(tmp_path / "pets")
-    found = ckpt.find(run.folder)
+    found = find(run.folder)
     assert (found.adapter, found.home, found.run) == (run.adapter, run.evaluations, run)
     assert (found.recipe.seed, found.name, found.note) == (7, "", "")
 
 
 def test_an_unfinished_run_gives_its_newest_whole_checkpoint(tmp_path: Path) -> None:
     run = trained(tmp_path / "pets", finished=False)
-    assert ckpt.find(run.folder).name == "step-000002"
+    assert find(run.folder).name == "step-000002"
     (run.checkpoints / "step-000002" / "a/rng").unlink()
-    found = ckpt.find(run.folder)
+    found = find(run.folder)
     assert (found.name, found.note) == (
         "step-000001",
         "not finished, so its newest checkpoint: step-000001",
@@ -212,13 +212,13 @@ def test_an_unfinished_run_gives_its_newest_whole_checkpoint(tmp_path: Path) -> 
 
 def test_an_adapter_that_was_cut_off_while_it_was_saved_is_not_taken(tmp_path: Path) -> None:
     run = trained(tmp_path / "pets")
-    (run.adapter / ckpt.CARD).unlink()  # written last
-    assert ckpt.find(run.folder).name == "step-000002"
+    (run.adapter / CARD).unlink()  # written last
+    assert find(run.folder).name == "step-000002"
 
 
 def test_a_checkpoint_inside_a_run_is_found(tmp_path: Path) -> None:
     run = trained(tmp_path / "pets")
-    found = ckpt.find(run.checkpoints / "step-000001")
+    found = find(run.checkpoints / "step-000001")
     assert (found.name, found.run, found.home) == ("step-000001", run, run.evaluations)
     (found.adapter / "adapter_model.safetensors").write_bytes(EMPTY.replace(b"}", b")"))
     line = refusal(found.adapter)
@@ -227,22 +227,22 @@ def test_a_checkpoint_inside_a_run_is_found(tmp_path: Path) -> None:
 
 def test_the_adapter_of_a_run_is_the_run(tmp_path: Path) -> None:
     run = trained(tmp_path / "pets")
-    found = ckpt.find(run.adapter)
+    found = find(run.adapter)
     assert (found.name, found.run, found.home) == ("", run, run.evaluations)
 
 
 def test_an_adapter_that_was_moved_stands_alone(tmp_path: Path) -> None:
     place = adapter(tmp_path / "mine")
-    found = ckpt.find(place)
+    found = find(place)
     assert (found.run, found.home, found.recipe.seed) == (None, place / "eval", 7)
-    assert ckpt.read_card(place).labels == ("cat", "dog")
+    assert read_card(place).labels == ("cat", "dog")
 
 
 def test_a_folder_of_runs_gives_the_newest_that_has_trained(tmp_path: Path) -> None:
     trained(tmp_path / "old", age=1)
     trained(tmp_path / "new", age=2)
     shutil.rmtree(trained(tmp_path / "newest", age=3, finished=False).checkpoints)
-    found = ckpt.find(tmp_path)
+    found = find(tmp_path)
     assert found.run == RunFolder(tmp_path / "new")
     assert found.note == f"newest run: {tmp_path / 'new'}"
 
@@ -264,7 +264,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
 
 def test_an_adapter_that_does_not_say_its_recipe_is_refused(tmp_path: Path) -> None:
     place = adapter(tmp_path / "mine")
-    card = place / ckpt.CARD
+    card = place / CARD
     card.unlink()
     assert "no rftkit.json beside the adapter; name the run it is from" in refusal(place)
     for text in ("", "{", "[]", "{}", '{"recipe": "x"}', '{"recipe": "x", "labels": 3}', "\xff"):
@@ -276,7 +276,7 @@ def test_a_run_of_a_newer_rftkit_is_refused(tmp_path: Path) -> None:
     run = trained(tmp_path / "pets")
     run.status_file.write_text('{"format": 99, "rftkit": "9.9"}')
     with pytest.raises(UserError, match="written by a newer rftkit"):
-        ckpt.find(run.folder)
+        find(run.folder)
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:

@@ -11,9 +11,8 @@ import pytest
 
 from rftkit import files
 from rftkit.errors import RecipeError, UserError
-from rftkit.runs import run as runs
 from rftkit.runs.locks import locked
-from rftkit.runs.run import RunFolder
+from rftkit.runs.run import FORMAT, RunFolder, new_run, runs_under, state, unfinished_run
 
 
 def begun(folder: Path) -> RunFolder:
@@ -24,54 +23,54 @@ def begun(folder: Path) -> RunFolder:
 
 
 def test_a_run_goes_where_it_was_asked_to(tmp_path: Path) -> None:
-    assert runs.new_run(tmp_path / "deep" / "pets").folder == tmp_path / "deep" / "pets"
+    assert new_run(tmp_path / "deep" / "pets").folder == tmp_path / "deep" / "pets"
     (tmp_path / "empty").mkdir()
-    assert runs.new_run(tmp_path / "empty").folder == tmp_path / "empty"
+    assert new_run(tmp_path / "empty").folder == tmp_path / "empty"
     assert list((tmp_path / "empty").iterdir()) == []
 
 
 def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
     begun(tmp_path / "pets")
     (tmp_path / "pets" / "recipe.toml").write_text("seed = 1")
-    assert runs.new_run(tmp_path / "pets").folder == tmp_path / "pets-2"
+    assert new_run(tmp_path / "pets").folder == tmp_path / "pets-2"
     begun(tmp_path / "pets-2")
     (tmp_path / "pets-3").mkdir()
     (tmp_path / "pets-3" / "notes.txt").touch()
-    assert runs.new_run(tmp_path / "pets").folder == tmp_path / "pets-4"
+    assert new_run(tmp_path / "pets").folder == tmp_path / "pets-4"
     assert (tmp_path / "pets" / "recipe.toml").read_text() == "seed = 1"
 
 
 def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(RecipeError, match="holds other files; name a new or empty folder"):
-        runs.new_run(tmp_path)
+        new_run(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
 def test_a_users_own_recipe_is_not_taken_for_a_run(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").touch()
     with pytest.raises(RecipeError, match="holds other files"):
-        runs.new_run(tmp_path)
+        new_run(tmp_path)
 
 
 def test_a_run_that_was_killed_as_it_began_is_begun_again(tmp_path: Path) -> None:
     for name in ("lock", "recipe.toml", ".resolved.toml.77"):
         (tmp_path / name).touch()
-    assert runs.new_run(tmp_path).folder == tmp_path
+    assert new_run(tmp_path).folder == tmp_path
 
 
 def test_a_kill_as_the_folder_is_tried_is_not_in_the_way(tmp_path: Path) -> None:
     (tmp_path / ".writable").touch()
-    assert runs.new_run(tmp_path).folder == tmp_path
+    assert new_run(tmp_path).folder == tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_is_no_place_for_a_run(tmp_path: Path) -> None:
     (tmp_path / "pets").touch()
     with pytest.raises(RecipeError, match=r"--out .*pets: is a file; name a folder"):
-        runs.new_run(tmp_path / "pets")
+        new_run(tmp_path / "pets")
     with pytest.raises(RecipeError, match="cannot write there"):
-        runs.new_run(tmp_path / "pets" / "inside")
+        new_run(tmp_path / "pets" / "inside")
 
 
 def test_an_unwritable_place_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -80,7 +79,7 @@ def test_an_unwritable_place_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(RecipeError, match=r"cannot write there \(Permission denied\)"):
-        runs.new_run(tmp_path / "pets")
+        new_run(tmp_path / "pets")
 
 
 def test_lines_are_read_back(tmp_path: Path) -> None:
@@ -146,7 +145,7 @@ def test_a_status_remembers_what_it_was_told(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text(json.dumps({"format": runs.FORMAT + 1, "rftkit": "9.9"}))
+    (tmp_path / "run.json").write_text(json.dumps({"format": FORMAT + 1, "rftkit": "9.9"}))
     with pytest.raises(UserError, match=r"written by a newer rftkit \(9\.9\); upgrade rftkit"):
         RunFolder(tmp_path).status()
 
@@ -164,31 +163,31 @@ def test_the_newest_of_the_siblings_is_resumed(tmp_path: Path) -> None:
     for age, name in enumerate(("pets", "pets-3", "pets-2", "pets-old", "petsy")):
         begun(tmp_path / name)
         os.utime(tmp_path / name / "run.json", ns=(age, age))
-    assert runs.unfinished_run(tmp_path / "pets").folder == tmp_path / "pets-2"
+    assert unfinished_run(tmp_path / "pets").folder == tmp_path / "pets-2"
     with pytest.raises(RecipeError, match="no run here to resume; leave out --resume"):
-        runs.unfinished_run(tmp_path / "cars")
+        unfinished_run(tmp_path / "cars")
 
 
 def test_a_name_that_looks_like_a_pattern_is_a_name(tmp_path: Path) -> None:
     begun(tmp_path / "pets[1]-2")
-    assert runs.unfinished_run(tmp_path / "pets[1]").folder == tmp_path / "pets[1]-2"
+    assert unfinished_run(tmp_path / "pets[1]").folder == tmp_path / "pets[1]-2"
 
 
 def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
     for age, name in enumerate(("b", "study/c", "a")):
         begun(tmp_path / name)
         os.utime(tmp_path / name / "run.json", ns=(age, age))
-    names = [run.folder.relative_to(tmp_path).as_posix() for run in runs.runs_under(tmp_path)]
+    names = [run.folder.relative_to(tmp_path).as_posix() for run in runs_under(tmp_path)]
     assert names == ["a", "study/c", "b"]
-    assert runs.runs_under(tmp_path / "b") == [RunFolder(tmp_path / "b")]
-    assert runs.runs_under(tmp_path / "none") == []
+    assert runs_under(tmp_path / "b") == [RunFolder(tmp_path / "b")]
+    assert runs_under(tmp_path / "none") == []
 
 
 def test_a_run_whose_process_is_gone_is_shown_as_stopped(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.set_status("running")
-    assert runs.state(run) == "stopped"
+    assert state(run) == "stopped"
     with locked(tmp_path):
-        assert runs.state(run) == "running"
+        assert state(run) == "running"
     (tmp_path / "lock").write_text(f"999999999 {socket.gethostname()}", "utf-8")
-    assert runs.state(run) == "stopped"
+    assert state(run) == "stopped"

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from rftkit.metrics.samples import read_samples
-from rftkit.runs import run as runs
-from rftkit.runs.run import RunFolder
+from rftkit.runs.run import RunFolder, new_run, state
 
 pytestmark = pytest.mark.slow
 
@@ -136,12 +135,12 @@ def test_a_run_that_is_stopped_says_how_to_go_on(
     assert " train short.toml --out run " in line
     assert line.endswith(" --resume")
     assert locks_in(tmp_path) == []
-    assert runs.state(run) == ("trained" if moment == "evaluating" else "stopped")
+    assert state(run) == ("trained" if moment == "evaluating" else "stopped")
     if moment == "evaluating":
         kept = answered(run)
         assert 1 <= kept < 120
         assert ended(rftkit(*TRAIN_SLOWLY, "--resume"))[0] == 0
-        assert (runs.state(run), answered(run)) == ("finished", 120)
+        assert (state(run), answered(run)) == ("finished", 120)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -187,7 +186,7 @@ def test_a_reward_that_swallows_errors_can_be_stopped(rftkit: Rftkit, tmp_path: 
     code, line = ended(process)
     assert code == 130
     assert line.startswith("rftkit: stopped; continue with: ")
-    assert runs.state(RunFolder(tmp_path / "run")) == "stopped"
+    assert state(RunFolder(tmp_path / "run")) == "stopped"
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -205,5 +204,5 @@ def writing(path, text):
 files.write_atomically = writing
 """
     assert ended(rftkit(*TRAIN, first=stop)) == (128 + number, "rftkit: stopped")
-    assert runs.new_run(tmp_path / "run").folder == tmp_path / "run"
+    assert new_run(tmp_path / "run").folder == tmp_path / "run"
     assert list((tmp_path / "run").iterdir()) == []

@@ -16,12 +16,12 @@ from transformers import AutoModelForImageTextToText
 
 from rftkit.answers.replies import read, well_formed
 from rftkit.core import Completion, Style
-from rftkit.data.synthetic import digits as drawn
-from rftkit.data.synthetic import scenes as layout
+from rftkit.data.synthetic import digits
 from rftkit.data.synthetic.scene_questions import KINDS
+from rftkit.data.synthetic.scenes import SIDE, UNITS
 from rftkit.model_info import families
 from rftkit.models.processor import load_processor
-from rftkit.models.tiny import cache as tiny
+from rftkit.models.tiny import cache
 from rftkit.models.tiny.course import Plan
 from rftkit.models.tiny.courses import COURSES
 from rftkit.models.tiny.drawing_lessons import prompt_text
@@ -39,7 +39,7 @@ BRIEF = Plan(drawings=256, eye_steps=2, eye_batch=16, word_steps=2, word_batch=8
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real `tiny`: from the user's cache if it is there, else built (about 90 s)."""
-    return tiny.ensure_tiny("tiny")
+    return cache.ensure_tiny("tiny")
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +71,14 @@ def replies(loaded: tuple[Any, Any], images: list[Image.Image], text: str) -> li
     return [Completion(t) for t in processor.batch_decode(ids, skip_special_tokens=True)]
 
 
-@pytest.mark.parametrize("choices", [drawn.DIGITS, ()], ids=["closed", "open"])
+@pytest.mark.parametrize("choices", [digits.DIGITS, ()], ids=["closed", "open"])
 @pytest.mark.parametrize("style", ["think", "direct", "answer-first", "adaptive"])
 def test_it_reads_nine_of_ten_printed_digits(
     loaded: tuple[Any, Any], style: Style, choices: tuple[str, ...]
 ) -> None:
     rng = np.random.default_rng(999)
-    gold = [drawn.DIGITS[n % 10] for n in range(200)]
-    images = [drawn.draw_digit(label, rng) for label in gold]
+    gold = [digits.DIGITS[n % 10] for n in range(200)]
+    images = [digits.draw_digit(label, rng) for label in gold]
     told = replies(loaded, images, prompt_text(QUESTION, choices, style))
     right = [read(c, style).answer == label for c, label in zip(told, gold, strict=True)]
     assert np.mean(right) >= 0.88
@@ -87,7 +87,7 @@ def test_it_reads_nine_of_ten_printed_digits(
 
 def test_it_replies_in_shape_to_a_list_it_has_never_seen(loaded: tuple[Any, Any]) -> None:
     rng = np.random.default_rng(7)
-    images = [drawn.draw_digit(str(n % 10), rng) for n in range(20)]
+    images = [digits.draw_digit(str(n % 10), rng) for n in range(20)]
     told = replies(loaded, images, prompt_text(QUESTION, ("jacket", "dress", "shoe"), "think"))
     assert np.mean([well_formed(c.text, "think") for c in told]) >= 0.9
 
@@ -101,14 +101,14 @@ def test_a_image_of_any_size_is_shown_as_56_by_56(loaded: tuple[Any, Any]) -> No
 def brief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A hardly trained tiny model in a cache of its own: quick to build, whole in every file."""
     monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path))
-    return tiny.ensure_tiny("tiny-hangar", plan=BRIEF)
+    return cache.ensure_tiny("tiny-hangar", plan=BRIEF)
 
 
 def test_a_whole_model_is_not_built_again(brief: Path) -> None:
     said: list[str] = []
-    before = (brief / tiny.CARD).stat().st_mtime_ns
-    assert tiny.ensure_tiny("tiny-hangar", said.append, BRIEF) == brief
-    assert (brief / tiny.CARD).stat().st_mtime_ns == before
+    before = (brief / cache.CARD).stat().st_mtime_ns
+    assert cache.ensure_tiny("tiny-hangar", said.append, BRIEF) == brief
+    assert (brief / cache.CARD).stat().st_mtime_ns == before
     assert said == []
 
 
@@ -117,7 +117,7 @@ def test_a_damaged_file_is_noticed_and_the_model_rebuilt_the_same(brief: Path) -
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     said: list[str] = []
-    tiny.ensure_tiny("tiny-hangar", said.append, BRIEF)
+    cache.ensure_tiny("tiny-hangar", said.append, BRIEF)
     assert said == [f"{brief}: model.safetensors has changed since it was built; building it again"]
     assert weights.read_bytes() == whole
     left = sorted(path.name for path in brief.parent.iterdir())
@@ -125,9 +125,9 @@ def test_a_damaged_file_is_noticed_and_the_model_rebuilt_the_same(brief: Path) -
 
 
 def test_another_version_is_rebuilt(brief: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiny, "VERSION", "0")
+    monkeypatch.setattr(cache, "VERSION", "0")
     said: list[str] = []
-    tiny.ensure_tiny("tiny-hangar", said.append, BRIEF)
+    cache.ensure_tiny("tiny-hangar", said.append, BRIEF)
     assert len(said) == 1
     assert "another version of rftkit" in said[0]
 
@@ -137,9 +137,9 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path))
-    monkeypatch.setattr(tiny, "build_tiny", broken)
+    monkeypatch.setattr(cache, "build_tiny", broken)
     with pytest.raises(KeyboardInterrupt):
-        tiny.ensure_tiny("tiny")
+        cache.ensure_tiny("tiny")
     assert [path.name for path in tmp_path.iterdir()] == [".tiny.lock"]
 
 
@@ -160,11 +160,11 @@ def test_two_that_want_one_model_build_it_once(
         told.set()
 
     monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path))
-    monkeypatch.setattr(tiny, "build_tiny", build)
-    first = threading.Thread(target=tiny.ensure_tiny, args=("tiny",))
+    monkeypatch.setattr(cache, "build_tiny", build)
+    first = threading.Thread(target=cache.ensure_tiny, args=("tiny",))
     first.start()
     assert begun.wait(60)
-    folder = tiny.ensure_tiny("tiny", tell)
+    folder = cache.ensure_tiny("tiny", tell)
     first.join(60)
     assert len(built) == 1
     assert said == [f"{folder}: another rftkit builds it; waiting"]
@@ -193,8 +193,8 @@ def test_a_builder_that_was_killed_holds_nobody_up(
             said.append(line)
             other.kill()
 
-        monkeypatch.setattr(tiny, "build_tiny", build)
-        folder = tiny.ensure_tiny("tiny", tell)
+        monkeypatch.setattr(cache, "build_tiny", build)
+        folder = cache.ensure_tiny("tiny", tell)
     assert said == [f"{folder}: another rftkit builds it; waiting"]
     assert (folder / "model.safetensors").read_bytes() == b"weights"
 
@@ -203,8 +203,8 @@ def test_it_was_trained_on_the_very_tokens_that_its_chat_template_makes(
     loaded: tuple[Any, Any],
 ) -> None:
     processor = loaded[1]
-    text = prompt_text(QUESTION, drawn.DIGITS, "think")
-    image = drawn.draw_digit("4", np.random.default_rng(0))
+    text = prompt_text(QUESTION, digits.DIGITS, "think")
+    image = digits.draw_digit("4", np.random.default_rng(0))
     content = [{"type": "image", "image": image}, {"type": "text", "text": text}]
     asked = processor.apply_chat_template(
         [{"role": "user", "content": content}],
@@ -221,7 +221,7 @@ def scenes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hardly trained `tiny-scenes`, whole in every file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RFTKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return tiny.ensure_tiny("tiny-scenes", plan=BRIEF)
+        return cache.ensure_tiny("tiny-scenes", plan=BRIEF)
 
 
 def test_tiny_scenes_sees_a_larger_image_and_counts_in_units_of_its_own(
@@ -232,14 +232,14 @@ def test_tiny_scenes_sees_a_larger_image_and_counts_in_units_of_its_own(
     assert images["image_grid_thw"].tolist() == [[1, 8, 8]]
     for found in (Model(name="tiny-scenes"), Model(name=str(scenes_folder))):
         family = families.family_of(found)
-        assert family.units == (layout.UNITS, layout.UNITS)
-        assert family.max_pixels == family.min_pixels == layout.SIDE**2
+        assert family.units == (UNITS, UNITS)
+        assert family.max_pixels == family.min_pixels == SIDE**2
 
 
 def test_its_prompts_are_those_that_its_chat_template_makes(scenes_folder: Path) -> None:
     processor, course = load_processor(str(scenes_folder), 401408), COURSES["tiny-scenes"]
     rng = np.random.default_rng(0)
-    image = Image.new("RGB", (layout.SIDE, layout.SIDE))
+    image = Image.new("RGB", (SIDE, SIDE))
     for kind in KINDS:
         text = lesson(kind, draw_things(rng), rng).prompt
         content = [{"type": "image", "image": image}, {"type": "text", "text": text}]

@@ -17,7 +17,7 @@ from rftkit.answers.boxes import Box
 from rftkit.core import Attempt, Completion, Example, Row, Style
 from rftkit.errors import DataError
 from rftkit.preflight.attacks import attacks
-from rftkit.rewards import general as rewards
+from rftkit.rewards.general import paper_answer
 from rftkit.tasks import (
     TASKS,
     choice,
@@ -278,7 +278,7 @@ def test_a_listed_label_is_asked_for_as_it_stands() -> None:
     ],
 )
 def test_the_papers_take_the_first_block_on_one_line(text: str, answer: str | None) -> None:
-    assert rewards.paper_answer(text) == answer
+    assert paper_answer(text) == answer
 
 
 def test_the_papers_drop_duplicates_and_match_the_surest_box_first() -> None:

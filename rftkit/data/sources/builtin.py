@@ -13,8 +13,7 @@ import numpy as np
 from PIL import Image
 
 from rftkit.core import Row
-from rftkit.data.synthetic import digits as drawn
-from rftkit.data.synthetic import hangar
+from rftkit.data.synthetic import digits, hangar
 from rftkit.errors import DataError
 
 SPLITS = ("train", "test")
@@ -60,7 +59,7 @@ def digits_rows(split: str) -> Iterator[Row]:
         label = str(labels[number])
         name = f"digits:{split}:{place}"
         image = ScannedDigit(name, number)
-        yield _row(image, name, label, drawn.digit_rationale(label))
+        yield _row(image, name, label, digits.digit_rationale(label))
 
 
 def hangar_rows(split: str) -> Iterator[Row]:

@@ -14,11 +14,9 @@ from PIL import Image
 
 from rftkit.core import Row
 from rftkit.data.sources import builtin
-from rftkit.data.synthetic import digits as drawn
-from rftkit.data.synthetic import scene_questions
-from rftkit.data.synthetic import scenes as layout
+from rftkit.data.synthetic import digits, scene_questions
 from rftkit.data.synthetic.scene_questions import KINDS
-from rftkit.data.synthetic.scenes import Place, Thing
+from rftkit.data.synthetic.scenes import Place, Thing, compose, cropped, draw_labels, place_all
 from rftkit.errors import DataError
 
 PER_SPLIT = 400  # images
@@ -36,8 +34,8 @@ class HandwrittenScene:
 
     def open(self) -> Image.Image:
         """The scene, dark on light, mode RGB, 112 x 112."""
-        inks = [layout.cropped(builtin.scan_ink(scan)) for scan in self.scans]
-        return layout.compose(self.places, inks, np.random.default_rng(self.seed))
+        inks = [cropped(builtin.scan_ink(scan)) for scan in self.scans]
+        return compose(self.places, inks, np.random.default_rng(self.seed))
 
     @property
     def things(self) -> tuple[Thing, ...]:
@@ -75,10 +73,10 @@ def _scenes(split: str) -> tuple[HandwrittenScene, ...]:
 def _scene(split: str, number: int, by_label: dict[str, list[int]]) -> HandwrittenScene:
     seed = _seed(split, number)
     rng = np.random.default_rng(seed)
-    labels = layout.draw_labels(drawn.DIGITS, rng)
+    labels = draw_labels(digits.DIGITS, rng)
     scans = [by_label[label][int(rng.integers(len(by_label[label])))] for label in labels]
-    inks = [layout.cropped(builtin.scan_ink(scan)) for scan in scans]
-    places = layout.place_all(inks, rng)
+    inks = [cropped(builtin.scan_ink(scan)) for scan in scans]
+    places = place_all(inks, rng)
     return HandwrittenScene(f"scenes:{split}:{number}", tuple(scans), tuple(places), seed)
 
 

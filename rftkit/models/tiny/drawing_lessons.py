@@ -11,8 +11,7 @@ from PIL import Image
 
 from rftkit.answers.replies import INSTRUCTIONS, render
 from rftkit.core import Style
-from rftkit.data.synthetic import digits as drawn
-from rftkit.data.synthetic import hangar
+from rftkit.data.synthetic import digits, hangar
 from rftkit.models.tiny.course import Lesson
 
 SkillName = Literal["digits", "hangar"]
@@ -55,7 +54,7 @@ class Skill:
 
 
 SKILLS: dict[SkillName, Skill] = {
-    "digits": Skill("digits", drawn.DIGITS, drawn.draw_digit, drawn.digit_rationale, str, 0.0),
+    "digits": Skill("digits", digits.DIGITS, digits.draw_digit, digits.digit_rationale, str, 0.0),
     "hangar": Skill(
         *("hangar", hangar.HANGAR_NAMES, hangar.draw_aircraft, hangar.hangar_rationale),
         sibling=hangar.sibling,

@@ -8,8 +8,7 @@ import numpy as np
 
 from rftkit.answers import replies
 from rftkit.core import Row, Style
-from rftkit.data.synthetic import digits as drawn
-from rftkit.data.synthetic import scene_questions
+from rftkit.data.synthetic import digits, scene_questions
 from rftkit.data.synthetic.scene_questions import OFFERED, Kind, Values
 from rftkit.data.synthetic.scenes import UNITS, Thing
 from rftkit.models.tiny.course import Lesson
@@ -55,7 +54,8 @@ def corpus(rng: np.random.Generator) -> list[str]:
 
 def _about_a_list(rng: np.random.Generator) -> Values:
     """Asks for the letter of a digit that is named."""
-    offered = [drawn.DIGITS[int(n)] for n in rng.choice(len(drawn.DIGITS), OFFERED, replace=False)]
+    chosen = rng.choice(len(digits.DIGITS), OFFERED, replace=False)
+    offered = [digits.DIGITS[int(n)] for n in chosen]
     asked = {"question": scene_questions.WHICH.format(offered[0]), "answer": offered[0]}
     return {**asked, "options": tuple(offered), "rationale": f"{offered[0]}: {offered[0]}"}
 

@@ -11,11 +11,9 @@ import numpy as np
 from rftkit.answers import replies
 from rftkit.answers.boxes import Box, Grid, Labelled
 from rftkit.core import Example, Row, Style
-from rftkit.data.synthetic import digits as drawn
-from rftkit.data.synthetic import scene_questions
-from rftkit.data.synthetic import scenes as layout
+from rftkit.data.synthetic import digits, scene_questions
 from rftkit.data.synthetic.scene_questions import KINDS, Kind
-from rftkit.data.synthetic.scenes import UNITS, Thing
+from rftkit.data.synthetic.scenes import UNITS, Thing, draw_labels, place_all
 from rftkit.models.tiny.course import Lesson
 from rftkit.tasks import choice, detection, get_task, grounding, number
 from rftkit.tasks.options import DetectionOptions
@@ -57,9 +55,9 @@ def any_kind(shares: Mapping[Kind, float], rng: np.random.Generator) -> Kind:
 
 def draw_things(rng: np.random.Generator) -> list[Thing]:
     """Digits and places, without an image."""
-    labels = layout.draw_labels(drawn.DIGITS, rng)
+    labels = draw_labels(digits.DIGITS, rng)
     inks = [np.ones((3, 2), dtype=np.float32) for _ in labels]
-    places = layout.place_all(inks, rng)
+    places = place_all(inks, rng)
     return [Thing(label, place) for label, place in zip(labels, places, strict=True)]
 
 
@@ -85,7 +83,7 @@ def _example(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> E
     examples = task.read(row, Reading(options))
     if task is detection.TASK:
         there = {thing.label for thing in things}
-        asked = {*drawn.DIGITS} - there if rng.random() < ABSENT else there
+        asked = {*digits.DIGITS} - there if rng.random() < ABSENT else there
         examples = tuple(example for example in examples if example.category in asked)
     chosen = examples[int(rng.integers(len(examples)))]
     return replace(chosen, meta={**chosen.meta, "grid": str(GRID)})

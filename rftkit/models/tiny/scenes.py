@@ -12,10 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from rftkit.data.synthetic import digits as drawn
-from rftkit.data.synthetic import scenes as layout
+from rftkit.data.synthetic import digits
 from rftkit.data.synthetic.scene_questions import Kind
-from rftkit.data.synthetic.scenes import SIDE, UNITS, Thing
+from rftkit.data.synthetic.scenes import (
+    MOST,
+    SIDE,
+    UNITS,
+    Thing,
+    compose,
+    cropped,
+    draw_labels,
+    place_all,
+)
 from rftkit.models.tiny.course import MERGE, PATCH, Course, Lesson, Plan
 from rftkit.models.tiny.scene_lessons import PHRASES, any_kind, corpus, lesson
 from rftkit.models.tiny.tokenizer import token_ids
@@ -23,7 +31,7 @@ from rftkit.models.tiny.tokenizer import token_ids
 GLYPHS = 600  # drawings of each digit, from which the scenes are put together
 ACROSS = SIDE // PATCH  # patches along a side
 CELLS = ACROSS // MERGE  # tokens along a side
-EMPTY = len(drawn.DIGITS)  # the class of a cell in which no digit has its middle
+EMPTY = len(digits.DIGITS)  # the class of a cell in which no digit has its middle
 EDGES = 4
 VOCABULARY = 600
 EYES_REST = 0.85
@@ -82,7 +90,7 @@ class SceneGallery:
 
     def choose(self, count: int, rng: np.random.Generator, progress: float) -> Tensor:
         """Scenes of one digit at first, then of two, then any: they lie in this order."""
-        most = next((most for until, most in STAGES if progress < until), layout.MOST)
+        most = next((most for until, most in STAGES if progress < until), MOST)
         known = sum(len(things) <= most for things in self.things)
         return torch.from_numpy(rng.integers(known, size=count))
 
@@ -116,16 +124,16 @@ def draw_scenes(teach: Teach, processor: Any, plan: Plan) -> SceneGallery:
     """The plan's scenes, printed digits only, those with few digits first."""
     rng, images = np.random.default_rng(plan.seed), processor.image_processor
     glyphs = {
-        label: [layout.cropped(drawn.digit_ink(label, rng)) for _ in range(GLYPHS)]
-        for label in drawn.DIGITS
+        label: [cropped(digits.digit_ink(label, rng)) for _ in range(GLYPHS)]
+        for label in digits.DIGITS
     }
     grey = torch.empty(plan.drawings, SIDE, SIDE, dtype=torch.uint8)
     things = []
-    drawn_labels = [layout.draw_labels(drawn.DIGITS, rng) for _ in range(plan.drawings)]
+    drawn_labels = [draw_labels(digits.DIGITS, rng) for _ in range(plan.drawings)]
     for n, labels in enumerate(sorted(drawn_labels, key=len)):
         inks = [glyphs[label][int(rng.integers(GLYPHS))] for label in labels]
-        places = layout.place_all(inks, rng)
-        grey[n] = torch.from_numpy(np.array(layout.compose(places, inks, rng).convert("L")))
+        places = place_all(inks, rng)
+        grey[n] = torch.from_numpy(np.array(compose(places, inks, rng).convert("L")))
         things.append([Thing(*pair) for pair in zip(labels, places, strict=True)])
     mean, std = torch.tensor(images.image_mean), torch.tensor(images.image_std)
     return SceneGallery(teach, grey, things, *_cells(things), mean, std)
