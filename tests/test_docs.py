@@ -295,7 +295,7 @@ def test_the_annotations_of_the_page_of_data_are_read(tmp_path: Path) -> None:
     assert [example.id for example in phrases] == [
         f"1.jpg: {phrase}" for phrase in ("the left cat", "the right cat", "the grey one")
     ]
-    assert boxes.load(phrases[0].gold) == boxes.load(cat.gold)
+    assert boxes.load_boxes(phrases[0].gold) == boxes.load_boxes(cat.gold)
     (tmp_path / "talks-train.json").write_text(f"[{texts['Conversations']}]")
     (count,) = read(tmp_path, "number", "llava", "talks-{split}.json")
     assert (count.question, count.gold) == ("How many cats are there?", "2")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rftkit.answers.boxes import NEAR, Box, Found, Match, iou
+from rftkit.answers.boxes import NEAR, Box, Match, PredictedBox, iou
 
 THRESHOLDS = tuple(0.5 + 0.05 * step for step in range(10))
 RECALLS = tuple(0.01 * step for step in range(101))  # products, as COCO has them: 0.07 + 1e-17
@@ -33,19 +33,19 @@ def rank(box: Box | None, confidence: float) -> Ranked:
     return Ranked(-confidence, box is None, tuple(box or ()))
 
 
-def share_of_iou(matches: Sequence[Match], gold: int) -> float:
+def iou_over_boxes(matches: Sequence[Match], gold: int) -> float:
     """The sum of the overlaps over max(gold, found), in [0, 1]; none of none: 1."""
     whole = max(gold, len(matches))
     return min(1.0, math.fsum(match.iou for match in matches) / whole) if whole else 1.0
 
 
-def credit(matches: Sequence[Match]) -> float:
+def confidence_credit(matches: Sequence[Match]) -> float:
     """The mean of c for a matched box and 1 - c for another; at least one match."""
     shares = [c if overlap else 1 - c for overlap, c in matches]
     return math.fsum(shares) / len(shares)
 
 
-def optimal_f1(found: Sequence[Found], gold: Sequence[Box], threshold: float = 0.5) -> float:
+def optimal_f1(found: Sequence[PredictedBox], gold: Sequence[Box], threshold: float = 0.5) -> float:
     """F1 in [0, 1] with as many pairs as any matching allows; confidence plays no part.
 
     A pair overlaps by `threshold` or more (above 0 in any case) and uses both its boxes up. An
@@ -61,7 +61,7 @@ def optimal_f1(found: Sequence[Found], gold: Sequence[Box], threshold: float = 0
     return 2 * int(pairs) / (len(found) + len(gold))
 
 
-def average_precision_of_one(found: Sequence[Found], gold: Sequence[Box]) -> float:
+def average_precision_of_image(found: Sequence[PredictedBox], gold: Sequence[Box]) -> float:
     """COCO's AP@[.50:.95] of one image and one label, in [0, 1]; labels are not looked at.
 
     Precision is read off at 101 recalls, the mean is over 10 thresholds, and the 100 most
@@ -76,7 +76,7 @@ def average_precision_of_one(found: Sequence[Found], gold: Sequence[Box]) -> flo
     return sum(_interpolated(row, len(gold)) for row in hits) / len(hits)
 
 
-def overlaps(found: Sequence[Found], gold: Sequence[Box]) -> list[list[float]]:
+def overlaps(found: Sequence[PredictedBox], gold: Sequence[Box]) -> list[list[float]]:
     """IoU of each entry (row) with each gold box (column); 0 for an entry without box."""
     return [[iou(entry.box, box) if entry.box else 0.0 for box in gold] for entry in found]
 

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from rftkit.answers.boxes import MAX_BOXES, THOUSANDTHS, Box, Found, Grid, box_of
+from rftkit.answers.boxes import MAX_BOXES, THOUSANDTHS, Box, Grid, PredictedBox, box_of
 from rftkit.answers.literals import literal, number
 
 MAX_CHARS = 65_536  # a longer text is no answer
@@ -20,7 +20,7 @@ _NUMBER = r"\s*(-?\d++(?:\.\d++)?+)\s*"
 CORNERS = re.compile(rf"\({_NUMBER},{_NUMBER}\)\s*,\s*\({_NUMBER},{_NUMBER}\)")
 
 
-def read_boxes(text: str, grid: Grid = THOUSANDTHS) -> list[Found] | None:
+def read_boxes(text: str, grid: Grid = THOUSANDTHS) -> list[PredictedBox] | None:
     """The boxes in a model's answer; None if it is no list of boxes. Never raises.
 
     JSON or a Python literal, in a code fence or not: a list of objects or of four numbers each,
@@ -100,9 +100,9 @@ def _entries(value: object) -> list[object] | None:
     return [value] if flat else value
 
 
-def _found(entry: object, grid: Grid) -> Found:
+def _found(entry: object, grid: Grid) -> PredictedBox:
     if not isinstance(entry, dict):
-        return Found(box_of(entry, grid))
+        return PredictedBox(box_of(entry, grid))
     folded = {str(key).strip().casefold(): value for key, value in entry.items()}
     position = next((folded[key] for key in POSITION_KEYS if key in folded), None)
     stated = next((folded[key] for key in CONFIDENCE_KEYS if key in folded), None)
@@ -110,7 +110,7 @@ def _found(entry: object, grid: Grid) -> Found:
     if confidence is None or math.isnan(confidence):
         confidence = 1.0
     label = next((folded[key] for key in LABEL_KEYS if key in folded), "")
-    return Found(box_of(position, grid), min(1.0, max(0.0, confidence)), str(label).strip())
+    return PredictedBox(box_of(position, grid), min(1.0, max(0.0, confidence)), str(label).strip())
 
 
 def _is_pair(value: object) -> bool:

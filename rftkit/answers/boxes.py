@@ -33,7 +33,7 @@ class Box(NamedTuple):
     y2: float
 
 
-class Labelled(NamedTuple):
+class LabelledBox(NamedTuple):
     """One annotated object; `crowd` marks a region of many that nobody counted."""
 
     label: str
@@ -41,7 +41,7 @@ class Labelled(NamedTuple):
     crowd: bool = False
 
 
-class Found(NamedTuple):
+class PredictedBox(NamedTuple):
     """One entry of a model's list; `box` is None if it is no box: a false positive all the same."""
 
     box: Box | None
@@ -109,8 +109,8 @@ def giou(a: Corners, b: Corners) -> float:
     return width * height / union - (hull - union) / hull
 
 
-def match(
-    found: Sequence[Found],
+def match_boxes(
+    found: Sequence[PredictedBox],
     gold: Sequence[Box],
     threshold: float = 0.5,
     names: Sequence[str] = (),
@@ -145,7 +145,7 @@ def in_grid(box: Box, grid: Grid) -> list[float]:
     return [int(edge) if edge == int(edge) else edge for edge in edges]
 
 
-def rounded(found: Sequence[Box | None], gold: Sequence[Box], grid: Grid) -> bool:
+def is_rounded_gold(found: Sequence[Box | None], gold: Sequence[Box], grid: Grid) -> bool:
     """Whether these are the gold boxes, in their order, but for less than a unit of the grid."""
     units = (grid.width, grid.height, grid.width, grid.height)
     return len(found) == len(gold) and all(
@@ -182,7 +182,7 @@ def gold_box(value: object, grid: Grid, place: str) -> Box:
     return box
 
 
-def dump(boxes: Sequence[Box], names: Sequence[str] = ()) -> str:
+def dump_boxes(boxes: Sequence[Box], names: Sequence[str] = ()) -> str:
     """Gold boxes as an example keeps them: JSON, a list of four fractions each, nothing rounded.
 
     names: a label for each, as a fifth entry.
@@ -193,12 +193,12 @@ def dump(boxes: Sequence[Box], names: Sequence[str] = ()) -> str:
     return json.dumps([[*box, name] for box, name in pairs], ensure_ascii=False)
 
 
-def load(gold: str) -> list[Box]:
+def load_boxes(gold: str) -> list[Box]:
     """The boxes that `dump` wrote."""
     return [Box(*entry[:4]) for entry in json.loads(gold)]
 
 
-def load_names(gold: str) -> list[str]:
+def load_box_labels(gold: str) -> list[str]:
     """The labels that `dump` wrote; none if it wrote none."""
     return [entry[4] for entry in json.loads(gold) if len(entry) > 4]
 

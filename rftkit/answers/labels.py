@@ -25,10 +25,10 @@ def normalise(label: str) -> str:
     return re.sub(r"[_\-\s]+", " ", text).strip(OUTER + " ")
 
 
-def listed(labels: Sequence[str]) -> str:
+def join_labels(labels: Sequence[str]) -> str:
     """The labels in one text, between commas; where one holds a comma, by what none holds.
 
-    >>> listed(["cat", "dog"]), listed(["a, b", "c"])
+    >>> join_labels(["cat", "dog"]), join_labels(["a, b", "c"])
     ('cat, dog', 'a, b; c')
     """
     marks = (mark for mark in (",", ";") if not any(mark in label for label in labels))
@@ -36,7 +36,7 @@ def listed(labels: Sequence[str]) -> str:
     return (f"{mark} " if mark else "\n").join(labels)
 
 
-def match(
+def match_label(
     answer: str, labels: Sequence[str], aliases: Mapping[str, str] | None = None
 ) -> str | None:
     """The one label that `answer` names exactly, as the list spells it; None if there is none.
@@ -53,7 +53,7 @@ def match(
     return found
 
 
-def match_open(
+def match_open_answer(
     answer: str, labels: Sequence[str], aliases: Mapping[str, str] | None = None
 ) -> str | None:
     """The one label that an answer given without a list names; None if there is none.
@@ -61,19 +61,19 @@ def match_open(
     Named exactly, as in `match`, or as whole words of one short plain phrase that names no other:
     `Boeing 737-300 passenger jet` names `737-300`; `737`, `737-300ER` and `737-300 or A320` do not.
     """
-    exact = match(answer, labels, aliases)
+    exact = match_label(answer, labels, aliases)
     if exact is not None or len(answer) > MAX_CHARS:
         return exact
     named = _mentions(_words(answer), labels)
     return named[0] if len(named) == 1 and _is_plain(answer.strip(), named[0]) else None
 
 
-def several(answer: str, labels: Iterable[str]) -> bool:
+def names_several(answer: str, labels: Iterable[str]) -> bool:
     """Whether `answer` names two or more labels, as a hedged reply does."""
     return len({*_mentions(_words(answer[:MAX_CHARS]), tuple(labels))}) > 1
 
 
-def collisions(labels: Iterable[str]) -> list[tuple[str, str]]:
+def colliding_labels(labels: Iterable[str]) -> list[tuple[str, str]]:
     """Pairs of different labels that no answer could tell apart."""
     seen: dict[str, str] = {}
     return [

@@ -126,7 +126,7 @@ def _truth(example: Example) -> list[Corners]:
     width, height = annotated_size(example)
     return [
         (b.x1 * width, b.y1 * height, b.x2 * width, b.y2 * height)
-        for b in geometry.load(example.gold)
+        for b in geometry.load_boxes(example.gold)
     ]
 
 

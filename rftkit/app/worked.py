@@ -82,10 +82,10 @@ def _truth(example: Example, task: str) -> str:
     if not get_task(task).boxed:
         return example.gold
     width, height = annotated_size(example)
-    names = boxes.load_names(example.gold)
+    names = boxes.load_box_labels(example.gold)
     corners = [
         [round(x1 * width, 1), round(y1 * height, 1), round(x2 * width, 1), round(y2 * height, 1)]
-        for x1, y1, x2, y2 in boxes.load(example.gold)
+        for x1, y1, x2, y2 in boxes.load_boxes(example.gold)
     ]
     named = [[*c, name] for c, name in zip(corners, names, strict=True)] if names else corners
     return json.dumps(named)

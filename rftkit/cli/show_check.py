@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rftkit.answers.boxes import load, load_names
+from rftkit.answers.boxes import load_box_labels, load_boxes
 from rftkit.core import Example
 from rftkit.data.duplicates import one_each
 from rftkit.preflight.check import Checked
@@ -98,7 +98,8 @@ def _boxes(examples: Sequence[Example]) -> Counter[str]:
     return Counter(
         name
         for example in examples
-        for name in load_names(example.gold) or [example.category] * len(load(example.gold))
+        for name in load_box_labels(example.gold)
+        or [example.category] * len(load_boxes(example.gold))
     )
 
 

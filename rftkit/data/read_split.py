@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rftkit import data as sources
 from rftkit import tasks
-from rftkit.answers.labels import collisions
+from rftkit.answers.labels import colliding_labels
 from rftkit.core import Example
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.source_notes import SourceNotes
@@ -54,7 +54,7 @@ def check_spellings(kind: str, places: Mapping[str, str]) -> None:
 
     kind: what they are, in the plural. places: name -> where it stands first, "" if in no file.
     """
-    for first, second in collisions(sorted(places)):
+    for first, second in colliding_labels(sorted(places)):
         place = f"{places[second]}: " if places[second] else ""
         other = f"{first!r} ({places[first]})" if places[first] else repr(first)
         raise DataError(f"{place}{kind} {second!r} and {other} read the same; rename or merge one")

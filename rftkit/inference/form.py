@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from rftkit.answers import replies
-from rftkit.answers.labels import collisions
+from rftkit.answers.labels import colliding_labels
 from rftkit.core import Example, LazyImage, Style
 from rftkit.data.box_grid import grid_setter
 from rftkit.errors import UserError
@@ -173,5 +173,5 @@ def _check_names(names: tuple[str, ...], task: str) -> None:
                 f"labels: {name[:60]!r} holds a tag or a control character; take it out"
             )
     if get_task(task).labelled or {"options", "categories"} & {*get_task(task).form.takes}:
-        for first, second in collisions(names):
+        for first, second in colliding_labels(names):
             raise UserError(f"labels: {first!r} and {second!r} read the same; rename one")

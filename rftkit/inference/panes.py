@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from rftkit.answers import replies
-from rftkit.answers.boxes import Box, iou, load
-from rftkit.answers.labels import match
+from rftkit.answers.boxes import Box, iou, load_boxes
+from rftkit.answers.labels import match_label
 from rftkit.core import Attempt, Completion, Reply, Style
 from rftkit.data.box_grid import annotated_size
 from rftkit.inference.form import Asked
@@ -185,7 +185,7 @@ def overlaps(pane: Pane, asked: Asked) -> list[float | None]:
     if not asked.known:
         return [None for _ in pane.boxes or ()]
     width, height = annotated_size(asked.example)
-    there = load(asked.example.gold)
+    there = load_boxes(asked.example.gold)
     return [
         max((iou(_fraction(box, width, height), gold) for gold in there), default=0.0)
         for box in pane.boxes or ()
@@ -208,7 +208,7 @@ def _names_all(attempt: Attempt) -> bool:
     if not answer or len(choices) < 2 or "grid" in attempt.example.meta:
         return False
     parts = [part for part in answer.replace("\n", ",").split(",") if part.strip()]
-    return {match(part, choices) for part in parts} >= {*choices}
+    return {match_label(part, choices) for part in parts} >= {*choices}
 
 
 def _same(base: Pane, tuned: Pane) -> bool:

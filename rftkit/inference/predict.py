@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from rftkit.answers import replies
-from rftkit.answers.boxes import Box, Found
+from rftkit.answers.boxes import Box, PredictedBox
 from rftkit.core import Attempt, Example
 from rftkit.data.box_grid import annotated_size, grid_setter
 from rftkit.data.images import FileImage
@@ -134,14 +134,14 @@ def _prediction(image: Path, answer: object, attempt: Attempt) -> Prediction:
     return Prediction(image, answer, attempt, example.meta["asked"], boxed=True, boxes=found)
 
 
-def _entries(attempt: Attempt) -> list[Found] | None:
+def _entries(attempt: Attempt) -> list[PredictedBox] | None:
     if "phrase" not in attempt.example.meta:
         return found_boxes(attempt)
     box = grounding.found(attempt)
-    return None if box is None else [Found(box)]
+    return None if box is None else [PredictedBox(box)]
 
 
-def _in_pixels(entries: Sequence[Found], example: Example) -> Iterator[PixelBox]:
+def _in_pixels(entries: Sequence[PredictedBox], example: Example) -> Iterator[PixelBox]:
     """The entries that are boxes, in pixels with one decimal."""
     width, height = annotated_size(example)
     scale = Box(width, height, width, height)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from rftkit.answers.boxes import Grid, box_of
-from rftkit.answers.labels import match, normalise
+from rftkit.answers.labels import match_label, normalise
 from rftkit.core import Example
 from rftkit.data.images import upright_size
 from rftkit.errors import DataError
@@ -50,7 +50,7 @@ def _label(truth: str, example: Example) -> str:
         raise TruthError(f"{PLACE}: {truth.strip()[:60]!r} has no word in it; write a label")
     if not example.choices:
         return truth.strip()
-    label = match(truth, example.choices, example.aliases)
+    label = match_label(truth, example.choices, example.aliases)
     if label is None:
         hint = did_you_mean(truth.strip(), example.choices[:20])
         raise TruthError(f"{PLACE}: {truth.strip()[:60]!r} is not on the list; {hint}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from rftkit.measures.coco_eval import Guess, Rules, Scene, Truth, distinct, evaluator_of
+from rftkit.measures.coco_eval import Detection, GoldBox, Rules, TestImage, distinct, evaluator_of
 from rftkit.measures.rates import SEED
 from rftkit.measures.statistics import Interval
 from rftkit.measures.values import Record
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "CocoFigures",
-    "Guess",
-    "LvisFigures",
+    "CocoMetrics",
+    "Detection",
+    "GoldBox",
+    "LvisMetrics",
     "Rules",
-    "Scene",
-    "Truth",
+    "TestImage",
     "coco_map",
     "lvis_map",
     "map_interval",
@@ -40,7 +40,7 @@ RESAMPLES = 200
 MAX_CELLS = 100_000  # images × labels that are resampled: half a minute at most
 
 
-class CocoFigures(Record):
+class CocoMetrics(Record):
     """COCO's figures, in [0, 1]; None where there is no such object."""
 
     images: int
@@ -55,7 +55,7 @@ class CocoFigures(Record):
     by_label: Mapping[str, float | None]
 
 
-class LvisFigures(Record):
+class LvisMetrics(Record):
     """LVIS's figures, in [0, 1]; None where there is no such object."""
 
     images: int
@@ -83,11 +83,11 @@ class Curves(NamedTuple):
 
 
 def coco_map(
-    truths: Sequence[Truth],
-    guesses: Sequence[Guess],
-    scenes: Sequence[Scene],
+    truths: Sequence[GoldBox],
+    guesses: Sequence[Detection],
+    scenes: Sequence[TestImage],
     labels: Sequence[str],
-) -> CocoFigures:
+) -> CocoMetrics:
     """COCO's figures of these labels; truths and guesses of other labels are left out.
 
     A guess of a label that its scene neither lists nor has an object of is left out too: nobody
@@ -95,19 +95,19 @@ def coco_map(
     Raises DataError for an image without scene, or with two.
     """
     curves = _curves(evaluator_of(truths, guesses, scenes, labels, "coco"))
-    return CocoFigures(
+    return CocoMetrics(
         **_shared(curves, truths, scenes, labels),
         ar100=_mean(curves.recall[:, :, 0]),
     )
 
 
 def lvis_map(
-    truths: Sequence[Truth],
-    guesses: Sequence[Guess],
-    scenes: Sequence[Scene],
+    truths: Sequence[GoldBox],
+    guesses: Sequence[Detection],
+    scenes: Sequence[TestImage],
     labels: Sequence[str],
     frequency: Mapping[str, Frequency],
-) -> LvisFigures:
+) -> LvisMetrics:
     """LVIS's figures of these labels; one that `frequency` lacks is in no group, only in AP.
 
     The 300 most confident guesses of an image are kept. Then those of a label that the scene
@@ -122,7 +122,7 @@ def lvis_map(
         group: [k for k, label in enumerate(distinct(labels)) if frequency.get(label) == group]
         for group in ("r", "c", "f")
     }
-    return LvisFigures(
+    return LvisMetrics(
         **_shared(curves, truths, scenes, labels),
         ap_rare=_mean(curves.precision[:, :, groups["r"], 0]),
         ap_common=_mean(curves.precision[:, :, groups["c"], 0]),
@@ -131,9 +131,9 @@ def lvis_map(
 
 
 def map_interval(
-    truths: Sequence[Truth],
-    guesses: Sequence[Guess],
-    scenes: Sequence[Scene],
+    truths: Sequence[GoldBox],
+    guesses: Sequence[Detection],
+    scenes: Sequence[TestImage],
     labels: Sequence[str],
     rules: Rules,
 ) -> Interval | None:
@@ -178,7 +178,7 @@ def _resampled(evaluator: Any, cells: NDArray[np.object_]) -> float | None:
 
 
 def _shared(
-    curves: Curves, truths: Sequence[Truth], scenes: Sequence[Scene], labels: Sequence[str]
+    curves: Curves, truths: Sequence[GoldBox], scenes: Sequence[TestImage], labels: Sequence[str]
 ) -> dict[str, Any]:
     precision, known, wanted = curves.precision, distinct(labels), set(labels)
     return {

@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from rftkit.answers.boxes import NEAR, Box, Found, Labelled, iou, match
+from rftkit.answers.boxes import NEAR, Box, LabelledBox, PredictedBox, iou, match_boxes
 from rftkit.measures.rates import rate
 from rftkit.measures.values import Rate, Record
 
 HALF = 0.5  # the overlap from which a box is right; a crowd covers an entry from here on
 
 
-class Listed(NamedTuple):
+class ImageBoxes(NamedTuple):
     """What was found in one image and what is there.
 
     Labels are compared as they are; crowds are not objects. An image asked about several times
@@ -23,11 +23,11 @@ class Listed(NamedTuple):
     """
 
     image: str
-    found: Sequence[Found]
-    gold: Sequence[Labelled]
+    found: Sequence[PredictedBox]
+    gold: Sequence[LabelledBox]
 
 
-class BoxFigures(Record):
+class BoxMetrics(Record):
     """Of a list of boxes per image. Intervals draw whole images."""
 
     images: int
@@ -39,7 +39,7 @@ class BoxFigures(Record):
     exact_count: Rate = Field(description="share of the images with found = gold")
 
 
-class GroundingFigures(Record):
+class GroundingMetrics(Record):
     """Of one box per question."""
 
     mean_iou: Rate
@@ -53,10 +53,10 @@ class Outcome(NamedTuple):
     gold: int
 
 
-def box_figures(lists: Sequence[Listed]) -> BoxFigures:
+def measure_boxes(lists: Sequence[ImageBoxes]) -> BoxMetrics:
     """F1, precision and recall over all boxes together (micro), and how well boxes were counted.
 
-    An entry has the gold box of its label that `boxes.match` gives it; each gold box is given
+    An entry has the gold box of its label that `boxes.match_boxes` gives it; each gold box is given
     once. An unmatched entry of which a crowd of its label covers half or more is left out, as are
     crowds. An entry without box is a false positive.
     """
@@ -65,7 +65,7 @@ def box_figures(lists: Sequence[Listed]) -> BoxFigures:
     found = [[float(overlap > 0) for overlap in o.overlaps] for o in outcomes]
     gold = [_flags(sum(map(int, hits)), o.gold) for hits, o in zip(found, outcomes, strict=True)]
     gaps = [abs(len(o.overlaps) - o.gold) for o in outcomes]
-    return BoxFigures(
+    return BoxMetrics(
         images=len(set(names)),
         # 2 TP / (found + gold) is a mean over all boxes of both lists
         f1=_by_image([[*a, *b] for a, b in zip(found, gold, strict=True)], names),
@@ -77,22 +77,22 @@ def box_figures(lists: Sequence[Listed]) -> BoxFigures:
     )
 
 
-def grounding_figures(pairs: Sequence[tuple[Box | None, Box]]) -> GroundingFigures:
+def measure_grounding(pairs: Sequence[tuple[Box | None, Box]]) -> GroundingMetrics:
     """Mean IoU and acc@0.5 of (found, gold) pairs; None was no box, and has IoU 0."""
     overlaps = [iou(found, gold) if found else 0.0 for found, gold in pairs]
-    return GroundingFigures(
+    return GroundingMetrics(
         mean_iou=rate(overlaps), right=rate([float(x >= HALF - NEAR) for x in overlaps])
     )
 
 
-def _outcome(listed: Listed) -> Outcome:
+def _outcome(listed: ImageBoxes) -> Outcome:
     overlaps: list[float] = []
     labels = {entry.label for entry in listed.found} | {thing.label for thing in listed.gold}
     for label in sorted(labels):
         found = [entry for entry in listed.found if entry.label == label]
         gold = [it.box for it in listed.gold if it.label == label and not it.crowd]
         crowds = [it.box for it in listed.gold if it.label == label and it.crowd]
-        matches = match(found, gold, HALF)
+        matches = match_boxes(found, gold, HALF)
         overlaps += [
             pair.iou
             for entry, pair in zip(found, matches, strict=True)

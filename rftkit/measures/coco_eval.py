@@ -16,7 +16,7 @@ LVIS_MAX_FOUND = 300  # per image, all labels together
 LARGEST = 1e10  # square pixels: COCO's rules forget a false positive larger than that
 
 
-class Truth(NamedTuple):
+class GoldBox(NamedTuple):
     """One gold object. area: of its mask in square pixels; None takes the box's."""
 
     image: str
@@ -26,7 +26,7 @@ class Truth(NamedTuple):
     area: float | None = None
 
 
-class Guess(NamedTuple):
+class Detection(NamedTuple):
     """One entry of a model's list; without box it is a false positive all the same."""
 
     image: str
@@ -35,7 +35,7 @@ class Guess(NamedTuple):
     confidence: float
 
 
-class Scene(NamedTuple):
+class TestImage(NamedTuple):
     """One test image, its size in pixels, and what is known of it.
 
     labels: those asked for, or vouched for (LVIS's negatives); the ones of its objects need not be
@@ -50,9 +50,9 @@ class Scene(NamedTuple):
 
 
 def evaluator_of(
-    truths: Sequence[Truth],
-    guesses: Sequence[Guess],
-    scenes: Sequence[Scene],
+    truths: Sequence[GoldBox],
+    guesses: Sequence[Detection],
+    scenes: Sequence[TestImage],
     labels: Sequence[str],
     rules: Rules,
 ) -> Any:
@@ -95,13 +95,13 @@ def distinct(labels: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(labels))
 
 
-def _gold_order(truth: Truth) -> tuple[str, str, Box, bool, float]:
+def _gold_order(truth: GoldBox) -> tuple[str, str, Box, bool, float]:
     return (truth.image, truth.label, truth.box, truth.crowd, truth.area or 0.0)
 
 
 def _in_order(
-    scenes: Sequence[Scene], truths: Sequence[Truth], guesses: Sequence[Guess]
-) -> list[Scene]:
+    scenes: Sequence[TestImage], truths: Sequence[GoldBox], guesses: Sequence[Detection]
+) -> list[TestImage]:
     """The scenes by name, each once, with every object and guess in one of them."""
     counts = Counter(scene.image for scene in scenes)
     for image, count in counts.items():
@@ -113,8 +113,8 @@ def _in_order(
     return sorted(scenes)
 
 
-def _most_confident(guesses: Sequence[Guess]) -> list[Guess]:
-    by_image: dict[str, list[Guess]] = defaultdict(list)
+def _most_confident(guesses: Sequence[Detection]) -> list[Detection]:
+    by_image: dict[str, list[Detection]] = defaultdict(list)
     for guess in guesses:
         by_image[guess.image].append(guess)
     return [
@@ -127,14 +127,14 @@ def _most_confident(guesses: Sequence[Guess]) -> list[Guess]:
 
 
 def _allowed(
-    guesses: Sequence[Guess], truths: Sequence[Truth], scenes: Sequence[Scene]
-) -> list[Guess]:
+    guesses: Sequence[Detection], truths: Sequence[GoldBox], scenes: Sequence[TestImage]
+) -> list[Detection]:
     known = {(scene.image, label) for scene in scenes for label in scene.labels}
     known |= {(truth.image, truth.label) for truth in truths}
     return [guess for guess in guesses if (guess.image, guess.label) in known]
 
 
-def _image(number: int, scene: Scene, categories: Mapping[str, int]) -> dict[str, Any]:
+def _image(number: int, scene: TestImage, categories: Mapping[str, int]) -> dict[str, Any]:
     return {
         "id": number,
         "width": scene.width,
@@ -149,7 +149,9 @@ def _numbers(labels: Sequence[str], categories: Mapping[str, int]) -> list[int]:
 
 
 def _row(
-    entry: Truth | Guess, places: Mapping[str, tuple[int, Scene]], categories: Mapping[str, int]
+    entry: GoldBox | Detection,
+    places: Mapping[str, tuple[int, TestImage]],
+    categories: Mapping[str, int],
 ) -> dict[str, Any]:
     number, scene = places[entry.image]
     x1, y1, x2, y2 = entry.box or (0.0, 0.0, 0.0, 0.0)  # an empty box meets nothing

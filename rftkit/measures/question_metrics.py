@@ -26,7 +26,7 @@ class CvBench(Record):
     by_source: Mapping[str, Rate]
 
 
-class NumberFigures(Record):
+class NumberMetrics(Record):
     """Of answers that are numbers. The errors are of the valid answers; None if there are none."""
 
     n: int
@@ -71,11 +71,11 @@ def circular(values: Sequence[tuple[str, float]]) -> Rate:
     return rate([float(min(scores) >= 1) for scores in questions])
 
 
-def number_figures(pairs: Sequence[tuple[float, float | None]]) -> NumberFigures:
+def measure_numbers(pairs: Sequence[tuple[float, float | None]]) -> NumberMetrics:
     """Errors of (gold, answer) pairs; an answer that is None, not finite or HUGE is invalid."""
     errors = [answer - gold for gold, answer in pairs if answer is not None and abs(answer) < HUGE]
     near = sum(abs(error) <= 1 for error in errors)
-    return NumberFigures(
+    return NumberMetrics(
         n=len(pairs),
         invalid=len(pairs) - len(errors),
         mean_absolute_error=fmean(map(abs, errors)) if errors else None,

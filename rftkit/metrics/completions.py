@@ -115,13 +115,13 @@ def _entries(gold: object, place: str) -> list[list[object]]:
 
 def _object(
     entry: list[object], kinds: tuple[str, ...], grid: str | None, place: str
-) -> boxes.Labelled:
+) -> boxes.LabelledBox:
     *edges, kind = entry
     if kind not in kinds:
         raise DataError(
             f"{place}: gold kind {_shown(kind)} is not one of the {len(kinds)} choices; add it"
         )
-    return boxes.Labelled(str(kind), boxes.gold_box(edges, boxes.Grid.named(grid), place))
+    return boxes.LabelledBox(str(kind), boxes.gold_box(edges, boxes.Grid.named(grid), place))
 
 
 def _choices(value: object, place: str) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ def _choices(value: object, place: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(choice, str) for choice in value):
         raise DataError(f"{place}: choices are {_shown(value)}; give a list of labels")
     choices = tuple(" ".join(choice.split()) for choice in value)
-    if pairs := labels.collisions(choices):
+    if pairs := labels.colliding_labels(choices):
         first, second = pairs[0]
         raise DataError(
             f"{place}: choices {_shown(first)} and {_shown(second)} read the same; rename one"

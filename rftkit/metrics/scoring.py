@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rftkit.answers import replies
-from rftkit.answers.labels import several
+from rftkit.answers.labels import names_several
 from rftkit.core import Attempt, Completion, Example, Reply
 from rftkit.errors import DataError
 from rftkit.metrics.samples import FLAGS, Flag, Header, Sample, SamplesFile, Side
@@ -115,7 +115,7 @@ def flags_of(attempt: Attempt, answer: str | None, listed: bool) -> tuple[Flag, 
     if answer is None and attempt.reply.answer is not None:
         found.add("unparseable")
     elif answer is not None and listed and allowed and answer not in allowed:
-        found.add("several answers" if several(answer, allowed) else "off the list")
+        found.add("several answers" if names_several(answer, allowed) else "off the list")
     if not attempt.completion.finished:
         found.add("truncated")
     if no_repetition(attempt) < LOOPING:

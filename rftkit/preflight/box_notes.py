@@ -32,7 +32,7 @@ def box_notes(model: Model, examples: Sequence[Example]) -> tuple[str, ...]:
     trips = [
         (families.trip_iou(box, Grid.of(example.meta)), example.id)
         for example in boxed
-        for box in boxes.load(example.gold)
+        for box in boxes.load_boxes(example.gold)
     ]
     low = [name for value, name in trips if value < LOW]
     small, shrunk = _too_small(boxed, family, model.max_pixels)
@@ -70,7 +70,7 @@ def _too_small(
             size = Size(*upright_size(example.image))
             seen[name] = (size, families.resized(size, family, max_pixels))
         whole, left = seen[name]
-        gold = boxes.load(example.gold)
+        gold = boxes.load_boxes(example.gold)
         small = [box for box in gold if families.too_small(box, left, LEAST_SIDE)]
         if any(not families.too_small(box, whole, LEAST_SIDE) for box in small):
             shrunk.append(example.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from rftkit.answers.boxes import Labelled
+from rftkit.answers.boxes import LabelledBox
 from rftkit.data import rows
 from rftkit.data.detect import Place
 from rftkit.data.source_notes import SourceNotes
@@ -23,7 +23,7 @@ def boxes_recipe(place: Place) -> str:
     for row in rows(data, place.splits[0], notes):
         things = row.values["objects"]
         assert isinstance(things, tuple)
-        counts.update(sorted({thing.label for thing in things if isinstance(thing, Labelled)}))
+        counts.update(sorted({thing.label for thing in things if isinstance(thing, LabelledBox)}))
         images += 1
     if not counts:
         raise DataError(f"{place.path}: no boxes in split {place.splits[0]!r}; annotate some")

@@ -6,8 +6,8 @@ from html import escape
 from typing import Literal, NamedTuple
 
 from rftkit.answers import boxes
-from rftkit.answers.boxes import Box, Found
-from rftkit.answers.labels import match
+from rftkit.answers.boxes import Box, PredictedBox
+from rftkit.answers.labels import match_label
 from rftkit.core import Attempt
 from rftkit.metrics.samples import Header, Sample
 from rftkit.metrics.scoring import attempt_of
@@ -46,8 +46,8 @@ def drawing(sample: Sample, header: Header) -> Drawing:
     if entries is None:
         return Drawing(gold, "no list of boxes")
     found = [_named(entry, sample) for entry in entries]
-    there = boxes.load(sample.gold)
-    matches = boxes.match(found, there, HALF, boxes.load_names(sample.gold))
+    there = boxes.load_boxes(sample.gold)
+    matches = boxes.match_boxes(found, there, HALF, boxes.load_box_labels(sample.gold))
     marks = [
         Mark(entry.box, "hit" if pair.iou else "miss", _stated(entry, bool(sample.choices)))
         for entry, pair in zip(found, matches, strict=True)
@@ -81,16 +81,16 @@ def scaled(size: tuple[int, int]) -> tuple[float, float]:
 
 
 def _gold(sample: Sample) -> tuple[Mark, ...]:
-    named = zip(boxes.load(sample.gold), _names(sample.gold), strict=True)
+    named = zip(boxes.load_boxes(sample.gold), _names(sample.gold), strict=True)
     crowd = sample.meta.get("crowd", "[]")
     return (
-        *(Mark(box, "crowd", "crowd") for box in boxes.load(crowd)),
+        *(Mark(box, "crowd", "crowd") for box in boxes.load_boxes(crowd)),
         *(Mark(box, "gold", name) for box, name in named),
     )
 
 
 def _names(gold: str) -> list[str]:
-    return boxes.load_names(gold) or [""] * len(boxes.load(gold))
+    return boxes.load_box_labels(gold) or [""] * len(boxes.load_boxes(gold))
 
 
 def _one(attempt: Attempt, gold: tuple[Mark, ...]) -> Drawing:
@@ -102,13 +102,13 @@ def _one(attempt: Attempt, gold: tuple[Mark, ...]) -> Drawing:
     return Drawing((*gold, Mark(box, kind)), f"a box with IoU {overlap:.2f}")
 
 
-def _named(entry: Found, sample: Sample) -> Found:
+def _named(entry: PredictedBox, sample: Sample) -> PredictedBox:
     """The entry with its label as the list spells it, where there is a list."""
-    label = match(entry.label, sample.choices) if sample.choices else None
+    label = match_label(entry.label, sample.choices) if sample.choices else None
     return entry._replace(label=label or entry.label)
 
 
-def _stated(entry: Found, several: bool) -> str:
+def _stated(entry: PredictedBox, several: bool) -> str:
     stated = f"{entry.confidence:.2f}".rstrip("0").rstrip(".")
     return f"{entry.label[:24]} {stated}".strip() if several else stated
 

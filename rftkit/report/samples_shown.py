@@ -194,9 +194,9 @@ def _gold(sample: Sample, header: Header) -> str:
         return letters.get(sample.gold, "") + sample.gold
     if get_task(header.task).answer_kind == "box":
         return ""
-    count = len(boxes.load(sample.gold))
+    count = len(boxes.load_boxes(sample.gold))
     boxed = {0: "none there", 1: "1 box"}.get(count, f"{count} boxes")
-    names = dict.fromkeys(boxes.load_names(sample.gold) or [sample.category])
+    names = dict.fromkeys(boxes.load_box_labels(sample.gold) or [sample.category])
     return f"{', '.join(names)}: {boxed}" if any(names) else boxed
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from rftkit.answers import box_text, boxes
-from rftkit.answers.boxes import Found, Grid, Labelled
+from rftkit.answers.boxes import Grid, LabelledBox, PredictedBox
 from rftkit.answers.literals import literal
 from rftkit.core import Attempt, Row
 from rftkit.errors import DataError
@@ -15,7 +15,7 @@ from rftkit.tasks import categories
 from rftkit.tasks.options import Names
 from rftkit.tasks.task import Reading
 
-Things = tuple[Labelled, ...]
+Things = tuple[LabelledBox, ...]
 
 
 def read_objects(row: Row, reading: Reading, one: bool = False) -> Things:
@@ -48,7 +48,7 @@ def read_objects(row: Row, reading: Reading, one: bool = False) -> Things:
         raise DataError(f"{row.place}: {len(value)} gold boxes; at most {boxes.MAX_BOXES} are read")
     grid = _grid(row, reading)
     label = _label(row, reading)
-    return tuple(Labelled(label, boxes.gold_box(box, grid, row.place)) for box in value)
+    return tuple(LabelledBox(label, boxes.gold_box(box, grid, row.place)) for box in value)
 
 
 def placed(row: Row, reading: Reading) -> dict[str, str]:
@@ -66,7 +66,7 @@ def _grid(row: Row, reading: Reading) -> Grid:
     return Grid.named(given)
 
 
-def categories_of(row: Row, reading: Reading, objects: Sequence[Labelled]) -> tuple[str, ...]:
+def categories_of(row: Row, reading: Reading, objects: Sequence[LabelledBox]) -> tuple[str, ...]:
     """The categories that a row's annotation vouches for, there or not."""
     vouched = row.values.get("categories")
     if isinstance(vouched, tuple):
@@ -118,7 +118,7 @@ def facts_of_all(row: Row, asked: Sequence[str]) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in known.items() if value}
 
 
-def found_boxes(attempt: Attempt) -> list[Found] | None:
+def found_boxes(attempt: Attempt) -> list[PredictedBox] | None:
     """The boxes in a reply of detection; None if its answer is no list of boxes."""
     answer = attempt.reply.answer
     return None if answer is None else box_text.read_boxes(answer, Grid.of(attempt.example.meta))

@@ -112,8 +112,8 @@ def _named(answer: str, options: Sequence[str]) -> str | None:
     found = LETTER.fullmatch(answer)
     if found is None and (both := LISTED.fullmatch(answer)):
         option = _by_letter(both[1], options)
-        return option if option and labels.match(both[2], [option]) else None
-    exact = labels.match(answer, options)
+        return option if option and labels.match_label(both[2], [option]) else None
+    exact = labels.match_label(answer, options)
     if found is None:
         return exact
     return _by_letter(found[1], options) or exact  # an option "x" where only A and B are in use
@@ -170,14 +170,14 @@ def _check(question: str, options: Sequence[str], place: str) -> None:
     for text in (question, *options):
         if replies.TAG.search(text) or "<|" in text:
             raise DataError(f"{place}: {text[:60]!r} holds a tag of replies; reword it")
-    for first, second in labels.collisions(options):
+    for first, second in labels.colliding_labels(options):
         raise DataError(f"{place}: options {first!r} and {second!r} read the same; reword one")
     if len({*options}) < len(options) or not all(map(labels.normalise, options)):
         raise DataError(f"{place}: two options are the same, or one is empty; mend the list")
 
 
 def _gold(answer: str, options: Sequence[str], place: str) -> str:
-    gold = labels.match(answer, options) or _named(answer, options)
+    gold = labels.match_label(answer, options) or _named(answer, options)
     if gold is None:
         raise DataError(
             f"{place}: answer {answer[:60]!r} does not name one of the {len(options)} options; "

@@ -32,7 +32,7 @@ def prompt(example: Example, style: Style) -> str:
     """The text beside the image: the question, the labels if any are offered, the style."""
     lines = [example.question]
     if example.choices:
-        lines.append(f"Choose one of: {labels.listed(example.choices)}.")
+        lines.append(f"Choose one of: {labels.join_labels(example.choices)}.")
     return "\n".join([*lines, replies.INSTRUCTIONS[style]])
 
 
@@ -45,9 +45,9 @@ def answered(attempt: Attempt) -> str | None:
     if reply.answer is None:
         return None
     if example.choices:
-        return labels.match(reply.answer, example.choices, example.aliases)
+        return labels.match_label(reply.answer, example.choices, example.aliases)
     known = example.labels or (example.gold,)
-    return labels.match_open(reply.answer, known, example.aliases)
+    return labels.match_open_answer(reply.answer, known, example.aliases)
 
 
 def accuracy(attempt: Attempt) -> float:

@@ -6,9 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 
 from rftkit.answers import box_text, boxes, replies
-from rftkit.answers.box_matching import average_precision_of_one, credit, optimal_f1, share_of_iou
-from rftkit.answers.boxes import Box, Found, Grid, Match
-from rftkit.answers.labels import listed, normalise
+from rftkit.answers.box_matching import (
+    average_precision_of_image,
+    confidence_credit,
+    iou_over_boxes,
+    optimal_f1,
+)
+from rftkit.answers.boxes import Box, Grid, Match, PredictedBox
+from rftkit.answers.labels import join_labels, normalise
 from rftkit.core import Attempt, Example, Reward, Row, Style
 from rftkit.errors import UserError
 from rftkit.rewards.general import format_reward, paper_format
@@ -71,10 +76,10 @@ def _for_one(row: Row, reading: Reading, objects: Things, category: str) -> Exam
         id=f"{row.image.name}: {category}" if several else row.image.name,
         image=row.image,
         question=QUESTION.format(_spoken(category)),
-        gold=boxes.dump([thing.box for thing in own if not thing.crowd]),
+        gold=boxes.dump_boxes([thing.box for thing in own if not thing.crowd]),
         rationale=reading.rationale(row),
         place=row.place,
-        meta={**meta, "crowd": boxes.dump(crowd)} if crowd else meta,
+        meta={**meta, "crowd": boxes.dump_boxes(crowd)} if crowd else meta,
         category=category,
     )
 
@@ -94,18 +99,18 @@ def _for_all(row: Row, reading: Reading, objects: Things, asked: tuple[str, ...]
         id=row.image.name,
         image=row.image,
         question=QUESTION_ALL,
-        gold=boxes.dump([thing.box for thing in gold], [thing.label for thing in gold]),
+        gold=boxes.dump_boxes([thing.box for thing in gold], [thing.label for thing in gold]),
         choices=asked,
         rationale=reading.rationale(row),
         place=row.place,
-        meta={**meta, "crowd": boxes.dump([t.box for t in crowd], names)} if crowd else meta,
+        meta={**meta, "crowd": boxes.dump_boxes([t.box for t in crowd], names)} if crowd else meta,
     )
 
 
 def prompt(example: Example, style: Style) -> str:
     """The text beside the image: the question, how a box is written, the style."""
     label = '"Label": one of those, ' if example.choices else ""
-    names = listed([_spoken(name) for name in example.choices])
+    names = join_labels([_spoken(name) for name in example.choices])
     objects = [f"Objects to find: {names}."] if names else []
     shape = SHAPE.format(label, *Grid.of(example.meta))
     return "\n".join([example.question, *objects, shape, replies.INSTRUCTIONS[style]])
@@ -114,7 +119,9 @@ def prompt(example: Example, style: Style) -> str:
 def written(example: Example) -> str:
     """The gold boxes as the model is to write them: whole units of its coordinates."""
     gold = example.gold
-    return box_text.write_boxes(boxes.load(gold), Grid.of(example.meta), boxes.load_names(gold))
+    return box_text.write_boxes(
+        boxes.load_boxes(gold), Grid.of(example.meta), boxes.load_box_labels(gold)
+    )
 
 
 def parsed(attempt: Attempt) -> list[list[float] | None] | None:
@@ -134,10 +141,10 @@ def mean_iou(attempt: Attempt, threshold: float = THRESHOLD) -> float:
 
     Source: Visual-RFT's IoU reward, with a match from `threshold` on (theirs: above it).
     """
-    entries, gold = found_boxes(attempt), boxes.load(attempt.example.gold)
+    entries, gold = found_boxes(attempt), boxes.load_boxes(attempt.example.gold)
     if entries is None:
         return 0.0
-    return share_of_iou(_matched(attempt, entries, threshold), len(gold))
+    return iou_over_boxes(_matched(attempt, entries, threshold), len(gold))
 
 
 def confidence(attempt: Attempt) -> float:
@@ -146,11 +153,11 @@ def confidence(attempt: Attempt) -> float:
     The mean of c for a matched box and 1 - c for another; 0 when nothing matched, so that a junk
     box with confidence 0 earns nothing. No boxes, none found: 1.
     """
-    entries, gold = found_boxes(attempt), boxes.load(attempt.example.gold)
+    entries, gold = found_boxes(attempt), boxes.load_boxes(attempt.example.gold)
     if not entries:
         return float(entries is not None and not gold)
     matches = _matched(attempt, entries, THRESHOLD)
-    return credit(matches) if any(match.iou for match in matches) else 0.0
+    return confidence_credit(matches) if any(match.iou for match in matches) else 0.0
 
 
 def f1(attempt: Attempt) -> float:
@@ -163,21 +170,21 @@ def map_length(attempt: Attempt) -> float:
 
     Source: VLM-R1's reward for lists of boxes that grow without end.
     """
-    entries, gold = found_boxes(attempt), boxes.load(attempt.example.gold)
+    entries, gold = found_boxes(attempt), boxes.load_boxes(attempt.example.gold)
     if entries is None:
         return 0.0
     share = min(1.0, len(gold) / len(entries)) if entries else 1.0
-    return share * _mean_over_labels(attempt, average_precision_of_one)
+    return share * _mean_over_labels(attempt, average_precision_of_image)
 
 
 def rounded(attempt: Attempt) -> bool:
     """Whether the reply has the gold boxes and labels, but for less than a unit of its grid."""
     entries, text = found_boxes(attempt) or [], attempt.example.gold
     named = [normalise(entry.label) for entry in entries] if attempt.example.choices else []
-    if named != [normalise(name) for name in boxes.load_names(text)]:
+    if named != [normalise(name) for name in boxes.load_box_labels(text)]:
         return False
     grid = Grid.of(attempt.example.meta)
-    return boxes.rounded([entry.box for entry in entries], boxes.load(text), grid)
+    return boxes.is_rounded_gold([entry.box for entry in entries], boxes.load_boxes(text), grid)
 
 
 def wrong_answers(example: Example) -> list[str]:
@@ -188,8 +195,8 @@ def wrong_answers(example: Example) -> list[str]:
 def probes(example: Example) -> dict[str, str]:
     """The gold boxes, and one around everything: it must cost."""
     gold = example.gold
-    names = [*boxes.load_names(gold), *example.choices[:1]] if example.choices else []
-    both = [*boxes.load(gold), EVERYTHING]
+    names = [*boxes.load_box_labels(gold), *example.choices[:1]] if example.choices else []
+    both = [*boxes.load_boxes(gold), EVERYTHING]
     text = box_text.write_boxes(both, Grid.of(example.meta), names)
     return {"gold with a box around everything": text}
 
@@ -220,19 +227,21 @@ def bind(chosen: Options, progress: float) -> dict[str, Reward]:
     return {"iou": lambda attempt: mean_iou(attempt, least)}
 
 
-def _matched(attempt: Attempt, entries: list[Found], threshold: float) -> list[Match]:
+def _matched(attempt: Attempt, entries: list[PredictedBox], threshold: float) -> list[Match]:
     gold = attempt.example.gold
-    return boxes.match(entries, boxes.load(gold), threshold, boxes.load_names(gold))
+    return boxes.match_boxes(
+        entries, boxes.load_boxes(gold), threshold, boxes.load_box_labels(gold)
+    )
 
 
 def _mean_over_labels(
-    attempt: Attempt, score: Callable[[Sequence[Found], Sequence[Box]], float]
+    attempt: Attempt, score: Callable[[Sequence[PredictedBox], Sequence[Box]], float]
 ) -> float:
     """The mean of a score over every label that is there or was named; one, without labels."""
     entries, text = found_boxes(attempt), attempt.example.gold
     if entries is None:
         return 0.0
-    gold, names = boxes.load(text), [normalise(name) for name in boxes.load_names(text)]
+    gold, names = boxes.load_boxes(text), [normalise(name) for name in boxes.load_box_labels(text)]
     if not attempt.example.choices:
         return score(entries, gold)
     scores = []
@@ -265,7 +274,7 @@ TASK = Task(
         "sample",
         Unseen(),
         QUESTION.format("dog"),
-        boxes.dump([Box(0.1, 0.2, 0.3, 0.4), Box(0.5, 0.5, 0.75, 0.9)]),
+        boxes.dump_boxes([Box(0.1, 0.2, 0.3, 0.4), Box(0.5, 0.5, 0.75, 0.9)]),
     ),
     written=written,
     metric="IoU",

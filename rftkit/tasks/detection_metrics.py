@@ -7,23 +7,23 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from rftkit.answers import boxes
-from rftkit.answers.boxes import Found, Labelled
-from rftkit.answers.labels import match
+from rftkit.answers.boxes import LabelledBox, PredictedBox
+from rftkit.answers.labels import match_label
 from rftkit.core import Attempt, Example
 from rftkit.measures.average_precision import (
-    CocoFigures,
-    LvisFigures,
+    CocoMetrics,
+    LvisMetrics,
     coco_map,
     lvis_map,
     map_interval,
 )
-from rftkit.measures.box_metrics import Listed, box_figures
-from rftkit.measures.coco_eval import Guess, Rules, Scene, Truth
+from rftkit.measures.box_metrics import ImageBoxes, measure_boxes
+from rftkit.measures.coco_eval import Detection, GoldBox, Rules, TestImage
 from rftkit.measures.values import Measure
 from rftkit.tasks.annotated import found_boxes
 from rftkit.tasks.task import Scored
 
-AveragePrecision = CocoFigures | LvisFigures
+AveragePrecision = CocoMetrics | LvisMetrics
 
 
 def metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
@@ -34,7 +34,7 @@ def metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
     attempts = [one.attempt for one in scored]
     listed = [_listed(attempt) for attempt in attempts]
     precision, parts = _average_precision(attempts, listed)
-    lists = box_figures(listed)
+    lists = measure_boxes(listed)
     return (
         *parts,
         *_by_frequency(precision),
@@ -50,10 +50,10 @@ def metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
 
 
 def _average_precision(
-    attempts: Sequence[Attempt], listed: Sequence[Listed]
+    attempts: Sequence[Attempt], listed: Sequence[ImageBoxes]
 ) -> tuple[AveragePrecision, tuple[Measure, ...]]:
-    truths = [Truth(o.image, g.label, g.box, g.crowd) for o in listed for g in o.gold]
-    guesses = [Guess(o.image, f.label, f.box, f.confidence) for o in listed for f in o.found]
+    truths = [GoldBox(o.image, g.label, g.box, g.crowd) for o in listed for g in o.gold]
+    guesses = [Detection(o.image, f.label, f.box, f.confidence) for o in listed for f in o.found]
     scenes = _scenes([attempt.example for attempt in attempts])
     labels = sorted({label for scene in scenes for label in scene.labels})
     frequency = _frequencies([attempt.example for attempt in attempts])
@@ -84,7 +84,7 @@ def _frequencies(examples: Sequence[Example]) -> dict[str, str]:
 
 
 def _by_frequency(precision: AveragePrecision) -> tuple[Measure, ...]:
-    if isinstance(precision, CocoFigures):
+    if isinstance(precision, CocoMetrics):
         return ()
     parts = {
         "rare": precision.ap_rare,
@@ -108,31 +108,31 @@ def _by_split(scored: Sequence[Scored], precision: AveragePrecision) -> tuple[Me
     )
 
 
-def _listed(attempt: Attempt) -> Listed:
+def _listed(attempt: Attempt) -> ImageBoxes:
     """The boxes of the answer and the gold ones, each with a label that was asked for, or none."""
     example = attempt.example
     asked = example.choices
     entries = [
-        Found(
+        PredictedBox(
             entry.box,
             entry.confidence,
-            (match(entry.label, asked) or "") if asked else example.category,
+            (match_label(entry.label, asked) or "") if asked else example.category,
         )
         for entry in found_boxes(attempt) or []
     ]
     crowd = _labelled(example, example.meta.get("crowd"), crowd=True)
-    return Listed(example.image.name, entries, [*_labelled(example, example.gold), *crowd])
+    return ImageBoxes(example.image.name, entries, [*_labelled(example, example.gold), *crowd])
 
 
-def _labelled(example: Example, text: str | None, crowd: bool = False) -> list[Labelled]:
+def _labelled(example: Example, text: str | None, crowd: bool = False) -> list[LabelledBox]:
     if text is None:
         return []
-    listed = boxes.load(text)
-    names = boxes.load_names(text) or [example.category] * len(listed)
-    return [Labelled(name, box, crowd) for name, box in zip(names, listed, strict=True)]
+    listed = boxes.load_boxes(text)
+    names = boxes.load_box_labels(text) or [example.category] * len(listed)
+    return [LabelledBox(name, box, crowd) for name, box in zip(names, listed, strict=True)]
 
 
-def _scenes(examples: Sequence[Example]) -> list[Scene]:
+def _scenes(examples: Sequence[Example]) -> list[TestImage]:
     """One scene for each image, with all categories that it was asked for."""
     asked: dict[str, list[str]] = {}
     partly: dict[str, list[str]] = {}
@@ -146,6 +146,6 @@ def _scenes(examples: Sequence[Example]) -> list[Scene]:
         width, _, height = example.meta.get("size", "1000x1000").partition("x")
         sizes[name] = (int(width), int(height))
     return [
-        Scene(name, *sizes[name], tuple(labels), tuple(partly.get(name, ())))
+        TestImage(name, *sizes[name], tuple(labels), tuple(partly.get(name, ())))
         for name, labels in asked.items()
     ]

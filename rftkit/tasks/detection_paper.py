@@ -7,7 +7,7 @@ import math
 from typing import NamedTuple
 
 from rftkit.answers import boxes
-from rftkit.answers.box_matching import credit, share_of_iou
+from rftkit.answers.box_matching import confidence_credit, iou_over_boxes
 from rftkit.answers.boxes import Box, Grid, Match
 from rftkit.core import Attempt
 from rftkit.rewards.general import paper_answer
@@ -25,19 +25,19 @@ class Scored(NamedTuple):
 def iou(attempt: Attempt) -> float:
     """Visual-RFT's IoU reward without its maths verifier: matches overlap by more than 0.5."""
     matches = _matches(attempt)
-    return share_of_iou(matches, len(boxes.load(attempt.example.gold))) if matches else 0.0
+    return iou_over_boxes(matches, len(boxes.load_boxes(attempt.example.gold))) if matches else 0.0
 
 
 def confidence(attempt: Attempt) -> float:
     """Visual-RFT's confidence reward, clipped to [0, 1]: a junk box with confidence 0 earns 1."""
     matches = _matches(attempt)
-    return min(1.0, max(0.0, credit(matches))) if matches else 0.0
+    return min(1.0, max(0.0, confidence_credit(matches))) if matches else 0.0
 
 
 def _matches(attempt: Attempt) -> list[Match]:
     """Greedy by confidence, then as listed; exact duplicates dropped first; [] if unreadable."""
     grid = Grid.of(attempt.example.meta)
-    left = [Box(*boxes.in_grid(box, grid)) for box in boxes.load(attempt.example.gold)]
+    left = [Box(*boxes.in_grid(box, grid)) for box in boxes.load_boxes(attempt.example.gold)]
     unique: dict[object, Scored] = {}
     for entry in _entries(attempt.completion.text):
         unique.setdefault(entry.position, entry)

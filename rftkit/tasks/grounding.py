@@ -11,7 +11,7 @@ from rftkit.answers import box_text, boxes, replies
 from rftkit.answers.boxes import Box, Grid
 from rftkit.core import Attempt, Example, Reward, Row, Style
 from rftkit.errors import UserError
-from rftkit.measures.box_metrics import grounding_figures
+from rftkit.measures.box_metrics import measure_grounding
 from rftkit.measures.values import Measure
 from rftkit.rewards.general import format_reward, paper_answer, paper_format
 from rftkit.tasks import options
@@ -46,7 +46,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
             id=f"{row.image.name}: {phrase}" if role else row.image.name,
             image=row.image,
             question=QUESTION.format(phrase),
-            gold=boxes.dump([objects[0].box]),
+            gold=boxes.dump_boxes([objects[0].box]),
             rationale=reading.rationale(row),
             place=row.place,
             meta={**placed(row, reading), "phrase": phrase},
@@ -92,12 +92,12 @@ def hit(attempt: Attempt) -> float:
 def rounded(attempt: Attempt) -> bool:
     """Whether the reply's box is the gold one, but for less than a unit of its grid."""
     grid = Grid.of(attempt.example.meta)
-    return boxes.rounded([found(attempt)], [_gold(attempt.example)], grid)
+    return boxes.is_rounded_gold([found(attempt)], [_gold(attempt.example)], grid)
 
 
 def metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
     """Mean IoU and accuracy at 0.5, the metrics of RefCOCO and LISA."""
-    values = grounding_figures([(found(one.attempt), _gold(one.attempt.example)) for one in scored])
+    values = measure_grounding([(found(one.attempt), _gold(one.attempt.example)) for one in scored])
     return Measure.of("miou", values.mean_iou), Measure.of("acc_at_50", values.right)
 
 
@@ -142,7 +142,7 @@ def paper_iou(attempt: Attempt) -> float:
 
 
 def _gold(example: Example) -> Box:
-    return boxes.load(example.gold)[0]
+    return boxes.load_boxes(example.gold)[0]
 
 
 TASK = Task(
@@ -158,7 +158,7 @@ TASK = Task(
         "sample",
         Unseen(),
         QUESTION.format("the dog on the left"),
-        boxes.dump([Box(0.1, 0.2, 0.3, 0.4)]),
+        boxes.dump_boxes([Box(0.1, 0.2, 0.3, 0.4)]),
     ),
     written=written,
     metric="IoU",

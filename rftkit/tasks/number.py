@@ -9,7 +9,7 @@ from decimal import Decimal
 from rftkit.answers import replies
 from rftkit.core import Attempt, Example, Reward, Row, Style
 from rftkit.errors import DataError
-from rftkit.measures.question_metrics import number_figures
+from rftkit.measures.question_metrics import measure_numbers
 from rftkit.measures.values import Measure
 from rftkit.rewards.general import format_reward, paper_format
 from rftkit.tasks.classification import paper_accuracy
@@ -106,7 +106,7 @@ def close(attempt: Attempt) -> float:
 def metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
     """Within one, mean absolute and root mean squared error, bias; errors of valid answers."""
     answers = [(one.attempt.example.gold, found(one.attempt)) for one in scored]
-    values = number_figures([(float(g), None if a is None else float(a)) for g, a in answers])
+    values = measure_numbers([(float(g), None if a is None else float(a)) for g, a in answers])
     errors = {
         "mae": values.mean_absolute_error,
         "rmse": values.root_mean_squared_error,

@@ -10,13 +10,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rftkit.answers import box_text, boxes
-from rftkit.answers.boxes import Box, Found, Grid
+from rftkit.answers.boxes import Box, Grid, PredictedBox
 from rftkit.answers.literals import literal
 from rftkit.errors import DataError
 
 PIXELS = Grid(640, 480)
 A = Box(0.1, 0.2, 0.3, 0.4)
-ONE = [Found(A, 0.9)]
+ONE = [PredictedBox(A, 0.9)]
 
 
 @st.composite
@@ -77,31 +77,36 @@ def test_one_box_is_read_in_many_spellings(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("[100, 200, 300, 400]", [Found(A)]),
-        ("[[100, 200, 300, 400], [100, 200, 300, 400]]", [Found(A), Found(A)]),
-        ("{'box': [100, 200, 300, 400]}, {'box': [100, 200, 300, 400]}", [Found(A), Found(A)]),
+        ("[100, 200, 300, 400]", [PredictedBox(A)]),
+        ("[[100, 200, 300, 400], [100, 200, 300, 400]]", [PredictedBox(A), PredictedBox(A)]),
+        (
+            "{'box': [100, 200, 300, 400]}, {'box': [100, 200, 300, 400]}",
+            [PredictedBox(A), PredictedBox(A)],
+        ),
         ("[]", []),
         ("No Objects", []),
         (" no objects. ", []),
-        ("[{'box': [100, 200, 300, 400], 'score': 7}]", [Found(A, 1)]),
-        ("[{'box': [100, 200, 300, 400], 'score': -7}]", [Found(A, 0)]),
-        ("[{'box': [100, 200, 300, 400], 'score': nan}]", [Found(A, 1)]),
-        ("[{'box': [100, 200, 300, 400], 'score': 'high'}]", [Found(A, 1)]),
-        ("[{'box': [300, 200, 100, 400], 'score': 0.9}]", [Found(None, 0.9)]),
-        ("[{'box': [100, 200, 100, 400]}]", [Found(None)]),
-        ("[{'box': [100, 200, 300]}]", [Found(None)]),
-        ("[{'box': [0, 0, 300, True]}]", [Found(None)]),
-        ("[{'box': [100, 200, 300, '400']}]", [Found(None)]),
-        ("[{'box': [100, 200, nan, 400]}]", [Found(None)]),
-        ('[{"box": [100, 200, Infinity, 400]}]', [Found(None)]),
-        (f'[{{"box": [100, 200, {"9" * 5000}, 400]}}]', [Found(None)]),
-        ("[1, 2, 3]", [Found(None)]),
-        ("[{'where': [100, 200, 300, 400]}]", [Found(None)]),
-        ("['dog', null]", [Found(None), Found(None)]),
-        ("['dog', None]", [Found(None), Found(None)]),
+        ("[{'box': [100, 200, 300, 400], 'score': 7}]", [PredictedBox(A, 1)]),
+        ("[{'box': [100, 200, 300, 400], 'score': -7}]", [PredictedBox(A, 0)]),
+        ("[{'box': [100, 200, 300, 400], 'score': nan}]", [PredictedBox(A, 1)]),
+        ("[{'box': [100, 200, 300, 400], 'score': 'high'}]", [PredictedBox(A, 1)]),
+        ("[{'box': [300, 200, 100, 400], 'score': 0.9}]", [PredictedBox(None, 0.9)]),
+        ("[{'box': [100, 200, 100, 400]}]", [PredictedBox(None)]),
+        ("[{'box': [100, 200, 300]}]", [PredictedBox(None)]),
+        ("[{'box': [0, 0, 300, True]}]", [PredictedBox(None)]),
+        ("[{'box': [100, 200, 300, '400']}]", [PredictedBox(None)]),
+        ("[{'box': [100, 200, nan, 400]}]", [PredictedBox(None)]),
+        ('[{"box": [100, 200, Infinity, 400]}]', [PredictedBox(None)]),
+        (f'[{{"box": [100, 200, {"9" * 5000}, 400]}}]', [PredictedBox(None)]),
+        ("[1, 2, 3]", [PredictedBox(None)]),
+        ("[{'where': [100, 200, 300, 400]}]", [PredictedBox(None)]),
+        ("['dog', null]", [PredictedBox(None), PredictedBox(None)]),
+        ("['dog', None]", [PredictedBox(None), PredictedBox(None)]),
     ],
 )
-def test_an_entry_that_is_no_box_stays_as_a_false_positive(text: str, found: list[Found]) -> None:
+def test_an_entry_that_is_no_box_stays_as_a_false_positive(
+    text: str, found: list[PredictedBox]
+) -> None:
     assert box_text.read_boxes(text) == found
 
 
@@ -165,8 +170,8 @@ def test_pixels_are_fractions_of_the_size() -> None:
 def test_boxes_on_the_grid_survive_the_trip_through_text(grid: Grid, data: st.DataObject) -> None:
     gold = data.draw(st.lists(whole_boxes(grid), max_size=5))
     read = box_text.read_boxes(box_text.write_boxes(gold, grid), grid)
-    assert read == [Found(box) for box in gold]
-    assert boxes.load(boxes.dump(gold)) == gold
+    assert read == [PredictedBox(box) for box in gold]
+    assert boxes.load_boxes(boxes.dump_boxes(gold)) == gold
     for box in gold:
         assert box_text.read_box(box_text.write_box(box, grid), grid) == box
         assert boxes.box_of(boxes.in_grid(box, grid), grid) == box
@@ -185,19 +190,19 @@ def test_the_smallest_box_is_still_a_box_when_written(edges: list[float]) -> Non
 def test_matching_is_greedy_by_confidence_then_by_overlap() -> None:
     gold = [Box(0.1, 0.1, 0.3, 0.3)]
     exact, near = Box(0.1, 0.1, 0.3, 0.3), Box(0.1, 0.1, 0.3, 0.26)
-    sure = boxes.match([Found(exact, 0.5), Found(near, 0.9)], gold)
+    sure = boxes.match_boxes([PredictedBox(exact, 0.5), PredictedBox(near, 0.9)], gold)
     assert [m.iou for m in sure] == [0, pytest.approx(0.8)]
-    tied = boxes.match([Found(near), Found(exact)], gold)
+    tied = boxes.match_boxes([PredictedBox(near), PredictedBox(exact)], gold)
     assert [m.iou for m in tied] == [0, 1]
 
 
 def test_a_match_needs_the_threshold_and_half_is_enough() -> None:
     gold = [Box(0.1, 0.2, 0.3, 0.4)]
     half, less = Box(0.1, 0.201, 0.3, 0.301), Box(0.1, 0.201, 0.3, 0.3)
-    assert boxes.match([Found(half)], gold)[0].iou == pytest.approx(0.5)
-    assert boxes.match([Found(less)], gold)[0].iou == 0
-    assert boxes.match([Found(less)], gold, threshold=0)[0].iou == pytest.approx(0.495)
-    assert boxes.match([Found(Box(0.5, 0.5, 1, 1))], gold, threshold=0)[0].iou == 0
+    assert boxes.match_boxes([PredictedBox(half)], gold)[0].iou == pytest.approx(0.5)
+    assert boxes.match_boxes([PredictedBox(less)], gold)[0].iou == 0
+    assert boxes.match_boxes([PredictedBox(less)], gold, threshold=0)[0].iou == pytest.approx(0.495)
+    assert boxes.match_boxes([PredictedBox(Box(0.5, 0.5, 1, 1))], gold, threshold=0)[0].iou == 0
 
 
 @given(
@@ -208,11 +213,11 @@ def test_a_match_needs_the_threshold_and_half_is_enough() -> None:
 def test_matching_does_not_mind_the_order(
     found: list[tuple[Box, float]], gold: list[Box], seed: int
 ) -> None:
-    entries = [Found(*entry) for entry in found]
+    entries = [PredictedBox(*entry) for entry in found]
     other, mixed = entries.copy(), gold.copy()
     random.Random(seed).shuffle(other)
     random.Random(seed).shuffle(mixed)
-    assert sorted(boxes.match(entries, gold)) == sorted(boxes.match(other, mixed))
+    assert sorted(boxes.match_boxes(entries, gold)) == sorted(boxes.match_boxes(other, mixed))
 
 
 @pytest.mark.parametrize(

@@ -30,13 +30,13 @@ PLANES = ("737", "737-300", "737-300ER", "DC-10", "MD-10")
     ],
 )
 def test_an_answer_names_a_listed_label_or_none(answer: str, label: str | None) -> None:
-    assert labels.match(answer, FLOWERS) == label
+    assert labels.match_label(answer, FLOWERS) == label
 
 
 def test_an_alias_names_its_label() -> None:
     aliases = {"pea (sweet)": "sweet pea", "daisy": "daisy"}
-    assert labels.match("Pea (sweet)", FLOWERS, aliases) == "sweet pea"
-    assert labels.match("daisy", FLOWERS, aliases) is None  # the alias leads off the list
+    assert labels.match_label("Pea (sweet)", FLOWERS, aliases) == "sweet pea"
+    assert labels.match_label("daisy", FLOWERS, aliases) is None  # the alias leads off the list
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_an_alias_names_its_label() -> None:
     ],
 )
 def test_an_open_answer_may_be_a_short_phrase(answer: str, label: str | None) -> None:
-    assert labels.match_open(answer, PLANES) == label
+    assert labels.match_open_answer(answer, PLANES) == label
 
 
 def test_a_label_may_hold_what_would_hedge_an_answer() -> None:
     known = ("black and white", "salt, pepper")
-    assert labels.match_open("a black and white photo", known) == "black and white"
-    assert labels.match_open("a salt, pepper shaker", known) == "salt, pepper"
+    assert labels.match_open_answer("a black and white photo", known) == "black and white"
+    assert labels.match_open_answer("a salt, pepper shaker", known) == "salt, pepper"
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,11 @@ def test_a_label_may_hold_what_would_hedge_an_answer() -> None:
     ],
 )
 def test_a_hedged_reply_names_several(answer: str, more: bool) -> None:
-    assert labels.several(answer, FLOWERS) is more
+    assert labels.names_several(answer, FLOWERS) is more
 
 
 def test_labels_that_no_answer_could_tell_apart_are_found() -> None:
-    assert labels.collisions(["DC-10", "dc 10", "MD-10", "DC-10"]) == [("DC-10", "dc 10")]
+    assert labels.colliding_labels(["DC-10", "dc 10", "MD-10", "DC-10"]) == [("DC-10", "dc 10")]
 
 
 @given(st.text(max_size=50))
@@ -96,7 +96,7 @@ def test_normalising_twice_changes_nothing_that_is_printable_ascii(text: str) ->
 @given(st.lists(st.sampled_from(["rose", "hip", "or", ",", "737-300", "a", "\u0300"]), max_size=9))
 def test_no_answer_names_a_label_whose_words_it_lacks(words: list[str]) -> None:
     answer = " ".join(words)
-    named = labels.match_open(answer, ("rose", "rose hip", "737-300"))
+    named = labels.match_open_answer(answer, ("rose", "rose hip", "737-300"))
     assert named is None or named in answer.replace("_", " ")
 
 
@@ -104,10 +104,10 @@ def test_no_answer_names_a_label_whose_words_it_lacks(words: list[str]) -> None:
 def test_a_long_answer_meets_a_thousand_labels_in_linear_time(unit: str) -> None:
     text = (unit * 65536)[:65536]
     known = tuple(f"2012 model {i}" for i in range(1000))
-    labels.several("warm", known)
-    labels.match("warm", known)
-    assert_effort(35, labels.match_open, text, known)
-    assert_effort(35, labels.several, text, known)
+    labels.names_several("warm", known)
+    labels.match_label("warm", known)
+    assert_effort(35, labels.match_open_answer, text, known)
+    assert_effort(35, labels.names_several, text, known)
 
 
 def test_a_long_run_of_combining_marks_is_normalised_in_linear_time() -> None:
@@ -125,4 +125,4 @@ def test_a_long_run_of_combining_marks_is_normalised_in_linear_time() -> None:
     ],
 )
 def test_listed_names_can_be_told_apart(names: list[str], text: str) -> None:
-    assert labels.listed(names) == text
+    assert labels.join_labels(names) == text

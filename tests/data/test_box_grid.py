@@ -37,7 +37,9 @@ def image(folder: Path, size: tuple[int, int] = (640, 480), orientation: int = 1
 
 def example(shown: FileImage, *gold: Box, **meta: str) -> Example:
     known = {"grid": "1000x1000", **meta}
-    return Example("a.jpg: cat", shown, "?", boxes.dump(gold or [CAT]), place="a.json", meta=known)
+    return Example(
+        "a.jpg: cat", shown, "?", boxes.dump_boxes(gold or [CAT]), place="a.json", meta=known
+    )
 
 
 @pytest.mark.parametrize(("model", "grid", "written"), [
@@ -174,5 +176,5 @@ def grounded(folder: Path, model: str, **row: object) -> Examples:
 def test_a_table_counts_in_its_grid_and_the_model_in_its_own(tmp_path: Path) -> None:
     found = grounded(tmp_path, QWEN25.name, box=[160, 120, 320, 240], grid="640x480")
     (one,) = found.examples
-    assert boxes.load(one.gold) == [CAT]
+    assert boxes.load_boxes(one.gold) == [CAT]
     assert (one.meta["grid"], one.meta["half"]) == ("644x476", "all")

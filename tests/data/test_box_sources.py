@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from annotated_files import names, noted, read, refusal, write_image, written
 
-from rftkit.answers.boxes import Box, Labelled
+from rftkit.answers.boxes import Box, LabelledBox
 from rftkit.data.sources import voc, yolo
 
 # VOC
@@ -39,8 +39,8 @@ def test_voc_counts_pixels_from_one(tmp_path: Path) -> None:
     assert row.values == {
         "size": "20x10",
         "objects": (
-            Labelled("cat", Box(0.25, 0.1, 0.75, 0.5)),
-            Labelled("dog", Box(0, 0, 1, 1), crowd=True),
+            LabelledBox("cat", Box(0.25, 0.1, 0.75, 0.5)),
+            LabelledBox("dog", Box(0, 0, 1, 1), crowd=True),
         ),
         "categories": ("cat", "dog", "owl"),
     }
@@ -172,8 +172,8 @@ def test_yolo_gives_boxes_and_the_boxes_around_polygons(tmp_path: Path) -> None:
     first, second = read("yolo", tmp_path / "data.yaml", **VAL)
     assert (first.place, first.image.name) == (str(path), "images/train/a.jpg")
     cat, dog = first.values["objects"]  # type: ignore[misc]
-    assert cat == Labelled("cat", pytest.approx(Box(0.25, 0.2, 0.75, 0.8)))  # type: ignore[arg-type]
-    assert dog == Labelled("dog", pytest.approx(Box(0.1, 0.2, 0.9, 0.8)))  # type: ignore[arg-type]
+    assert cat == LabelledBox("cat", pytest.approx(Box(0.25, 0.2, 0.75, 0.8)))  # type: ignore[arg-type]
+    assert dog == LabelledBox("dog", pytest.approx(Box(0.1, 0.2, 0.9, 0.8)))  # type: ignore[arg-type]
     assert first.values["size"] == "20x10"
     assert second.values == {"size": "20x10", "objects": (), "categories": ("cat", "dog")}
     assert second.image.open().size == (20, 10)  # upright

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from annotated_files import names, noted, read, refusal, write_image, written
 
-from rftkit.answers.boxes import Box, Labelled
+from rftkit.answers.boxes import Box, LabelledBox
 from rftkit.data import rows
 from rftkit.data.sources import coco
 from rftkit.errors import DataError
@@ -55,8 +55,8 @@ def test_coco_gives_a_row_for_each_image(tmp_path: Path) -> None:
     assert first.values == {
         "size": "20x10",
         "objects": (
-            Labelled("cat", Box(0.25, 0.1, 0.75, 0.45)),
-            Labelled("dog", Box(0, 0, 1, 1), crowd=True),
+            LabelledBox("cat", Box(0.25, 0.1, 0.75, 0.45)),
+            LabelledBox("dog", Box(0, 0, 1, 1), crowd=True),
         ),
         "categories": ("cat", "dog"),
     }

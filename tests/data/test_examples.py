@@ -187,7 +187,9 @@ def test_gold_that_cannot_earn_full_marks_is_refused(change: dict[str, object], 
 
 def boxed(box: Box) -> Example:
     task = tasks.get_task("grounding")
-    return replace(task.sample, gold=boxes.dump([box]), place="t.jsonl:4", meta={"grid": "16x16"})
+    return replace(
+        task.sample, gold=boxes.dump_boxes([box]), place="t.jsonl:4", meta={"grid": "16x16"}
+    )
 
 
 def test_gold_boxes_that_text_can_hardly_say_pass_and_are_told_apart() -> None:
@@ -202,7 +204,7 @@ def test_gold_boxes_that_text_can_hardly_say_pass_and_are_told_apart() -> None:
 
 def test_small_boxes_among_others_pass_and_a_label_that_is_lost_does_not() -> None:
     task, tiny = tasks.get_task("detection"), Box(0.01, 0.01, 0.02, 0.02)
-    gold = boxes.dump([tiny, tiny, Box(0.25, 0.25, 0.5, 0.5)], ["dog", "cat", "dog"])
+    gold = boxes.dump_boxes([tiny, tiny, Box(0.25, 0.25, 0.5, 0.5)], ["dog", "cat", "dog"])
     example = replace(task.sample, gold=gold, choices=("cat", "dog"), meta={"grid": "16x16"})
     assert not gold_check(task, example, "think")
     with pytest.raises(DataError, match=r"scores iou 0 .*; fix the label or the rationale"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rftkit.answers.labels import match
+from rftkit.answers.labels import match_label
 from rftkit.data.hierarchies import read_hierarchy
 from rftkit.errors import DataError
 
@@ -100,7 +100,7 @@ def test_the_labels_are_those_of_the_coop_splits() -> None:
 )
 def test_other_names_lead_to_one_label(answer: str, label: str | None) -> None:
     hierarchy = read_hierarchy("fgvc-aircraft")
-    assert match(answer, tuple(hierarchy.aliases), hierarchy.spellings) == label
+    assert match_label(answer, tuple(hierarchy.aliases), hierarchy.spellings) == label
 
 
 def test_a_file_of_the_users_is_read(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from rftkit.answers.boxes import Box, Labelled
+from rftkit.answers.boxes import Box, LabelledBox
 from rftkit.core import Row
 from rftkit.data.sources import hub
 from rftkit.errors import DataError
@@ -88,8 +88,8 @@ def boxes_of(names: list[str]) -> dict[str, Any]:
 def test_objects_become_boxes_with_names(tmp_path: Path) -> None:
     (row,) = rows(tmp_path, [annotated([16.0, 12.0, 32.0, 24.0])], boxes_of(["cat", "dog", "owl"]))
     assert row.values["objects"] == (
-        Labelled("dog", Box(0.25, 0.25, 0.75, 0.75)),
-        Labelled("cat", Box(0, 0, 1, 1)),
+        LabelledBox("dog", Box(0.25, 0.25, 0.75, 0.75)),
+        LabelledBox("cat", Box(0, 0, 1, 1)),
     )
     assert row.values["categories"] == ("cat", "dog", "owl")
     assert row.values["size"] == "64x48"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from annotated_files import names, noted, read, refusal, write_image, written
 
-from rftkit.answers.boxes import Box, Labelled
+from rftkit.answers.boxes import Box, LabelledBox
 from rftkit.data.sources import lisa, refs
 from rftkit.data.sources.llava import read_annotations
 
@@ -41,11 +41,11 @@ def test_every_phrase_is_a_row(tmp_path: Path) -> None:
     assert found[0].values == {
         "phrase": "left cat",
         "size": "20x10",
-        "objects": (Labelled("left cat", Box(0.25, 0.1, 0.75, 0.5)),),
+        "objects": (LabelledBox("left cat", Box(0.25, 0.1, 0.75, 0.5)),),
         "categories": ("left cat",),
     }
     assert found[1].values["size"] == "20x10"
-    assert found[3].values["objects"] == (Labelled("x", Box(0.25, 0.25, 0.5, 0.5)),)
+    assert found[3].values["objects"] == (LabelledBox("x", Box(0.25, 0.25, 0.5, 0.5)),)
 
 
 def test_a_json_list_and_other_keys_are_read_too(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_json_list_and_other_keys_are_read_too(tmp_path: Path) -> None:
     columns = {"image": "file", "phrase": "said", "box": "corners"}
     (row,) = read("refs", tmp_path / "{split}.json", columns=columns)
     assert row.place == f"{path}[0]"
-    assert row.values["objects"] == (Labelled("cat", Box(0, 0, 0.5, 1)),)
+    assert row.values["objects"] == (LabelledBox("cat", Box(0, 0, 0.5, 1)),)
     assert "no 'file'" in refusal("refs", refs_set(tmp_path, LINE), columns=columns)
 
 
@@ -175,7 +175,7 @@ def test_lisa_boxes_go_around_all_targets(tmp_path: Path) -> None:
     assert found[1].values == {
         "phrase": "who is asleep?",
         "size": "20x10",
-        "objects": (Labelled("who is asleep?", Box(0.25, 0.1, 0.75, 0.5)),),
+        "objects": (LabelledBox("who is asleep?", Box(0.25, 0.1, 0.75, 0.5)),),
         "categories": ("who is asleep?",),
     }
     assert names(read("lisa", tmp_path / "{split}", "test")) == ["c.jpg"]

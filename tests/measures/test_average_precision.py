@@ -20,11 +20,11 @@ from rftkit.answers.boxes import Box, iou
 from rftkit.errors import DataError
 from rftkit.measures.average_precision import (
     MAX_CELLS,
-    Guess,
-    LvisFigures,
+    Detection,
+    GoldBox,
+    LvisMetrics,
     Rules,
-    Scene,
-    Truth,
+    TestImage,
     coco_map,
     lvis_map,
     map_interval,
@@ -40,23 +40,25 @@ SIZES = ((0, 1e10), (0, 32**2), (32**2, 96**2), (96**2, 1e10))
 NOWHERE = (-9, -9, -8, -8)  # a false positive's pixels
 BOX = Box(0.1, 0.1, 0.5, 0.5)
 AWAY = Box(0.6, 0.6, 0.9, 0.9)
-SCENE = Scene("p", 100, 100, LABELS)
+SCENE = TestImage("p", 100, 100, LABELS)
 HUGE = [Box(low, low, high, high) for low in (-1e308, 0, 1e307) for high in (1e300, 1e308)][:5]
 
 
 class World(NamedTuple):
     """What `coco_map` takes."""
 
-    truths: list[Truth]
-    guesses: list[Guess]
-    scenes: list[Scene]
+    truths: list[GoldBox]
+    guesses: list[Detection]
+    scenes: list[TestImage]
     labels: tuple[str, ...] = LABELS
 
 
 def world(seed: int, levels: int = 5, lvis: bool = False) -> World:
     """Random boxes in whole pixels; the last image is empty, and few confidences make ties."""
     r = random.Random(seed)
-    scenes = [Scene(f"p{n:02}", r.randint(200, 700), r.randint(200, 500), LABELS) for n in range(9)]
+    scenes = [
+        TestImage(f"p{n:02}", r.randint(200, 700), r.randint(200, 500), LABELS) for n in range(9)
+    ]
     if lvis:
         scenes = [s._replace(labels=some(r, 0.4), not_exhaustive=some(r, 0.3)) for s in scenes]
     truths, guesses = [], []
@@ -65,13 +67,13 @@ def world(seed: int, levels: int = 5, lvis: bool = False) -> World:
         x, y = r.randrange(scene.width - 20), r.randrange(scene.height - 20)
         edges = (x, y, r.randint(x + 8, scene.width), r.randint(y + 8, scene.height))
         crowd = not lvis and r.random() < 0.15
-        truths.append(Truth(scene.image, label, fractions(edges, scene), crowd))
+        truths.append(GoldBox(scene.image, label, fractions(edges, scene), crowd))
         for _ in range(r.randint(0, 3)):
             moved = [edge + r.randint(-3, 3) for edge in edges]
             box = fractions(moved, scene) if r.random() < 0.9 else None
             other = r.choice(LABELS) if r.random() < 0.2 else label
             image = scene.image if r.random() < 0.9 else r.choice(scenes).image
-            guesses.append(Guess(image, other, box, r.randrange(levels) / levels))
+            guesses.append(Detection(image, other, box, r.randrange(levels) / levels))
     return World(truths, guesses, scenes)
 
 
@@ -79,19 +81,19 @@ def some(r: random.Random, share: float) -> tuple[str, ...]:
     return tuple(label for label in LABELS if r.random() < share)
 
 
-def fractions(edges: Any, scene: Scene) -> Box:
+def fractions(edges: Any, scene: TestImage) -> Box:
     sides = (scene.width, scene.height, scene.width, scene.height)
     return Box(*(edge / side for edge, side in zip(edges, sides, strict=True)))
 
 
-def pixels(box: Box | None, scene: Scene) -> tuple[float, ...]:
+def pixels(box: Box | None, scene: TestImage) -> tuple[float, ...]:
     if box is None:
         return NOWHERE
     sides = (scene.width, scene.height, scene.width, scene.height)
     return tuple(round(edge * side, 4) for edge, side in zip(box, sides, strict=True))
 
 
-def in_rank(guesses: list[Guess]) -> list[Guess]:
+def in_rank(guesses: list[Detection]) -> list[Detection]:
     return sorted(guesses, key=lambda g: (g.image, g.label, rank(g.box, g.confidence)))
 
 
@@ -99,7 +101,7 @@ def pycocotools(case: World) -> COCOeval:
     """What pycocotools makes of it, summarised."""
     places = {scene.image: (n, scene) for n, scene in enumerate(sorted(case.scenes), 1)}
 
-    def row(entry: Truth | Guess) -> dict[str, Any]:
+    def row(entry: GoldBox | Detection) -> dict[str, Any]:
         number, scene = places[entry.image]
         x1, y1, x2, y2 = pixels(entry.box, scene)
         bbox, category = [x1, y1, x2 - x1, y2 - y1], case.labels.index(entry.label) + 1
@@ -143,7 +145,7 @@ def test_coco_figures_are_those_of_pycocotools(seed: int) -> None:
     assert figures.images == 9
 
 
-def sized(figures: LvisFigures) -> list[float]:
+def sized(figures: LvisMetrics) -> list[float]:
     """AP, AP50, AP75, then by size and by frequency, -1 for None."""
     named = figures.model_dump(include={n for n in type(figures).model_fields if n[:2] == "ap"})
     return [-1 if value is None else value for value in named.values()]
@@ -171,7 +173,7 @@ def reference(case: World) -> list[float]:
 
 
 def one_curve(
-    case: World, kept: list[Guess], label: str, size: tuple[float, float], threshold: float
+    case: World, kept: list[Detection], label: str, size: tuple[float, float], threshold: float
 ) -> float:
     """AP of one label, size and threshold; -1 without such objects."""
     verdicts: list[tuple[float, bool]] = []
@@ -233,40 +235,43 @@ def test_a_guess_counts_only_where_its_label_is_vouched_for(
     labels: tuple[str, ...], not_exhaustive: tuple[str, ...], ap: float
 ) -> None:
     scenes = [
-        Scene("p", 100, 100, ("b",)),
-        Scene("q", 100, 100, labels, not_exhaustive),
+        TestImage("p", 100, 100, ("b",)),
+        TestImage("q", 100, 100, labels, not_exhaustive),
     ]
-    truths = [Truth("p", "b", BOX)]
-    guesses = [Guess("p", "b", BOX, 0.5), Guess("q", "b", BOX, 0.9)]
+    truths = [GoldBox("p", "b", BOX)]
+    guesses = [Detection("p", "b", BOX, 0.5), Detection("q", "b", BOX, 0.9)]
     assert lvis_map(truths, guesses, scenes, ["b"], {"b": "r"}).ap_rare == ap
     assert lvis_map(truths, guesses, scenes, ["b"], {}).ap_rare is None
 
 
 def test_lvis_keeps_300_guesses_of_a_image_of_all_labels_together() -> None:
-    noise = [Guess("p", "b", AWAY, 0.9) for _ in range(299)]
-    truths, last = [Truth("p", "a", BOX)], [Guess("p", "a", BOX, 0.5)]
+    noise = [Detection("p", "b", AWAY, 0.9) for _ in range(299)]
+    truths, last = [GoldBox("p", "a", BOX)], [Detection("p", "a", BOX, 0.5)]
     assert lvis_map(truths, noise + last, [SCENE], LABELS, {}).ap == 1
     assert lvis_map(truths, [*noise, noise[0], *last], [SCENE], LABELS, {}).ap == 0
     assert coco_map(truths, [*noise, noise[0], *last], [SCENE], LABELS).ap == 1
 
 
 def test_lvis_looks_at_more_guesses_of_one_label_than_coco() -> None:
-    truths, noise = [Truth("p", "a", BOX)], [Guess("p", "a", AWAY, 0.9) for _ in range(150)]
-    guesses = [*noise, Guess("p", "a", BOX, 0.5)]
+    truths, noise = [GoldBox("p", "a", BOX)], [Detection("p", "a", AWAY, 0.9) for _ in range(150)]
+    guesses = [*noise, Detection("p", "a", BOX, 0.5)]
     assert lvis_map(truths, guesses, [SCENE], LABELS, {}).ap == pytest.approx(1 / 151)
     assert coco_map(truths, guesses, [SCENE], LABELS).ap == 0
 
 
 def test_lvis_has_no_crowds() -> None:
-    crowd = Truth("p", "a", BOX, crowd=True)
-    assert lvis_map([crowd], [Guess("p", "a", BOX, 1.0)], [SCENE], LABELS, {}).ap == 1
+    crowd = GoldBox("p", "a", BOX, crowd=True)
+    assert lvis_map([crowd], [Detection("p", "a", BOX, 1.0)], [SCENE], LABELS, {}).ap == 1
 
 
 @pytest.mark.parametrize("turn", [1, -1])
 def test_the_order_of_gold_boxes_does_not_matter_to_a_guess_between_them(turn: int) -> None:
-    truths = [Truth("p", "a", Box(0.1, 0.1, 0.5, 0.5)), Truth("p", "a", Box(0.2, 0.1, 0.6, 0.5))]
-    guesses = [Guess("p", "a", Box(0.15, 0.1, 0.55, 0.5), 1.0)]
-    guesses += [Guess("p", "a", Box(0.01, 0.1, 0.45, 0.5), 0.5)]  # fits the first one only
+    truths = [
+        GoldBox("p", "a", Box(0.1, 0.1, 0.5, 0.5)),
+        GoldBox("p", "a", Box(0.2, 0.1, 0.6, 0.5)),
+    ]
+    guesses = [Detection("p", "a", Box(0.15, 0.1, 0.55, 0.5), 1.0)]
+    guesses += [Detection("p", "a", Box(0.01, 0.1, 0.45, 0.5), 0.5)]  # fits the first one only
     assert coco_map(truths[::turn], guesses, [SCENE], ["a"]).ap50 == 1
 
 
@@ -279,8 +284,8 @@ def test_the_order_of_the_input_does_not_matter(r: random.Random, seed: int) -> 
     assert lvis_map(*mixed, LABELS, FREQUENCY) == lvis_map(*case, FREQUENCY)
 
 
-def as_guesses(truths: list[Truth]) -> list[Guess]:
-    return [Guess(t.image, t.label, t.box, 1.0) for t in truths if not t.crowd]
+def as_guesses(truths: list[GoldBox]) -> list[Detection]:
+    return [Detection(t.image, t.label, t.box, 1.0) for t in truths if not t.crowd]
 
 
 @pytest.mark.skipif(not CARDS.is_file(), reason="the shared data sets are not here")
@@ -309,7 +314,7 @@ def annotated(data: Any) -> World:
     """A file of COCO's or LVIS's."""
     names = {entry["id"]: entry["name"] for entry in data["categories"]}
     scenes = {
-        image["id"]: Scene(
+        image["id"]: TestImage(
             str(image["id"]),
             image["width"],
             image["height"],
@@ -322,12 +327,12 @@ def annotated(data: Any) -> World:
     for row in data["annotations"]:
         scene, (x, y, width, height) = scenes[row["image_id"]], row["bbox"]
         box = fractions((x, y, x + width, y + height), scene)
-        truths.append(Truth(scene.image, names[row["category_id"]], box))
+        truths.append(GoldBox(scene.image, names[row["category_id"]], box))
     return World(truths, [], list(scenes.values()), tuple(names.values()))
 
 
 def test_nothing_to_find_has_no_figure_and_nothing_found_earns_nothing() -> None:
-    guess, truth = Guess("p", "a", BOX, 1.0), Truth("p", "a", BOX)
+    guess, truth = Detection("p", "a", BOX, 1.0), GoldBox("p", "a", BOX)
     for truths, scenes in (([], [SCENE]), ([], []), ([truth._replace(crowd=True)], [SCENE])):
         figures = coco_map(truths, [guess] if scenes else [], scenes, LABELS)
         assert (figures.ap, figures.ar100, figures.objects) == (None, None, 0)
@@ -337,13 +342,13 @@ def test_nothing_to_find_has_no_figure_and_nothing_found_earns_nothing() -> None
 
 @pytest.mark.parametrize("box", [None, *HUGE, Box(5, 5, 6, 6), Box(0.5, 0.2, 0.5 + 1e-15, 0.4)])
 def test_what_is_no_box_of_the_image_is_a_false_positive(box: Box | None) -> None:
-    guesses = [Guess("p", "a", BOX, 0.5), Guess("p", "a", box, 0.9)]
-    assert coco_map([Truth("p", "a", BOX)], guesses, [SCENE], LABELS).ap == 0.5
-    assert lvis_map([Truth("p", "a", BOX)], guesses, [SCENE], LABELS, {}).ap == 0.5
+    guesses = [Detection("p", "a", BOX, 0.5), Detection("p", "a", box, 0.9)]
+    assert coco_map([GoldBox("p", "a", BOX)], guesses, [SCENE], LABELS).ap == 0.5
+    assert lvis_map([GoldBox("p", "a", BOX)], guesses, [SCENE], LABELS, {}).ap == 0.5
 
 
 def test_the_area_of_a_mask_decides_the_size_if_it_is_known() -> None:
-    truth, guesses = Truth("p", "a", BOX, area=1000), [Guess("p", "a", BOX, 1.0)]
+    truth, guesses = GoldBox("p", "a", BOX, area=1000), [Detection("p", "a", BOX, 1.0)]
     figures = coco_map([truth], guesses, [SCENE], LABELS)
     assert (figures.ap_small, figures.ap_medium) == (1, None)
     figures = coco_map([truth._replace(area=None)], guesses, [SCENE], LABELS)  # 40 × 40 pixels
@@ -355,7 +360,7 @@ def test_a_box_of_32_by_32_pixels_is_small_and_medium(high: bool) -> None:
     broken, whole = (10.05, 42.05), (0, 32)  # 42.05 - 10.05 is less than 32
     (x1, x2), (y1, y2) = (whole, broken) if high else (broken, whole)
     box = fractions((x1, y1, x2, y2), SCENE)
-    figures = coco_map([Truth("p", "a", box)], [Guess("p", "a", box, 1.0)], [SCENE], LABELS)
+    figures = coco_map([GoldBox("p", "a", box)], [Detection("p", "a", box, 1.0)], [SCENE], LABELS)
     assert (figures.ap_small, figures.ap_medium) == (1, 1)
 
 
@@ -366,9 +371,9 @@ def test_a_box_of_32_by_32_pixels_is_small_and_medium(high: bool) -> None:
 def test_an_overlap_of_exactly_one_half_is_not_lost_in_fractions(
     side: int, gold: tuple[int, int], found: tuple[int, int]
 ) -> None:
-    scene = Scene("p", side, 64, LABELS)
-    truths = [Truth("p", "a", fractions((gold[0], 0, gold[1], 64), scene))]
-    guesses = [Guess("p", "a", fractions((found[0], 0, found[1], 64), scene), 1.0)]
+    scene = TestImage("p", side, 64, LABELS)
+    truths = [GoldBox("p", "a", fractions((gold[0], 0, gold[1], 64), scene))]
+    guesses = [Detection("p", "a", fractions((found[0], 0, found[1], 64), scene), 1.0)]
     assert coco_map(truths, guesses, [scene], LABELS).ap50 == 1
 
 
@@ -379,15 +384,15 @@ def test_an_overlap_of_exactly_one_half_is_not_lost_in_fractions(
         ([SCENE, SCENE], "image 'p' stands 2 times"),
     ],
 )
-def test_every_image_has_one_scene(scenes: list[Scene], words: str) -> None:
+def test_every_image_has_one_scene(scenes: list[TestImage], words: str) -> None:
     with pytest.raises(DataError, match=words):
-        coco_map([], [Guess("q", "a", BOX, 1.0)], scenes, LABELS)
+        coco_map([], [Detection("q", "a", BOX, 1.0)], scenes, LABELS)
 
 
 def test_the_interval_draws_images() -> None:
-    scenes = [Scene(f"{n:02}", 100, 100, ("a",)) for n in range(40)]
-    truths = [Truth(scene.image, "a", BOX) for scene in scenes]
-    guesses = [Guess(scene.image, "a", BOX, 1.0) for scene in scenes[:20]]
+    scenes = [TestImage(f"{n:02}", 100, 100, ("a",)) for n in range(40)]
+    truths = [GoldBox(scene.image, "a", BOX) for scene in scenes]
+    guesses = [Detection(scene.image, "a", BOX, 1.0) for scene in scenes[:20]]
     assert coco_map(truths, guesses, scenes, ["a"]).ap == pytest.approx(51 / 101)
     found = map_interval(truths, guesses, scenes, ["a"], "coco")
     assert found is not None
@@ -413,8 +418,8 @@ def test_one_image_can_only_be_drawn_as_it_is(rules: Rules) -> None:
 
 
 def test_no_interval_where_there_is_nothing_to_draw_or_too_much() -> None:
-    guesses = [Guess("p", "a", BOX, 1.0)]
+    guesses = [Detection("p", "a", BOX, 1.0)]
     assert map_interval([], guesses, [SCENE], ["a"], "coco") is None
     assert map_interval([], [], [], ["a"], "coco") is None
     labels = [str(n) for n in range(MAX_CELLS)] + ["a"]
-    assert map_interval([Truth("p", "a", BOX)], guesses, [SCENE], labels, "coco") is None
+    assert map_interval([GoldBox("p", "a", BOX)], guesses, [SCENE], labels, "coco") is None

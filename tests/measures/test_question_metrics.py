@@ -6,7 +6,7 @@ import random
 import pytest
 
 from rftkit.errors import DataError
-from rftkit.measures.question_metrics import circular, cv_bench, grouped, number_figures
+from rftkit.measures.question_metrics import circular, cv_bench, grouped, measure_numbers
 
 CV_BENCH = [("ADE20K", 1.0)] * 3 + [("ADE20K", 0.0)] + [("COCO", 1.0), ("COCO", 0.0)]
 CV_BENCH += [("Omni3D", 1.0)] + [("Omni3D", 0.0)] * 9
@@ -61,7 +61,7 @@ def test_a_question_is_right_if_every_rotation_is() -> None:
 
 
 def test_errors_of_numbers() -> None:
-    figures = number_figures([(3, 3), (3, 4), (3, 1), (3, 9), (3, None), (0, None)])
+    figures = measure_numbers([(3, 3), (3, 4), (3, 1), (3, 9), (3, None), (0, None)])
     assert (figures.n, figures.invalid) == (6, 2)
     assert figures.mean_absolute_error == pytest.approx((0 + 1 + 2 + 6) / 4)
     assert figures.root_mean_squared_error == pytest.approx(math.sqrt((0 + 1 + 4 + 36) / 4))
@@ -71,12 +71,12 @@ def test_errors_of_numbers() -> None:
 
 @pytest.mark.parametrize("answer", [None, math.nan, math.inf, -1e15, 1e300])
 def test_what_is_no_number_is_invalid(answer: float | None) -> None:
-    figures = number_figures([(2, answer)])
+    figures = measure_numbers([(2, answer)])
     assert (figures.n, figures.invalid, figures.bias) == (1, 1, None)
     assert figures.mean_absolute_error is figures.root_mean_squared_error is None
     assert (figures.within_one.value, figures.within_one.n) == (0, 1)
 
 
 def test_no_numbers_have_no_errors() -> None:
-    figures = number_figures([])
+    figures = measure_numbers([])
     assert (figures.n, figures.bias, figures.within_one.n) == (0, None, 0)

@@ -89,19 +89,22 @@ def detected() -> SamplesFile:
     """A queen that training finds, and a king that it loses; then an image without a king."""
     queen = {"category": "queen", "meta": SIZED}
     king = {"category": "king", "meta": SIZED}
-    gold = boxes.dump([LEFT, RIGHT])
+    gold = boxes.dump_boxes([LEFT, RIGHT])
     return file_of(
         "detection",
         [
             Case(entries((RIGHT, 0.3)), entries((LEFT, 0.9), (RIGHT, 0.8)), gold, queen),
-            Case(entries((LEFT, 0.5)), entries((RIGHT, 0.25)), boxes.dump([LEFT]), king),
+            Case(entries((LEFT, 0.5)), entries((RIGHT, 0.25)), boxes.dump_boxes([LEFT]), king),
             Case(said("nothing"), said("[]"), "[]", king),
         ],
     )
 
 
 def grounded() -> SamplesFile:
-    gold, meta = boxes.dump([LEFT]), {"meta": SIZED, "prompt": f"Where is {HACK}?\nWrite one box."}
+    gold, meta = (
+        boxes.dump_boxes([LEFT]),
+        {"meta": SIZED, "prompt": f"Where is {HACK}?\nWrite one box."},
+    )
     return file_of(
         "grounding",
         [
@@ -283,7 +286,7 @@ def test_gold_hits_and_misses_are_drawn_apart() -> None:
 
 def test_a_wild_box_is_cut_at_the_edge_and_a_long_list_at_forty() -> None:
     wild = [(Box(-9e9, 0.1, 9e9, 0.9), 1.0)] * 41
-    case = Case(said("[]"), entries(*wild), boxes.dump([LEFT]), {"meta": SIZED})
+    case = Case(said("[]"), entries(*wild), boxes.dump_boxes([LEFT]), {"meta": SIZED})
     file = file_of("detection", [case])
     drawn = overlay.drawing(file.samples[-1], file.header)
     assert drawn.words == "41 found, 0 right, 40 of them drawn"
@@ -293,8 +296,11 @@ def test_a_wild_box_is_cut_at_the_edge_and_a_long_list_at_forty() -> None:
 
 
 def test_labels_in_a_drawing_are_inert_and_crowds_are_marked() -> None:
-    more = {"choices": ["king", "queen"], "meta": {**SIZED, "crowd": boxes.dump([RIGHT], ["king"])}}
-    gold = boxes.dump([LEFT], ["queen"])
+    more = {
+        "choices": ["king", "queen"],
+        "meta": {**SIZED, "crowd": boxes.dump_boxes([RIGHT], ["king"])},
+    }
+    gold = boxes.dump_boxes([LEFT], ["queen"])
     text = entries((LEFT, 0.5), label=HACK) + ""
     file = file_of("detection", [Case(entries((LEFT, 0.5), label="Queen"), text, gold, more)])
     right, wrong = (overlay.drawing(sample, file.header) for sample in file.samples)
@@ -512,9 +518,9 @@ def example(image: str, category: str, gold: str, asked: tuple[str, ...] = ()) -
 
 
 def test_check_counts_images_prompts_and_boxes() -> None:
-    two, none = boxes.dump([LEFT, RIGHT]), "[]"
+    two, none = boxes.dump_boxes([LEFT, RIGHT]), "[]"
     ours = [example("a", "king", two), example("a", "queen", none), example("b", "queen", two)]
-    theirs = [example("c", "king", none), example("c", "queen", boxes.dump([LEFT]))]
+    theirs = [example("c", "king", none), example("c", "queen", boxes.dump_boxes([LEFT]))]
     metrics = (Measure(name="map", value=0.987), Measure(name="f1_at_50", value=1.0))
     found = checked("detection", ours, theirs, metrics=metrics)
     assert "gold answers in place of replies: mAP 98.7 %" in found
@@ -527,8 +533,8 @@ def test_check_counts_images_prompts_and_boxes() -> None:
 
 
 def test_check_counts_boxes_by_label_where_all_are_asked_for_at_once() -> None:
-    ours = [example("a", "", boxes.dump([LEFT, RIGHT], ["queen", "king"]), ("king", "queen"))]
-    theirs = [example("c", "", boxes.dump([LEFT], ["king"]), ("king", "queen"))]
+    ours = [example("a", "", boxes.dump_boxes([LEFT, RIGHT], ["queen", "king"]), ("king", "queen"))]
+    theirs = [example("c", "", boxes.dump_boxes([LEFT], ["king"]), ("king", "queen"))]
     found = checked("detection", ours, theirs)
     assert "1 training + 1 held-out images of 2 categories:" in found
     assert "  king: 1 + 1 boxes" in found

@@ -41,7 +41,7 @@ NONE_THERE = replace(detection.TASK.sample, gold="[]")
 TWO_KINDS = replace(
     detection.TASK.sample,
     question=detection.QUESTION_ALL,
-    gold=boxes.dump([Box(0.1, 0.2, 0.3, 0.4), Box(0.5, 0.5, 0.75, 0.9)], ["dog", "cat"]),
+    gold=boxes.dump_boxes([Box(0.1, 0.2, 0.3, 0.4), Box(0.5, 0.5, 0.75, 0.9)], ["dog", "cat"]),
     choices=("cat", "dog"),
 )
 CASES = [(task, task.sample) for task in TASKS]
@@ -80,7 +80,7 @@ def test_no_attack_earns_anything(task: Task, example: Example, style: Style) ->
             if name == "gold, then another":
                 assert parts[task.headline] == 0 or parts.get("format") == 0
             elif name.startswith("gold with a box"):
-                there = len(boxes.load(example.gold))
+                there = len(boxes.load_boxes(example.gold))
                 assert parts[task.headline] == pytest.approx(there / (there + 1))
             else:
                 assert parts[task.headline] == 0, name
@@ -149,7 +149,7 @@ def test_gold_then_another_earns_nothing(task: Task, example: Example, style: St
 @every_style
 @pytest.mark.parametrize("example", [detection.TASK.sample, PIXELS, NONE_THERE])
 def test_a_box_around_everything_costs_every_reward(example: Example, style: Style) -> None:
-    gold = boxes.load(example.gold)
+    gold = boxes.load_boxes(example.gold)
     more = box_text.write_boxes([*gold, WHOLE_IMAGE], boxes.Grid.of(example.meta))
     reply = attempt(detection.TASK, example, style, replies.render(more, "boxes", style))
     share = len(gold) / (len(gold) + 1)
@@ -231,7 +231,7 @@ def score_both_ways(task: Task, example: Example, text: str) -> None:
     shift=st.integers(0, 190), more=st.integers(0, 9), sure=st.sampled_from([0.0, 0.3, 0.7, 1.0])
 )
 def test_detection_pays_more_for_a_closer_box(shift: int, more: int, sure: float) -> None:
-    example = replace(detection.TASK.sample, gold=boxes.dump([Box(0.1, 0.2, 0.3, 0.4)]))
+    example = replace(detection.TASK.sample, gold=boxes.dump_boxes([Box(0.1, 0.2, 0.3, 0.4)]))
 
     def paid(x: int) -> float:
         answer = f"[{{'box': [{x}, 200, {x + 200}, 400], 'score': {sure}}}]"
@@ -282,7 +282,7 @@ def test_the_papers_take_the_first_block_on_one_line(text: str, answer: str | No
 
 
 def test_the_papers_drop_duplicates_and_match_the_surest_box_first() -> None:
-    example = replace(detection.TASK.sample, gold=boxes.dump([Box(0.1, 0.2, 0.3, 0.4)]))
+    example = replace(detection.TASK.sample, gold=boxes.dump_boxes([Box(0.1, 0.2, 0.3, 0.4)]))
     exact = "{'Position': [100, 200, 300, 400], 'Confidence': 0.5}"
     near = "{'Position': [100, 210, 300, 330], 'Confidence': 0.9}"
     for answer, iou in ((f"[{exact}, {exact}]", 1.0), (f"[{exact}, {near}]", 0.3)):
@@ -292,7 +292,7 @@ def test_the_papers_drop_duplicates_and_match_the_surest_box_first() -> None:
 
 
 def test_the_continuous_form_pays_for_any_overlap() -> None:
-    example = replace(detection.TASK.sample, gold=boxes.dump([Box(0.1, 0.2, 0.3, 0.4)]))
+    example = replace(detection.TASK.sample, gold=boxes.dump_boxes([Box(0.1, 0.2, 0.3, 0.4)]))
     reply = attempt(detection.TASK, example, "direct", "[[100, 200, 140, 400]]")
     assert detection.mean_iou(reply) == 0
     assert detection.mean_iou(reply, threshold=0) == pytest.approx(0.2)
@@ -306,7 +306,7 @@ def read(task: Task, values: dict[str, object], **how: object) -> tuple[Example,
 def test_rows_of_boxes_become_exact_fractions() -> None:
     values = {"boxes": [[64, 96, 192, 192]], "grid": "640x480", "label": "cat"}
     (example,) = read(detection.TASK, values)
-    assert boxes.load(example.gold) == [Box(0.1, 0.2, 0.3, 0.4)]
+    assert boxes.load_boxes(example.gold) == [Box(0.1, 0.2, 0.3, 0.4)]
     assert "cat" in example.question
     assert detection.written(example) == '[{"Position": [64, 96, 192, 192], "Confidence": 1}]'
     (one,) = read(grounding.TASK, {"box": [100, 200, 300, 400]})
@@ -324,9 +324,9 @@ def test_a_row_without_boxes_is_refused_by_place(value: object) -> None:
 CAT, DOG = Box(0.1, 0.1, 0.2, 0.2), Box(0.5, 0.5, 0.9, 0.9)
 ANNOTATED: dict[str, object] = {
     "objects": (
-        boxes.Labelled("cat", CAT),
-        boxes.Labelled("dog", DOG),
-        boxes.Labelled("dog", CAT, crowd=True),
+        boxes.LabelledBox("cat", CAT),
+        boxes.LabelledBox("dog", DOG),
+        boxes.LabelledBox("dog", CAT, crowd=True),
     ),
     "categories": ("bird", "cat", "dog"),
     "size": "640x480",
@@ -343,8 +343,8 @@ def test_detection_asks_for_each_category_and_for_absent_ones_when_told() -> Non
     present = read(detection.TASK, ANNOTATED)
     assert asked(present) == ["cat", "dog"]
     assert [example.id for example in present] == ["sample: cat", "sample: dog"]
-    assert boxes.load(present[1].gold) == [DOG]
-    assert boxes.load(present[1].meta["crowd"]) == [CAT]
+    assert boxes.load_boxes(present[1].gold) == [DOG]
+    assert boxes.load_boxes(present[1].meta["crowd"]) == [CAT]
     assert (present[0].meta["frequency"], present[1].meta["not_exhaustive"]) == ("r", "yes")
     assert asked(read(detection.TASK, ANNOTATED, test=True)) == ["bird", "cat", "dog"]
     never = {"absent": "never"}
@@ -360,7 +360,7 @@ def test_detection_asks_for_each_category_and_for_absent_ones_when_told() -> Non
 def test_detection_asks_for_all_categories_at_once() -> None:
     (example,) = read(detection.TASK, ANNOTATED, options={"ask": "picture"})
     assert example.choices == ("bird", "cat", "dog")
-    assert boxes.load_names(example.gold) == ["cat", "dog"]
+    assert boxes.load_box_labels(example.gold) == ["cat", "dog"]
     right = (
         '[{"label": "Cat", "box": [100,100,200,200]}, {"label": "dog", "box": [500,500,900,900]}]'
     )
@@ -380,7 +380,7 @@ def test_an_unknown_list_of_categories_is_refused() -> None:
 
 def test_the_threshold_of_boxes_follows_the_run() -> None:
     options = DetectionOptions(threshold=(0.3, 0.7))
-    example = replace(detection.TASK.sample, gold=boxes.dump([Box(0.1, 0.2, 0.3, 0.4)]))
+    example = replace(detection.TASK.sample, gold=boxes.dump_boxes([Box(0.1, 0.2, 0.3, 0.4)]))
     reply = attempt(detection.TASK, example, "direct", "[[100, 200, 200, 400]]")  # IoU 0.5
     paid = [
         detection.TASK.training_rewards("strict", options, share)["iou"](reply)

@@ -182,7 +182,7 @@ def test_the_guard_looks_at_the_first_batch_only(tmp_path: Path) -> None:
 
 
 def grounded() -> list[Example]:
-    gold = boxes.dump([Box(0.1, 0.2, 0.3, 0.4)])
+    gold = boxes.dump_boxes([Box(0.1, 0.2, 0.3, 0.4)])
     return [Example("a.png", fakes.BlankPicture("a.png"), "Where is the cat?", gold)]
 
 

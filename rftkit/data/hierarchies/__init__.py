@@ -28,7 +28,7 @@ class Hierarchy:
 
     @property
     def spellings(self) -> dict[str, str]:
-        """Other name -> label, as `labels.match` takes them."""
+        """Other name -> label, as `labels.match_label` takes them."""
         return {name: label for label, names in self.aliases.items() for name in names}
 
 

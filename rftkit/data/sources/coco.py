@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from rftkit.answers.boxes import Labelled
+from rftkit.answers.boxes import LabelledBox
 from rftkit.core import Row
 from rftkit.data.paths import DataPath, Note, silent
 from rftkit.data.read_cache import ReadCache
@@ -50,7 +50,7 @@ class ShownImage(NamedTuple):
     place: str
     entry: Thing
     size: Size
-    objects: list[Labelled]
+    objects: list[LabelledBox]
 
 
 def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterator[Row]:
@@ -141,7 +141,7 @@ def _fill(
         image = images[image_id]
         corners = corners_of_bbox(value_of(entry, "bbox", place), place)
         box = box_in(corners, image.size, place, tally)
-        image.objects.append(Labelled(labels[label_id], box, _is_crowd(entry, place)))
+        image.objects.append(LabelledBox(labels[label_id], box, _is_crowd(entry, place)))
     return tally
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from rftkit.answers.boxes import Grid, Labelled, gold_box
+from rftkit.answers.boxes import Grid, LabelledBox, gold_box
 from rftkit.core import Row
 from rftkit.data.images import upright_size
 from rftkit.data.sources.fields import text_of
@@ -41,7 +41,9 @@ def with_objects(row: Row, features: Mapping[str, Any]) -> Row:
     return replace(row, values={**row.values, **more})
 
 
-def _thing(box: object, label: object, names: tuple[str, ...], grid: Grid, place: str) -> Labelled:
+def _thing(
+    box: object, label: object, names: tuple[str, ...], grid: Grid, place: str
+) -> LabelledBox:
     match box:
         case [
             float() | int() as x,
@@ -55,9 +57,9 @@ def _thing(box: object, label: object, names: tuple[str, ...], grid: Grid, place
     if isinstance(label, int) and names and not 0 <= label < len(names):
         raise DataError(f"{place}: category {label} is none of the {len(names)} names; mend it")
     if isinstance(label, int) and names:
-        return Labelled(names[label], gold_box(edges, grid, place))
+        return LabelledBox(names[label], gold_box(edges, grid, place))
     text = text_of(cell_text(label, "category", place), "category", place)
-    return Labelled(text, gold_box(edges, grid, place))
+    return LabelledBox(text, gold_box(edges, grid, place))
 
 
 def _grid(row: Row) -> Grid:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from rftkit.answers.boxes import Labelled
+from rftkit.answers.boxes import LabelledBox
 from rftkit.core import Row
 from rftkit.data.images import upright_size
 from rftkit.data.locate import SPLIT
@@ -82,7 +82,7 @@ def phrase_rows(found: Iterable[Phrase], root: DataPath, source: str, note: Note
         values = {
             "phrase": item.phrase,
             "size": f"{width}x{height}",
-            "objects": (Labelled(item.phrase, box_in(item.corners, size, item.place, tally)),),
+            "objects": (LabelledBox(item.phrase, box_in(item.corners, size, item.place, tally)),),
             "categories": (item.phrase,),
         }
         yield Row(item.place, image, values)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.parsers import expat
 
-from rftkit.answers.boxes import Box, Labelled
+from rftkit.answers.boxes import Box, LabelledBox
 from rftkit.core import Row
 from rftkit.data.locate import SPLIT
 from rftkit.data.paths import DataPath, Note, by_stem, check_name, image_in
@@ -87,13 +87,13 @@ def read_annotations(path: DataPath, tally: Counter[str] | None = None) -> Annot
         place = f"{path}:{entry.get('line')}: object[{position}]"
         label = text_of(entry.findtext("name"), "name", place)
         box = _box(entry, size, place, tally)
-        objects.append(Labelled(label, box, _flag(entry, "difficult", place)))
+        objects.append(LabelledBox(label, box, _flag(entry, "difficult", place)))
     values = {"size": f"{size[0]}x{size[1]}", "objects": tuple(objects)}
     names = (name,) if (name := root.findtext("filename")) else ()
     return Annotated(str(path), str(path), values, names)
 
 
-def _objects(item: Annotated) -> Iterable[Labelled]:
+def _objects(item: Annotated) -> Iterable[LabelledBox]:
     objects = item.values["objects"]
     assert isinstance(objects, tuple)
     return objects

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from rftkit.answers.boxes import Box, Labelled
+from rftkit.answers.boxes import Box, LabelledBox
 from rftkit.core import Row
 from rftkit.data.images import upright_size
 from rftkit.data.paths import DataPath, image_in
@@ -47,7 +47,7 @@ def rows(data: Data, split: str, note: SourceNotes) -> Iterator[Row]:
         image = image_in(layout.root, item.name, place)
         size = upright_size(image)
         lines = read_annotations(item.text, layout.labels) if item.text.is_file() else []
-        objects = tuple(Labelled(line.label, _box(line, size, tally)) for line in lines)
+        objects = tuple(LabelledBox(line.label, _box(line, size, tally)) for line in lines)
         shape = f"{size[0]}x{size[1]}"
         yield Row(place, image, {"size": shape, "objects": objects, "categories": categories})
     for what, count in tally.items():

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from rftkit.answers.boxes import Labelled
+from rftkit.answers.boxes import LabelledBox
 from rftkit.data.synthetic.digits import DIGITS
 from rftkit.data.synthetic.scenes import SIDE, Place, Thing
 from rftkit.tasks import choice, detection, grounding, number
@@ -116,8 +116,8 @@ def _number(things: Sequence[Thing], rng: np.random.Generator) -> Values:
     return {"question": question, "answer": answer, "category": "one"}
 
 
-def _objects(things: Sequence[Thing]) -> tuple[Labelled, ...]:
-    return tuple(Labelled(thing.label, thing.place.box) for thing in things)
+def _objects(things: Sequence[Thing]) -> tuple[LabelledBox, ...]:
+    return tuple(LabelledBox(thing.label, thing.place.box) for thing in things)
 
 
 def _one_of(things: Sequence[T], rng: np.random.Generator) -> T:

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from rftkit.answers import replies
-from rftkit.answers.boxes import Box, Grid, Labelled
+from rftkit.answers.boxes import Box, Grid, LabelledBox
 from rftkit.core import Example, Row, Style
 from rftkit.data.synthetic import digits, scene_questions
 from rftkit.data.synthetic.scene_questions import KINDS, Kind
@@ -75,7 +75,7 @@ def _example(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> E
     place = f"lesson {rng.integers(2**31)}"  # the order of options depends on it
     values = scene_questions.values(kind, things, rng)
     if "objects" in values and rng.random() < LOOSE:
-        boxes = cast("tuple[Labelled, ...]", values["objects"])
+        boxes = cast("tuple[LabelledBox, ...]", values["objects"])
         values["objects"] = tuple(_with_margin(found) for found in boxes)
     row = Row(place, Unseen(), values)
     task = get_task(kind)
@@ -89,9 +89,9 @@ def _example(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> E
     return replace(chosen, meta={**chosen.meta, "grid": str(GRID)})
 
 
-def _with_margin(found: Labelled) -> Labelled:
+def _with_margin(found: LabelledBox) -> LabelledBox:
     """Its box, a unit larger on every side that has room."""
     x1, y1, x2, y2 = found.box
     unit = 1 / UNITS
     grown = Box(max(0.0, x1 - unit), max(0.0, y1 - unit), min(1.0, x2 + unit), min(1.0, y2 + unit))
-    return Labelled(found.label, grown)
+    return LabelledBox(found.label, grown)
