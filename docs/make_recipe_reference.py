@@ -42,7 +42,7 @@ This much is a whole recipe: GRPO in the think style on Qwen2.5-VL-3B, four imag
 ## Seeing and changing values
 
 ```bash
-rftkit train mine.toml --dry-run                        # every value, defaults too; touches nothing
+rftkit train mine.toml --dry-run                        # every value, with defaults; writes nothing
 rftkit check mine.toml                                  # the recipe, the data, one prompt; no model
 rftkit train mine.toml --set style=direct               # a key at the top
 rftkit train mine.toml --set method.kind=sft --set method.learning_rate=1e-4
@@ -50,8 +50,8 @@ rftkit train mine.toml --set 'rewards={accuracy=1.0}'   # a whole table
 rftkit train mine.toml --set 'data.splits=["train", "val"]'
 ```
 
-`--set` may be given many times. It counts as if it stood in the file, so it is checked the same
-way. What stands after `=` is read as TOML; what is no TOML value is taken as text.
+`--set` can be repeated. It has the same effect as the key in the file and is checked the same way.
+The value after `=` is parsed as TOML; anything that is not valid TOML is taken as a string.
 `rftkit recipes` lists the built-in recipes, `rftkit recipes quickstart` prints one, and
 `rftkit recipes quickstart --copy mine.toml` gives you one to change.
 
@@ -61,34 +61,31 @@ way. What stands after `=` is read as TOML; what is no TOML value is taken as te
 OPTIONS = """\
 ### `[options]`
 
-What the recipe's own task lets you choose; the keys of another task are unknown. What they do
-stands in [tasks.md](tasks.md).
+Options of the recipe's task. Keys of another task are errors. [tasks.md](tasks.md) explains them.
 """
 
 REWARDS = """\
 ### `[rewards]`
 
-The weight of each reward, a number from 0 to 1000. A table that is given replaces the default,
-which follows the task: the weights below. Style `direct` has no format to reward. With
-`kind = "sft"` nothing is weighed. `"my_rewards.py:name" = 1.0` is a function of your own, see
-[methods.md](methods.md#rewards).
+The weight of each reward, a number from 0 to 1000. A table in the recipe replaces the defaults of
+the task, which are the weights below. Style `direct` has no format reward. SFT does not use
+rewards. `"my_rewards.py:name" = 1.0` adds a custom reward, see [methods.md](methods.md#rewards).
 """
 
 OUTRO = """
-`method.max_new_tokens` is also the budget of a reply in evaluation and in `rftkit predict`, after
-SFT too.
+`method.max_new_tokens` also limits replies in evaluation and in `rftkit predict`, after SFT too.
 
 ## What is refused
 
-- a key that does not stand here, a value of another type, a number that is not finite;
-- a reward that the task has not, or weights that are all 0;
-- a source that has nothing for the task, or no `data.path` for a source that is not built in;
-- `eval.decode = "choices"` where no labels or options are offered;
+- an unknown key, a value of the wrong type, a number that is not finite;
+- a reward that the task does not have, or weights that are all 0;
+- a source that does not support the task, or no `data.path` for a source that is not built in;
+- `eval.decode = "choices"` if no labels or options are offered;
 - `[method.length]` in style `direct`: there is no reasoning to measure;
 - a training split that is also the held-out one;
 - a file above 256 KB, or one that is not UTF-8.
 
-Each is one line with the place, what is wrong, the value and what to do. The exit code is 1.
+Each error is one line: where it is, what is wrong, the value and how to fix it. The exit code is 1.
 [runs.md](runs.md) says how a run goes on from there; [methods.md](methods.md) what the options do.
 """
 
@@ -140,7 +137,7 @@ def _cells(key: str, model: type[BaseModel], schema: Mapping[str, Any]) -> str:
 
 
 def _options() -> Iterator[str]:
-    yield "| key | of | value | default | meaning |"
+    yield "| key | task | value | default | meaning |"
     yield "|---|---|---|---|---|"
     for task in tasks.TASKS:
         for name, schema in task.options.model_json_schema()["properties"].items():
@@ -148,7 +145,7 @@ def _options() -> Iterator[str]:
 
 
 def _rewards() -> Iterator[str]:
-    yield "| reward | of | weight | what it is |"
+    yield "| reward | task | weight | definition |"
     yield "|---|---|---|---|"
     for task in tasks.TASKS:
         for name, reward in task.rewards.items():

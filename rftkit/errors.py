@@ -1,4 +1,4 @@
-"""What can go wrong, sorted by who can mend it.
+"""What can go wrong, sorted by who can fix it.
 
 A `UserError` is printed as one line (where: what, with the value; how to fix it) and ends the
 command with `exit_code`. Anything else that escapes is a bug and shows its traceback.

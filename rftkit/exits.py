@@ -1,4 +1,4 @@
-"""How a command ends: what the user can mend becomes one line and an exit code."""
+"""How a command ends: what the user can fix becomes one line and an exit code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from rftkit.errors import Interrupted, UserError
 from rftkit.messages import printable
 
-MENDED = {  # what an operating system refuses and a user can mend
+MENDED = {  # what an operating system refuses and a user can fix
     errno.ENOSPC: "make room on the disk",
     errno.EDQUOT: "make room on the disk",
     errno.EROFS: "name a folder that can be written",

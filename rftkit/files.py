@@ -67,7 +67,7 @@ def _record(line: bytes, place: str) -> dict[str, Any]:
     except ValueError:
         record = None
     if not isinstance(record, dict):
-        raise UserError(f"{place}: not a JSON object; mend or remove the line")
+        raise UserError(f"{place}: not a JSON object; fix or remove the line")
     return record
 
 

@@ -172,7 +172,7 @@ def gold_box(value: object, grid: Grid, place: str) -> Box:
     shown = repr(value)[:80]
     if box is None:
         raise DataError(
-            f"{place}: gold box {shown} is not [x1, y1, x2, y2] with x1 < x2 and y1 < y2; mend it"
+            f"{place}: gold box {shown} is not [x1, y1, x2, y2] with x1 < x2 and y1 < y2; fix it"
         )
     if min(box) < 0 or max(box) > 1:
         raise DataError(

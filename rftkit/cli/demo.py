@@ -17,16 +17,19 @@ def demo(
         Path | None, typer.Option(help="replay a samples.jsonl, without a model")
     ] = None,
     host: Annotated[str, typer.Option(help="address to listen at")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: first free from 7860")] = 0,
-    auth: Annotated[str, typer.Option(help="USER:PASS that visitors must give")] = "",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="port; 0 takes the first free one from 7860 on")
+    ] = 0,
+    auth: Annotated[str, typer.Option(help="USER:PASS that visitors must enter")] = "",
     public: Annotated[
-        bool, typer.Option("--public", help="let everyone in, with tighter limits")
+        bool, typer.Option("--public", help="allow everyone, with tighter limits")
     ] = False,
     share: Annotated[
-        bool, typer.Option("--share", help="also a link through Gradio's servers")
+        bool, typer.Option("--share", help="create a public link through Gradio's servers")
     ] = False,
     engine: Annotated[
-        Literal["transformers", "vllm"], typer.Option(help="what answers; vllm wants a newer GPU")
+        Literal["transformers", "vllm"],
+        typer.Option(help="inference engine; vllm needs a newer GPU"),
     ] = "transformers",
 ) -> None:
     """Compare base and tuned on an image, side by side, in a browser."""

@@ -31,7 +31,7 @@ def recipes(
 
 def init(
     folder: Annotated[
-        Path, typer.Argument(help="a folder for each class, or COCO json, YOLO or VOC boxes")
+        Path, typer.Argument(help="one folder per class, or boxes as COCO json, YOLO or VOC")
     ],
     out: Annotated[
         Path | None, typer.Option(help="recipe file; default <folder name>.toml")
@@ -66,7 +66,7 @@ def study(
     file: Annotated[Path, typer.Argument(help="a study file, or the name of a built-in one")],
     out: Annotated[Path | None, typer.Option(help="folder; default out/<study name>")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="list the runs and how far they are")
+        bool, typer.Option("--dry-run", help="list the runs and their progress")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

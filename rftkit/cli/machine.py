@@ -42,7 +42,7 @@ def plan(
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Look at this machine: Python, GPU, versions, disk, network, and how to mend what is amiss."""
+    """Look at this machine: Python, GPU, versions, disk, network, and how to fix what is wrong."""
     from rftkit.cli.show_doctor import failures, record, show_findings
     from rftkit.hardware.doctor import examine
 
@@ -52,4 +52,4 @@ def doctor(as_json: AsJson = False) -> None:
     else:
         show_findings(findings, results())
     if failed := failures(findings):
-        raise UserError(f"{', '.join(failed)}: see above for how to mend it")
+        raise UserError(f"{', '.join(failed)}: see above for how to fix it")

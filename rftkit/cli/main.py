@@ -52,13 +52,14 @@ def train(
         int, typer.Option(min=1, help="steps between checkpoints and samples")
     ] = 25,
     log: Annotated[
-        Literal["none", "tensorboard", "trackio"], typer.Option(help="also log there")
+        Literal["none", "tensorboard", "trackio"], typer.Option(help="experiment tracker")
     ] = "none",
     base_from: Annotated[
-        Path | None, typer.Option(help="a run whose base replies to use where all is the same")
+        Path | None,
+        typer.Option(help="reuse this run's base-model responses if the settings match"),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="print the resolved recipe, touch nothing")
+        bool, typer.Option("--dry-run", help="print the resolved recipe; write nothing")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print the result only")] = False,
 ) -> None:
@@ -97,22 +98,28 @@ def evaluate(
         Path | None, typer.Option("--ckpt", help="a run, a checkpoint, an adapter, or out/")
     ] = None,
     split: Annotated[str | None, typer.Option(help="split to test on")] = None,
-    data: Annotated[Path | None, typer.Option(help="others: folder, .csv, .jsonl, recipe")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="at most so many images")] = None,
-    base: Annotated[bool, typer.Option("--base/--no-base", help="evaluate the base too")] = True,
+    data: Annotated[
+        Path | None, typer.Option(help="evaluate on this data: folder, .csv, .jsonl or recipe")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="largest number of images")] = None,
+    base: Annotated[
+        bool, typer.Option("--base/--no-base", help="evaluate the base model too")
+    ] = True,
     style: Annotated[StyleName | None, typer.Option(help="ask for another reply style")] = None,
     engine: Annotated[
-        Literal["transformers", "vllm"], typer.Option(help="what answers; vllm wants a newer GPU")
+        Literal["transformers", "vllm"],
+        typer.Option(help="inference engine; vllm needs a newer GPU"),
     ] = "transformers",
     as_json: AsJson = False,
     fail_if_worse: Annotated[
         float | None, typer.Option(min=0, help="exit 1 if the score falls by more, e.g. 0.02")
     ] = None,
     max_invalid: Annotated[
-        float | None, typer.Option(min=0, max=1, help="exit 1 if more replies are invalid")
+        float | None,
+        typer.Option(min=0, max=1, help="exit 1 if a larger fraction of replies is invalid"),
     ] = None,
     rescore: Annotated[
-        Path | None, typer.Option(help="a samples.jsonl: work out its summary, without a model")
+        Path | None, typer.Option(help="compute the summary of a samples.jsonl, without a model")
     ] = None,
 ) -> None:
     """Measure base and tuned side by side on held-out images."""
@@ -191,9 +198,13 @@ def check(
 def predict(
     images: Annotated[list[Path], typer.Argument(help="image files")],
     ckpt: CkptPath,
-    question: Annotated[str, typer.Option(help="what is asked, or the phrase to find")] = "",
-    option: Annotated[list[str], typer.Option(help="of a multiple choice; give each")] = [],  # noqa: B006
-    ask: Annotated[list[str], typer.Option(help="what to detect; default: all it learnt")] = [],  # noqa: B006
+    question: Annotated[str, typer.Option(help="the question, or the phrase to locate")] = "",
+    option: Annotated[
+        list[str], typer.Option(help="one option of a multiple choice; repeat for each")
+    ] = [],  # noqa: B006
+    ask: Annotated[
+        list[str], typer.Option(help="category to detect; default: all that it was trained on")
+    ] = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Answer for images of your own with a tuned model."""

@@ -22,10 +22,11 @@ def score(
     ] = DEFAULT.name,
     style: Annotated[StyleName, typer.Option(help="reply style")] = "think",
     rules: Annotated[
-        Literal["strict", "paper"], typer.Option(help="rftkit's rules, or the papers' code's")
+        Literal["strict", "paper"],
+        typer.Option(help="scoring protocol: rftkit's, or that of the papers' code"),
     ] = "strict",
     attack: Annotated[
-        Path | None, typer.Option(help="a recipe: try cheap replies on its rewards instead")
+        Path | None, typer.Option(help="probe this recipe for reward hacking instead")
     ] = None,
     overrides: Override = [],  # noqa: B006
 ) -> None:

@@ -16,7 +16,7 @@ TONES = {"ok": "green", "warn": "bold yellow", "fail": "bold red"}
 
 
 def show_findings(findings: Sequence[Finding], console: Console) -> None:
-    """Print a line for each row, and below what is amiss the command that mends it."""
+    """Print a line for each row, and below what is wrong the command that fixes it."""
     from rich.text import Text
 
     width = max(len(finding.name) for finding in findings)

@@ -1,4 +1,4 @@
-"""What this machine lacks for training, and the one command that mends each thing."""
+"""What this machine lacks for training, and the one command that fixes each thing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HUB_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Finding:
-    """A row: what was looked at, what it is like, and a command that mends it ("" if none does)."""
+    """A row: what was looked at, what it is like, and a command that fixes it ("" if none does)."""
 
     name: str
     status: Status
@@ -53,7 +53,7 @@ class Facts:
 
 
 def examine() -> list[Finding]:
-    """All rows, in the order in which to mend them. Takes under ten seconds and never raises."""
+    """All rows, in the order in which to fix them. Takes under ten seconds and never raises."""
     with ThreadPoolExecutor(1) as beside:  # the network may take as long to fail as the imports
         answer = beside.submit(_guarded, hub)
         found = gather()

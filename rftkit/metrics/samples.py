@@ -251,7 +251,7 @@ def _record(line: bytes, place: str) -> Sample | Timing:
             return _TimingLine.model_validate_json(line).timing
         return Sample.model_validate_json(line)
     except ValidationError as error:
-        raise DataError(f"{place}: bad line: {_first(error)}; mend or remove it") from None
+        raise DataError(f"{place}: bad line: {_first(error)}; fix or remove it") from None
 
 
 def _first(error: ValidationError) -> str:

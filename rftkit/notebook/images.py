@@ -19,7 +19,7 @@ def image_folder(path: str | Path) -> Path:
     """
     found = place_of(str(path), "", print)
     if not found.is_dir():
-        raise DataError(f"{path}: no such folder or zip; upload it, or mend the name")
+        raise DataError(f"{path}: no such folder or zip; upload it, or fix the name")
     return Path(found)
 
 

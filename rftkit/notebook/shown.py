@@ -68,7 +68,7 @@ def examples(recipe: str | Path, *changes: str, count: int = 6) -> Html:
 
 
 def replies(folder: str | Path, count: int = 3) -> Html:
-    """What base and tuned model of a run answered: what training mended, and what it broke.
+    """What base and tuned model of a run answered: what training fixed, and what it broke.
 
     count: at most so many of each kind. Raises UserError where answers are boxes.
     """

@@ -41,7 +41,7 @@ def attacks(task: Task, example: Example, style: Style) -> dict[str, list[str]]:
             f"<think>{gold}</think>",
             f"<think><answer>{gold}</answer></think>",
         ],
-        "gold cut off": [ideal[: ideal.rfind(gold) + len(gold) // 2]],
+        "gold truncated": [ideal[: ideal.rfind(gold) + len(gold) // 2]],
     }
     if wrong:
         made["all answers at once"] = [

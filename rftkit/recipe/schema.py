@@ -51,23 +51,28 @@ def budget(task: str, style: str) -> int:
 class Recipe(Section):
     """One run."""
 
-    task: TaskName = Field(default=DEFAULT.name, description="what is asked")
+    task: TaskName = Field(default=DEFAULT.name, description="the task, see docs/tasks.md")
     style: Literal["think", "direct", "answer-first", "adaptive"] = Field(
-        default="think", description="what the model is asked to write"
+        default="think", description="reply style: what the model is asked to write"
     )
     rules: Rules = Field(
-        default="strict", description="rewards as defined here, or as in the papers' code"
+        default="strict", description="scoring protocol: rftkit's own, or that of the papers' code"
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of everything random")
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        description="random seed for sampling, shuffling and adapter initialisation",
+    )
     model: Model = Model()
     data: Data = Data()
     options: SerializeAsAny[Options] = Field(
-        default=LabelOptions(), description="what this task lets you choose; docs/tasks.md"
+        default=LabelOptions(), description="options of this task; docs/tasks.md"
     )
     method: Method = Method()
     rewards: Mapping[str, Annotated[float, Field(ge=0, le=1000)]] = Field(
         default={"accuracy": 1.0, "format": 1.0},
-        description="weight of each reward, by name or `file.py:name`; the task has its defaults",
+        description="weight of each reward, by name or `file.py:name`; each task has defaults",
     )
     eval: Eval = Eval()
 

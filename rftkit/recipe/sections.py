@@ -46,14 +46,17 @@ class Model(Section):
     )
     generation: Literal["auto", "transformers", "vllm"] = Field(
         default="auto",
-        description="what writes completions in GRPO; auto: transformers, until vllm is measured",
+        description="engine that generates GRPO rollouts; auto is transformers",
     )
     load_in_4bit: bool = Field(
         default=True,
         description="NF4 base weights (QLoRA); false for the tiny models unless given",
     )
     max_pixels: int = Field(
-        default=401408, ge=784, le=16_777_216, description="image budget: images above it shrink"
+        default=401408,
+        ge=784,
+        le=16_777_216,
+        description="largest image in pixels; larger ones are shrunk",
     )
     lora_rank: int = Field(default=16, ge=1, le=512, description="rank of the adapter; alpha is 2×")
     lora_vision: bool = Field(default=False, description="adapt the vision encoder too")
@@ -63,21 +66,21 @@ class Data(Section):
     """Where the labelled images are, and how many of them are used."""
 
     source: Source = Field(
-        default="folder", description="what the data are: see docs/data.md; or a built-in set"
+        default="folder", description="format of the data (docs/data.md), or a built-in data set"
     )
     path: str = Field(
         default="",
         description="folder, file or hub id (`id@revision` pins one); `{split}` stands for a split",
     )
     images: str = Field(
-        default="", description="folder of the images that a file of annotations names"
+        default="", description="folder of the images that an annotation file names"
     )
     shots: int = Field(
         default=0, ge=0, le=100_000, description="training images per class; 0 uses all"
     )
     splits: tuple[str, str] = Field(
         default=("train", "test"),
-        description="names of the training and the held-out split; the first empty: only to test",
+        description="names of the training and the held-out split; an empty first one: only test",
     )
     columns: Mapping[Column, str] = Field(
         default={}, description="names of columns: `image`, `label`, `question`, `answer`, …"
@@ -110,7 +113,7 @@ class Data(Section):
 
 
 class Update(Section):
-    """How a scored rollout becomes a gradient: TRL's options, by TRL's meaning."""
+    """How a scored rollout becomes a gradient. The options mean what they mean in TRL."""
 
     scale_rewards: Literal["group", "batch", "none"] = Field(
         default="group", description="divide advantages by the std of the group, batch, or not"
@@ -118,7 +121,9 @@ class Update(Section):
     clip: tuple[Fraction, Fraction] = Field(
         default=(0.2, 0.2), description="ε below and above 1 for the ratio of probabilities"
     )
-    mask_truncated: bool = Field(default=False, description="cut-off completions do not train")
+    mask_truncated: bool = Field(
+        default=False, description="leave truncated completions out of the loss"
+    )
     aggregation: Literal["sum_then_normalize", "normalize_then_sum"] = Field(
         default="sum_then_normalize", description="several rewards: normalise the sum or each"
     )
@@ -134,13 +139,16 @@ class Method(Section):
 
     kind: Literal["grpo", "sft"] = Field(default="grpo", description="reinforcement or supervised")
     steps: Count = Field(default=200, description="optimizer steps")
-    learning_rate: float = Field(default=1e-5, gt=0, le=1, description="peak, then linear to 0")
+    learning_rate: float = Field(
+        default=1e-5, gt=0, le=1, description="peak learning rate; it decays linearly to 0"
+    )
     batch_size: int = Field(
         default=4, ge=1, le=4096, description="examples per step (GRPO: prompts, × group_size)"
     )
     group_size: int = Field(default=8, ge=2, le=256, description="completions per prompt")
     loss: Literal["grpo", "dr_grpo", "dapo", "bnpo", "gspo"] = Field(
-        default="grpo", description="how token losses are averaged; gspo: as grpo, clipped by reply"
+        default="grpo",
+        description="how token losses are averaged; gspo: as grpo, clipped per completion",
     )
     kl: float = Field(default=0.04, ge=0, le=10, description="weight of the KL to the base model")
     temperature: float = Field(default=1.0, gt=0, le=10, description="sampling temperature")
@@ -161,10 +169,14 @@ class Method(Section):
 
 
 class Eval(Section):
-    """How a model is measured on the held-out split."""
+    """How a model is evaluated on the held-out split."""
 
-    limit: int = Field(default=0, ge=0, description="held-out images, evenly by class; 0: all")
-    batch_size: int = Field(default=16, ge=1, le=4096, description="images answered at once")
+    limit: int = Field(
+        default=0,
+        ge=0,
+        description="number of held-out images, the same from each class; 0 uses all",
+    )
+    batch_size: int = Field(default=16, ge=1, le=4096, description="images per evaluation batch")
     decode: Literal["generate", "choices"] = Field(
-        default="generate", description="write freely, or score each offered label"
+        default="generate", description="generate text freely, or score each offered label"
     )

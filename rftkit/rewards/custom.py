@@ -46,10 +46,10 @@ def _run(path: Path, name: str) -> ModuleType:
     sys.modules[known_as] = module  # dataclasses look their own module up there
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever the user's file raises is theirs to mend
+    except (Exception, SystemExit) as error:  # whatever the user's file raises is theirs to fix
         del sys.modules[known_as]
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise RecipeError(f"rewards.{name}: {path} cannot be run ({said}); mend it") from error
+        raise RecipeError(f"rewards.{name}: {path} cannot be run ({said}); fix it") from error
     return module
 
 
@@ -61,7 +61,7 @@ def _guarded(name: str, found: Callable[[Attempt], object]) -> Reward:
             said = " ".join(f"{type(error).__name__}: {error}".split())
             example = attempt.example
             raise TrainingError(
-                f"rewards.{name}: raised {said} on {example.place or example.id}; mend it"
+                f"rewards.{name}: raised {said} on {example.place or example.id}; fix it"
             ) from error
         if not isinstance(value, Real):
             raise TrainingError(

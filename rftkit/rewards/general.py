@@ -17,7 +17,7 @@ def format_reward(attempt: Attempt) -> float:
 
 
 def no_repetition(attempt: Attempt) -> float:
-    """Share of the completion's word 4-grams that are not repeats: 1 for text without loops."""
+    """Fraction of the completion's word 4-grams that are not repeats; 1 for text without loops."""
     words = attempt.completion.text.split()
     grams = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
     return len(set(grams)) / len(grams) if grams else 1.0

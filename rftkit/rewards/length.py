@@ -41,11 +41,13 @@ class Length(BaseModel):
 
     kind: Kind = Field(
         default="sigmoid",
-        description="what is paid; longer: sigmoid; shorter: per_token, cosine, kimi, l1_max, "
-        "soft_overlong; near a length: l1_exact, window. suitability-like is sigmoid: 2504.05682 "
-        "publishes neither its λ, L0 and τ nor its weight",
+        description="which lengths are rewarded; longer: sigmoid; shorter: per_token, cosine, "
+        "kimi, l1_max, soft_overlong; near a length: l1_exact, window. suitability-like is "
+        "sigmoid: 2504.05682 publishes neither its λ, L0 and τ nor its weight",
     )
-    weight: float = Field(default=0.2, ge=0, le=1000, description="beside those under `rewards`")
+    weight: float = Field(
+        default=0.2, ge=0, le=1000, description="weight beside those under `rewards`"
+    )
     target: Literal["auto"] | Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default="auto",
         description="tokens: L0, the budget, or the longest allowed; auto: 1.2 × the base model's "
@@ -58,16 +60,20 @@ class Length(BaseModel):
         description="tokens: τ of sigmoid, 1/α of l1_exact and l1_max, end part of soft_overlong",
     )
     lam: float = Field(
-        default=1.0, gt=0, le=1e6, description="λ of sigmoid, which pays 1 / (1 + λ) at the target"
+        default=1.0, gt=0, le=1e6, description="λ of sigmoid, which gives 1 / (1 + λ) at the target"
     )
     window: tuple[Tokens, Tokens] | None = Field(
-        default=None, description="fewest and most tokens that kind window pays"
+        default=None, description="fewest and most tokens that kind window rewards"
     )
     gate: Literal["none", "correct", "format"] = Field(
-        default="correct", description="whose length is paid: all, right answers, right shapes"
+        default="correct",
+        description="which replies it applies to: all, correct ones, well-formed ones",
     )
     least_std: float = Field(
-        default=0.05, ge=0, le=1, description="a group whose lengths earn more alike gets nothing"
+        default=0.05,
+        ge=0,
+        le=1,
+        description="a group gets no length reward if its std is below this",
     )
 
     @field_validator("window", mode="before")

@@ -105,7 +105,7 @@ class Cell:
 
 
 def load_study(path: Path) -> Study:
-    """The study in a file. Raises RecipeError with one line: where, what, how to mend it."""
+    """The study in a file. Raises RecipeError with one line: where, what, how to fix it."""
     text = read_text(path)
     try:
         table = tomllib.loads(text)

@@ -173,7 +173,7 @@ def _check(question: str, options: Sequence[str], place: str) -> None:
     for first, second in labels.colliding_labels(options):
         raise DataError(f"{place}: options {first!r} and {second!r} read the same; reword one")
     if len({*options}) < len(options) or not all(map(labels.normalise, options)):
-        raise DataError(f"{place}: two options are the same, or one is empty; mend the list")
+        raise DataError(f"{place}: two options are the same, or one is empty; fix the list")
 
 
 def _gold(answer: str, options: Sequence[str], place: str) -> str:

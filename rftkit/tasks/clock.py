@@ -29,7 +29,9 @@ NEAR = 5  # minutes: a twelfth of the minute hand's turn
 class ClockOptions(Options):
     """Of reading a clock."""
 
-    tolerance: int = Field(default=0, ge=0, le=FAR, description="minutes off that are still right")
+    tolerance: int = Field(
+        default=0, ge=0, le=FAR, description="largest error in minutes that counts as correct"
+    )
 
 
 def read(row: Row, reading: Reading) -> tuple[Example, ...]:
@@ -111,7 +113,7 @@ def exact(attempt: Attempt) -> float:
 
 
 def close(attempt: Attempt) -> float:
-    """1 less the distance on the dial as a fraction of the farthest, in [0, 1]; 0 without a time.
+    """1 minus the error in minutes / 360, in [0, 1]; 0 if the answer is not a time.
 
     Half the dial away earns nothing, an hour off five sixths: it pays to get one hand right.
     """

@@ -148,7 +148,7 @@ def mean_iou(attempt: Attempt, threshold: float = THRESHOLD) -> float:
 
 
 def confidence(attempt: Attempt) -> float:
-    """How well the stated confidences tell hits from misses, in [0, 1].
+    """How well the stated confidences separate matched from unmatched boxes, in [0, 1].
 
     The mean of c for a matched box and 1 - c for another; 0 when nothing matched, so that a junk
     box with confidence 0 earns nothing. No boxes, none found: 1.
@@ -161,12 +161,12 @@ def confidence(attempt: Attempt) -> float:
 
 
 def f1(attempt: Attempt) -> float:
-    """F1 at IoU 0.5 of the best one-to-one matching (Hungarian), in [0, 1]; none of none: 1."""
+    """F1 at IoU 0.5 of the best one-to-one matching (Hungarian), in [0, 1]; both empty: 1."""
     return _mean_over_labels(attempt, lambda found, gold: optimal_f1(found, gold, THRESHOLD))
 
 
 def map_length(attempt: Attempt) -> float:
-    """AP at IoU .50 to .95, times gold / found where more were found than are there, in [0, 1].
+    """AP at IoU .50 to .95, times min(1, gold / found boxes), in [0, 1].
 
     Source: VLM-R1's reward for lists of boxes that grow without end.
     """

@@ -95,7 +95,7 @@ def exact(attempt: Attempt) -> float:
 
 
 def close(attempt: Attempt) -> float:
-    """1 less the difference as a share of the gold number (of 1 if that is smaller), in [0, 1]."""
+    """1 minus the relative error, abs(answer - gold) / max(abs(gold), 1), clipped to [0, 1]."""
     value = found(attempt)
     if value is None:
         return 0.0

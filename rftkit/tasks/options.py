@@ -47,16 +47,19 @@ class DetectionOptions(Options):
         default="category", description="one prompt per category of an image, or one for all"
     )
     absent: Literal["test", "always", "never"] = Field(
-        default="test", description="when to ask for categories that an image has none of"
+        default="test", description="when to ask for categories that are absent from an image"
     )
     categories: Names = Field(
-        default="", description="list, or name of one (`coco-8`, `lvis-6`, …); empty: all"
+        default="",
+        description="category names, or a named list (`coco-8`, `lvis-6`, …); empty: all",
     )
     new: Names = Field(
-        default="", description="categories of the new half, e.g. `coco-15`; empty: by sorted name"
+        default="",
+        description="categories of the new (novel) half, e.g. `coco-15`; empty: by sorted name",
     )
     threshold: Threshold = Field(
-        default=0.5, description="least IoU paid, 0 to 1 (0: any); two: from first to last step"
+        default=0.5,
+        description="lowest IoU that is rewarded (0: any); two: from first to last step",
     )
 
     @field_validator("categories", "new", mode="before")
@@ -83,7 +86,8 @@ class GroundingOptions(Options):
     """Of grounding."""
 
     threshold: Threshold = Field(
-        default=0.0, description="least IoU paid, 0 to 1 (0: any); two: from first to last step"
+        default=0.0,
+        description="lowest IoU that is rewarded (0: any); two: from first to last step",
     )
 
     @field_validator("threshold", mode="before")
@@ -97,14 +101,16 @@ class ChoiceOptions(Options):
 
     shuffle: bool = Field(default=True, description="options in a random order, fixed by the seed")
     circular: bool = Field(
-        default=False, description="evaluate every rotation; right only if all are"
+        default=False, description="evaluate every rotation of the options; correct only if all are"
     )
 
 
 class NumberOptions(Options):
     """Of counting."""
 
-    tolerance: float = Field(default=0.0, ge=0, description="largest difference that is right")
+    tolerance: float = Field(
+        default=0.0, ge=0, description="largest difference that counts as correct"
+    )
 
 
 def at(threshold: Threshold, progress: float) -> float:

@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_refused_with_its_line(
     with pytest.raises(DataError) as refused:
         read_hierarchy(written(tmp_path, *lines))
     assert message in str(refused.value)
-    assert "; " in str(refused.value)  # says how to mend it
+    assert "; " in str(refused.value)  # says how to fix it
 
 
 def test_an_unknown_name_is_refused_with_those_that_ship() -> None:

@@ -353,7 +353,7 @@ def test_what_is_no_label_does_not_become_a_class_of_a_divided_table(
     path = table(tmp_path, "\n".join(lines), "all.jsonl")
     assert (
         refusal("jsonl", path)
-        == f"{path}:2: {says}; {'mend the text' if 'half' in says else 'write one'}"
+        == f"{path}:2: {says}; {'fix the text' if 'half' in says else 'write one'}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The doctor: each fault it knows, faked, with its row and the command that mends it."""
+"""The doctor: each fault it knows, faked, with its row and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -331,7 +331,7 @@ def test_the_command_fails_only_where_a_run_would(run: Run) -> None:
     assert "warn  GPU " in out
     assert "\n" + " " * 20 + "rftkit train quickstart\n" in out
     code, out, err = run(facts(built="", cuda=False))
-    assert (code, err) == (1, "rftkit: torch: see above for how to mend it\n")
+    assert (code, err) == (1, "rftkit: torch: see above for how to fix it\n")
     assert "fail  torch " in out
 
 

@@ -75,8 +75,8 @@ def test_two_files_of_one_name_do_not_mix(tmp_path: Path) -> None:
     ("x = 1", "brief", "it has none"),
     ("import nothing_of_this_name", "brief", "cannot be run (ModuleNotFoundError: No module named"),
     ("def brief(:", "brief", "cannot be run (SyntaxError: invalid syntax"),
-    ("1 / 0", "brief", "cannot be run (ZeroDivisionError: division by zero); mend it"),
-    ("raise SystemExit(3)", "brief", "cannot be run (SystemExit: 3); mend it"),
+    ("1 / 0", "brief", "cannot be run (ZeroDivisionError: division by zero); fix it"),
+    ("raise SystemExit(3)", "brief", "cannot be run (SystemExit: 3); fix it"),
 ])  # fmt: skip
 def test_what_holds_no_reward_is_refused(
     tmp_path: Path, text: str, function: str, says: str

@@ -103,7 +103,7 @@ def test_a_torn_last_line_is_left_out_wherever_it_was_torn(tmp_path: Path) -> No
 
 def test_a_bad_line_in_the_middle_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2, "l\n{"step": 3}\n')
-    with pytest.raises(UserError, match=r"metrics.jsonl:2: not a JSON object; mend or remove"):
+    with pytest.raises(UserError, match=r"metrics.jsonl:2: not a JSON object; fix or remove"):
         files.read_lines(tmp_path / "metrics.jsonl")
 
 

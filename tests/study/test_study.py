@@ -79,7 +79,7 @@ class Fake:
         if words[3] == "rftkit.study.cross_test":
             return self.elsewhere(*map(Path, words[4:]))
         if self.fails in words[7]:
-            return Ended(1, "rftkit: pets.csv:3: no such image; mend it")
+            return Ended(1, "rftkit: pets.csv:3: no such image; fix it")
         overrides = [words[n + 1] for n, word in enumerate(words) if word == "--set"]
         recipe = load_recipe(Path(words[5]), overrides)
         run = RunFolder(Path(words[7]))
@@ -264,10 +264,10 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(place: Path) -> None:
     found = read_study(page)
     assert (len(failing.seen), found.finished, found.cells) == (8, 7, 8)
     assert [(f.cell, f.error) for f in found.failures] == [
-        ("one-think-grpo-allshot-seed0", "pets.csv:3: no such image; mend it")
+        ("one-think-grpo-allshot-seed0", "pets.csv:3: no such image; fix it")
     ]
     assert "Failed: one-think-grpo-allshot-seed0: pets.csv:3" in page.read_text()
-    assert broken(found).endswith("mend it; to try again: rftkit study s.toml")
+    assert broken(found).endswith("fix it; to try again: rftkit study s.toml")
     compared = [v for v in found.versus if v.setting.dataset == "one"]
     assert [[s.seed for s in v.contrast.seeds] for v in compared] == [[1]]
     mended = read_study(run_study(path, out, QUIET, "", Fake()))

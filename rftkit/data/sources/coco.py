@@ -177,7 +177,7 @@ def _is_empty(entry: Thing) -> bool:
 def _is_crowd(entry: Thing, place: str) -> bool:
     value = entry.get("iscrowd", 0)
     if value not in (0, 1) or not isinstance(value, int):
-        raise DataError(f"{place}: iscrowd {shown(value)} is neither 0 nor 1; mend it")
+        raise DataError(f"{place}: iscrowd {shown(value)} is neither 0 nor 1; fix it")
     return bool(value)
 
 
@@ -198,7 +198,7 @@ def _lvis(image: ShownImage, labels: Labels, frequency: dict[str, str]) -> Annot
     partly = _listed(image, "not_exhaustive_category_ids", labels)
     present = dict.fromkeys(thing.label for thing in image.objects)
     if both := [label for label in absent if label in present]:
-        raise DataError(f"{image.place}: {both[0]!r} is boxed and said to be absent; mend one")
+        raise DataError(f"{image.place}: {both[0]!r} is boxed and said to be absent; fix one")
     categories = tuple(dict.fromkeys([*present, *absent]))
     return _annotated(image, categories, not_exhaustive=partly, frequency=frequency)
 
@@ -217,6 +217,6 @@ def _frequencies(whole: object, labels: Labels, path: DataPath) -> dict[str, str
     for place, entry, number in _entries(whole, "categories", path):
         value = value_of(entry, "frequency", place)
         if value not in FREQUENCIES:
-            raise DataError(f"{place}: frequency {shown(value)} is none of r, c and f; mend it")
+            raise DataError(f"{place}: frequency {shown(value)} is none of r, c and f; fix it")
         found[labels[number]] = str(value)
     return found

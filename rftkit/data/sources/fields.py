@@ -41,7 +41,7 @@ def whole_of(entry: object, key: str, place: str) -> int:
     """The whole number that an object has under a key: an id, a count."""
     value = value_of(entry, key, place)
     if type(value) is not int:  # a bool is an int too
-        raise DataError(f"{place}: {key} {shown(value)} is not a whole number; mend it")
+        raise DataError(f"{place}: {key} {shown(value)} is not a whole number; fix it")
     return value
 
 
@@ -49,7 +49,7 @@ def size_of(entry: object, place: str) -> Size:
     """Width and height of an image in pixels, as its annotation says."""
     width, height = whole_of(entry, "width", place), whole_of(entry, "height", place)
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
-        raise DataError(f"{place}: {width} × {height} pixels is no size of an image; mend it")
+        raise DataError(f"{place}: {width} × {height} pixels is no size of an image; fix it")
     return width, height
 
 
@@ -70,7 +70,7 @@ def text_of(value: object, what: str, place: str) -> str:
 def numbers_of(value: object, count: int, what: str, place: str) -> list[float]:
     """A list of so many finite numbers; texts and truth values are none."""
     if not isinstance(value, list | tuple) or len(value) != count:
-        raise DataError(f"{place}: {what} {shown(value)} is not a list of {count} numbers; mend it")
+        raise DataError(f"{place}: {what} {shown(value)} is not a list of {count} numbers; fix it")
     for item in value:
         if type(item) not in (int, float) or not -LARGEST < item < LARGEST:
             raise DataError(f"{place}: {what} {shown(value)} holds {shown(item)}, no finite number")
@@ -83,7 +83,7 @@ def corners_of_bbox(value: object, place: str) -> Corners:
     if width <= 0 or height <= 0:
         raise DataError(
             f"{place}: bbox {shown(value)} is {width:g} wide and {height:g} high; it is "
-            "[x, y, width, height], mend it or take it out"
+            "[x, y, width, height], fix it or take it out"
         )
     return x, y, x + width, y + height
 
@@ -102,7 +102,7 @@ def box_in(corners: Corners, size: Size, place: str, tally: Counter[str]) -> Box
     if not beyond < 1:
         raise DataError(
             f"{place}: box {_written(corners)} leaves the image of "
-            f"{width} × {height} pixels; clip it, or mend the size"
+            f"{width} × {height} pixels; clip it, or fix the size"
         )
     if beyond > 0:
         if beyond > NOTABLE:

@@ -53,9 +53,9 @@ def _thing(
         ]:
             edges = [x, y, min(x + w, grid.width), min(y + h, grid.height)]
         case _:
-            raise DataError(f"{place}: box {repr(box)[:60]} is not [x, y, width, height]; mend it")
+            raise DataError(f"{place}: box {repr(box)[:60]} is not [x, y, width, height]; fix it")
     if isinstance(label, int) and names and not 0 <= label < len(names):
-        raise DataError(f"{place}: category {label} is none of the {len(names)} names; mend it")
+        raise DataError(f"{place}: category {label} is none of the {len(names)} names; fix it")
     if isinstance(label, int) and names:
         return LabelledBox(names[label], gold_box(edges, grid, place))
     text = text_of(cell_text(label, "category", place), "category", place)

@@ -117,11 +117,11 @@ def _load(path: DataPath) -> object:
     except UnicodeDecodeError:
         text = content.decode("cp1252", "replace")  # as some of ReasonSeg's own files are
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON ({error}); mend it") from error
+        raise DataError(f"{path}: not JSON ({error}); fix it") from error
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON ({error}); mend it") from error
+        raise DataError(f"{path}: not JSON ({error}); fix it") from error
 
 
 def _folder(root: DataPath, data: Data, split: str) -> tuple[DataPath, bool]:

@@ -86,7 +86,7 @@ def _read(record: Record) -> Talk:
     names = _names(record)
     tags = sum(turn.tags for turn in turns)
     if tags not in (0, len(names)):
-        raise DataError(f"{place}: {tags} times <image>, but {len(names)} images; mend one")
+        raise DataError(f"{place}: {tags} times <image>, but {len(names)} images; fix one")
     *before, last = turns
     answer, question = last.text, _question(before)
     for what, text in (("question", question), ("answer", answer)):
@@ -94,7 +94,7 @@ def _read(record: Record) -> Talk:
             raise DataError(f"{place}: {what} of {len(text)} characters; 1 to {MAX_TEXT} are read")
     split = values.get("split", "")
     if not isinstance(split, str):
-        raise DataError(f"{place}: split {shown(split)} is not the name of one; mend it")
+        raise DataError(f"{place}: split {shown(split)} is not the name of one; fix it")
     return Talk(place, names, {"question": question, "answer": answer}, split.strip())
 
 
@@ -137,7 +137,7 @@ def _turn(role: str, value: object, place: str) -> Turn:
     elif isinstance(value, list):
         text = "".join(_part(part, f"{place}: part {n}") for n, part in enumerate(value))
     else:
-        raise DataError(f"{place}: {shown(value)} is not a text; mend it")
+        raise DataError(f"{place}: {shown(value)} is not a text; fix it")
     return Turn(role, IMAGE_TAG.sub("", text).strip(), len(IMAGE_TAG.findall(text)))
 
 
@@ -147,7 +147,7 @@ def _part(part: object, place: str) -> str:
             return text
         case {"type": "image"}:
             return "<image>\n"
-    raise DataError(f"{place}: {shown(part)} is neither a text nor an image; mend it")
+    raise DataError(f"{place}: {shown(part)} is neither a text nor an image; fix it")
 
 
 def _names(record: Record) -> tuple[str, ...]:
@@ -159,7 +159,7 @@ def _names(record: Record) -> tuple[str, ...]:
     names = given if isinstance(given, list) else [given]
     for name in names:
         if not isinstance(name, str) or not name.strip():
-            raise DataError(f"{place}: image {shown(name)} is not the path of an image; mend it")
+            raise DataError(f"{place}: image {shown(name)} is not the path of an image; fix it")
     if len(names) > MAX_IMAGES:
         raise DataError(f"{place}: {len(names)} images; at most {MAX_IMAGES} are read")
     return tuple(names)

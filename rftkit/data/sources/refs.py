@@ -97,7 +97,7 @@ def _read(record: Record, columns: Mapping[str, str]) -> Iterator[Phrase]:
     corners = _corners(record, columns)
     split = values.get("split", "")
     if not isinstance(split, str):
-        raise DataError(f"{place}: split {shown(split)} is not the name of one; mend it")
+        raise DataError(f"{place}: split {shown(split)} is not the name of one; fix it")
     for inside, phrase in _phrases(record, columns):
         yield Phrase(inside, name, phrase, corners, size, split.strip())
 
@@ -150,5 +150,5 @@ def _one_of(record: Record, keys: Sequence[str], kind: type) -> object:
     if key is None:
         raise DataError(f"{place}: no {keys[0]!r}; {did_you_mean(keys[0], list(values)[:20])}")
     if not isinstance(values[key], kind):
-        raise DataError(f"{place}: {key} {shown(values[key])} is not a text; mend it")
+        raise DataError(f"{place}: {key} {shown(values[key])} is not a text; fix it")
     return values[key]

@@ -70,7 +70,7 @@ def read_csv(path: DataPath) -> Iterator[Record]:
                     )
                 yield Record(place, dict(zip(header, cells, strict=True)))
         except csv.Error as error:
-            raise DataError(f"{path}:{lines.line_num}: not CSV ({error}); mend the line") from error
+            raise DataError(f"{path}:{lines.line_num}: not CSV ({error}); fix the line") from error
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: not UTF-8; save the table as UTF-8") from error
 
@@ -86,7 +86,7 @@ def read_jsonl(path: DataPath) -> Iterator[Record]:
             try:
                 values = json.loads(text)
             except (ValueError, RecursionError) as error:
-                raise DataError(f"{place}: not JSON ({error}); mend the line") from error
+                raise DataError(f"{place}: not JSON ({error}); fix the line") from error
             if not isinstance(values, dict):
                 raise DataError(f'{place}: not a JSON object; write {{"image": …, "label": …}}')
             check_letters(text, values, place)
@@ -101,7 +101,7 @@ def check_letters(content: bytes, values: object, place: str) -> None:
         json.dumps(values, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         half = error.object[error.start]
-        raise DataError(f"{place}: {half!a} is half of a letter; mend the text") from error
+        raise DataError(f"{place}: {half!a} is half of a letter; fix the text") from error
 
 
 def _table(data: Data, split: str) -> tuple[DataPath, bool]:

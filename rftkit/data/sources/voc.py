@@ -106,7 +106,7 @@ def _box(entry: ET.Element, size: Size, place: str, tally: Counter[str]) -> Box:
     x1, y1, x2, y2 = (_number(bounds, key, place) for key in ("xmin", "ymin", "xmax", "ymax"))
     if x2 < x1 or y2 < y1:
         raise DataError(
-            f"{place}: box from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g}) is inside out; mend it"
+            f"{place}: box from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g}) is inside out; fix it"
         )
     if 0 <= min(x1, y1) < 1:
         tally[FROM_ZERO] += 1
@@ -135,7 +135,7 @@ def _parse(path: DataPath) -> ET.Element:
         parser.Parse(Path(path).read_bytes(), True)
         root = builder.close()
     except (expat.ExpatError, ET.ParseError) as error:
-        raise DataError(f"{path}: not XML in UTF-8 ({error}); mend it") from error
+        raise DataError(f"{path}: not XML in UTF-8 ({error}); fix it") from error
     if root.tag != "annotation":
         raise DataError(f"{path}: <{shown(root.tag)[1:-1]}>, not VOC's <annotation>; take it out")
     return root
@@ -227,12 +227,12 @@ def _number(element: ET.Element, key: str, place: str) -> float:
     except ValueError:
         value = float("nan")
     if not abs(value) < 1e9:
-        raise DataError(f"{place}: {key} {shown(text)} is not a number; mend it")
+        raise DataError(f"{place}: {key} {shown(text)} is not a number; fix it")
     return value
 
 
 def _flag(entry: ET.Element, key: str, place: str) -> bool:
     text = (entry.findtext(key) or "0").strip()
     if text not in ("0", "1"):
-        raise DataError(f"{place}: {key} {shown(text)} is neither 0 nor 1; mend it")
+        raise DataError(f"{place}: {key} {shown(text)} is neither 0 nor 1; fix it")
     return text == "1"

@@ -99,7 +99,7 @@ def _number(text: str, place: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise DataError(f"{place}: {shown(text)} is not a number; mend it")
+        raise DataError(f"{place}: {shown(text)} is not a number; fix it")
     return value
 
 

@@ -90,7 +90,7 @@ def _load(path: DataPath) -> Mapping[str, object]:
         values = yaml.load(Path(path).read_text("utf-8-sig"), _Plain)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         line = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: not YAML ({line}); mend it") from error
+        raise DataError(f"{path}: not YAML ({line}); fix it") from error
     if not isinstance(values, dict):
         raise DataError(f"{path}: no keys; write train, val and names")
     return {str(key): value for key, value in values.items()}
@@ -128,7 +128,7 @@ def _root(path: DataPath, values: Mapping[str, object], note: Note) -> DataPath:
     """The folder that data.yaml's `path` means, never one outside its own."""
     own, given = path.parent, values.get("path", ".")
     if not isinstance(given, str):
-        raise DataError(f"{path}: path {shown(given)} is not the name of a folder; mend it")
+        raise DataError(f"{path}: path {shown(given)} is not the name of a folder; fix it")
     if _is_inside(given) and (own / given).is_dir():
         return own / given
     note(f"{path}: its path {given!r} is not a folder below it; its own folder is taken")
@@ -148,7 +148,7 @@ def _places(
     found = []
     for value in given if isinstance(given, list) else [given]:
         if not isinstance(value, str):
-            raise DataError(f"{path}: {split} {shown(value)} is not the name of a folder; mend it")
+            raise DataError(f"{path}: {split} {shown(value)} is not the name of a folder; fix it")
         value = value.replace("\\", "/")
         while value.startswith("../") and not _is_inside(value):
             value = value.removeprefix("../")  # as some exports have it, beside the folder meant
