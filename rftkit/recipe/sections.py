@@ -174,7 +174,7 @@ class Eval(Section):
     limit: int = Field(
         default=0,
         ge=0,
-        description="number of held-out images, the same from each class; 0 uses all",
+        description="number of held-out images, evenly across classes; 0 uses all",
     )
     batch_size: int = Field(default=16, ge=1, le=4096, description="images per evaluation batch")
     decode: Literal["generate", "choices"] = Field(

@@ -374,7 +374,7 @@ def test_differences_are_named_in_plain_words() -> None:
     ours = recipe(CLASSIFY, {**AIRCRAFT, "shots": 1})
     assert differences(figure, ours, "strict", 100) == (
         "model Qwen2-VL-2B, here Qwen/Qwen2.5-VL-3B-Instruct",
-        "all parameters tuned, here LoRA",
+        "all parameters fine-tuned, here LoRA",
         "here 4-bit weights",
         "4 shots, here 1 shot",
         "lenient scoring, here strict",
@@ -386,7 +386,7 @@ def test_what_is_the_same_is_not_named() -> None:
     same = {"name": "Qwen/Qwen2-VL-2B-Instruct", "load_in_4bit": False}
     ours = recipe(CLASSIFY, {**AIRCRAFT, "choices": "paper"}, model=same)
     think = one("few-shot", "think", data_set="FGVCAircraft", paper="CLS-RL")
-    assert differences(think, ours, "paper", 40) == ("all parameters tuned, here LoRA",)
+    assert differences(think, ours, "paper", 40) == ("all parameters fine-tuned, here LoRA",)
     base = one("few-shot", "base", data_set="FGVCAircraft", paper="CLS-RL")
     assert differences(base, ours, "paper", 40) == ()
 

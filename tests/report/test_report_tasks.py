@@ -387,14 +387,14 @@ def test_published_rows_stand_below_ones_own() -> None:
     assert "lenient scoring, here strict" in found.common
     assert "40 labels offered, here 2" in found.common
     assert found.rows[0].differs == ()
-    assert found.rows[1].differs == ("all parameters tuned, here LoRA",)
+    assert found.rows[1].differs == ("all parameters fine-tuned, here LoRA",)
     said_of = remarks(found)
-    assert "sft, think, direct: all parameters tuned, here LoRA" in said_of
+    assert "sft, think, direct: all parameters fine-tuned, here LoRA" in said_of
     assert any(line.startswith("CLS-RL: From a new random list") for line in said_of)
     assert not any("harmonic" in line for line in said_of)
     assert re.search(r"CLS-RL think +Qwen2-VL-2B +4 +74\.4", told(found))
     page = page_of(file, beside=found)
-    assert "<h2>Published figures</h2>" in page
+    assert "<h2>Published results</h2>" in page
     assert "One run for each setting" in page
 
 
@@ -474,7 +474,7 @@ def test_nothing_is_shown_for_data_that_no_paper_used() -> None:
         update={"provenance": Provenance(data="hub me/pets")}), file.samples))) is None  # fmt: skip
     elsewhere = file.header.model_copy(update={"provenance": Provenance(data="folder other")})
     assert beside(recipe, summarise(SamplesFile(elsewhere, file.samples))) is None
-    assert "Published figures" not in page_of(file)
+    assert "Published results" not in page_of(file)
 
 
 def test_the_result_of_a_run_ends_with_them(tmp_path: Path) -> None:
@@ -488,7 +488,7 @@ def test_the_result_of_a_run_ends_with_them(tmp_path: Path) -> None:
     (run.evaluations / "test" / SUMMARY).write_text(to_json(summarise(file)), "utf-8")
     out = io.StringIO()
     show_result(run, Console(file=out, width=100))
-    assert out.getvalue().index("Published figures: FGVCAircraft") > out.getvalue().index("tokens")
+    assert out.getvalue().index("Published results: FGVCAircraft") > out.getvalue().index("tokens")
 
 
 def checked(

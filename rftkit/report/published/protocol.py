@@ -64,7 +64,7 @@ def _differences(
     if _squeezed(figure.model) not in _squeezed(recipe.model.name):
         yield f"model {figure.model}, here {recipe.model.name}"
     if trained:
-        yield "all parameters tuned, here LoRA"
+        yield "all parameters fine-tuned, here LoRA"
     if recipe.model.load_in_4bit:
         yield "here 4-bit weights"
     if trained and figure.shots is not None and figure.shots != recipe.data.shots:

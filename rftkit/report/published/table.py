@@ -112,7 +112,7 @@ def show_beside(found: Beside, console: Console) -> None:
     for row in (*found.own, *found.rows):
         name = f"{row.source} {row.method}"
         table.add_row(*(Text(cell) for cell in (name, row.model, row.shots, *row.cells)))
-    console.print(Text(f"\nPublished figures: {found.title}"))
+    console.print(Text(f"\nPublished results: {found.title}"))
     console.print(table)
     for line in remarks(found):
         console.print(Text(line))
