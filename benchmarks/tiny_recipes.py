@@ -2,9 +2,9 @@
 
     python benchmarks/tiny_recipes.py quickstart tiny_direct --seeds 0 1 2 --out out/bench
 
-One line per recipe: accuracy of base and tuned for each seed, the difference with its interval,
-seconds of training and of the whole command, and the peak memory of an evaluation. A run that is
-there already is read, not repeated.
+One line per recipe: accuracy of base and fine-tuned model for each seed, the difference with its
+interval, seconds of training and of the whole command, and the peak memory of an evaluation. A run
+that is there already is read, not repeated.
 """
 
 from __future__ import annotations

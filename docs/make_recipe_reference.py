@@ -86,7 +86,7 @@ OUTRO = """
 - a file above 256 KB, or one that is not UTF-8.
 
 Each error is one line: where it is, what is wrong, the value and how to fix it. The exit code is 1.
-[runs.md](runs.md) says how a run goes on from there; [methods.md](methods.md) what the options do.
+[runs.md](runs.md) explains how to resume a run, [methods.md](methods.md) what the options do.
 """
 
 

@@ -76,7 +76,7 @@ nb.examples(RECIPE, count=8)
 # ## Train both
 #
 # One after the other, each tested at its end. The cell can be stopped and run again: what is done
-# is kept, and a run that was cut off goes on.
+# is kept, and a run that was cut off continues.
 
 # %%
 nb.run("rftkit study", STUDY, "--out", OUT)
@@ -101,7 +101,7 @@ think, direct = (next(OUT.glob(f"*-{style}-*-seed0")) for style in ("think", "di
 nb.versus(think, direct)
 
 # %% [markdown]
-# ## What each learnt, base beside tuned
+# ## What each learnt, base beside fine-tuned model
 
 # %%
 nb.page(think)

@@ -73,7 +73,7 @@ nb.page(OUT)
 # %% [markdown]
 # ## See it yourself
 #
-# What the base model said, what the tuned one says, and why.
+# What the base model said, what the fine-tuned one says, and why.
 
 # %%
 nb.replies(OUT)

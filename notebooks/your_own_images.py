@@ -93,12 +93,12 @@ nb.examples(RECIPE, *CHANGES)
 nb.run("rftkit plan", RECIPE, "--gpu", "t4", *SETTINGS)
 
 # %% [markdown]
-# ## Train, and go on when the session died
+# ## Train, and continue when the session died
 #
 # A checkpoint is saved every few steps. **Did the session die?** Connect again and run every cell
-# from the top: this one goes on from the newest checkpoint, or with the test if only that was
+# from the top: this one continues from the newest checkpoint, or with the test if only that was
 # missing. Colab throws the whole machine away, so this needs `KEEP_ON_DRIVE`; after a mere restart
-# of the kernel it goes on without. To train anew, give `OUT` another name.
+# of the kernel it continues without. To train anew, give `OUT` another name.
 
 # %% tags=["train"]
 OUT = Path("out") / RECIPE.stem

@@ -55,7 +55,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def forget_after(path: Path, step: int) -> None:
-    """Drop the lines of later steps, and a torn one: a run goes on from `step`."""
+    """Drop the lines of later steps, and a torn one: a run continues from `step`."""
     if path.exists():
         kept = [line for line in read_lines(path) if line["step"] <= step]
         write_atomically(path, "".join(_line(line) for line in kept))

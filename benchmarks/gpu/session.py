@@ -171,7 +171,7 @@ def learn(given: argparse.Namespace) -> int | str:
     try:
         return subprocess.run(command, check=False, timeout=given.seconds).returncode
     except subprocess.TimeoutExpired:
-        return f"learn: not done in {given.seconds:.0f} s; rftkit train … --resume goes on"
+        return f"learn: not done in {given.seconds:.0f} s; rftkit train … --resume continues"
 
 
 def table(found: list[dict[str, Any]]) -> str:

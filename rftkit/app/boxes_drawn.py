@@ -37,7 +37,7 @@ class Look(NamedTuple):
 LOOKS = {
     "truth": Look("#1b7f3b", 3, 9, "dotted green: the truth", over=True),
     "base": Look("#1f5fd0", 10, 6, "dashed blue: base"),
-    "tuned": Look("#d2500f", 1, 0, "solid orange: tuned"),
+    "tuned": Look("#d2500f", 1, 0, "solid orange: fine-tuned"),
 }
 
 
@@ -68,8 +68,9 @@ def boxes_html(both: Comparison) -> str:
     return (
         f'<figure class="rft-boxes" style="--wide:{size[0]}px"><div class="stack">{layers}'
         '</div><label>Base <input type="range" min="0" max="100" value="50" '
-        'aria-label="Slide from the boxes of the base model to those of the tuned one" '
-        "oninput=\"this.closest('figure').style.setProperty('--cut', this.value / 100)\"> Tuned"
+        'aria-label="Slide from the boxes of the base model to those of the fine-tuned one" '
+        "oninput=\"this.closest('figure').style.setProperty('--cut', this.value / 100)\"> "
+        "Fine-tuned"
         f"</label><figcaption>{_legend(both)}</figcaption></figure>{_table(both)}"
     )
 

@@ -30,7 +30,7 @@ element.addEventListener('click', event => {
 def build(desk: Desk) -> gr.Blocks:
     """The whole page, not launched yet."""
     with gr.Blocks(
-        title="rftkit: base and tuned",
+        title="rftkit: base and fine-tuned",
         analytics_enabled=False,
         delete_cache=(600, KEPT_SECONDS),
         fill_width=True,
@@ -181,7 +181,7 @@ def _head(desk: Desk) -> str:
         else "This run has no evaluation to show examples from: use an image of your own."
     )
     return (
-        "<h1>Base and tuned, side by side</h1>"
+        "<h1>Base and fine-tuned model, side by side</h1>"
         f"<p>Both models get the same image and the same prompt. {what}</p>"
         f'<p class="quiet">Open: {escape(desk.served.line)}</p>'
     )

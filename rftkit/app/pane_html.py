@@ -8,7 +8,7 @@ from rftkit.inference.panes import ENDED, Comparison, Pane
 from rftkit.inference.panes import State as PaneState
 from rftkit.metrics.samples import Side
 
-NAMES: dict[Side, str] = {"base": "Base model", "tuned": "Tuned model"}
+NAMES: dict[Side, str] = {"base": "Base model", "tuned": "Fine-tuned model"}
 STATES: dict[PaneState, str] = {
     "waiting": "waiting",
     "reading image": "reading the image …",
@@ -19,8 +19,8 @@ STATES: dict[PaneState, str] = {
     "failed": "failed",
 }
 VERDICTS = {
-    "fixed": ("✓", "Fixed by training", "The base model was wrong, the tuned one is right."),
-    "broke": ("✗", "Broken by training", "The base model was right, the tuned one is wrong."),
+    "fixed": ("✓", "Fixed by training", "The base model was wrong, the fine-tuned one is right."),
+    "broke": ("✗", "Broken by training", "The base model was right, the fine-tuned one is wrong."),
     "both right": ("✓", "Both right", "Training changed nothing here."),
     "both wrong": ("✗", "Both wrong", "Neither found the right answer."),
     "same answer": ("=", "Same answer", "Give the answer to see whether it is right."),
@@ -164,7 +164,7 @@ def _figures(pane: Pane) -> str:
         ("prompt", f"{piece.prompt_tokens} tok" if piece.prompt_tokens else ""),
         ("image", f"{piece.image_tokens} tok" if piece.image_tokens else ""),
         ("speed", f"{rate:.0f} tok/s" if rate else ""),
-        ("ended", "by itself" if piece.completion.finished else "cut off"),
+        ("ended", "by itself" if piece.completion.finished else "truncated"),
     ]
     cells = "".join(f"<div><dt>{n}</dt><dd>{v}</dd></div>" for n, v in known if v)
     return f'<dl class="figures">{cells}</dl>'

@@ -74,7 +74,7 @@ def _scores(summary: Summary) -> str:
             continue
         rate = measured.accuracy
         cells += (
-            f'<div class="score {side}"><dt>{"Base" if side == "base" else "Tuned"}</dt>'
+            f'<div class="score {side}"><dt>{"Base" if side == "base" else "Fine-tuned"}</dt>'
             f"<dd>{rate.value:.1%}</dd><dd class='quiet'>95 % interval {rate.low:.1%} to "
             f"{rate.high:.1%}, n = {rate.n}</dd></div>"
         )
@@ -125,7 +125,7 @@ def _confusions(summary: Summary) -> str:
 def _lengths(evaluated: Evaluated) -> str:
     """How right replies are by their length: each side's samples in bins of equal size."""
     tables = ""
-    for name, side in (("Base", "base"), ("Tuned", "tuned")):
+    for name, side in (("Base", "base"), ("Fine-tuned", "tuned")):
         own = sorted(
             (s for s in evaluated.file.samples if s.side == side), key=lambda s: (s.tokens, s.id)
         )

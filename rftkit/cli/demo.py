@@ -32,7 +32,7 @@ def demo(
         typer.Option(help="inference engine; vllm needs a newer GPU"),
     ] = "transformers",
 ) -> None:
-    """Compare base and tuned on an image, side by side, in a browser."""
+    """Compare base and fine-tuned model on an image, side by side, in a browser."""
     from rich.console import Console
 
     from rftkit.app.serve import Wish

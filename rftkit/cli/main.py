@@ -63,7 +63,7 @@ def train(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print the result only")] = False,
 ) -> None:
-    """Train by a recipe, then evaluate base and tuned on held-out images."""
+    """Train by a recipe, then evaluate base and fine-tuned model on held-out images."""
     from rftkit.recipe.builtin import find_recipe
     from rftkit.recipe.toml import dump_recipe, load_recipe
 
@@ -122,7 +122,7 @@ def evaluate(
         Path | None, typer.Option(help="compute the summary of a samples.jsonl, without a model")
     ] = None,
 ) -> None:
-    """Measure base and tuned side by side on held-out images."""
+    """Measure base and fine-tuned model side by side on held-out images."""
     if (ckpt is None) == (rescore is None):
         raise typer.BadParameter("give either --ckpt DIR or --rescore samples.jsonl")
     if fail_if_worse is not None and not base:
@@ -207,7 +207,7 @@ def predict(
     ] = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """Answer for images of your own with a tuned model."""
+    """Answer for images of your own with a fine-tuned model."""
     import json
 
     from rftkit.inference.predict import predict

@@ -1,4 +1,4 @@
-"""Model × examples -> a samples file: base and tuned in one go, from one copy of the weights.
+"""Generate: base and fine-tuned model on every example, from one copy of the weights.
 
 The file grows by whole batches, so an evaluation that was cut off continues where it stopped.
 What the samples mean is worked out by `summary`, from the file alone.
@@ -96,7 +96,7 @@ def same_evaluation(file: Path, header: Header) -> bool:
 
 
 def _open(spec: EvalSpec) -> None:
-    """Start the samples file, or make one that was cut off ready to go on."""
+    """Start the samples file, or make one that was cut off ready to continue."""
     assert same_evaluation(spec.file, spec.header), f"{spec.file} holds another evaluation"
     if spec.file.exists():
         return mend(spec.file)

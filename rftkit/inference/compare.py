@@ -75,7 +75,7 @@ def _answer(backend: Backend, asked: Asked, side: Side, stop: Stop, every: float
                 yield judged(pane, asked)
     except UserError as error:
         yield replace(pane, state="failed", error=str(error))
-    except Exception:  # a server's boundary: the other side and the next visitor go on
+    except Exception:  # a server's boundary: the other side and the next visitor continue
         logging.getLogger(__name__).exception("%s side failed", side)
         yield replace(pane, state="failed", error=BUG)
 

@@ -27,7 +27,7 @@ HINTS: dict[str, str] = {
     "unparseable": "The answer is not in the form that was asked for.",
     "off the list": "The answer is not on the list.",
     "several answers": "It names several answers.",
-    "truncated": "The reply was cut off before it ended.",
+    "truncated": "The response was truncated before it ended.",
     "repetition": "It repeats itself.",
 }
 

@@ -1,4 +1,4 @@
-"""A tuned model's answers for single images: the logic behind `rftkit predict`."""
+"""A fine-tuned model's answers for single images: the logic behind `rftkit predict`."""
 
 from __future__ import annotations
 

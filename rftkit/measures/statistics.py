@@ -130,7 +130,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def smallest_visible(gaps: Sequence[float]) -> float:
+def minimum_detectable_effect(gaps: Sequence[float]) -> float:
     """The mean difference that so many images show at 5 % with a power of 80 %.
 
     gaps: mean difference of each image, in [-1, 1]. For one pair of 0 or 1 per image this is

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from rftkit.core import Rules, Style
 from rftkit.measures.values import Measure, Rate, Record, Share, Spread
-from rftkit.metrics.old_names import with_metric_keys
+from rftkit.metrics.old_names import with_field_names, with_metric_keys
 from rftkit.metrics.samples import Leaks, LeaksSkipped, MemoryOf, Provenance
 
 Verdict = Literal["better", "worse", "no difference detected"]
@@ -85,8 +85,8 @@ class SideSummary(Record):
     n: int
     correct: float
     accuracy: Rate
-    class_mean: float = Field(description="macro: mean of the classes' accuracies")
-    class_f1: float = Field(description="macro: mean of the classes' F1")
+    macro_accuracy: float = Field(description="macro: mean of the classes' accuracies")
+    macro_f1: float = Field(description="macro: mean of the classes' F1")
     invalid: Rate
     health: Mapping[str, int] = Field(description="counts; one sample may be in several")
     classes: tuple[ClassRow, ...]
@@ -107,7 +107,7 @@ class SideSummary(Record):
     @classmethod
     def _read_old_names(cls, values: object) -> object:
         """Summaries written before metrics had keys named them in English."""
-        return with_metric_keys(values)
+        return with_field_names(with_metric_keys(values))
 
     def measure(self, name: str, label: str = "") -> Measure | None:
         """The task's metric of that key; None if this evaluation has none."""
@@ -115,24 +115,30 @@ class SideSummary(Record):
 
 
 class Difference(Record):
-    """Tuned minus base over the examples that both sides answered."""
+    """Fine-tuned minus base over the examples that both sides answered."""
 
     value: float
     low: float
     high: float
     method: str
     pairs: int
-    lost: int = Field(description="base scored higher")
-    won: int = Field(description="tuned scored higher")
+    lost: int = Field(description="the base model scored higher")
+    won: int = Field(description="the fine-tuned model scored higher")
     mcnemar_exact: float | None = Field(
         description="None if scores are not 0 or 1, or an image has several"
     )
     mcnemar_mid: float | None
     bootstrap_low: float
     bootstrap_high: float
-    smallest_visible: float
+    minimum_detectable_effect: float
     verdict: Verdict
     words: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_names(cls, values: object) -> object:
+        """Summaries of before called the minimum detectable effect `smallest_visible`."""
+        return with_field_names(values)
 
 
 class Summary(Record):

@@ -12,7 +12,7 @@ from rftkit.metrics.schema import Difference, Summary, Verdict
 
 
 def difference(base: Sequence[Sample], tuned: Sequence[Sample]) -> Difference | None:
-    """Tuned minus base over the ids on both sides; None if there are none.
+    """Fine-tuned minus base over the ids on both sides; None if there are none.
 
     The interval is Wald's for scores of 0 or 1, one question per image; else the bootstrap's.
     """
@@ -29,7 +29,7 @@ def difference(base: Sequence[Sample], tuned: Sequence[Sample]) -> Difference | 
     zero_one = binary(before) and binary(after)
     chosen = statistics.paired_interval(lost, won, len(pairs)) if zero_one and single else drawn
     test = statistics.mcnemar(lost, won) if zero_one and single else None
-    visible = statistics.smallest_visible(_gaps_by_image(pairs))
+    visible = statistics.minimum_detectable_effect(_gaps_by_image(pairs))
     verdict = _verdict(chosen.interval)
     return Difference(
         value=chosen.difference,
@@ -43,7 +43,7 @@ def difference(base: Sequence[Sample], tuned: Sequence[Sample]) -> Difference | 
         mcnemar_mid=test.mid if test else None,
         bootstrap_low=drawn.interval.low,
         bootstrap_high=drawn.interval.high,
-        smallest_visible=visible,
+        minimum_detectable_effect=visible,
         verdict=verdict,
         words=_words(verdict, chosen, visible),
     )
@@ -60,7 +60,7 @@ def broken_gates(
     found: list[str] = []
     if fail_if_worse is not None:
         if summary.difference is None:
-            found.append("--fail-if-worse: base and tuned were not both evaluated")
+            found.append("--fail-if-worse: base and fine-tuned model were not both evaluated")
         elif summary.difference.value < -fail_if_worse:
             fall = points(-summary.difference.value)
             found.append(f"{summary.metric} fell by {fall} points; {points(fail_if_worse)} allowed")
@@ -84,7 +84,7 @@ def points(value: float, signed: bool = False) -> str:
 
 
 def _gaps_by_image(pairs: Sequence[tuple[Sample, Sample]]) -> list[float]:
-    """Tuned minus base of each image, the mean over its questions."""
+    """Fine-tuned minus base of each image, the mean over its questions."""
     gaps: dict[str, list[float]] = {}
     for before, after in pairs:
         gaps.setdefault(before.image, []).append(after.correct - before.correct)
@@ -101,5 +101,6 @@ def _words(verdict: Verdict, paired: statistics.Paired, visible: float) -> str:
     low, high = (points(end, signed=True) for end in paired.interval)
     figures = f"{points(paired.difference, signed=True)} points, 95 % interval {low} to {high}"
     if verdict == "no difference detected":
-        return f"no difference detected (could see ≥ {points(visible)} points): {figures}"
-    return f"tuned is {verdict}: {figures}"
+        effect = f"minimum detectable effect at 80 % power: {points(visible)} points"
+        return f"no significant difference ({effect}): {figures}"
+    return f"the fine-tuned model is {verdict}: {figures}"

@@ -43,7 +43,7 @@ def run(command: str, *words: object) -> None:
 
 
 def train(recipe: str | Path, folder: str | Path, *words: str) -> None:
-    """Train into `folder`, or go on with the run that was cut off there. words: further options.
+    """Train into `folder`, or continue the run that was cut off there. words: further options.
 
     A run that is finished is left as it is. The lock of another machine goes: a notebook may keep
     its runs on a drive that outlives the machine.
@@ -57,7 +57,7 @@ def train(recipe: str | Path, folder: str | Path, *words: str) -> None:
         return
     _forget_other_machines(found)
     if state(found) == "finished":
-        print(f"{found.folder} is finished: there is nothing to go on with")
+        print(f"{found.folder} is finished: there is nothing to continue")
     else:
         run("rftkit train", *whole, "--resume")
 

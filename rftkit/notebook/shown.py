@@ -68,7 +68,7 @@ def examples(recipe: str | Path, *changes: str, count: int = 6) -> Html:
 
 
 def replies(folder: str | Path, count: int = 3) -> Html:
-    """What base and tuned model of a run answered: what training fixed, and what it broke.
+    """The answers of a run's base and fine-tuned model: what training fixed, and what it broke.
 
     count: at most so many of each kind. Raises UserError where answers are boxes.
     """
@@ -87,7 +87,7 @@ def replies(folder: str | Path, count: int = 3) -> Html:
 
 
 def versus(first: str | Path, second: str | Path, count: int = 3) -> Html:
-    """Images on which the tuned models of two runs differ, tested on the same images.
+    """Images on which the fine-tuned models of two runs differ, tested on the same images.
 
     Each is called by its reply style. count: at most so many of each kind.
     """
@@ -118,7 +118,7 @@ def predictions(folder: str | Path, images: Iterable[str | Path]) -> Html:
     """What the newest run in `folder` answers for image files, beside the images."""
     words = ["rftkit", "predict", *map(str, images), "--ckpt", str(newest(folder)), "--json"]
     found = [_predicted(record) for record in json_lines(words)]
-    return Html(render("answers of the tuned model", found))
+    return Html(render("answers of the fine-tuned model", found))
 
 
 def _tested(folder: Path) -> _Tested:

@@ -83,7 +83,7 @@ def page_style() -> Iterator[None]:
 
 @page_style()
 def headline(summary: Summary) -> str:
-    """The headline of base and tuned as bars with their intervals, and the chance level."""
+    """The headline of both models as bars with their intervals, and the chance level."""
     sides = {"base": summary.base, "tuned": summary.tuned}
     shown = [(name, side.accuracy) for name, side in sides.items() if side]
     figure, axes = _figure((4.6, 0.75 + 0.42 * len(shown)))
@@ -116,8 +116,8 @@ def training(metrics: Metrics) -> list[Chart]:
         Line(name, column(metrics, f"rewards.{name}"), colour)
         for name, colour in zip(names, ORDER, strict=False)
     ]
-    silent = Line("groups without signal", column(metrics, "silent_groups"), "third")
-    cut = Line("replies cut off", column(metrics, "truncated"), "fourth")
+    silent = Line("zero-variance groups", column(metrics, "silent_groups"), "third")
+    cut = Line("truncated completions", column(metrics, "truncated"), "fourth")
     loss = Line("loss", column(metrics, "loss"), "base")
     tokens = Line("token accuracy", column(metrics, "token_accuracy"), "tuned")
     drift = Line("KL to the base model", column(metrics, "kl"), "third")

@@ -23,7 +23,7 @@ Row = tuple[str, list[str]]
 
 
 def show_summary(summary: Summary, console: Console) -> None:
-    """Prints base beside tuned, what went wrong with replies, and the verdict in words."""
+    """Print both models side by side, what went wrong with responses, and the verdict in words."""
     from rich.text import Text
 
     sides = [(name, side) for name, side in sides_of(summary) if side]
@@ -91,7 +91,7 @@ def _headline(
     return [
         (summary.metric, lambda side: tables.in_words(side.accuracy)),
         ("95 % interval", lambda side: tables.interval(side.accuracy)),
-        ("class mean", lambda side: f"{points(side.class_mean)} %" if side.classes else ""),
+        ("macro accuracy", lambda side: f"{points(side.macro_accuracy)} %" if side.classes else ""),
         *((name, _level(name)) for name in levels),
         (f"base {kinds}", lambda side: tables.in_words(side.halves.base) if side.halves else ""),
         (f"new {kinds}", lambda side: tables.in_words(side.halves.new) if side.halves else ""),

@@ -1,4 +1,4 @@
-"""A user's own reward: a function in a file of theirs. Loading it runs that file."""
+"""A user's custom reward: a function in a file of theirs. Loading it runs that file."""
 
 from __future__ import annotations
 

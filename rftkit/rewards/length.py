@@ -194,8 +194,8 @@ def reasoning_tokens(
     """How many tokens of a completion hold some of its reasoning.
 
     The reasoning is what stands between the first opening tag and the closing one; without a
-    closing tag it goes on to the end, without an opening one there is none. Tags count in any case,
-    and may be split over tokens or share one with the reasoning.
+    closing tag it continues to the end, without an opening one there is none. Tags count in any
+    case, and may be split over tokens or share one with the reasoning.
     ids: without padding. decode: the text of some ids, tags included.
     """
     text = decode(ids)

@@ -79,7 +79,9 @@ def _of_run(run: RunFolder, note: str) -> Checkpoint:
         return Checkpoint(run.adapter, recipe, run.evaluations, run, "", note)
     newest = _newest_whole(run)
     if newest is None:
-        raise ModelError(f"{run.folder}: nothing trained here yet; `rftkit train --resume` goes on")
+        raise ModelError(
+            f"{run.folder}: nothing trained here yet; `rftkit train --resume` continues"
+        )
     said = f"{note + '; ' if note else ''}not finished, so its newest checkpoint: {newest.name}"
     return Checkpoint(newest, recipe, run.evaluations, run, newest.name, said)
 

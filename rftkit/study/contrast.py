@@ -58,7 +58,7 @@ class Contrast(Record):
     won: int = Field(description="pairs in which the second side scored higher")
     p: float = Field(description="two-sided: McNemar's exact test, or sign flips by image")
     p_holm: float | None = Field(default=None, description="adjusted over the data sets")
-    smallest_visible: float
+    minimum_detectable_effect: float
     verdict: Verdict
     seeds: tuple[Seeded, ...]
 
@@ -127,7 +127,7 @@ def contrast(found: Sequence[Pair]) -> Contrast | None:
         lost=sum(pair.gap < 0 for pair in found),
         won=sum(pair.gap > 0 for pair in found),
         p=_p_value(found, shares),
-        smallest_visible=statistics.smallest_visible(shares),
+        minimum_detectable_effect=statistics.minimum_detectable_effect(shares),
         verdict="better" if low > 0 else "worse" if high < 0 else "no difference detected",
         seeds=tuple(Seeded(seed=s, value=fmean(gaps)) for s, gaps in sorted(by_seed.items())),
     )

@@ -68,7 +68,7 @@ def to_markdown(summary: StudySummary) -> str:
     parts = [f"# {summary.name}", _state(summary), *(f"- {line}" for line in summary.answer)]
     for dataset, settings in tables(summary.rows):
         parts.append(f"\n## {dataset}\n")
-        parts.append("| style | method | shots | base | tuned | gain | tokens | minutes |")
+        parts.append("| style | method | shots | base | fine-tuned | gain | tokens | minutes |")
         parts.append("|---|---|---|--:|--:|--:|--:|--:|")
         parts += [_line(row) for _, rows in settings for row in rows]
     parts += [f"- failed: {failure.cell}: {failure.error}" for failure in summary.failures]

@@ -42,8 +42,8 @@ def run_study(
     """Run what is not done yet, then write the page; returns its path, `study.json` is beside it.
 
     The page is written once in a while too, and at a stop: it shows how far the study is. A run
-    that fails is on it and in `broken`; the others go on. Raises UserError before anything starts
-    if the study cannot work, and Interrupted, with the command that goes on, if a signal came.
+    that fails is on it and in `broken`; the others continue. Raises UserError before anything
+    starts if the study cannot work, and Interrupted, with the command that continues, if a signal came.
     """
     again = command or shlex.join(["rftkit", "study", str(path), "--out", str(out)])
     job = _job(path, out, again)
@@ -106,7 +106,7 @@ def _make(out: Path) -> None:
 
 
 class _Page:
-    """The page and its figures, written anew at most every EVERY seconds while runs go on."""
+    """The page and its figures, written anew at most every EVERY seconds while runs continue."""
 
     def __init__(self, job: Job) -> None:
         self.job = job

@@ -1,4 +1,4 @@
-"""Running the cells of a study one after another: what is done is skipped, what began goes on."""
+"""Running the cells of a study one after another: what is done is skipped, what began continues."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def run_cells(
         ended = launch(command_of(cell, out, _twin(cell, grid, out)), console)
         if ended.code:
             failed[cell.name] = complaint(ended)
-            _say(f"failed: {cell.name}; the others go on", console)
+            _say(f"failed: {cell.name}; the others continue", console)
         else:
             _say(f"finished in {(time.perf_counter() - started) / 60:.1f} min", console)
         after_each(failed)

@@ -34,7 +34,7 @@ class Row(Record):
     style: str
     metric: str
     before: Mean = Field(description="of the base model")
-    after: Mean = Field(description="of the tuned model")
+    after: Mean = Field(description="of the fine-tuned model")
     gain: Contrast
     halves_before: HalvesRow | None
     halves_after: HalvesRow | None
@@ -55,7 +55,7 @@ class Row(Record):
     tokens_before: float = Field(description="tokens per reply, mean")
     tokens_after: float
     train_minutes: float = Field(description="of a run, mean over the seeds")
-    test_minutes: float = Field(description="of the tuned model's replies")
+    test_minutes: float = Field(description="of the fine-tuned model's replies")
     train_tokens: float = Field(description="written while training; 0 for SFT")
     signal: float | None = Field(description="share of groups that taught something")
 

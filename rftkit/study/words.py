@@ -53,7 +53,7 @@ def _verdict(one: Versus) -> str:
         return f"{subject} helps on {where}"
     if one.contrast.verdict == "worse":
         return f"{subject} hurts on {where}"
-    visible = points(one.contrast.smallest_visible)
+    visible = points(one.contrast.minimum_detectable_effect)
     both = f"between {one.style} and direct"
     return f"no difference {both} detected on {where}, could see ≥ {visible} points"
 

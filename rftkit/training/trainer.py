@@ -36,7 +36,7 @@ PUT_BACK = ("epsilon", "epsilon_high", "mask_truncated_completions", "scale_rewa
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """What is kept while a run goes on; it changes nothing about the training."""
+    """What is kept while a run continues; it changes nothing about the training."""
 
     save_every: int = 25  # steps between checkpoints, and between samples
     log: Literal["none", "tensorboard", "trackio"] = "none"

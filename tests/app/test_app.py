@@ -179,7 +179,7 @@ def test_a_long_text_is_short_wherever_it_is_only_named(served: Served) -> None:
 
 def test_a_pane_shows_answer_reasoning_rewards_and_the_raw_text(served: Served) -> None:
     fixed, *_ = recorded_comparisons(served.evaluated[0])
-    html = pane_html(fixed.tuned, "Tuned model")
+    html = pane_html(fixed.tuned, "Fine-tuned model")
     gold = fixed.asked.example.gold
     assert f'<p class="answer">{gold}<span class="mark right">✓ right</span></p>' in html
     assert "<details open><summary>Reasoning" in html
@@ -197,14 +197,14 @@ def test_a_pane_shows_answer_reasoning_rewards_and_the_raw_text(served: Served) 
 def test_reasoning_is_shown_while_it_is_written_and_after(served: Served, state: State) -> None:
     pane = recorded_comparisons(served.evaluated[0])[0].tuned
     pane = replace(pane, state=state, reasoning_tokens=3, think_seconds=1.25)
-    html = pane_html(pane, "Tuned model")
+    html = pane_html(pane, "Fine-tuned model")
     assert (
         '<details open><summary>Reasoning<span class="quiet"> · 3 tokens · 1.2 s</span></summary>'
         '<div class="rft-reasoning" tabindex="0" role="region" aria-label="Reasoning, Tuned model">'
         "one closed loop</div></details>"
     ) in html
     silent = replace(pane, reply=Reply("5"))
-    said = "No reasoning." in pane_html(silent, "Tuned model")
+    said = "No reasoning." in pane_html(silent, "Fine-tuned model")
     assert said == (state in ENDED)  # until then some may follow
 
 
@@ -215,7 +215,7 @@ def test_both_models_are_shown_with_their_reasoning(served: Served) -> None:
 
 def test_probabilities_are_named_for_what_they_are(served: Served) -> None:
     pane = recorded_comparisons(served.evaluated[0])[0].tuned
-    html = pane_html(replace(pane, probabilities={"5": 0.75, "6": 0.25}), "Tuned model")
+    html = pane_html(replace(pane, probabilities={"5": 0.75, "6": 0.25}), "Fine-tuned model")
     assert "Model probability, not calibrated" in html
     assert html.index("75%") < html.index("25%")
 
@@ -403,7 +403,7 @@ def test_boxes_have_a_table_alternatives_and_a_slider(served: Served, tmp_path: 
     pane.texts = {"base": "none", "tuned": reply}
     *_, both = compare(pane, asked, threading.Event(), every=0)
     html = boxes_drawn.boxes_html(both)
-    assert 'alt="Found by the tuned model: 1: dog."' in html
+    assert 'alt="Found by the fine-tuned model: 1: dog."' in html
     assert 'alt="Found by the base model: no boxes that can be read."' in html
     assert (
         "<td>tuned</td><td>1</td><td>dog</td><td>20, 10, 100, 30</td><td>0.75</td><td>1.00" in html

@@ -75,7 +75,7 @@ def reply(label: str) -> Completion:
 
 
 def improved(name: str, tuned: bool) -> Completion:
-    """The base takes everything for a cat; the tuned model is right."""
+    """The base takes everything for a cat; the fine-tuned model is right."""
     return reply(Path(name).parent.name if tuned else "cat")
 
 
@@ -288,7 +288,7 @@ def test_one_evaluation_is_run_by_one_process(begin: Callable[..., RunFolder]) -
         begin(other := fakes.FakePolicy(improved))
         with pytest.raises(UserError, match=rf"eval/test: in use by process {os.getpid()} on .+;"):
             measured(run)
-        assert measured(run, limit=4).folder.name == "test-first-4"  # another one may go on
+        assert measured(run, limit=4).folder.name == "test-first-4"  # another one may continue
         slow.go.set()
         whole = first.result(60)
     assert whole.summary.complete

@@ -85,7 +85,7 @@ class Measured:
 
 @pytest.fixture
 def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Measured]:
-    """A function: recipe and what the tuned model writes (gold, unless given) -> evaluation."""
+    """A function: recipe and the fine-tuned model's texts (default: gold) -> evaluation."""
 
     def run(recipe: Recipe, write: Write | None = None) -> Measured:
         found = load_examples(recipe, "test")

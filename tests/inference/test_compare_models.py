@@ -1,4 +1,4 @@
-"""Base and tuned on one question: prompts, truth, states, stops, verdicts, probabilities."""
+"""Base and fine-tuned model on one question: prompts, truth, states, stops and verdicts."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_a_reply_that_was_cut_off_says_so(image: LazyImage) -> None:
 
     both = last(Cut({"base": FIVE, "tuned": "<think>and so on"}), asked(image))
     assert both.tuned.state == "done"
-    assert both.tuned.hints == ("The reply was cut off before it ended.",)
+    assert both.tuned.hints == ("The response was truncated before it ended.",)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_a_side_that_takes_too_long_is_cut_off(image: LazyImage) -> None:
     policy = WatchedPolicy(fakes.never)
     both = last(ModelBackend(policy, longest=0.0), asked(image))
     assert both.base.piece.completion.tokens == 1
-    assert "The reply was cut off before it ended." in both.base.hints
+    assert "The response was truncated before it ended." in both.base.hints
 
 
 class FullPolicy(WatchedPolicy):

@@ -115,11 +115,11 @@ def test_holm_steps_down() -> None:
 
 def test_smallest_visible_difference() -> None:
     gaps = [1.0, -1.0] * 50 + [0.0] * 300  # 0 or 1: root of the share that differs over pairs
-    assert statistics.smallest_visible(gaps) == pytest.approx(2.80 * 0.5 / 20)
+    assert statistics.minimum_detectable_effect(gaps) == pytest.approx(2.80 * 0.5 / 20)
     by_degrees = [0.1, -0.1] * 200  # as loud as a tenth of that
-    assert statistics.smallest_visible(by_degrees) == pytest.approx(2.80 * 0.1 / 20)
-    assert statistics.smallest_visible([0.0] * 4) == pytest.approx(2.80 / 4)
-    assert statistics.smallest_visible([1.0, 0.0]) == 1.0
+    assert statistics.minimum_detectable_effect(by_degrees) == pytest.approx(2.80 * 0.1 / 20)
+    assert statistics.minimum_detectable_effect([0.0] * 4) == pytest.approx(2.80 / 4)
+    assert statistics.minimum_detectable_effect([1.0, 0.0]) == 1.0
 
 
 def test_harmonic_mean() -> None:

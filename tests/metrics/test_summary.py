@@ -26,7 +26,7 @@ from rftkit.metrics.verdict import points
 PETS = ("cat", "dog", "fox")
 HEADER = Header(task="classification", style="think", labels=PETS, expected=6)
 
-# gold, then what base and tuned wrote
+# gold, then what base and fine-tuned model wrote
 TEXTS = [
     ("cat", "It is a cat.", "<think>cat ears</think><answer>cat</answer>"),
     ("cat", "<think>a dog</think><answer>cat</answer>", "<think>soft</think><answer>cat</answer>"),
@@ -87,9 +87,11 @@ def test_the_difference_is_paired_and_words_follow_the_interval() -> None:
     assert (found.pairs, found.lost, found.won) == (6, 0, 2)
     assert found.value == pytest.approx(1 / 3)
     assert (found.mcnemar_exact, found.mcnemar_mid) == (0.5, 0.25)
-    assert found.smallest_visible == pytest.approx(2.8 * (2 / 36) ** 0.5)
+    assert found.minimum_detectable_effect == pytest.approx(2.8 * (2 / 36) ** 0.5)
     assert found.verdict == "no difference detected"
-    assert found.words.startswith("no difference detected (could see ≥ 66.0 points): +33.3 points")
+    assert found.words.startswith(
+        "no significant difference (minimum detectable effect at 80 % power: 66.0 points): +33.3"
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_better_and_worse_need_an_interval_off_zero(before: str, after: str, ver
     found = summarise(SamplesFile(HEADER.model_copy(update={"expected": 40}), tuple(made)))
     assert found.difference
     assert found.difference.verdict == verdict
-    assert f"tuned is {verdict}" in found.difference.words
+    assert f"the fine-tuned model is {verdict}" in found.difference.words
     assert broken_gates(found, fail_if_worse=0.02) == (
         [] if verdict == "better" else ["accuracy fell by 100.0 points; 2.0 allowed"]
     )
@@ -148,8 +150,8 @@ def test_classes() -> None:
     assert (dog.n, dog.correct, dog.predicted, dog.precision, dog.f1) == (2, 1, 2, 0.5, 0.5)
     assert (fox.predicted, fox.precision, fox.f1, fox.confused) == (0, None, 0, (("dog", 1),))
     assert side.never_predicted == ("fox",)
-    assert side.class_mean == pytest.approx((1 / 3 + 1 / 2 + 0) / 3)
-    assert side.class_f1 == pytest.approx(1 / 3)
+    assert side.macro_accuracy == pytest.approx((1 / 3 + 1 / 2 + 0) / 3)
+    assert side.macro_f1 == pytest.approx(1 / 3)
     cells = [(c.gold, c.answer, c.count) for c in side.confusion]
     assert cells == [
         ("cat", "cat", 1),
@@ -309,7 +311,7 @@ def test_gates() -> None:
     ]
     alone = summarise(SamplesFile(HEADER, tuple(BASE)))
     assert broken_gates(alone, fail_if_worse=0.02, max_invalid=0.1) == [
-        "--fail-if-worse: base and tuned were not both evaluated",
+        "--fail-if-worse: base and fine-tuned model were not both evaluated",
         "50.0 % of the replies are invalid; 10.0 % allowed",
     ]
 

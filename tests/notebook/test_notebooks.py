@@ -383,7 +383,7 @@ def test_predictions_stand_beside_the_files(
 
     monkeypatch.setattr("rftkit.notebook.shown.json_lines", answer)
     assert text_of(nb.predictions(run, [path])) == [
-        "answers of the tuned model",
+        "answers of the fine-tuned model",
         *("a b.png", "3", "two bows"),
         *("a b.png", "no answer could be read"),
     ]

@@ -1,4 +1,4 @@
-"""A user's own reward: loaded from its file, paid like any other, and refused in one line."""
+"""A user's custom reward: loaded from its file, paid like any other, and refused in one line."""
 
 from __future__ import annotations
 

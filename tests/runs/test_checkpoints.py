@@ -207,7 +207,7 @@ def test_an_unfinished_run_gives_its_newest_whole_checkpoint(tmp_path: Path) -> 
         "not finished, so its newest checkpoint: step-000001",
     )
     shutil.rmtree(run.checkpoints)
-    assert "nothing trained here yet; `rftkit train --resume` goes on" in refusal(run.folder)
+    assert "nothing trained here yet; `rftkit train --resume` continues" in refusal(run.folder)
 
 
 def test_an_adapter_that_was_cut_off_while_it_was_saved_is_not_taken(tmp_path: Path) -> None:

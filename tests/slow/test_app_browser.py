@@ -374,7 +374,7 @@ def test_boxes_of_both_show_until_the_slider_says_else(visit: Any, boxes: str) -
     for value, base, tuned in (("50", "1", "1"), ("0", "1", "0"), ("100", "0", "1")):
         page.locator(".rft-boxes input").fill(value)
         assert [page.evaluate(seen, name) for name in ("base", "tuned")] == [base, tuned]
-    assert page.get_by_alt_text("Found by the tuned model: 1: 0, 2: 0.").count() == 1
+    assert page.get_by_alt_text("Found by the fine-tuned model: 1: 0, 2: 0.").count() == 1
     assert page.locator("#rft-boxes tbody tr").count() == 2
     page.locator(".rft-boxes input").focus()
     page.keyboard.press("ArrowLeft")

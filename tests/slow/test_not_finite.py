@@ -1,4 +1,4 @@
-"""NaN in weights: a run ends in one line, keeps no checkpoint of it, and goes on from before."""
+"""NaN in weights: a run ends in one line, keeps no checkpoint of it, and continues from before."""
 
 from __future__ import annotations
 

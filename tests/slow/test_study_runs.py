@@ -1,4 +1,4 @@
-"""A real study of two runs: stopped in the middle, it goes on and finishes."""
+"""A real study of two runs: stopped in the middle, it continues and finishes."""
 
 from __future__ import annotations
 

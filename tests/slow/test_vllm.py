@@ -1,4 +1,4 @@
-"""The real vLLM on a CPU: its answers and scores are those of transformers, base and tuned."""
+"""The real vLLM on a CPU: its answers and scores are those of transformers, for both models."""
 
 from __future__ import annotations
 

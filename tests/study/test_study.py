@@ -65,7 +65,7 @@ TWO = 'recipes = ["one.toml", "two.toml"]\nseeds = [0, 1]\n'
 class Fake:
     """Makes a finished run, or evaluation elsewhere, in place of the process that would.
 
-    right: whether the tuned model is right; the base model always is on image 0 and no other.
+    right: whether the fine-tuned model is right; the base model always is on image 0 and no other.
     """
 
     right: Right = lambda dataset, style, seed, image: True
@@ -392,7 +392,7 @@ def test_one_seed_has_the_interval_of_its_own_report(place: Path) -> None:
     assert (round(after.low, 6), round(after.high, 6)) == (own["low"], own["high"])
     gain, difference = found.rows[0].gain, summary["difference"]
     assert (round(gain.low, 6), round(gain.high, 6)) == (difference["low"], difference["high"])
-    assert round(gain.smallest_visible, 6) == difference["smallest_visible"]
+    assert round(gain.minimum_detectable_effect, 6) == difference["minimum_detectable_effect"]
     assert round(gain.p, 6) == difference["mcnemar_exact"]
 
 
@@ -420,7 +420,7 @@ def test_a_second_seed_on_the_same_images_is_no_second_sample() -> None:
     assert two is not None
     assert (two.value, two.images, two.pairs) == (0.3, 200, 400)
     assert two.high - two.low == pytest.approx(one.high - one.low, rel=0.1)
-    assert two.smallest_visible == one.smallest_visible
+    assert two.minimum_detectable_effect == one.minimum_detectable_effect
 
 
 def test_sign_flips_count_as_the_exact_test_does() -> None:
@@ -445,7 +445,7 @@ def compared(low: float, high: float, holm: float = 0.01, seeds: Sequence[float]
     verdict = "better" if low > 0 else "worse" if high < 0 else "no difference detected"
     found = Contrast(
         value=value, low=low, high=high, method="", images=9, pairs=9, lost=0, won=0, p=0.01,
-        p_holm=holm, smallest_visible=0.07, verdict=verdict,
+        p_holm=holm, minimum_detectable_effect=0.07, verdict=verdict,
         seeds=tuple(Seeded(seed=n, value=v) for n, v in enumerate(seeds)),
     )  # fmt: skip
     setting = Setting(dataset="pets", method="grpo", shots=4)
