@@ -16,6 +16,7 @@ from rftkit.data.box_grid import annotated_size
 from rftkit.errors import DataError
 from rftkit.inference.panes import Comparison, Pane, overlaps
 from rftkit.inference.predict import PixelBox
+from rftkit.metrics.schema import display_model
 
 EDGE = 720  # pixels of a drawing's longer side
 Corners = tuple[float, float, float, float]
@@ -133,7 +134,7 @@ def _truth(example: Example) -> list[Corners]:
 
 def _table(both: Comparison) -> str:
     rows = "".join(
-        f"<tr><td>{pane.side}</td><td>{number}</td><td>{escape(box.label)}</td>"
+        f"<tr><td>{display_model(pane.side)}</td><td>{number}</td><td>{escape(box.label)}</td>"
         f"<td>{', '.join(f'{edge:g}' for edge in box.box)}</td><td>{box.confidence:.2f}</td>"
         f"<td>{'' if overlap is None else f'{overlap:.2f}'}</td></tr>"
         for pane in (both.base, both.tuned)
@@ -157,7 +158,7 @@ def _legend(both: Comparison) -> str:
 
 
 def _alt(pane: Pane) -> str:
-    return f"Found by the {pane.side} model: {_named(pane.boxes)}."
+    return f"Found by the {display_model(pane.side)} model: {_named(pane.boxes)}."
 
 
 def _named(found: Sequence[PixelBox] | None) -> str:

@@ -99,7 +99,7 @@ def _fields(desk: Desk) -> Fields:
                             elem_id="rft-prompt")  # fmt: skip
     with gr.Accordion("Decoding, the same for both", open=False):
         settings = _settings(desk, form)
-    blind = gr.Checkbox(label="Blind: hide which side is which until I vote", elem_id="rft-blind")
+    blind = gr.Checkbox(label="Blind: hide which model is which until I vote", elem_id="rft-blind")
     return Fields(
         image, task, labels, question, truth, prompt, *settings,
         blind=blind, run=run, stop=stop, examples=examples, known=known, truth_note=truth_note,

@@ -64,7 +64,7 @@ def verdict_text(both: Comparison) -> str:
     verdict = both.verdict
     if verdict is None:
         return ""
-    return f"{VERDICTS[verdict][1]}. Base: {_short(both.base)}. Tuned: {_short(both.tuned)}."
+    return f"{VERDICTS[verdict][1]}. Base: {_short(both.base)}. Fine-tuned: {_short(both.tuned)}."
 
 
 def verdict_html(both: Comparison) -> str:

@@ -85,7 +85,7 @@ def _scores(summary: Summary) -> str:
 def _difference(summary: Summary) -> str:
     found = summary.difference
     if found is None:
-        return '<p class="quiet">One side only: nothing to compare.</p>'
+        return '<p class="quiet">Only one model was evaluated: nothing to compare.</p>'
     exact = found.mcnemar_exact
     up, down, test = "fixed", "broke", f"; McNemar exact p {_p(exact or 0)}"
     if exact is None:  # a degree, such as an IoU: a gain need not cross the line to right
@@ -106,7 +106,7 @@ def _notes(evaluated: Evaluated, summary: Summary) -> str:
 def _confusions(summary: Summary) -> str:
     """The most frequent confusions of either side, beside each other."""
     tables = ""
-    for name, side in (("Base", summary.base), ("Tuned", summary.tuned)):
+    for name, side in (("Base", summary.base), ("Fine-tuned", summary.tuned)):
         wrong = [cell for cell in side.confusion if cell.answer != cell.gold] if side else []
         rows = "".join(
             f"<tr><td>{escape(cell.gold)}</td><td>{escape(cell.answer or 'no valid answer')}</td>"
@@ -115,8 +115,8 @@ def _confusions(summary: Summary) -> str:
         )
         if rows:
             tables += (
-                f'<table class="rft-table"><caption>{name}: most confused</caption><thead><tr>'
-                f'<th>right</th><th>answered</th><th class="num">times</th></tr></thead>'
+                f'<table class="rft-table"><caption>{name}: most frequent confusions</caption>'
+                f'<thead><tr><th>right</th><th>answered</th><th class="num">times</th></tr></thead>'
                 f"<tbody>{rows}</tbody></table>"
             )
     return f'<div class="rft-pair">{tables}</div>' if tables else ""

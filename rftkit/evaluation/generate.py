@@ -111,7 +111,7 @@ def _identity(header: Header) -> Header:
     Whether training images could be read, to look for them among the test images, is no part of it.
     """
     fixed = header.provenance.model_copy(update={"started": "", "command": "", "hardware": ""})
-    update = {"provenance": fixed, "leaks": None, "leaks_skipped": None}
+    update = {"provenance": fixed, "overlap": None, "overlap_skipped": None}
     return header.model_copy(update=update)
 
 

@@ -64,7 +64,7 @@ def _deciding(header: Header) -> Header:
     made = header.provenance
     drawn = header.decode == "generate" and not made.decoding.startswith("greedy")
     free = {"adapter_sha256": "", "started": "", "command": "", "seed": made.seed if drawn else 0}
-    own = {"provenance": made.model_copy(update=free), "leaks": None, "leaks_skipped": None}
+    own = {"provenance": made.model_copy(update=free), "overlap": None, "overlap_skipped": None}
     return header.model_copy(update=own)
 
 

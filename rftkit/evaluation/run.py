@@ -19,12 +19,12 @@ from rftkit.data.locate import place_of
 from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError, RecipeError
 from rftkit.evaluation.generate import EvalSpec, evaluate, header_of, same_evaluation
-from rftkit.evaluation.leaks import NO_SHOTS, Shots, find_leaks, read_shots
+from rftkit.evaluation.overlap import NO_SHOTS, Shots, find_overlap, read_shots
 from rftkit.evaluation.reuse_base import reuse_base
 from rftkit.files import sha256
 from rftkit.metrics import Summary
 from rftkit.metrics.files import SAMPLES, Evaluation, finish
-from rftkit.metrics.samples import Header, Leaks, LeaksSkipped, Provenance, Side
+from rftkit.metrics.samples import Header, Overlap, OverlapSkipped, Provenance, Side
 from rftkit.models import open_for_inference, out_of_memory
 from rftkit.models.policy import Decoding, Generator
 from rftkit.recipe.builtin import find_recipe
@@ -109,7 +109,7 @@ def run_evaluation(subject: EvalSubject, request: EvalRequest, console: Console)
 def _header(subject: EvalSubject, request: EvalRequest, style: Style) -> Header:
     """What the samples file says of itself, as far as it is known without the model."""
     recipe, examples = subject.recipe, subject.examples
-    found = find_leaks(subject.shots, examples.examples)
+    found = find_overlap(subject.shots, examples.examples)
     return Header(
         task=recipe.task,
         style=style,
@@ -126,8 +126,8 @@ def _header(subject: EvalSubject, request: EvalRequest, style: Style) -> Header:
             command=request.command,
             started=files.now(),
         ),
-        leaks=found if isinstance(found, Leaks) else None,
-        leaks_skipped=found if isinstance(found, LeaksSkipped) else None,
+        overlap=found if isinstance(found, Overlap) else None,
+        overlap_skipped=found if isinstance(found, OverlapSkipped) else None,
     )
 
 

@@ -38,7 +38,7 @@ def rate(values: Sequence[float], images: Sequence[str] = ()) -> Rate:
 def share(values: Sequence[float], total: int) -> Share:
     """How many of `total` these scores are, and their mean."""
     part = len(values) / total if total else 0.0
-    return Share(n=len(values), share=part, accuracy=fmean(values) if values else None)
+    return Share(n=len(values), fraction=part, accuracy=fmean(values) if values else None)
 
 
 def spread(tokens: Sequence[int]) -> Spread:

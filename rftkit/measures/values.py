@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
 
 class Record(BaseModel):
@@ -35,9 +35,14 @@ class Measure(Record):
     low: float | None = None
     high: float | None = None
     n: int = Field(default=0, description="what it is the mean of")
-    unit: Literal["share", "number"] = "share"
+    unit: Literal["fraction", "number"] = "fraction"
     rules: Literal["", "coco", "lvis"] = ""
     note: str = ""
+
+    @field_validator("unit", mode="before")
+    @classmethod
+    def _read_old_name(cls, value: object) -> object:
+        return "fraction" if value == "share" else value
 
     @property
     def key(self) -> tuple[str, str]:
@@ -54,7 +59,7 @@ class Share(Record):
     """How many, and how often they were right (None if there are none)."""
 
     n: int
-    share: float
+    fraction: float = Field(validation_alias=AliasChoices("fraction", "share"))
     accuracy: float | None
 
 

@@ -29,11 +29,6 @@ KEYS: dict[str, tuple[str, str]] = {
     "root mean squared error": ("rmse", ""),
     "bias": ("bias", ""),
 }
-FIELDS = {
-    "class_mean": "macro_accuracy",
-    "class_f1": "macro_f1",
-    "smallest_visible": "minimum_detectable_effect",
-}
 BEGINNINGS = {"AP of ": "ap", "accuracy on ": "accuracy_by_source"}
 
 
@@ -43,13 +38,6 @@ def with_metric_keys(values: object) -> object:
         return values
     rest = {key: value for key, value in values.items() if key != "figures"}
     return rest | {"metrics": [_keyed(name, entry) for name, entry in values["figures"].items()]}
-
-
-def with_field_names(values: object) -> object:
-    """The values with today's names of fields, where an old summary has others."""
-    if not isinstance(values, Mapping):
-        return values
-    return {FIELDS.get(str(name), name): value for name, value in values.items()}
 
 
 def _keyed(name: str, entry: Mapping[str, object]) -> dict[str, object]:

@@ -51,16 +51,16 @@ class Provenance(Record):
     started: str = Field(default="", description="ISO 8601")
 
 
-class Leaks(Record):
-    """Training shots that are also test images: same bytes (exact), or same look (near)."""
+class Overlap(Record):
+    """Train/test overlap: training images identical (exact) or nearly so (near) to a test image."""
 
     exact: int = 0
     near: int = 0
     pairs: tuple[tuple[str, str], ...] = Field(default=(), description="training, test name")
 
 
-class LeaksSkipped(Record):
-    """Why nobody looked for training images among the test images; the detail is for people."""
+class OverlapSkipped(Record):
+    """Why train/test overlap was not checked; the detail is for people."""
 
     reason: Literal["unreadable", "too many"]
     detail: str
@@ -82,9 +82,15 @@ class Header(Record):
     expected: int = Field(ge=0, description="examples per side")
     prompt: str = Field(default="", description="prompt of every sample that has none of its own")
     provenance: Provenance = Provenance()
-    leaks: Leaks | None = Field(default=None, description="None: not looked for")
-    leaks_skipped: LeaksSkipped | None = Field(
-        default=None, description="why leaks is None; None in files of older versions"
+    overlap: Overlap | None = Field(
+        default=None,
+        validation_alias=AliasChoices("overlap", "leaks"),
+        description="train/test overlap; None: not checked",
+    )
+    overlap_skipped: OverlapSkipped | None = Field(
+        default=None,
+        validation_alias=AliasChoices("overlap_skipped", "leaks_skipped"),
+        description="why overlap is None; None in files of older versions",
     )
 
 

@@ -1,16 +1,16 @@
-"""What `summary.json` holds. Shares and differences are fractions; None where nothing is known."""
+"""What `summary.json` holds. Rates and differences are fractions; None where nothing is known."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from rftkit.core import Rules, Style
 from rftkit.measures.values import Measure, Rate, Record, Share, Spread
-from rftkit.metrics.old_names import with_field_names, with_metric_keys
-from rftkit.metrics.samples import Leaks, LeaksSkipped, MemoryOf, Provenance
+from rftkit.metrics.old_names import with_metric_keys
+from rftkit.metrics.samples import MemoryOf, Overlap, OverlapSkipped, Provenance
 
 Verdict = Literal["better", "worse", "no difference detected"]
 
@@ -80,13 +80,19 @@ class Calibration(Record):
 
 
 class SideSummary(Record):
-    """Everything measured on one side."""
+    """The metrics of one model."""
 
     n: int
     correct: float
     accuracy: Rate
-    macro_accuracy: float = Field(description="macro: mean of the classes' accuracies")
-    macro_f1: float = Field(description="macro: mean of the classes' F1")
+    macro_accuracy: float = Field(
+        validation_alias=AliasChoices("macro_accuracy", "class_mean"),
+        description="mean of the classes' accuracies",
+    )
+    macro_f1: float = Field(
+        validation_alias=AliasChoices("macro_f1", "class_f1"),
+        description="mean of the classes' F1",
+    )
     invalid: Rate
     health: Mapping[str, int] = Field(description="counts; one sample may be in several")
     classes: tuple[ClassRow, ...]
@@ -107,7 +113,7 @@ class SideSummary(Record):
     @classmethod
     def _read_old_names(cls, values: object) -> object:
         """Summaries written before metrics had keys named them in English."""
-        return with_field_names(with_metric_keys(values))
+        return with_metric_keys(values)
 
     def measure(self, name: str, label: str = "") -> Measure | None:
         """The task's metric of that key; None if this evaluation has none."""
@@ -115,7 +121,7 @@ class SideSummary(Record):
 
 
 class Difference(Record):
-    """Fine-tuned minus base over the examples that both sides answered."""
+    """Fine-tuned minus base over the examples that both models answered."""
 
     value: float
     low: float
@@ -130,15 +136,12 @@ class Difference(Record):
     mcnemar_mid: float | None
     bootstrap_low: float
     bootstrap_high: float
-    minimum_detectable_effect: float
+    minimum_detectable_effect: float = Field(
+        validation_alias=AliasChoices("minimum_detectable_effect", "smallest_visible"),
+        description="at 80 % power",
+    )
     verdict: Verdict
     words: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_old_names(cls, values: object) -> object:
-        """Summaries of before called the minimum detectable effect `smallest_visible`."""
-        return with_field_names(values)
 
 
 class Summary(Record):
@@ -159,12 +162,21 @@ class Summary(Record):
     base: SideSummary | None
     tuned: SideSummary | None
     difference: Difference | None
-    leaks: Leaks | None
-    leaks_skipped: LeaksSkipped | None = Field(default=None, description="why leaks is None")
+    overlap: Overlap | None = Field(validation_alias=AliasChoices("overlap", "leaks"))
+    overlap_skipped: OverlapSkipped | None = Field(
+        default=None,
+        validation_alias=AliasChoices("overlap_skipped", "leaks_skipped"),
+        description="why overlap is None",
+    )
     provenance: Provenance
     notes: tuple[str, ...]
 
 
+def display_model(side: str) -> str:
+    """What a reader is shown for a side: "base" or "fine-tuned"; another text stays as it is."""
+    return "fine-tuned" if side == "tuned" else side
+
+
 def sides_of(summary: Summary) -> list[tuple[str, SideSummary | None]]:
-    """Both sides by name, base first."""
+    """Both models by the key of their side, base first."""
     return [("base", summary.base), ("tuned", summary.tuned)]

@@ -9,7 +9,7 @@ from statistics import fmean
 from rftkit.measures.rates import rate
 from rftkit.metrics import behaviour, classes
 from rftkit.metrics.samples import SIDES, Header, Sample, SamplesFile, Side
-from rftkit.metrics.schema import SideSummary, Summary
+from rftkit.metrics.schema import SideSummary, Summary, display_model
 from rftkit.metrics.scoring import offered, rescored
 from rftkit.metrics.task_metrics import groups, task_metrics
 from rftkit.metrics.verdict import difference
@@ -45,8 +45,8 @@ def summarise(file: SamplesFile) -> Summary:
         base=_side("base", by_side["base"], file),
         tuned=_side("tuned", by_side["tuned"], file),
         difference=difference(by_side["base"], by_side["tuned"]),
-        leaks=header.leaks,
-        leaks_skipped=header.leaks_skipped,
+        overlap=header.overlap,
+        overlap_skipped=header.overlap_skipped,
         provenance=header.provenance,
         notes=_notes(by_side, header),
     )
@@ -89,21 +89,21 @@ def _side(side: Side, samples: Sequence[Sample], file: SamplesFile) -> SideSumma
 
 
 def _notes(by_side: dict[Side, list[Sample]], header: Header) -> tuple[str, ...]:
-    """What a reader must know before trusting the figures."""
+    """What a reader must know before trusting the metrics."""
     notes = [
-        f"{side}: {len(samples)} of {header.expected} examples answered; not finished"
+        f"{display_model(side)}: {len(samples)} of {header.expected} examples answered; unfinished"
         for side, samples in by_side.items()
         if samples and len(samples) != header.expected
     ]
-    leaks = header.leaks
-    if leaks and leaks.exact + leaks.near:
+    overlap = header.overlap
+    if overlap and overlap.exact + overlap.near:
         notes.append(
-            f"training shots among the test images: {leaks.exact} the same, "
-            f"{leaks.near} that look alike; the {get_task(header.task).metric} may be too high"
+            f"train/test overlap (contamination): {overlap.exact} identical, {overlap.near} "
+            f"near-duplicate images; the {get_task(header.task).metric} may be too high"
         )
-    if header.leaks_skipped:
-        why = header.leaks_skipped.detail
-        notes.append(f"training images were not looked for among the test images: {why}")
+    if header.overlap_skipped:
+        why = header.overlap_skipped.detail
+        notes.append(f"train/test overlap was not checked: {why}")
     return tuple(notes)
 
 

@@ -145,6 +145,7 @@ def environment() -> Environment:
         interval=tables.interval,
         in_words=tables.in_words,
         titled=titled,
+        model=schema.display_model,
         svg=Markup,  # our own charts; nothing else on the page is trusted
         bytes=lambda count: f"{count / 2**30:.2f} GiB",
         number=lambda share: f"{share:.3f}",

@@ -10,6 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from rftkit.metrics import Summary
+from rftkit.metrics.schema import display_model
 from rftkit.metrics.verdict import points
 from rftkit.report.training_curves import Metrics, Series, column, reward_names, smoothed
 
@@ -94,14 +95,14 @@ def headline(summary: Summary) -> str:
         axes.text(min(rate.high + 0.02, 1.03), place, f"{points(rate.value)} %", va="center")
     if summary.chance is not None:
         axes.axvline(summary.chance, color=INK, linewidth=1, linestyle=(0, (2, 2)))
-    axes.set_yticks(range(len(shown)), [name for name, _ in shown])
+    axes.set_yticks(range(len(shown)), [display_model(name) for name, _ in shown])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.16)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
     axes.grid(axis="y", visible=False)
     axes.tick_params(length=0)
     axes.spines[["left", "bottom"]].set_visible(False)
-    spoken = ", ".join(f"{name}: {points(rate.value)} %" for name, rate in shown)
+    spoken = ", ".join(f"{display_model(name)}: {points(rate.value)} %" for name, rate in shown)
     return svg(figure, f"{summary.metric} of {spoken}")
 
 

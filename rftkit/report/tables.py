@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rftkit.measures.values import Measure, Rate
 from rftkit.metrics import Summary
 from rftkit.metrics.samples import MemoryOf
-from rftkit.metrics.schema import SideSummary
+from rftkit.metrics.schema import SideSummary, display_model
 from rftkit.metrics.verdict import points
 from rftkit.report.metric_names import display_name
 from rftkit.tasks import get_task
@@ -126,7 +126,7 @@ def peak_words(sides: Sides) -> str:
     by_scope: dict[str, list[str]] = {}
     for name, side in sides:
         if side.speed and side.speed.peak_memory_bytes is not None:
-            by_scope.setdefault(PEAK_OF[side.speed.peak_memory_of], []).append(name)
+            by_scope.setdefault(PEAK_OF[side.speed.peak_memory_of], []).append(display_model(name))
     several = len(by_scope) > 1
     parts = [f"{of} ({', '.join(names)})" if several else of for of, names in by_scope.items()]
     return f"Peak memory {'; '.join(parts)}." if parts else ""
@@ -149,10 +149,10 @@ def _kind(name: str, summary: Summary, sides: Sides, precise: bool, other: bool)
 
 def _bar(side: str, figure: Measure | Rate | None, unit: str) -> Bar:
     if figure is None or figure.value is None:
-        return Bar(side, None, f"{side}: not defined")
-    ends = interval(figure)
+        return Bar(side, None, f"{display_model(side)}: not defined")
+    ends, name = interval(figure), display_model(side)
     of = f", {figure.n} {unit}" if figure.n else ""
-    return Bar(side, figure.value, f"{side}{of}" + (f", 95 % interval {ends} %" if ends else ""))
+    return Bar(side, figure.value, f"{name}{of}" + (f", 95 % interval {ends} %" if ends else ""))
 
 
 def _cell(figure: Measure | None) -> Cell:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from rftkit.metrics import Summary
-from rftkit.metrics.schema import SideSummary, sides_of
+from rftkit.metrics.schema import SideSummary, display_model, sides_of
 from rftkit.metrics.verdict import points
 from rftkit.report import tables
 from rftkit.tasks import get_task
@@ -27,7 +27,7 @@ def show_summary(summary: Summary, console: Console) -> None:
     from rich.text import Text
 
     sides = [(name, side) for name, side in sides_of(summary) if side]
-    names = [name for name, _ in sides]
+    names = [display_model(name) for name, _ in sides]
     console.print(_table("", names, _rows(summary, [side for _, side in sides])))
     console.print(Text(setting(summary)), soft_wrap=False)
     words = get_task(summary.task).words

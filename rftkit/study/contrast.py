@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from rftkit.measures import statistics
 from rftkit.measures.rates import SEED, binary, rate
@@ -58,7 +58,9 @@ class Contrast(Record):
     won: int = Field(description="pairs in which the second side scored higher")
     p: float = Field(description="two-sided: McNemar's exact test, or sign flips by image")
     p_holm: float | None = Field(default=None, description="adjusted over the data sets")
-    minimum_detectable_effect: float
+    minimum_detectable_effect: float = Field(
+        validation_alias=AliasChoices("minimum_detectable_effect", "smallest_visible")
+    )
     verdict: Verdict
     seeds: tuple[Seeded, ...]
 

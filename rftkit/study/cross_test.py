@@ -12,7 +12,7 @@ from rich.console import Console
 from rftkit import exits
 from rftkit.data.examples import load_examples
 from rftkit.data.read_cache import ReadCache
-from rftkit.evaluation.leaks import read_shots
+from rftkit.evaluation.overlap import read_shots
 from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
 from rftkit.models import open_for_inference
 from rftkit.runs.adapter import Checkpoint, recipe_of

@@ -41,9 +41,9 @@ def run_study(
 ) -> Path:
     """Run what is not done yet, then write the page; returns its path, `study.json` is beside it.
 
-    The page is written once in a while too, and at a stop: it shows how far the study is. A run
-    that fails is on it and in `broken`; the others continue. Raises UserError before anything
-    starts if the study cannot work, and Interrupted, with the command that continues, if a signal came.
+    The page is also written now and then, and at a stop, to show how far the study is. A run that
+    fails is on it and in `broken`; the others continue. Raises UserError before anything starts if
+    the study cannot work, and Interrupted, with the command that continues, if a signal came.
     """
     again = command or shlex.join(["rftkit", "study", str(path), "--out", str(out)])
     job = _job(path, out, again)

@@ -1,4 +1,4 @@
-"""What `study.json` holds. Shares and differences are fractions; None where nothing is known."""
+"""What `study.json` holds. Rates and differences are fractions; None where nothing is known."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Row(Record):
     tokens_after: float
     train_minutes: float = Field(description="of a run, mean over the seeds")
     test_minutes: float = Field(description="of the fine-tuned model's replies")
-    train_tokens: float = Field(description="written while training; 0 for SFT")
-    signal: float | None = Field(description="share of groups that taught something")
+    train_tokens: float = Field(description="generated while training; 0 for SFT")
+    signal: float | None = Field(description="fraction of groups whose rewards are not all equal")
 
 
 class Versus(Record):

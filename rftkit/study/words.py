@@ -54,8 +54,8 @@ def _verdict(one: Versus) -> str:
     if one.contrast.verdict == "worse":
         return f"{subject} hurts on {where}"
     visible = points(one.contrast.minimum_detectable_effect)
-    both = f"between {one.style} and direct"
-    return f"no difference {both} detected on {where}, could see ≥ {visible} points"
+    both = f"between {one.style} and direct on {where}"
+    return f"no significant difference {both} (minimum detectable effect {visible} points)"
 
 
 def _caution(found: Contrast, tests: int) -> str:
@@ -86,7 +86,7 @@ def _overall(found: Sequence[Versus]) -> str:
     better, worse, neither = counts.values()
     return (
         f"Of {len(found)} comparisons, thinking helps in {better}, hurts in {worse}, "
-        f"and in {neither} no difference was detected."
+        f"and in {neither} no significant difference was found."
     )
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
 from rftkit.errors import Interrupted, RecipeError, UserError, stopped
-from rftkit.evaluation.leaks import Shots
+from rftkit.evaluation.overlap import Shots
 from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
 from rftkit.hardware.prompt_size import largest_prompt
 from rftkit.messages import pip_install

@@ -200,7 +200,8 @@ def test_reasoning_is_shown_while_it_is_written_and_after(served: Served, state:
     html = pane_html(pane, "Fine-tuned model")
     assert (
         '<details open><summary>Reasoning<span class="quiet"> · 3 tokens · 1.2 s</span></summary>'
-        '<div class="rft-reasoning" tabindex="0" role="region" aria-label="Reasoning, Tuned model">'
+        '<div class="rft-reasoning" tabindex="0" role="region" '
+        'aria-label="Reasoning, Fine-tuned model">'
         "one closed loop</div></details>"
     ) in html
     silent = replace(pane, reply=Reply("5"))
@@ -225,8 +226,8 @@ def test_results_have_interval_test_confusions_and_lengths(served: Served) -> No
     assert "<dd>50.0%</dd>" in html
     assert "<dd>66.7%</dd>" in html
     assert "2 fixed, 1 broke, of 6; McNemar exact p = 1.0000" in html
-    assert "Base: most confused" in html
-    assert "Tuned: length against score" in html
+    assert "Base: most frequent confusions" in html
+    assert "Fine-tuned: length against score" in html
     rows = rows_html(served.evaluated[0], "broke")
     assert 'data-open="digits:test:1"' in rows
     assert rows.count("data-open") == 1
@@ -406,7 +407,8 @@ def test_boxes_have_a_table_alternatives_and_a_slider(served: Served, tmp_path: 
     assert 'alt="Found by the fine-tuned model: 1: dog."' in html
     assert 'alt="Found by the base model: no boxes that can be read."' in html
     assert (
-        "<td>tuned</td><td>1</td><td>dog</td><td>20, 10, 100, 30</td><td>0.75</td><td>1.00" in html
+        "<td>fine-tuned</td><td>1</td><td>dog</td><td>20, 10, 100, 30</td><td>0.75</td><td>1.00"
+        in html
     )
     assert '<input type="range"' in html
     assert html.index('class="tuned"') < html.index('class="truth"')  # the truth lies on top

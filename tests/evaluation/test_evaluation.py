@@ -23,7 +23,7 @@ from rich.console import Console
 from rftkit.core import Completion
 from rftkit.errors import DataError, UserError
 from rftkit.evaluation import generate as evaluate
-from rftkit.evaluation import leaks
+from rftkit.evaluation import overlap
 from rftkit.evaluation import run as evaluation
 from rftkit.evaluation.run import EvalRequest, evaluate_checkpoint
 from rftkit.metrics import Summary, to_json
@@ -135,8 +135,8 @@ def test_base_and_tuned_are_measured_side_by_side(begin: Callable[..., RunFolder
     assert (found.folder / "summary.json").read_text("utf-8") == to_json(summary)
     assert run.report.read_text("utf-8") == (found.folder / "report.html").read_text("utf-8")
     assert list(csv.reader((found.folder / "confusion.csv").open(encoding="utf-8")))
-    assert summary.leaks
-    assert summary.leaks.exact == 0
+    assert summary.overlap
+    assert summary.overlap.exact == 0
 
 
 @pytest.mark.usefixtures("with_page")
@@ -389,11 +389,11 @@ def test_an_adapter_is_measured_where_its_training_images_are_not(
     shutil.rmtree(tmp_path / "images")
     summary = measured(tmp_path / "sent", data=other).summary
     assert summary.tuned
-    assert (summary.tuned.accuracy.value, summary.leaks) == (1.0, None)
-    assert summary.leaks_skipped
-    assert summary.leaks_skipped.reason == "unreadable"
+    assert (summary.tuned.accuracy.value, summary.overlap) == (1.0, None)
+    assert summary.overlap_skipped
+    assert summary.overlap_skipped.reason == "unreadable"
     assert str(tmp_path / "images") in summary.notes[0]
-    assert summary.notes[0].startswith("training images were not looked for among the test images:")
+    assert summary.notes[0].startswith("train/test overlap was not checked:")
 
 
 def test_a_damaged_training_image_is_no_reason_not_to_evaluate(
@@ -403,7 +403,7 @@ def test_a_damaged_training_image_is_no_reason_not_to_evaluate(
     folder = Path(recipe_of(run).data.path) / "train"
     for path in folder.rglob("*.png"):
         path.write_bytes(b"torn")
-    skipped = measured(run).summary.leaks_skipped
+    skipped = measured(run).summary.overlap_skipped
     assert skipped
     assert skipped.reason == "unreadable"
     assert "not an image" in skipped.detail
@@ -413,9 +413,9 @@ def test_of_many_images_it_is_said_that_no_leak_was_looked_for(
     begin: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = begin(fakes.FakePolicy(improved))
-    monkeypatch.setattr(leaks, "LEAKS_UP_TO", 2 * HELD_OUT + 1)  # and two to train on
+    monkeypatch.setattr(overlap, "COMPARED_UP_TO", 2 * HELD_OUT + 1)  # and two to train on
     summary = measured(run).summary
-    assert (summary.leaks, summary.leaks_skipped and summary.leaks_skipped.reason) == (
+    assert (summary.overlap, summary.overlap_skipped and summary.overlap_skipped.reason) == (
         None,
         "too many",
     )
@@ -433,7 +433,7 @@ def test_an_evaluation_goes_on_where_its_training_images_have_gone(
     again = begin(fakes.FakePolicy(improved))
     found = measured(again)
     assert (found.folder.name, found.summary.complete) == ("test", True)
-    assert found.summary.leaks  # as its beginning found
+    assert found.summary.overlap  # as its beginning found
 
 
 def test_data_that_is_not_there_is_refused(begin: Callable[..., RunFolder]) -> None:
@@ -463,8 +463,8 @@ def test_a_folder_that_is_divided_is_not_tested_on_whole_for_the_words_in_its_na
 def test_a_training_image_that_is_tested_on_is_a_leak(begin: Callable[..., RunFolder]) -> None:
     run = begin(fakes.FakePolicy(improved))
     summary = measured(run, split="train").summary
-    assert summary.leaks
-    assert (summary.leaks.exact, summary.leaks.pairs[0][0]) == (2, summary.leaks.pairs[0][1])
+    assert summary.overlap
+    assert (summary.overlap.exact, summary.overlap.pairs[0][0]) == (2, summary.overlap.pairs[0][1])
 
 
 def test_choices_are_scored_and_never_invalid(begin: Callable[..., RunFolder]) -> None:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from rftkit.measures.values import Measure, Record, Share
+from rftkit.metrics.files import read_summary
 from rftkit.metrics.old_names import with_metric_keys
+from rftkit.metrics.samples import Header
+
+VALUES: dict[str, object] = {
+    "fraction": 0.5,
+    "overlap": {"exact": 2},
+    "overlap_skipped": {"reason": "too many", "detail": "x"},
+}
 
 
 @pytest.mark.parametrize(
@@ -37,3 +49,42 @@ def test_the_rules_of_an_old_map_were_in_its_note(note: str, rules: str) -> None
 def test_what_is_no_old_summary_stays_as_it_is() -> None:
     assert with_metric_keys({"metrics": []}) == {"metrics": []}
     assert with_metric_keys("text") == "text"
+
+
+@pytest.mark.parametrize(
+    ("record", "values", "old", "new"),
+    [
+        (Share, {"n": 1, "accuracy": None}, "share", "fraction"),
+        (Header, {"task": "choice", "style": "think", "expected": 1}, "leaks", "overlap"),
+        (Header, {"task": "choice", "style": "think", "expected": 1}, "leaks_skipped",
+         "overlap_skipped"),
+    ],
+)  # fmt: skip
+def test_a_field_is_read_by_its_old_name_and_written_by_the_new_one(
+    record: type[Record], values: dict[str, object], old: str, new: str
+) -> None:
+    value = VALUES[new]
+    read = record.model_validate({**values, old: value})
+    written = read.model_dump(mode="json", exclude_defaults=True)
+    assert written[new] == value
+    assert old not in written
+
+
+def test_an_old_summary_is_read_with_todays_names() -> None:
+    folder = Path(__file__).parents[1] / "data" / "run_before_rooms" / "eval" / "test"
+    stored = json.loads((folder / "summary.json").read_text("utf-8"))
+    summary = read_summary(folder)
+    assert summary.tuned
+    assert summary.difference
+    assert summary.overlap
+    assert summary.tuned.macro_accuracy == stored["tuned"]["class_mean"]
+    assert summary.tuned.macro_f1 == stored["tuned"]["class_f1"]
+    assert summary.difference.minimum_detectable_effect == stored["difference"]["smallest_visible"]
+    assert summary.overlap.exact == stored["leaks"]["exact"]
+    shape, kept = "with reasoning", stored["tuned"]["shapes"]
+    assert summary.tuned.shapes[shape].fraction == kept[shape]["share"]
+
+
+def test_an_old_measure_says_share_for_a_fraction() -> None:
+    assert Measure.model_validate({"name": "miou", "unit": "share"}).unit == "fraction"
+    assert Measure.model_validate({"name": "mae", "unit": "number"}).unit == "number"

@@ -9,8 +9,8 @@ from rftkit.metrics import Summary, broken_gates, summarise, to_json
 from rftkit.metrics.behaviour import last_named, probabilities
 from rftkit.metrics.samples import (
     Header,
-    Leaks,
-    LeaksSkipped,
+    Overlap,
+    OverlapSkipped,
     Sample,
     SamplesFile,
     Side,
@@ -125,7 +125,7 @@ def test_only_what_both_sides_answered_is_compared() -> None:
     assert found.difference
     assert found.difference.pairs == 2
     assert not found.complete
-    assert found.notes == ("tuned: 2 of 6 examples answered; not finished",)
+    assert found.notes == ("fine-tuned: 2 of 6 examples answered; unfinished",)
 
 
 @pytest.mark.parametrize("side", ["base", "tuned"])
@@ -180,7 +180,7 @@ def test_reasoning_against_answer() -> None:
     assert found.base
     assert found.tuned
     one = found.base.consistency["inconsistent"]
-    assert (one.n, one.share, one.accuracy) == (1, 1, 1)
+    assert (one.n, one.fraction, one.accuracy) == (1, 1, 1)
     cells = {name: cell.n for name, cell in found.tuned.consistency.items()}
     assert cells == {"consistent": 2, "inconsistent": 0, "silent": 1}
     shapes = {name: cell.n for name, cell in found.tuned.shapes.items()}
@@ -281,21 +281,19 @@ def test_chance_is_the_mean_over_lists() -> None:
 
 
 def test_a_leak_is_noted() -> None:
-    found = both(HEADER.model_copy(update={"leaks": Leaks(exact=2, near=1)}))
-    assert "2 the same, 1 that look alike" in found.notes[0]
+    found = both(HEADER.model_copy(update={"overlap": Overlap(exact=2, near=1)}))
+    assert "2 identical, 1 near-duplicate" in found.notes[0]
     assert found.notes[0].endswith("the accuracy may be too high")
-    boxed = HEADER.model_copy(update={"task": "grounding", "leaks": Leaks(near=1)})
+    boxed = HEADER.model_copy(update={"task": "grounding", "overlap": Overlap(near=1)})
     assert summarise(SamplesFile(boxed, ())).notes[0].endswith("the IoU may be too high")
-    assert both(HEADER.model_copy(update={"leaks": Leaks()})).notes == ()
+    assert both(HEADER.model_copy(update={"overlap": Overlap()})).notes == ()
 
 
 def test_it_is_noted_why_no_leak_was_looked_for() -> None:
-    skipped = LeaksSkipped(reason="unreadable", detail="pets: no such folder")
-    found = both(HEADER.model_copy(update={"leaks_skipped": skipped}))
-    assert found.leaks_skipped == skipped
-    assert found.notes == (
-        "training images were not looked for among the test images: pets: no such folder",
-    )
+    skipped = OverlapSkipped(reason="unreadable", detail="pets: no such folder")
+    found = both(HEADER.model_copy(update={"overlap_skipped": skipped}))
+    assert found.overlap_skipped == skipped
+    assert found.notes == ("train/test overlap was not checked: pets: no such folder",)
     assert both(HEADER).notes == ()  # written by a version that gave no reason
 
 

@@ -13,8 +13,8 @@ from rftkit.metrics import Summary, summarise, to_json
 from rftkit.metrics.files import confusion_csv
 from rftkit.metrics.samples import (
     Header,
-    Leaks,
-    LeaksSkipped,
+    Overlap,
+    OverlapSkipped,
     Provenance,
     Sample,
     SamplesFile,
@@ -121,7 +121,7 @@ def test_a_page_fetches_nothing_and_is_whole(name: str) -> None:
 
 
 def test_model_text_and_file_names_are_inert() -> None:
-    file = evaluated(leaks=Leaks(exact=1, pairs=((HACK, HACK),)), provenance={"prompt": HACK})
+    file = evaluated(overlap=Overlap(exact=1, pairs=((HACK, HACK),)), provenance={"prompt": HACK})
     page = page_of(file, title=HACK, recipe_toml=f"# {HACK}", versions={HACK: HACK})
     assert HACK not in page
     assert page.count("&lt;img src=x onerror=alert(1)&gt;") > 8
@@ -130,7 +130,7 @@ def test_model_text_and_file_names_are_inert() -> None:
 
 def test_the_verdict_and_its_setting_lead_the_page() -> None:
     page = page_of(evaluated())
-    assert "No difference detected (could see ≥ " in page
+    assert "No significant difference (minimum detectable effect at 80 % power: " in page
     assert "2 images of split &#39;test&#39;, strict scoring, list of 2 labels" in page
     assert "chance 50.0 %" in page
 
@@ -244,7 +244,7 @@ def test_the_table_is_plain_without_a_terminal(width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
     lines = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
     assert ["accuracy", "50.0 %", "50.0 %"] in lines
-    assert "no difference detected" in " ".join(text.split())
+    assert "no significant difference" in " ".join(text.split())
 
 
 def test_the_table_of_one_side_has_no_verdict() -> None:
@@ -286,7 +286,7 @@ def test_a_page_made_from_a_stored_summary_is_the_same() -> None:
     (("process", "process"), "Peak memory of the process while a model answered."),
     (("", ""), "Peak memory of the whole command until then, loading and training included."),
     (("", "gpu"), "Peak memory of the whole command until then, loading and training included "
-                  "(base); of the GPU while a model answered (tuned)."),
+                  "(base); of the GPU while a model answered (fine-tuned)."),
 ])  # fmt: skip
 def test_the_page_says_what_the_peak_of_memory_is_of(of: tuple[str, str], said: str) -> None:
     file = evaluated()
@@ -301,10 +301,12 @@ def test_the_page_says_what_the_peak_of_memory_is_of(of: tuple[str, str], said: 
 
 
 @pytest.mark.parametrize(("skipped", "line"), [
-    (LeaksSkipped(reason="too many", detail="9 images, above 8"),
-     "Training images were not looked for among the test images: 9 images, above 8."),
-    (None, "Training images were not looked for among the test images."),
+    (OverlapSkipped(reason="too many", detail="9 images, above 8"),
+     "Train/test overlap was not checked: 9 images, above 8."),
+    (None, "Train/test overlap was not checked."),
 ])  # fmt: skip
-def test_the_page_says_why_no_leak_was_looked_for(skipped: LeaksSkipped | None, line: str) -> None:
-    page = page_of(evaluated(leaks_skipped=skipped))
+def test_the_page_says_why_no_leak_was_looked_for(
+    skipped: OverlapSkipped | None, line: str
+) -> None:
+    page = page_of(evaluated(overlap_skipped=skipped))
     assert f"<p>{line}</p>" in page

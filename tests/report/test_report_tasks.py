@@ -189,7 +189,7 @@ def test_what_scores_by_degree_is_never_called_accuracy(task: str) -> None:
     assert not re.search(r"accuracy(?! at 0\.5)", page, re.IGNORECASE)
     file = FILES[task]()
     alone = SamplesFile(file.header, tuple(s for s in file.samples if s.side == "base"))
-    assert "Base has a mean IoU of" in page_of(alone)
+    assert "The base model has a mean IoU of" in page_of(alone)
 
 
 def test_a_gate_names_the_metric() -> None:
@@ -210,7 +210,7 @@ def test_boxes_are_measured_by_map_first_and_by_category() -> None:
     assert ["mAP by COCO rules, stated confidences"] in rows
     kinds = heads.index("AP by category")
     assert rows[kinds : kinds + 3] == [
-        ["AP by category", "base", "tuned", "n"],
+        ["AP by category", "base", "fine-tuned", "n"],
         ["king", "100.0 %", "0.0 %", "2"],
         ["queen", "50.5 %", "100.0 %", "1"],
     ]
@@ -249,7 +249,7 @@ def test_coarser_classes_have_a_table() -> None:
     file = file_of("classification", cases, labels=labels, levels=levels)
     assert ["maker", "66.7 %", "33.3 %"] in printed(summarise(file))
     page = page_of(file)
-    assert "by the coarser class that they belong to" in page
+    assert "graded by coarser class" in page
     assert '<tr><th scope="row">maker</th><td class="num">66.7 %' in page
 
 

@@ -321,10 +321,11 @@ def test_thinking_minus_direct_is_paired_and_corrected(place: Path) -> None:
     assert two.contrast.low < 0 < two.contrast.high
     assert (one.times_tokens, one.times_minutes) == (10, 10)
     assert found.answer[0] == (
-        "Of 2 comparisons, thinking helps in 1, hurts in 0, and in 1 no difference was detected."
+        "Of 2 comparisons, thinking helps in 1, hurts in 0, "
+        "and in 1 no significant difference was found."
     )
     assert found.answer[1].startswith("Thinking helps on one (grpo, all images): +40.0 points")
-    assert found.answer[2].startswith("No difference between think and direct detected on two")
+    assert found.answer[2].startswith("No significant difference between think and direct on two")
 
 
 def test_the_page_holds_what_the_json_says(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -471,8 +472,8 @@ def compared(low: float, high: float, holm: float = 0.01, seeds: Sequence[float]
         ),
         (
             compared(-0.01, 0.11),
-            "No difference between think and direct detected on pets (grpo, 4 shots), could see "
-            "≥ 7.0 points: +5.0 points (95 % interval −1.0 to +11.0); "
+            "No significant difference between think and direct on pets (grpo, 4 shots) (minimum "
+            "detectable effect 7.0 points): +5.0 points (95 % interval −1.0 to +11.0); "
             "it takes 6.0 times the tokens per reply.",
         ),
     ],
@@ -488,7 +489,8 @@ def test_the_words_warn_of_chance_and_of_seeds_that_disagree() -> None:
         doubtful
     )
     assert answer([compared(0.01, 0.09), compared(-0.09, -0.01), compared(-0.1, 0.1)])[0] == (
-        "Of 3 comparisons, thinking helps in 1, hurts in 1, and in 1 no difference was detected."
+        "Of 3 comparisons, thinking helps in 1, hurts in 1, "
+        "and in 1 no significant difference was found."
     )
 
 

@@ -1,4 +1,4 @@
-"""Training images among the test images, or why nobody looked for them."""
+"""Train/test overlap: training images among the test images, or why it was not checked."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rftkit.data.examples import load_examples
 from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError
 from rftkit.messages import first_line
-from rftkit.metrics.samples import Leaks, LeaksSkipped
+from rftkit.metrics.samples import Overlap, OverlapSkipped
 from rftkit.recipe.schema import Recipe
 
-LEAKS_UP_TO = 5000  # images in all; above it the search for copies is left to `rftkit check`
+COMPARED_UP_TO = 5000  # images in all; above it the search for copies is left to `rftkit check`
 PAIRS_KEPT = 20
 
 
@@ -36,24 +36,24 @@ def read_shots(recipe: Recipe, cache: ReadCache) -> Shots:
         return Shots(error=first_line(error))
 
 
-def find_leaks(shots: Shots, tests: Sequence[Example]) -> Leaks | LeaksSkipped:
+def find_overlap(shots: Shots, tests: Sequence[Example]) -> Overlap | OverlapSkipped:
     """Training images that are also tested on, or why they were not looked for.
 
     Raises DataError for a test image that cannot be opened.
     """
     ours, theirs = one_each(shots.examples), one_each(tests)
     if not ours:
-        return LeaksSkipped(reason="unreadable", detail=shots.error)
-    if (count := len(ours) + len(theirs)) > LEAKS_UP_TO:
-        most = f"above the {LEAKS_UP_TO} that an evaluation compares"
-        return LeaksSkipped(
-            reason="too many", detail=f"{count} images, {most}; rftkit check looks for them"
+        return OverlapSkipped(reason="unreadable", detail=shots.error)
+    if (count := len(ours) + len(theirs)) > COMPARED_UP_TO:
+        most = f"above the {COMPARED_UP_TO} that an evaluation compares"
+        return OverlapSkipped(
+            reason="too many", detail=f"{count} images, {most}; rftkit check compares them"
         )
     try:
         marks = [fingerprint(example) for example in ours]
     except DataError as error:
-        return LeaksSkipped(reason="unreadable", detail=first_line(error))
+        return OverlapSkipped(reason="unreadable", detail=first_line(error))
     pairs = overlap(marks, [fingerprint(example) for example in theirs])
     names = tuple((pair.first.id, pair.second.id) for pair in pairs[:PAIRS_KEPT])
     exact = sum(pair.exact for pair in pairs)
-    return Leaks(exact=exact, near=len(pairs) - exact, pairs=names)
+    return Overlap(exact=exact, near=len(pairs) - exact, pairs=names)
