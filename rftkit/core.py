@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from rftkit.errors import DataError
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -23,6 +25,17 @@ class LazyImage(Protocol):
 
     def open(self) -> Image:
         """The image, upright, mode RGB. Raises DataError, naming itself, if it cannot be read."""
+
+
+@dataclass(frozen=True)
+class NoImage:
+    """The image of an example that is only scored: it has a name and cannot be opened."""
+
+    name: str = "sample"
+
+    def open(self) -> Image:
+        """Always raises DataError."""
+        raise DataError(f"{self.name}: there is no image here")
 
 
 @dataclass(frozen=True)

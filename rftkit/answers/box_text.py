@@ -1,4 +1,4 @@
-"""Boxes as a model writes them: lists of objects or numbers, and the corners of one box."""
+"""Read and write boxes as text: lists of objects or numbers, and the corners of one box."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rftkit.answers.boxes import MAX_BOXES, THOUSANDTHS, Box, Grid, PredictedBox, box_of
 from rftkit.answers.literals import literal, number
 
-MAX_CHARS = 65_536  # a longer text is no answer
+MAX_CHARS = 65_536  # a longer text is not read as an answer
 
 POSITION_KEYS = ("position", "bbox_2d", "bbox", "box")
 CONFIDENCE_KEYS = ("confidence", "score")
@@ -21,7 +21,7 @@ CORNERS = re.compile(rf"\({_NUMBER},{_NUMBER}\)\s*,\s*\({_NUMBER},{_NUMBER}\)")
 
 
 def read_boxes(text: str, grid: Grid = THOUSANDTHS) -> list[PredictedBox] | None:
-    """The boxes in a model's answer; None if it is no list of boxes. Never raises.
+    """The boxes in a model's answer; None if it is not a list of boxes. Never raises.
 
     JSON or a Python literal, in a code fence or not: a list of objects or of four numbers each,
     one object, or four numbers. "No Objects" is the empty list. An entry that is not four finite
@@ -35,14 +35,14 @@ def read_boxes(text: str, grid: Grid = THOUSANDTHS) -> list[PredictedBox] | None
     entries = _entries(literal(text))
     if entries is None or len(entries) > MAX_BOXES:
         return None
-    return [_found(entry, grid) for entry in entries]
+    return [_predicted_box(entry, grid) for entry in entries]
 
 
 def read_box(text: str, grid: Grid = THOUSANDTHS) -> Box | None:
     """The one box in a model's answer; None if there is none, several, or an invalid one.
 
-    What `read_boxes` takes, and the corners "(x1,y1),(x2,y2)" if no tag and no other digit stands
-    beside them. Never raises.
+    Accepts what `read_boxes` accepts, and the corners "(x1,y1),(x2,y2)" if the rest of the text
+    holds no tag and no other digit. Never raises.
     """
     if len(text) > MAX_CHARS:
         return None
@@ -52,18 +52,18 @@ def read_box(text: str, grid: Grid = THOUSANDTHS) -> Box | None:
         return box_of([*value[0], *value[1]], grid)
     entries = _entries(value)
     if entries is not None:
-        return _found(entries[0], grid).box if len(entries) == 1 else None
+        return _predicted_box(entries[0], grid).box if len(entries) == 1 else None
     corners = CORNERS.search(text)
     if corners is None:
         return None
-    beside = text[: corners.start()] + text[corners.end() :]
-    if re.search(r"[\d<>]", beside):
+    rest = text[: corners.start()] + text[corners.end() :]
+    if re.search(r"[\d<>]", rest):
         return None
     return box_of([float(edge) for edge in corners.groups()], grid)
 
 
 def write_boxes(boxes: Sequence[Box], grid: Grid = THOUSANDTHS, names: Sequence[str] = ()) -> str:
-    """The answer that gives these boxes, in whole units of the grid; names: their labels."""
+    """The JSON text of these boxes, in whole units of the grid. names: a label for each box."""
     entries: list[dict[str, object]] = [
         {"Position": _whole(box, grid), "Confidence": 1} for box in boxes
     ]
@@ -74,7 +74,7 @@ def write_boxes(boxes: Sequence[Box], grid: Grid = THOUSANDTHS, names: Sequence[
 
 
 def write_box(box: Box, grid: Grid = THOUSANDTHS) -> str:
-    """The answer that gives this one box, in whole units of the grid.
+    """The text "(x1,y1),(x2,y2)" of one box, in whole units of the grid.
 
     >>> write_box(Box(0.1, 0.2, 0.3, 0.4))
     '(100,200),(300,400)'
@@ -100,7 +100,7 @@ def _entries(value: object) -> list[object] | None:
     return [value] if flat else value
 
 
-def _found(entry: object, grid: Grid) -> PredictedBox:
+def _predicted_box(entry: object, grid: Grid) -> PredictedBox:
     if not isinstance(entry, dict):
         return PredictedBox(box_of(entry, grid))
     folded = {str(key).strip().casefold(): value for key, value in entry.items()}
@@ -127,5 +127,5 @@ def _span(low: float, high: float, units: int) -> tuple[int, int]:
     start, end = round(low * units), round(high * units)
     if start < end:
         return start, end
-    start = min(start, units - 1)  # a sliver keeps one unit: no model is taught an empty box
+    start = min(start, units - 1)  # a narrow box keeps one unit: no model is taught an empty box
     return start, start + 1

@@ -1,7 +1,7 @@
-"""Boxes: fractions of the image inside, a model's coordinates only in its texts (`box_text`).
+"""Boxes in fractions of the image; a model's own coordinates appear only in texts (`box_text`).
 
-A `Grid` is the convention of a text: 1000 × 1000 for models that count in thousandths of the
-image, the image's own (resized) width and height for models that count pixels.
+A `Grid` is the coordinate convention of a text: 1000 × 1000 for models that write thousandths of
+the image, the (resized) image's width and height for models that write pixels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rftkit.answers.labels import normalise
 from rftkit.answers.literals import number
 from rftkit.errors import DataError
 
-MAX_BOXES = 1_000  # a longer list is no answer
+MAX_BOXES = 1_000  # a longer list is not read as an answer
 NEAR = 1e-9  # an overlap of exactly 0.5 in whole pixels is not lost to rounding in fractions
 
 Corners = tuple[float, float, float, float]
@@ -34,7 +34,7 @@ class Box(NamedTuple):
 
 
 class LabelledBox(NamedTuple):
-    """One annotated object; `crowd` marks a region of many that nobody counted."""
+    """One annotated object; `crowd` marks a region of many objects that are not boxed singly."""
 
     label: str
     box: Box
@@ -42,7 +42,7 @@ class LabelledBox(NamedTuple):
 
 
 class PredictedBox(NamedTuple):
-    """One entry of a model's list; `box` is None if it is no box: a false positive all the same."""
+    """One entry of a model's list. `box` is None if it is invalid; it still is a false positive."""
 
     box: Box | None
     confidence: float = 1.0
@@ -50,14 +50,14 @@ class PredictedBox(NamedTuple):
 
 
 class Match(NamedTuple):
-    """One found entry after matching: its overlap with its gold box, 0 if it has none."""
+    """One predicted box after matching: its IoU with its gold box, 0 if it has none."""
 
     iou: float
     confidence: float
 
 
 class Grid(NamedTuple):
-    """How many units of a text's coordinates make the width and the height of the image."""
+    """The coordinate convention of a text: how many units make the image's width and height."""
 
     width: int = 1000
     height: int = 1000
@@ -86,7 +86,7 @@ THOUSANDTHS = Grid()
 
 
 def iou(a: Corners, b: Corners) -> float:
-    """Intersection over union, in [0, 1]; the same in any unit. 0 for an area that is no number."""
+    """Intersection over union, in [0, 1]; the same in any unit. 0 if an area is not finite."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
@@ -96,9 +96,10 @@ def iou(a: Corners, b: Corners) -> float:
 
 
 def giou(a: Corners, b: Corners) -> float:
-    """Generalised IoU (Rezatofighi et al. 2019), in (-1, 1] for boxes; the papers' rule only.
+    """Generalised IoU (Rezatofighi et al. 2019), in (-1, 1] for valid boxes.
 
-    Corners are not put in order first, so inverted ones give any number. -1 if undefined.
+    Used by the papers' rules only. Inverted corners are not reordered and may give any number.
+    -1 if undefined.
     """
     width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
     height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
@@ -110,47 +111,50 @@ def giou(a: Corners, b: Corners) -> float:
 
 
 def match_boxes(
-    found: Sequence[PredictedBox],
+    predicted: Sequence[PredictedBox],
     gold: Sequence[Box],
     threshold: float = 0.5,
     names: Sequence[str] = (),
 ) -> list[Match]:
-    """Every found entry with the overlap it earns; the order of both lists does not matter.
+    """The IoU and confidence of each predicted box, in their order, after one-to-one matching.
 
-    Greedy: highest confidence first, then best overlap. Each gold box is given once, and only for
-    an overlap of at least `threshold` (above 0 in any case). names: a label for each gold box, if
-    the entries must name the right one.
+    Greedy: highest confidence first, then best IoU; the order of the lists does not matter. Each
+    gold box is matched at most once, with an IoU of at least `threshold` (above 0 in any case).
+    names: a label for each gold box, if the predicted boxes must name the same one.
     """
     pairs = [
         (-entry.confidence, -overlap, entry.box, gold[g], f, g)
-        for f, entry in enumerate(found)
+        for f, entry in enumerate(predicted)
         if entry.box is not None
         for g in range(len(gold))
         if not names or normalise(entry.label) == normalise(names[g])
         if (overlap := iou(entry.box, gold[g])) > 0 and overlap >= threshold - NEAR
     ]
-    earned: dict[int, float] = {}
-    taken: set[int] = set()
+    iou_of: dict[int, float] = {}
+    used_gold: set[int] = set()
     for _, overlap, _, _, f, g in sorted(pairs):
-        if f not in earned and g not in taken:
-            earned[f] = -overlap
-            taken.add(g)
-    return [Match(earned.get(f, 0.0), entry.confidence) for f, entry in enumerate(found)]
+        if f not in iou_of and g not in used_gold:
+            iou_of[f] = -overlap
+            used_gold.add(g)
+    return [Match(iou_of.get(f, 0.0), entry.confidence) for f, entry in enumerate(predicted)]
 
 
 def in_grid(box: Box, grid: Grid) -> list[float]:
-    """The four edges in units of the grid, not rounded to whole ones: what was read comes back."""
+    """The four edges in units of the grid, rounded to 6 decimals: what was read comes back."""
     sides = (grid.width, grid.height, grid.width, grid.height)
     edges = [round(edge * side, 6) for edge, side in zip(box, sides, strict=True)]
     return [int(edge) if edge == int(edge) else edge for edge in edges]
 
 
-def is_rounded_gold(found: Sequence[Box | None], gold: Sequence[Box], grid: Grid) -> bool:
-    """Whether these are the gold boxes, in their order, but for less than a unit of the grid."""
+def is_rounded_gold(predicted: Sequence[Box | None], gold: Sequence[Box], grid: Grid) -> bool:
+    """Whether these are the gold boxes in order, each edge within one unit of the grid."""
+    if len(predicted) != len(gold):
+        return False
     units = (grid.width, grid.height, grid.width, grid.height)
-    return len(found) == len(gold) and all(
-        box is not None and all(abs(a - b) * n < 1 for a, b, n in zip(box, own, units, strict=True))
-        for box, own in zip(found, gold, strict=True)
+    return all(
+        box is not None
+        and all(abs(a - b) * n < 1 for a, b, n in zip(box, right, units, strict=True))
+        for box, right in zip(predicted, gold, strict=True)
     )
 
 
@@ -166,26 +170,26 @@ def box_of(value: object, grid: Grid) -> Box | None:
     return box if box.x1 < box.x2 and box.y1 < box.y2 else None
 
 
-def gold_box(value: object, grid: Grid, place: str) -> Box:
-    """A box of the user's data. Raises DataError if it is no box, or leaves the image."""
+def gold_box(value: object, grid: Grid, location: str) -> Box:
+    """A gold box of the user's data. Raises DataError if it is invalid or leaves the image."""
     box = box_of(value, grid)
     shown = repr(value)[:80]
     if box is None:
         raise DataError(
-            f"{place}: gold box {shown} is not [x1, y1, x2, y2] with x1 < x2 and y1 < y2; fix it"
+            f"{location}: gold box {shown} is not [x1, y1, x2, y2] with x1 < x2 and y1 < y2; fix it"
         )
     if min(box) < 0 or max(box) > 1:
         raise DataError(
-            f"{place}: gold box {shown} leaves the image, {grid.width} by {grid.height} units; "
+            f"{location}: gold box {shown} leaves the image, {grid.width} by {grid.height} units; "
             "clip it, or say which coordinates it is in"
         )
     return box
 
 
 def dump_boxes(boxes: Sequence[Box], names: Sequence[str] = ()) -> str:
-    """Gold boxes as an example keeps them: JSON, a list of four fractions each, nothing rounded.
+    """Gold boxes as `Example.gold` stores them: a JSON list of four unrounded fractions each.
 
-    names: a label for each, as a fifth entry.
+    names: a label for each box, written as its fifth entry.
     """
     if not names:
         return json.dumps([list(box) for box in boxes])

@@ -1,4 +1,4 @@
-"""Class names: how two spellings of one label are recognised, and how an answer meets a list."""
+"""Normalise class names, and match an answer to a list of labels."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 OUTER = "".join(chr(c) for c in range(33, 127) if not chr(c).isalnum()) + "“”‘’«»。、…"
-MAX_CHARS = 1_000  # a longer answer names no label
+MAX_CHARS = 1_000  # a longer answer matches no label
 
 SEPARATORS = ",;/|<>\n"
 HEDGES = frozenset({"and", "or", "nor", "not", "no", "never", "either", "neither", "versus"})
-MAX_WORDS_BESIDE = 6  # "This is a <label> passenger jet", but not a recital of the class list
+MAX_EXTRA_WORDS = 6  # "This is a <label> passenger jet", but not the whole class list
 
 
 @lru_cache(maxsize=16384)
 def normalise(label: str) -> str:
-    """The spelling by which labels are compared.
+    """The normalised spelling by which labels are compared.
 
     NFKC, casefold, runs of `_`, `-` and white space folded to one space, outer punctuation dropped.
     """
@@ -26,14 +26,14 @@ def normalise(label: str) -> str:
 
 
 def join_labels(labels: Sequence[str]) -> str:
-    """The labels in one text, between commas; where one holds a comma, by what none holds.
+    """The labels joined by ", "; by "; " or a newline if a label contains the separator.
 
     >>> join_labels(["cat", "dog"]), join_labels(["a, b", "c"])
     ('cat, dog', 'a, b; c')
     """
-    marks = (mark for mark in (",", ";") if not any(mark in label for label in labels))
-    mark = next(marks, "")
-    return (f"{mark} " if mark else "\n").join(labels)
+    unused = (mark for mark in (",", ";") if not any(mark in label for label in labels))
+    separator = next(unused, "")
+    return (f"{separator} " if separator else "\n").join(labels)
 
 
 def match_label(
@@ -43,22 +43,23 @@ def match_label(
 
     aliases: other spelling -> label. A substring never counts: `primrose` is not `rose`.
     """
-    wanted = normalise(answer) if len(answer) <= MAX_CHARS else ""
-    if not wanted:
+    key = normalise(answer) if len(answer) <= MAX_CHARS else ""
+    if not key:
         return None
-    found = _index(tuple(labels)).get(wanted)
-    if found is None and aliases:
-        target = _folded(tuple(aliases.items())).get(wanted)
-        found = _index(tuple(labels)).get(normalise(target)) if target else None
-    return found
+    label = _index(tuple(labels)).get(key)
+    if label is None and aliases:
+        target = _folded(tuple(aliases.items())).get(key)
+        label = _index(tuple(labels)).get(normalise(target)) if target else None
+    return label
 
 
 def match_open_answer(
     answer: str, labels: Sequence[str], aliases: Mapping[str, str] | None = None
 ) -> str | None:
-    """The one label that an answer given without a list names; None if there is none.
+    """The one label that an answer to an open question names; None if there is none.
 
-    Named exactly, as in `match`, or as whole words of one short plain phrase that names no other:
+    The answer is the label itself, as in `match_label`, or a short plain phrase that contains it as
+    whole words and names no other:
     `Boeing 737-300 passenger jet` names `737-300`; `737`, `737-300ER` and `737-300 or A320` do not.
     """
     exact = match_label(answer, labels, aliases)
@@ -74,39 +75,39 @@ def names_several(answer: str, labels: Iterable[str]) -> bool:
 
 
 def colliding_labels(labels: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs of different labels that no answer could tell apart."""
-    seen: dict[str, str] = {}
+    """Pairs of different labels that are spelled the same once normalised."""
+    first_spelling: dict[str, str] = {}
     return [
-        (seen[key], label)
+        (first_spelling[key], label)
         for label in labels
-        if seen.setdefault(key := normalise(label), label) != label
+        if first_spelling.setdefault(key := normalise(label), label) != label
     ]
 
 
 def _mentions(words: tuple[str, ...], labels: Sequence[str]) -> list[str]:
-    """The labels whose words stand in `words`, first to last; the longest where two overlap."""
-    known = _by_first_word(tuple(labels))
+    """The labels whose words occur in `words`, in order; the longest where two overlap."""
+    labels_by_first_word = _by_first_word(tuple(labels))
     named: list[str] = []
-    place = 0
-    while place < len(words):
-        for key, label in known.get(words[place], ()):
-            if words[place : place + len(key)] == key:
+    index = 0
+    while index < len(words):
+        for key, label in labels_by_first_word.get(words[index], ()):
+            if words[index : index + len(key)] == key:
                 named.append(label)  # so that 'rose' inside 'rose hip' is not counted
-                place += len(key) - 1
+                index += len(key) - 1
                 break
-        place += 1
+        index += 1
     return named
 
 
 def _is_plain(answer: str, label: str) -> bool:
-    """Whether the answer adds only a few words to the label: no list, tag, choice or denial."""
+    """Whether the answer only adds a few words to the label, no tag, alternative or negation."""
     bare = answer.strip(OUTER + " ")
     if any(bare.count(mark) > label.count(mark) for mark in SEPARATORS):
         return False
-    words, inner = _words(answer), _words(label)
-    beside = len(words) - len(inner)
-    hedged = any(words.count(word) > inner.count(word) for word in HEDGES)
-    return beside <= MAX_WORDS_BESIDE and not hedged
+    words, label_words = _words(answer), _words(label)
+    extra = len(words) - len(label_words)
+    hedged = any(words.count(word) > label_words.count(word) for word in HEDGES)
+    return extra <= MAX_EXTRA_WORDS and not hedged
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -128,13 +129,13 @@ def _index(labels: tuple[str, ...]) -> dict[str, str]:
 
 @lru_cache(maxsize=64)
 def _by_first_word(labels: tuple[str, ...]) -> dict[str, list[tuple[tuple[str, ...], str]]]:
-    known: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    labels_by_first_word: dict[str, list[tuple[tuple[str, ...], str]]] = {}
     for label in labels:
         if words := _words(label):
-            known.setdefault(words[0], []).append((words, label))
-    for named in known.values():
-        named.sort(key=lambda entry: len(entry[0]), reverse=True)
-    return known
+            labels_by_first_word.setdefault(words[0], []).append((words, label))
+    for candidates in labels_by_first_word.values():
+        candidates.sort(key=lambda entry: len(entry[0]), reverse=True)
+    return labels_by_first_word
 
 
 @lru_cache(maxsize=64)

@@ -1,9 +1,9 @@
-"""Values written out as text, by a model or in a table's cell: JSON, or the literals of Python.
+"""Read JSON or Python literals from text that a model or a table's cell holds.
 
-It is a wall against hostile text. `ast.literal_eval` compiles what it is given: a long or deeply
-nested text takes the parser's stack and memory, and integers of unlimited length. Here a text is
-cut into tokens by one regular expression that never goes back, respelled as JSON, and read by
-`json`: the time is linear in its length, nothing is compiled and nothing is evaluated.
+The text may be hostile. `ast.literal_eval` compiles its input: a long or deeply nested text
+exhausts the parser's stack and memory, and integers have unlimited length. Here one regular
+expression without backtracking splits the text into tokens, which are rewritten as JSON and read by
+`json`: the time is linear in the length, nothing is compiled and nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import math
 import re
 
-MAX_CHARS = 16_384  # of a Python literal: some 250 boxes; JSON may be longer
+MAX_CHARS = 16_384  # of a Python literal, about 250 boxes; JSON may be longer
 
 TOKEN = re.compile(
     r"""\s*(?:
@@ -32,23 +32,23 @@ WORDS |= {"null": "null"} | dict.fromkeys(("nan", "NaN", "inf", "Infinity"), "Na
 
 
 def literal(text: str, *, numbers_as_text: bool = False) -> object:
-    """The value that a text spells, as JSON or as a Python literal; None if it is neither.
+    """The value that a text holds as JSON or as a Python literal; None if it is neither.
 
-    Numbers are floats, or with `numbers_as_text` the texts that they are written as; tuples are
-    lists. The Python literal is respelled as JSON, never evaluated.
+    Numbers come back as floats, with `numbers_as_text` as they are written; tuples as lists. A
+    Python literal is rewritten as JSON, never evaluated.
     """
     value = _json(text, numbers_as_text)
     if value is not None:
         return value
-    respelled = _respelled(text, numbers_as_text) if len(text) <= MAX_CHARS else None
-    values = _json(f"[{respelled}]", numbers_as_text) if respelled else None
+    json_text = _as_json(text, numbers_as_text) if len(text) <= MAX_CHARS else None
+    values = _json(f"[{json_text}]", numbers_as_text) if json_text else None
     if not isinstance(values, list):
         return None
     return values[0] if len(values) == 1 else values
 
 
 def number(value: object) -> float | None:
-    """The float of an int or a float, infinity for a larger one; None for a bool or else."""
+    """The float of an int or float, infinity if it is too large; None for others, bool too."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -66,19 +66,19 @@ def _json(text: str, numbers_as_text: bool) -> object:
     return value
 
 
-def _respelled(text: str, numbers_as_text: bool) -> str | None:
+def _as_json(text: str, numbers_as_text: bool) -> str | None:
     pieces: list[str] = []
-    place = 0
+    position = 0
     text = text.rstrip()
-    while place < len(text):
-        token = TOKEN.match(text, place)
+    while position < len(text):
+        token = TOKEN.match(text, position)
         piece = _piece(token, numbers_as_text) if token else None
         if token is None or piece is None:
             return None
         if piece in ("]", "}") and pieces and pieces[-1] == ",":
             pieces.pop()  # Python allows a comma before the bracket, JSON does not
         pieces.append(piece)
-        place = token.end()
+        position = token.end()
     return " ".join(pieces).removesuffix(",")
 
 
@@ -97,7 +97,7 @@ def _piece(token: re.Match[str], numbers_as_text: bool) -> str | None:
 
 
 def _unescaped(escape: re.Match[str]) -> str:
-    """What an escape of Python's `repr` means; any other stands as it is."""
+    """The character that an escape of Python's `repr` means; any other escape is kept as it is."""
     *codes, letter = escape.groups()
     if letter is not None:
         return ESCAPED.get(letter, escape[0])

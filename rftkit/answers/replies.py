@@ -1,6 +1,6 @@
-"""Reply styles: what the model is asked to write, and how what it wrote is read back.
+"""Reply styles: the instruction for each style, and the parser of its replies.
 
-The same instruction and the same reader serve SFT, GRPO, evaluation, the app and `rftkit score`,
+The same instruction and the same parser serve SFT, GRPO, evaluation, the app and `rftkit score`,
 so training and evaluation cannot drift apart.
 """
 
@@ -29,17 +29,17 @@ TAG = re.compile(r"</?(?:think|answer|reason)>", re.IGNORECASE)
 
 
 def prefill(style: Style) -> str:
-    """Text already written for the model before it starts: an empty thought, or nothing."""
+    """The assistant prefix of a style, which the model continues: an empty thought, or ""."""
     return EMPTY_THOUGHT if style == "empty-think" else ""
 
 
-def with_prefill(made: Completion, style: Style) -> Completion:
-    """The whole reply: what the model wrote, after the text that was written for it."""
-    return replace(made, text=prefill(style) + made.text)
+def with_prefill(written: Completion, style: Style) -> Completion:
+    """The whole reply: the assistant prefix and what the model wrote after it."""
+    return replace(written, text=prefill(style) + written.text)
 
 
 def continuation(answer: str, style: Style) -> str:
-    """What a model writes to give `answer` without reasoning: `render`, without its prefill.
+    """What a model writes to give `answer` without reasoning: `render` without the prefix.
 
     >>> continuation("cat", "empty-think")
     '<answer>cat</answer>'
@@ -48,7 +48,7 @@ def continuation(answer: str, style: Style) -> str:
 
 
 def render(answer: str, reasoning: str | None, style: Style) -> str:
-    """The reply that gives `answer` in `style`; without reasoning, the answer part alone."""
+    """The reply that gives `answer` in `style`; without reasoning, only the answer part."""
     if style == "direct":
         return answer
     block = f"<answer>{answer}</answer>"
@@ -62,9 +62,9 @@ def render(answer: str, reasoning: str | None, style: Style) -> str:
 def read(completion: Completion, style: Style) -> Reply:
     """The answer and the reasoning in a completion. Never raises, whatever the text holds.
 
-    In every style but `direct` the answer is the content of the one answer block, which must stand
+    In every style but `direct` the answer is the content of the one answer block, which must be
     outside the reasoning. Two blocks, a block inside the reasoning or an empty one give no answer;
-    nothing falls back to the whole text. A `direct` reply is the answer, unless it was cut off.
+    there is no fallback to the whole text. A `direct` reply is the answer, unless it is truncated.
     """
     if style == "direct":
         return _read_bare(completion)
@@ -87,7 +87,7 @@ def read(completion: Completion, style: Style) -> Reply:
 
 
 def well_formed(text: str, style: Style) -> bool:
-    """Whether the whole reply has the shape its style asks for, white space aside.
+    """Whether the whole reply has the format of its style, white space aside.
 
     A thought or reason must contain a word: a literal "..." does not count.
     """
@@ -114,9 +114,9 @@ def _read_bare(completion: Completion) -> Reply:
 
 
 def _filled(parts: list[str], word: int | None, full: int) -> bool:
-    """parts: the text around and between the tags, outside ones at even places.
+    """parts: the text before, between and after the tags; those outside a block have even indices.
 
-    True if part `word` holds a word, part `full` is not empty, and nothing stands outside.
+    True if part `word` holds a word, part `full` is not empty, and the outside parts are empty.
     """
     has_word = word is None or re.search(r"[^\W_]", parts[word]) is not None
     return has_word and bool(parts[full]) and not any(parts[::2])
@@ -132,12 +132,12 @@ def _unclosed_thought(before: list[str]) -> bool:
     return bool(thoughts) and thoughts[-1] == "<think>"
 
 
-def _reasoning(text: str, shape: list[tuple[str, re.Match[str]]]) -> str | None:
-    """The text of the last thought or reason, cut off or not; None if there is none."""
-    for place in range(len(shape) - 1, -1, -1):
-        name, tag = shape[place]
+def _reasoning(text: str, tags: list[tuple[str, re.Match[str]]]) -> str | None:
+    """The text of the last thought or reason, truncated or not; None if there is none."""
+    for index in range(len(tags) - 1, -1, -1):
+        name, tag = tags[index]
         if name in ("<think>", "<reason>"):
             closing = "</" + name[1:]
-            end = next((m.start() for n, m in shape[place + 1 :] if n == closing), len(text))
+            end = next((m.start() for n, m in tags[index + 1 :] if n == closing), len(text))
             return text[tag.end() : end].strip() or None
     return None

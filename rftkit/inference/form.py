@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from rftkit.answers import replies
 from rftkit.answers.labels import colliding_labels
-from rftkit.core import Example, LazyImage, Style
+from rftkit.core import Example, LazyImage, NoImage, Style
 from rftkit.data.box_grid import grid_setter
 from rftkit.errors import UserError
 from rftkit.inference.question import prompts
@@ -16,7 +16,6 @@ from rftkit.recipe.schema import Recipe
 from rftkit.tasks import TASKS, get_task
 from rftkit.tasks.options import DetectionOptions
 from rftkit.tasks.question import Question
-from rftkit.tasks.task import Unseen
 
 TEXT_LIMIT = 4000  # characters of anything that is typed
 
@@ -160,7 +159,7 @@ def _example(form: Form, setup: Setup, image: LazyImage | None) -> Example:
         raise UserError(task.form.missing) from None
     if len(prepared) > 1:
         raise UserError("what to find: one kind of object at a time here; leave one line")
-    example = prepared[0](image or Unseen())
+    example = prepared[0](image or NoImage())
     if task.labelled:
         example = replace(example, aliases=setup.aliases)
     return grid_setter(recipe.model)(example) if image else example

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from rftkit.measures.coco_eval import Detection, GoldBox, Rules, TestImage, distinct, evaluator_of
+from rftkit.measures.coco_eval import Detection, EvalImage, GoldBox, Rules, distinct, evaluator_of
 from rftkit.measures.rates import SEED
 from rftkit.measures.statistics import Interval
 from rftkit.measures.values import Record
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 __all__ = [
     "CocoMetrics",
     "Detection",
+    "EvalImage",
     "GoldBox",
     "LvisMetrics",
     "Rules",
-    "TestImage",
     "coco_map",
     "lvis_map",
     "map_interval",
@@ -83,9 +83,9 @@ class Curves(NamedTuple):
 
 
 def coco_map(
-    truths: Sequence[GoldBox],
-    guesses: Sequence[Detection],
-    scenes: Sequence[TestImage],
+    gold_boxes: Sequence[GoldBox],
+    detections: Sequence[Detection],
+    images: Sequence[EvalImage],
     labels: Sequence[str],
 ) -> CocoMetrics:
     """COCO's figures of these labels; truths and guesses of other labels are left out.
@@ -94,17 +94,17 @@ def coco_map(
     asked for it. Where every scene lists every label the figures are those of pycocotools.
     Raises DataError for an image without scene, or with two.
     """
-    curves = _curves(evaluator_of(truths, guesses, scenes, labels, "coco"))
+    curves = _curves(evaluator_of(gold_boxes, detections, images, labels, "coco"))
     return CocoMetrics(
-        **_shared(curves, truths, scenes, labels),
+        **_shared(curves, gold_boxes, images, labels),
         ar100=_mean(curves.recall[:, :, 0]),
     )
 
 
 def lvis_map(
-    truths: Sequence[GoldBox],
-    guesses: Sequence[Detection],
-    scenes: Sequence[TestImage],
+    gold_boxes: Sequence[GoldBox],
+    detections: Sequence[Detection],
+    images: Sequence[EvalImage],
     labels: Sequence[str],
     frequency: Mapping[str, Frequency],
 ) -> LvisMetrics:
@@ -117,13 +117,13 @@ def lvis_map(
 
     Source: Gupta, Dollár and Girshick 2019, and the rules of lvis-api 0.5.
     """
-    curves = _curves(evaluator_of(truths, guesses, scenes, labels, "lvis"))
+    curves = _curves(evaluator_of(gold_boxes, detections, images, labels, "lvis"))
     groups = {
         group: [k for k, label in enumerate(distinct(labels)) if frequency.get(label) == group]
         for group in ("r", "c", "f")
     }
     return LvisMetrics(
-        **_shared(curves, truths, scenes, labels),
+        **_shared(curves, gold_boxes, images, labels),
         ap_rare=_mean(curves.precision[:, :, groups["r"], 0]),
         ap_common=_mean(curves.precision[:, :, groups["c"], 0]),
         ap_frequent=_mean(curves.precision[:, :, groups["f"], 0]),
@@ -131,9 +131,9 @@ def lvis_map(
 
 
 def map_interval(
-    truths: Sequence[GoldBox],
-    guesses: Sequence[Detection],
-    scenes: Sequence[TestImage],
+    gold_boxes: Sequence[GoldBox],
+    detections: Sequence[Detection],
+    images: Sequence[EvalImage],
     labels: Sequence[str],
     rules: Rules,
 ) -> Interval | None:
@@ -148,20 +148,20 @@ def map_interval(
     """
     import numpy as np
 
-    if not 0 < len(scenes) * len(distinct(labels)) <= MAX_CELLS:
+    if not 0 < len(images) * len(distinct(labels)) <= MAX_CELLS:
         return None
-    evaluator = evaluator_of(truths, guesses, scenes, labels, rules)
+    evaluator = evaluator_of(gold_boxes, detections, images, labels, rules)
     evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0, 1e10]], ["all"]
     evaluator.evaluate()
     # one cell per label and image: the library has no public way to add up a part of them
-    cells = np.asarray(evaluator._evalImgs_cpp, dtype=object).reshape(-1, len(scenes))
+    cells = np.asarray(evaluator._evalImgs_cpp, dtype=object).reshape(-1, len(images))
     rng = np.random.default_rng(SEED)
-    drawn = (rng.integers(len(scenes), size=len(scenes)) for _ in range(RESAMPLES))
-    means = [_resampled(evaluator, cells[:, images]) for images in drawn]
-    known = [mean for mean in means if mean is not None]
-    if not known:
+    draws = (rng.integers(len(images), size=len(images)) for _ in range(RESAMPLES))
+    means = [_resampled(evaluator, cells[:, images]) for images in draws]
+    defined = [mean for mean in means if mean is not None]
+    if not defined:
         return None
-    low, high = np.quantile(known, [0.025, 0.975])
+    low, high = np.quantile(defined, [0.025, 0.975])
     return Interval(float(low), float(high))
 
 
@@ -178,22 +178,25 @@ def _resampled(evaluator: Any, cells: NDArray[np.object_]) -> float | None:
 
 
 def _shared(
-    curves: Curves, truths: Sequence[GoldBox], scenes: Sequence[TestImage], labels: Sequence[str]
+    curves: Curves,
+    gold_boxes: Sequence[GoldBox],
+    images: Sequence[EvalImage],
+    labels: Sequence[str],
 ) -> dict[str, Any]:
-    precision, known, wanted = curves.precision, distinct(labels), set(labels)
+    precision, names, wanted_labels = curves.precision, distinct(labels), set(labels)
     return {
-        "images": len(scenes),
-        "objects": sum(truth.label in wanted and not truth.crowd for truth in truths),
+        "images": len(images),
+        "objects": sum(truth.label in wanted_labels and not truth.crowd for truth in gold_boxes),
         "ap": _mean(precision[..., 0]),
         "ap50": _mean(precision[0, ..., 0]),
         "ap75": _mean(precision[5, ..., 0]),
         "ap_small": _mean(precision[..., 1]),
         "ap_medium": _mean(precision[..., 2]),
         "ap_large": _mean(precision[..., 3]),
-        "by_label": {label: _mean(precision[:, :, k, 0]) for k, label in enumerate(known)},
+        "by_label": {label: _mean(precision[:, :, k, 0]) for k, label in enumerate(names)},
     }
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
-    known = values[values > -1]
-    return float(known.mean()) if known.size else None
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else None

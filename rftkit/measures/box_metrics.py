@@ -23,7 +23,7 @@ class ImageBoxes(NamedTuple):
     """
 
     image: str
-    found: Sequence[PredictedBox]
+    predicted: Sequence[PredictedBox]
     gold: Sequence[LabelledBox]
 
 
@@ -60,17 +60,19 @@ def measure_boxes(lists: Sequence[ImageBoxes]) -> BoxMetrics:
     once. An unmatched entry of which a crowd of its label covers half or more is left out, as are
     crowds. An entry without box is a false positive.
     """
-    outcomes = [_outcome(listed) for listed in lists]
-    names = [listed.image for listed in lists]
-    found = [[float(overlap > 0) for overlap in o.overlaps] for o in outcomes]
-    gold = [_flags(sum(map(int, hits)), o.gold) for hits, o in zip(found, outcomes, strict=True)]
+    outcomes = [_outcome(image_boxes) for image_boxes in lists]
+    names = [image_boxes.image for image_boxes in lists]
+    hits_found = [[float(overlap > 0) for overlap in o.overlaps] for o in outcomes]
+    hits_gold = [
+        _flags(sum(map(int, hits)), o.gold) for hits, o in zip(hits_found, outcomes, strict=True)
+    ]
     gaps = [abs(len(o.overlaps) - o.gold) for o in outcomes]
     return BoxMetrics(
         images=len(set(names)),
         # 2 TP / (found + gold) is a mean over all boxes of both lists
-        f1=_by_image([[*a, *b] for a, b in zip(found, gold, strict=True)], names),
-        precision=_by_image(found, names),
-        recall=_by_image(gold, names),
+        f1=_by_image([[*a, *b] for a, b in zip(hits_found, hits_gold, strict=True)], names),
+        precision=_by_image(hits_found, names),
+        recall=_by_image(hits_gold, names),
         mean_iou=_by_image([[x for x in o.overlaps if x > 0] for o in outcomes], names),
         count_error=fmean(gaps) if gaps else 0.0,
         exact_count=_by_image([[float(gap == 0)] for gap in gaps], names),
@@ -79,26 +81,28 @@ def measure_boxes(lists: Sequence[ImageBoxes]) -> BoxMetrics:
 
 def measure_grounding(pairs: Sequence[tuple[Box | None, Box]]) -> GroundingMetrics:
     """Mean IoU and acc@0.5 of (found, gold) pairs; None was no box, and has IoU 0."""
-    overlaps = [iou(found, gold) if found else 0.0 for found, gold in pairs]
+    overlaps = [iou(predicted, gold) if predicted else 0.0 for predicted, gold in pairs]
     return GroundingMetrics(
         mean_iou=rate(overlaps), right=rate([float(x >= HALF - NEAR) for x in overlaps])
     )
 
 
-def _outcome(listed: ImageBoxes) -> Outcome:
+def _outcome(image_boxes: ImageBoxes) -> Outcome:
     overlaps: list[float] = []
-    labels = {entry.label for entry in listed.found} | {thing.label for thing in listed.gold}
+    labels = {entry.label for entry in image_boxes.predicted} | {
+        thing.label for thing in image_boxes.gold
+    }
     for label in sorted(labels):
-        found = [entry for entry in listed.found if entry.label == label]
-        gold = [it.box for it in listed.gold if it.label == label and not it.crowd]
-        crowds = [it.box for it in listed.gold if it.label == label and it.crowd]
-        matches = match_boxes(found, gold, HALF)
+        predicted = [entry for entry in image_boxes.predicted if entry.label == label]
+        gold = [it.box for it in image_boxes.gold if it.label == label and not it.crowd]
+        crowds = [it.box for it in image_boxes.gold if it.label == label and it.crowd]
+        matches = match_boxes(predicted, gold, HALF)
         overlaps += [
             pair.iou
-            for entry, pair in zip(found, matches, strict=True)
+            for entry, pair in zip(predicted, matches, strict=True)
             if pair.iou > 0 or not any(_covered(entry.box, crowd) for crowd in crowds)
         ]
-    return Outcome(overlaps, sum(not thing.crowd for thing in listed.gold))
+    return Outcome(overlaps, sum(not thing.crowd for thing in image_boxes.gold))
 
 
 def _covered(box: Box | None, crowd: Box) -> bool:

@@ -35,7 +35,7 @@ class Detection(NamedTuple):
     confidence: float
 
 
-class TestImage(NamedTuple):
+class EvalImage(NamedTuple):
     """One test image, its size in pixels, and what is known of it.
 
     labels: those asked for, or vouched for (LVIS's negatives); the ones of its objects need not be
@@ -50,9 +50,9 @@ class TestImage(NamedTuple):
 
 
 def evaluator_of(
-    truths: Sequence[GoldBox],
-    guesses: Sequence[Detection],
-    scenes: Sequence[TestImage],
+    gold_boxes: Sequence[GoldBox],
+    detections: Sequence[Detection],
+    images: Sequence[EvalImage],
     labels: Sequence[str],
     rules: Rules,
 ) -> Any:
@@ -60,12 +60,12 @@ def evaluator_of(
     from faster_coco_eval import COCO, COCOeval_faster
 
     categories = {label: k for k, label in enumerate(distinct(labels), 1)}
-    places = {s.image: (k, s) for k, s in enumerate(_in_order(scenes, truths, guesses), 1)}
+    places = {s.image: (k, s) for k, s in enumerate(_in_order(images, gold_boxes, detections), 1)}
     lvis = rules == "lvis"
-    kept = _allowed(_most_confident(guesses) if lvis else guesses, truths, scenes)
-    gold = sorted((t for t in truths if t.label in categories), key=_gold_order)
-    found = sorted(
-        (g for g in kept if g.label in categories),
+    allowed = _allowed(_most_confident(detections) if lvis else detections, gold_boxes, images)
+    gold = sorted((t for t in gold_boxes if t.label in categories), key=_gold_order)
+    detections_kept = sorted(
+        (g for g in allowed if g.label in categories),
         key=lambda g: (g.image, g.label, rank(g.box, g.confidence)),
     )
     frame = {
@@ -78,7 +78,7 @@ def evaluator_of(
         | ({} if t.area is None else {"area": t.area})
         for t in gold
     ]
-    found_rows = [{**_row(g, places, categories), "score": g.confidence} for g in found]
+    found_rows = [{**_row(g, places, categories), "score": g.confidence} for g in detections_kept]
     evaluator = COCOeval_faster(
         COCO({**frame, "annotations": _numbered(gold_rows)}),
         COCO({**frame, "annotations": _numbered(found_rows)}),
@@ -100,22 +100,22 @@ def _gold_order(truth: GoldBox) -> tuple[str, str, Box, bool, float]:
 
 
 def _in_order(
-    scenes: Sequence[TestImage], truths: Sequence[GoldBox], guesses: Sequence[Detection]
-) -> list[TestImage]:
+    images: Sequence[EvalImage], gold_boxes: Sequence[GoldBox], detections: Sequence[Detection]
+) -> list[EvalImage]:
     """The scenes by name, each once, with every object and guess in one of them."""
-    counts = Counter(scene.image for scene in scenes)
+    counts = Counter(scene.image for scene in images)
     for image, count in counts.items():
         if count > 1:
             raise DataError(f"scenes: image {image!r} stands {count} times; merge its labels")
-    used = {truth.image for truth in truths} | {guess.image for guess in guesses}
+    used = {truth.image for truth in gold_boxes} | {guess.image for guess in detections}
     for image in sorted(used - set(counts)):
         raise DataError(f"scenes: image {image!r} has boxes but no scene; add one")
-    return sorted(scenes)
+    return sorted(images)
 
 
-def _most_confident(guesses: Sequence[Detection]) -> list[Detection]:
+def _most_confident(detections: Sequence[Detection]) -> list[Detection]:
     by_image: dict[str, list[Detection]] = defaultdict(list)
-    for guess in guesses:
+    for guess in detections:
         by_image[guess.image].append(guess)
     return [
         guess
@@ -127,14 +127,14 @@ def _most_confident(guesses: Sequence[Detection]) -> list[Detection]:
 
 
 def _allowed(
-    guesses: Sequence[Detection], truths: Sequence[GoldBox], scenes: Sequence[TestImage]
+    detections: Sequence[Detection], gold_boxes: Sequence[GoldBox], images: Sequence[EvalImage]
 ) -> list[Detection]:
-    known = {(scene.image, label) for scene in scenes for label in scene.labels}
-    known |= {(truth.image, truth.label) for truth in truths}
-    return [guess for guess in guesses if (guess.image, guess.label) in known]
+    allowed = {(scene.image, label) for scene in images for label in scene.labels}
+    allowed |= {(truth.image, truth.label) for truth in gold_boxes}
+    return [guess for guess in detections if (guess.image, guess.label) in allowed]
 
 
-def _image(number: int, scene: TestImage, categories: Mapping[str, int]) -> dict[str, Any]:
+def _image(number: int, scene: EvalImage, categories: Mapping[str, int]) -> dict[str, Any]:
     return {
         "id": number,
         "width": scene.width,
@@ -150,7 +150,7 @@ def _numbers(labels: Sequence[str], categories: Mapping[str, int]) -> list[int]:
 
 def _row(
     entry: GoldBox | Detection,
-    places: Mapping[str, tuple[int, TestImage]],
+    places: Mapping[str, tuple[int, EvalImage]],
     categories: Mapping[str, int],
 ) -> dict[str, Any]:
     number, scene = places[entry.image]

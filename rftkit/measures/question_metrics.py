@@ -50,10 +50,10 @@ def cv_bench(values: Sequence[tuple[str, float]]) -> CvBench:
     Source: Tong et al. 2024 (Cambrian-1): 2D is the mean of ADE20K and COCO, 3D is Omni3D.
     """
     by_source = _by_name(values)
-    strange = sorted(set(by_source) - set(CV_BENCH))
-    if strange:
-        known = ", ".join(CV_BENCH)
-        raise DataError(f"cv-bench: source {strange[0]!r} is not one of {known}; rename it")
+    unknown = sorted(set(by_source) - set(CV_BENCH))
+    if unknown:
+        sources = ", ".join(CV_BENCH)
+        raise DataError(f"cv-bench: source {unknown[0]!r} is not one of {sources}; rename it")
     parts = [by_source[name] for name in CV_BENCH if name in by_source]
     return CvBench(
         official=_weighted(parts, WEIGHTS) if len(parts) == len(CV_BENCH) else None,

@@ -48,8 +48,8 @@ def wilson(correct: int, n: int) -> Interval:
 
     if n == 0:
         return Interval(0.0, 1.0)
-    found = binomtest(correct, n).proportion_ci(0.95, method="wilson")
-    return Interval(float(found.low), float(found.high))
+    interval = binomtest(correct, n).proportion_ci(0.95, method="wilson")
+    return Interval(float(interval.low), float(interval.high))
 
 
 def mcnemar(lost: int, won: int) -> McNemar:
@@ -86,8 +86,8 @@ def paired_adjusted(lost: int, won: int, n: int) -> Paired:
 
 def paired_interval(lost: int, won: int, n: int) -> Paired:
     """Wald's interval, or Bonett and Price's under FEW_PAIRS discordant pairs."""
-    chosen = paired_wald if lost + won >= FEW_PAIRS else paired_adjusted
-    return chosen(lost, won, n)
+    method = paired_wald if lost + won >= FEW_PAIRS else paired_adjusted
+    return method(lost, won, n)
 
 
 def paired_bootstrap(
@@ -101,8 +101,8 @@ def paired_bootstrap(
 
     gaps = np.asarray(tuned, dtype=float) - np.asarray(base, dtype=float)
     names = range(len(gaps)) if clusters is None else clusters
-    _, place = np.unique(np.asarray(names), return_inverse=True)
-    totals, sizes = np.bincount(place, weights=gaps), np.bincount(place)
+    _, cluster_of_pair = np.unique(np.asarray(names), return_inverse=True)
+    totals, sizes = np.bincount(cluster_of_pair, weights=gaps), np.bincount(cluster_of_pair)
 
     def statistic(rng: np.random.Generator) -> float:
         drawn = rng.integers(len(totals), size=len(totals))

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from rftkit.answers import boxes, labels
-from rftkit.core import Completion, Example, Row, Rules, Style
+from rftkit.core import Completion, Example, NoImage, Row, Rules, Style
 from rftkit.errors import DataError
 from rftkit.tasks import get_task
 from rftkit.tasks.options import DetectionOptions
-from rftkit.tasks.task import Reading, Task, Unseen
+from rftkit.tasks.task import Reading, Task
 
 LABEL_COLUMNS = {"label": "gold"}
 COLUMNS = {"boxes": "gold", "box": "gold", "answer": "gold", "options": "choices"}
@@ -67,7 +67,7 @@ def example_of(values: Mapping[str, object], place: str, task: Task) -> Example:
     if task.answer_kind == "boxes" and values.get("choices"):
         return _of_kinds(values, place, task)
     given = {name: values[name] for name in ("question", "choices") if name in values}
-    row = Row(place, Unseen(), {"gold": values["gold"], "grid": _grid(values, place), **given})
+    row = Row(place, NoImage(), {"gold": values["gold"], "grid": _grid(values, place), **given})
     (example,) = task.read(row, _reading(task))
     return example
 
@@ -81,7 +81,7 @@ def _labelled(values: Mapping[str, object], place: str, task: Task) -> Example:
     gold = values["gold"]
     if not isinstance(gold, str) or not labels.normalise(gold):
         raise DataError(f"{place}: gold is {_shown(gold)}; give a label, a text with a word in it")
-    (example,) = task.read(Row(place, Unseen(), {"gold": gold}), _reading(task))
+    (example,) = task.read(Row(place, NoImage(), {"gold": gold}), _reading(task))
     choices = _choices(values.get("choices"), place)
     if choices and example.gold not in choices:
         raise DataError(
@@ -95,7 +95,7 @@ def _of_kinds(values: Mapping[str, object], place: str, task: Task) -> Example:
     """Several kinds of object asked for at once."""
     kinds, grid = _choices(values["choices"], place), _grid(values, place)
     objects = tuple(_object(entry, kinds, grid, place) for entry in _entries(values["gold"], place))
-    row = Row(place, Unseen(), {"objects": objects, "categories": kinds, "grid": grid})
+    row = Row(place, NoImage(), {"objects": objects, "categories": kinds, "grid": grid})
     (example,) = task.read(row, Reading(DetectionOptions(ask="picture")))
     return example
 

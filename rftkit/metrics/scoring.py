@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from rftkit.answers import replies
 from rftkit.answers.labels import names_several
-from rftkit.core import Attempt, Completion, Example, Reply
+from rftkit.core import Attempt, Completion, Example, NoImage, Reply
 from rftkit.errors import DataError
 from rftkit.metrics.samples import FLAGS, Flag, Header, Sample, SamplesFile, Side
 from rftkit.rewards.general import no_repetition
 from rftkit.tasks import get_task
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 LOOPING = 0.5  # share of fresh word 4-grams under which a reply is said to repeat itself
-
-
-@dataclass(frozen=True)
-class Unseen:
-    """An image that rescoring knows by name only."""
-
-    name: str
-
-    def open(self) -> Image:
-        """Never comes back: raises DataError."""
-        raise DataError(f"{self.name}: a samples file holds no images")
 
 
 def offered(sample: Sample, header: Header) -> tuple[str, ...]:
@@ -47,7 +32,7 @@ def attempt_of(sample: Sample, header: Header) -> Attempt:
     """The sample as rewards see it. With decode = choices, the likeliest label is the reply."""
     example = Example(
         id=sample.id,
-        image=Unseen(sample.image),
+        image=NoImage(sample.image),
         question=header.prompt if sample.prompt is None else sample.prompt,
         gold=sample.gold,
         choices=offered(sample, header),

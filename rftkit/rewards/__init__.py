@@ -1,1 +1,1 @@
-"""Rewards that any task may use: general ones, by length, custom functions."""
+"""Rewards that any task may use: format and repetition, length, custom functions."""

@@ -1,4 +1,4 @@
-"""A user's custom reward: a function in a file of theirs. Loading it runs that file."""
+"""Custom rewards: a function in a file of the user's. Loading it runs that file."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ from rftkit.errors import RecipeError, TrainingError
 
 @cache
 def load_reward(name: str) -> Reward:
-    """The function that `file.py:function` names: it takes an Attempt, and gives a number.
+    """The reward that `file.py:function` names; the function takes an Attempt and returns a number.
 
     Raises RecipeError if there is no such file or function, or if the file cannot be run. The
-    reward raises TrainingError if the function raises, or gives something else.
+    reward raises TrainingError if the function raises or returns anything but a number.
     """
     file, _, function = name.rpartition(":")
     path = Path(file).expanduser()
     if not path.is_file():
         raise RecipeError(f"rewards.{name}: no file {path}; give its path from where you are")
     module = _run(path.resolve(), name)
-    found = getattr(module, function, None)
-    if not callable(found):
+    loaded = getattr(module, function, None)
+    if not callable(loaded):
         functions = inspect.getmembers(module, inspect.isfunction)
-        names = [own for own, f in functions if f.__module__ == module.__name__]
-        there = ", ".join(names) or "none"
-        raise RecipeError(f"rewards.{name}: no function {function!r} in {path}; it has {there}")
-    return _guarded(name, found)
+        names = [function_name for function_name, f in functions if f.__module__ == module.__name__]
+        available = ", ".join(names) or "none"
+        raise RecipeError(f"rewards.{name}: no function {function!r} in {path}; it has {available}")
+    return _guarded(name, loaded)
 
 
 def _run(path: Path, name: str) -> ModuleType:
-    known_as = f"rftkit_own_{sha256(str(path).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(known_as, path)
+    module_name = f"rftkit_custom_reward_{sha256(str(path).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None, "a file that ends in .py has a loader"
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[known_as] = module  # dataclasses look their own module up there
+    sys.modules[module_name] = module  # dataclasses look their own module up there
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # whatever the user's file raises is theirs to fix
-        del sys.modules[known_as]
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise RecipeError(f"rewards.{name}: {path} cannot be run ({said}); fix it") from error
+        del sys.modules[module_name]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RecipeError(f"rewards.{name}: {path} cannot be run ({reason}); fix it") from error
     return module
 
 
-def _guarded(name: str, found: Callable[[Attempt], object]) -> Reward:
+def _guarded(name: str, function: Callable[[Attempt], object]) -> Reward:
     def reward(attempt: Attempt) -> float:
         try:
-            value = found(attempt)
-        except (Exception, SystemExit) as error:  # which would end training as if it were done
-            said = " ".join(f"{type(error).__name__}: {error}".split())
+            value = function(attempt)
+        except (Exception, SystemExit) as error:  # SystemExit would end training as if finished
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             example = attempt.example
             raise TrainingError(
-                f"rewards.{name}: raised {said} on {example.place or example.id}; fix it"
+                f"rewards.{name}: raised {reason} on {example.place or example.id}; fix it"
             ) from error
         if not isinstance(value, Real):
             raise TrainingError(

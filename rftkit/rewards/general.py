@@ -11,13 +11,13 @@ BETWEEN = re.compile(r"</think>\s*+<answer>")
 
 
 def format_reward(attempt: Attempt) -> float:
-    """1 if the whole completion has the shape its style asks for, else 0."""
+    """1 if the whole completion has the format of its style, else 0."""
     finished = attempt.completion.finished
     return float(finished and replies.well_formed(attempt.completion.text, attempt.style))
 
 
 def no_repetition(attempt: Attempt) -> float:
-    """Fraction of the completion's word 4-grams that are not repeats; 1 for text without loops."""
+    """Fraction of the completion's word 4-grams that are not repeats: 1 for text without loops."""
     words = attempt.completion.text.split()
     grams = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
     return len(set(grams)) / len(grams) if grams else 1.0
@@ -26,7 +26,7 @@ def no_repetition(attempt: Attempt) -> float:
 def paper_format(attempt: Attempt) -> float:
     r"""1 if the text is exactly think block then answer block, as both papers' code tests it.
 
-    Lower-case tags only; nothing outside, white space included; inner tags are not noticed. Equals
+    Lower-case tags only; nothing outside, white space included; tags inside are ignored. Equals
     a full match of `<think>.*?</think>\s*<answer>.*?</answer>`, without its quadratic time.
     """
     text = attempt.completion.text
@@ -36,7 +36,7 @@ def paper_format(attempt: Attempt) -> float:
 
 
 def paper_answer(text: str) -> str | None:
-    """What the papers' code takes for the answer block; None if it finds none.
+    """The text that the papers' code takes as the answer; None if it finds no block.
 
     The first lower-case block that opens and closes on one line, as `<answer>(.*?)</answer>`
     without DOTALL finds it. Their training code then falls back to the whole text.
@@ -49,4 +49,4 @@ def paper_answer(text: str) -> str | None:
     return None
 
 
-GENERAL: dict[str, Reward] = {"no_repetition": no_repetition}  # any recipe may weigh these
+GENERAL: dict[str, Reward] = {"no_repetition": no_repetition}  # any recipe may give these a weight

@@ -1,8 +1,7 @@
 """Rewards for the length of the reasoning, counted in tokens. All are pure and lie in [0, 1].
 
-A formula that its authors centre on 0 or keep negative is moved up by a constant, which a group's
-mean takes out again. Repetition, the other thing that makes a reply long, has a reward of its own:
-`rewards.no_repetition`.
+A formula that its authors centre on 0 or keep negative is shifted up by a constant, which
+subtracting the group's mean removes again. Repetition has a reward of its own: `no_repetition`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ Kind = Literal[
 ]
 Tokens = Annotated[int, Field(ge=0, le=1_000_000)]
 
-ABOVE_MEDIAN = 1.2  # target = "auto" asks for this many times what the base model writes
+ABOVE_MEDIAN = 1.2  # target = "auto" is this many times the base model's median
 
 
 class Length(BaseModel):
@@ -97,10 +96,10 @@ class Length(BaseModel):
 def reward(
     tokens: int, settings: Length, target: float, correct: bool = True, group: Sequence[int] = ()
 ) -> float:
-    """What one reasoning of this length earns, before gate and weight, in [0, 1].
+    """The reward of one reasoning of so many tokens, before gate and weight, in [0, 1].
 
-    target: in tokens, above 0. correct: read by cosine and kimi. group: the lengths of the whole
-    group, this one among them; read by kimi.
+    target: in tokens, above 0. correct: used by cosine and kimi. group: the lengths of the whole
+    group, this one included; used by kimi.
     """
     scale = settings.scale
     match settings.kind:
@@ -130,10 +129,10 @@ def group_rewards(
     settings: Length,
     target: float,
 ) -> list[float]:
-    """What each completion of one prompt earns for its length, before the weight, in [0, 1].
+    """The length reward of each completion of one prompt, before the weight, in [0, 1].
 
-    Who does not pass the gate gets 0. All get 0 if that leaves them with a (population) standard
-    deviation under `least_std`.
+    A completion that does not pass the gate gets 0. All get 0 if the (population) standard
+    deviation of the rewards is then below `least_std`.
     """
     passes = {"none": [True] * len(tokens), "correct": correct, "format": formatted}[settings.gate]
     values = [
@@ -148,8 +147,8 @@ def group_rewards(
 
 
 @dataclass(frozen=True)
-class Meter:
-    """Measures and pays the reasoning of a group. target: in tokens; tags: around the reasoning."""
+class LengthReward:
+    """Length rewards of a group. target: in tokens; tags: those around the reasoning."""
 
     settings: Length
     target: float
@@ -160,19 +159,22 @@ class Meter:
         """The tokens of a completion's reasoning."""
         return reasoning_tokens(ids, self.decode, *self.tags)
 
-    def paid(
+    def rewards(
         self,
         ids: Sequence[Sequence[int]],
         correct: Sequence[bool],
         formatted: Sequence[bool],
     ) -> list[float]:
-        """What each completion of one prompt earns for its length, before the weight."""
+        """The length reward of each completion of one prompt, before the weight, in [0, 1].
+
+        ids: the token ids of each completion, without padding.
+        """
         tokens = [self.tokens(row) for row in ids]
         return group_rewards(tokens, correct, formatted, self.settings, self.target)
 
 
 def auto_target(lengths: Sequence[int]) -> float:
-    """The target that "auto" means, in tokens: 1.2 × the median of the base model's reasonings.
+    """The target of "auto", in tokens: 1.2 × the median length of the base model's reasoning.
 
     Raises RecipeError if that is 0: the base model does not reason.
     """
@@ -194,8 +196,8 @@ def reasoning_tokens(
     """How many tokens of a completion hold some of its reasoning.
 
     The reasoning is what stands between the first opening tag and the closing one; without a
-    closing tag it continues to the end, without an opening one there is none. Tags count in any
-    case, and may be split over tokens or share one with the reasoning.
+    closing tag it continues to the end, without an opening one there is none. Tags match in upper
+    and lower case, may be split over tokens or share one with the reasoning.
     ids: without padding. decode: the text of some ids, tags included.
     """
     text = decode(ids)
@@ -207,7 +209,7 @@ def reasoning_tokens(
         return 0
     start = _tokens_until(opened.end(), text, ids, decode)
     if len(decode(ids[:start])) > opened.end():
-        start -= 1  # the token that ends the tag brings the first word, as ">The" in Qwen2.5
+        start -= 1  # the token that ends the tag also holds the first word, as ">The" in Qwen2.5
     end = len(ids) if closed is None else _tokens_until(closed.start(), text, ids, decode)
     return end - start
 
@@ -237,26 +239,26 @@ def _sigmoid(z: float) -> float:
     return math.exp(z) / (1 + math.exp(z))
 
 
-def _cosine(share: float, correct: bool) -> float:
-    """Right: from 1 at no length to 0.5 at the longest. Wrong: from 0 to 0.5.
+def _cosine(fraction: float, correct: bool) -> float:
+    """A right answer: from 1 at length 0 to 0.5 at the longest; a wrong one: from 0 to 0.5.
 
     Any right answer earns at least as much as any wrong one, as in the source: Demystifying Long
     Chain-of-Thought Reasoning (Yeo et al. 2025). Its penalty for overlength is left out.
     """
-    fall = (1 - math.cos(math.pi * min(share, 1.0))) / 4
+    fall = (1 - math.cos(math.pi * min(fraction, 1.0))) / 4
     return 1 - fall if correct else fall
 
 
 def _kimi(tokens: int, correct: bool, group: Sequence[int]) -> float:
-    """From 1 for the group's shortest to 0 for its longest; a wrong answer earns 0.5 at most.
+    """From 1 for the group's shortest to 0 for its longest; at most 0.5 for a wrong answer.
 
-    All of one length: 0.5. Source: Kimi k1.5 (2025), whose values lie 0.5 lower.
+    0.5 if all have the same length. Source: Kimi k1.5 (2025), whose values lie 0.5 lower.
     """
     shortest, longest = min(group), max(group)
     if shortest == longest:
         return 0.5
-    place = 1 - (tokens - shortest) / (longest - shortest)
-    return place if correct else min(0.5, place)
+    fraction = 1 - (tokens - shortest) / (longest - shortest)
+    return fraction if correct else min(0.5, fraction)
 
 
 def _clip(value: float) -> float:

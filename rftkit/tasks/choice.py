@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from rftkit.answers import labels, replies
 from rftkit.answers.literals import literal
-from rftkit.core import Attempt, Example, Row, Style
+from rftkit.core import Attempt, Example, NoImage, Row, Style
 from rftkit.errors import DataError, UserError
 from rftkit.measures.question_metrics import CV_BENCH, circular, cv_bench
 from rftkit.measures.values import Measure
@@ -17,7 +17,7 @@ from rftkit.rewards.general import format_reward, paper_format
 from rftkit.tasks.classification import paper_accuracy
 from rftkit.tasks.options import ChoiceOptions
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
-from rftkit.tasks.task import TABLES, Reading, Scored, Task, Unseen, cell_text
+from rftkit.tasks.task import TABLES, Reading, Scored, Task, cell_text
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LETTER = re.compile(r"\(?\s*([A-Za-z])\s*[).:]?")
@@ -238,7 +238,7 @@ def unlabelled(trained: Trained, question: Question) -> list[Unlabelled]:
             "--option left --option right"
         )
     values = {"question": question.text, "options": question.options, "answer": "A"}
-    (example,) = read(Row("--question", Unseen(), values), Reading(AS_SHOWN))
+    (example,) = read(Row("--question", NoImage(), values), Reading(AS_SHOWN))
     text = trained.filled(example.question)
     return [Unlabelled(text, choices=example.choices, meta={"asked": question.text})]
 
@@ -254,7 +254,7 @@ TASK = Task(
     parsed=parsed,
     sample=Example(
         "sample",
-        Unseen(),
+        NoImage(),
         "Where is the dog?",
         "left of the tree",
         ("behind the car", "left of the tree", "on the roof"),

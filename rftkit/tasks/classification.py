@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from rftkit.answers import labels, replies
-from rftkit.core import Attempt, Example, Row, Style
+from rftkit.core import Attempt, Example, NoImage, Row, Style
 from rftkit.rewards.general import format_reward, paper_answer, paper_format
 from rftkit.tasks.options import LabelOptions
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
-from rftkit.tasks.task import TABLES, Reading, Task, Unseen, Words
+from rftkit.tasks.task import TABLES, Reading, Task, Words
 
 QUESTION = "What is shown in this picture?"
 
@@ -106,7 +106,7 @@ TASK = Task(
     rewards={"accuracy": accuracy, "format": format_reward},
     paper={"accuracy": paper_accuracy, "format": paper_format},
     parsed=parsed,
-    sample=Example("sample", Unseen(), QUESTION, "rose", ("primrose", "rose", "tulip")),
+    sample=Example("sample", NoImage(), QUESTION, "rose", ("primrose", "rose", "tulip")),
     paper_evaluation=paper_evaluation,
     form=QuestionForm((), unlabelled),
     words=Words("images", "class", "classes"),

@@ -9,14 +9,14 @@ from statistics import fmean
 from pydantic import Field
 
 from rftkit.answers import replies
-from rftkit.core import Attempt, Example, Reward, Row, Style
+from rftkit.core import Attempt, Example, NoImage, Reward, Row, Style
 from rftkit.errors import DataError
 from rftkit.measures.rates import rate
 from rftkit.measures.values import Measure
 from rftkit.rewards.general import format_reward
 from rftkit.tasks.options import Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
-from rftkit.tasks.task import Reading, Scored, Task, Unseen, Words
+from rftkit.tasks.task import Reading, Scored, Task, Words
 
 QUESTION = "What time does this clock show?"
 SHAPE = "Answer as HH:MM, with hours from 01 to 12."
@@ -160,7 +160,7 @@ TASK = Task(
     rewards=REWARDS,
     paper=REWARDS,
     parsed=parsed,
-    sample=Example("sample", Unseen(), QUESTION, "07:35"),
+    sample=Example("sample", NoImage(), QUESTION, "07:35"),
     answer_kind="text",
     metrics=metrics,
     wrong_answers=wrong_answers,

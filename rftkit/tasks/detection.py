@@ -14,7 +14,7 @@ from rftkit.answers.box_matching import (
 )
 from rftkit.answers.boxes import Box, Grid, Match, PredictedBox
 from rftkit.answers.labels import join_labels, normalise
-from rftkit.core import Attempt, Example, Reward, Row, Style
+from rftkit.core import Attempt, Example, NoImage, Reward, Row, Style
 from rftkit.errors import UserError
 from rftkit.rewards.general import format_reward, paper_format
 from rftkit.tasks import detection_paper, options
@@ -31,7 +31,7 @@ from rftkit.tasks.annotated import (
 from rftkit.tasks.detection_metrics import metrics
 from rftkit.tasks.options import DetectionOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled, boxes_asked
-from rftkit.tasks.task import TABLES, Reading, Task, Unseen, Words
+from rftkit.tasks.task import TABLES, Reading, Task, Words
 
 QUESTION = "Find every {} in this picture."
 QUESTION_ALL = "Find every object of these kinds in this picture."
@@ -272,7 +272,7 @@ TASK = Task(
     parsed=parsed,
     sample=Example(
         "sample",
-        Unseen(),
+        NoImage(),
         QUESTION.format("dog"),
         boxes.dump_boxes([Box(0.1, 0.2, 0.3, 0.4), Box(0.5, 0.5, 0.75, 0.9)]),
     ),

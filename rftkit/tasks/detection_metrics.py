@@ -18,7 +18,7 @@ from rftkit.measures.average_precision import (
     map_interval,
 )
 from rftkit.measures.box_metrics import ImageBoxes, measure_boxes
-from rftkit.measures.coco_eval import Detection, GoldBox, Rules, TestImage
+from rftkit.measures.coco_eval import Detection, EvalImage, GoldBox, Rules
 from rftkit.measures.values import Measure
 from rftkit.tasks.annotated import found_boxes
 from rftkit.tasks.task import Scored
@@ -53,7 +53,9 @@ def _average_precision(
     attempts: Sequence[Attempt], listed: Sequence[ImageBoxes]
 ) -> tuple[AveragePrecision, tuple[Measure, ...]]:
     truths = [GoldBox(o.image, g.label, g.box, g.crowd) for o in listed for g in o.gold]
-    guesses = [Detection(o.image, f.label, f.box, f.confidence) for o in listed for f in o.found]
+    guesses = [
+        Detection(o.image, f.label, f.box, f.confidence) for o in listed for f in o.predicted
+    ]
     scenes = _scenes([attempt.example for attempt in attempts])
     labels = sorted({label for scene in scenes for label in scene.labels})
     frequency = _frequencies([attempt.example for attempt in attempts])
@@ -132,7 +134,7 @@ def _labelled(example: Example, text: str | None, crowd: bool = False) -> list[L
     return [LabelledBox(name, box, crowd) for name, box in zip(names, listed, strict=True)]
 
 
-def _scenes(examples: Sequence[Example]) -> list[TestImage]:
+def _scenes(examples: Sequence[Example]) -> list[EvalImage]:
     """One scene for each image, with all categories that it was asked for."""
     asked: dict[str, list[str]] = {}
     partly: dict[str, list[str]] = {}
@@ -146,6 +148,6 @@ def _scenes(examples: Sequence[Example]) -> list[TestImage]:
         width, _, height = example.meta.get("size", "1000x1000").partition("x")
         sizes[name] = (int(width), int(height))
     return [
-        TestImage(name, *sizes[name], tuple(labels), tuple(partly.get(name, ())))
+        EvalImage(name, *sizes[name], tuple(labels), tuple(partly.get(name, ())))
         for name, labels in asked.items()
     ]

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from rftkit.answers import box_text, boxes, replies
 from rftkit.answers.boxes import Box, Grid
-from rftkit.core import Attempt, Example, Reward, Row, Style
+from rftkit.core import Attempt, Example, NoImage, Reward, Row, Style
 from rftkit.errors import UserError
 from rftkit.measures.box_metrics import measure_grounding
 from rftkit.measures.values import Measure
@@ -18,7 +18,7 @@ from rftkit.tasks import options
 from rftkit.tasks.annotated import placed, read_objects
 from rftkit.tasks.options import GroundingOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled, boxes_asked
-from rftkit.tasks.task import TABLES, Reading, Scored, Task, Unseen, Words
+from rftkit.tasks.task import TABLES, Reading, Scored, Task, Words
 
 QUESTION = "Where in this picture is this: {}?"
 SHAPE = (
@@ -156,7 +156,7 @@ TASK = Task(
     parsed=parsed,
     sample=Example(
         "sample",
-        Unseen(),
+        NoImage(),
         QUESTION.format("the dog on the left"),
         boxes.dump_boxes([Box(0.1, 0.2, 0.3, 0.4)]),
     ),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from rftkit.answers import replies
-from rftkit.core import Attempt, Example, Reward, Row, Style
+from rftkit.core import Attempt, Example, NoImage, Reward, Row, Style
 from rftkit.errors import DataError
 from rftkit.measures.question_metrics import measure_numbers
 from rftkit.measures.values import Measure
@@ -15,7 +15,7 @@ from rftkit.rewards.general import format_reward, paper_format
 from rftkit.tasks.classification import paper_accuracy
 from rftkit.tasks.options import NumberOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
-from rftkit.tasks.task import TABLES, Reading, Scored, Task, Unseen, Words
+from rftkit.tasks.task import TABLES, Reading, Scored, Task, Words
 
 QUESTION = "How many objects are in this picture?"
 SHAPE = "Answer with a number."
@@ -152,7 +152,7 @@ TASK = Task(
     rewards={"accuracy": exact, "close": close, "format": format_reward},
     paper={"accuracy": paper_accuracy, "format": paper_format},
     parsed=parsed,
-    sample=Example("sample", Unseen(), "How many dogs are in this picture?", "12"),
+    sample=Example("sample", NoImage(), "How many dogs are in this picture?", "12"),
     metrics=metrics,
     wrong_answers=wrong_answers,
     form=QuestionForm(prompts=unlabelled),

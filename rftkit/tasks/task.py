@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from rftkit.answers import replies
 from rftkit.core import Attempt, Completion, Example, Reply, Reward, Row, Rules, Style
@@ -15,19 +15,6 @@ from rftkit.measures.values import Measure
 from rftkit.messages import missing_column
 from rftkit.tasks.options import Options
 from rftkit.tasks.question import QuestionForm
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-
-class Unseen:
-    """The image of an example that nobody looks at: a task's sample, a scored completion."""
-
-    name = "sample"
-
-    def open(self) -> Image:
-        """Raises DataError: there is no image."""
-        raise DataError(f"{self.name}: there is no image here")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rftkit.errors import RecipeError
 from rftkit.hardware.prompt_size import TEMPLATE_TOKENS, largest_prompt, longest_text
 from rftkit.models import backends
 from rftkit.models.policy import Decoding, Prompt
-from rftkit.rewards.length import Meter, auto_target
+from rftkit.rewards.length import LengthReward, auto_target
 from rftkit.shared_prefix.trainer import obstacle, shared_prefix_trainer
 from rftkit.tasks import get_task
 from rftkit.training import vllm_rollouts
@@ -46,7 +46,7 @@ def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     check_budget(job, examples)
     scorer = Scorer(
         *(recipe, examples, policy.stop_ids(), job.run, job.console, job.checkpointing.save_every),
-        meter=_meter(job, examples),
+        length=_length_reward(job, examples),
     )
     wanted = settings(job, scorer.all_weights()) | _vllm_settings(job, examples)
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
@@ -100,24 +100,26 @@ def check_budget(job: TrainingJob, examples: Sequence[Example]) -> None:
         )
 
 
-def _meter(job: TrainingJob, examples: Sequence[Example]) -> Meter | None:
+def _length_reward(job: TrainingJob, examples: Sequence[Example]) -> LengthReward | None:
     """What measures the reasoning, its target settled; None without a length reward."""
     length, policy = job.recipe.method.length, job.policy
     if length is None:
         return None
     name = "reason" if job.recipe.style == "answer-first" else "think"
-    meter = Meter(length, 0.0, policy.processor.tokenizer.decode, (f"<{name}>", f"</{name}>"))
+    rewards = LengthReward(
+        length, 0.0, policy.processor.tokenizer.decode, (f"<{name}>", f"</{name}>")
+    )
     if length.target != "auto":
-        return replace(meter, target=float(length.target))
+        return replace(rewards, target=float(length.target))
     known = job.run.status().get("length_target")
-    target = float(known) if known else auto_target(_lengths(job, examples, meter))
+    target = float(known) if known else auto_target(_lengths(job, examples, rewards))
     job.run.set_status("running", length_target=target)  # a resumed run keeps it
     line = f"method.length.target: {target:g} tokens"
     job.console.print(line, highlight=False, markup=False)
-    return replace(meter, target=target)
+    return replace(rewards, target=target)
 
 
-def _lengths(job: TrainingJob, examples: Sequence[Example], meter: Meter) -> list[int]:
+def _lengths(job: TrainingJob, examples: Sequence[Example], rewards: LengthReward) -> list[int]:
     """The tokens of the base model's reasoning on the first training prompts."""
     recipe, policy, task = job.recipe, job.policy, get_task(job.recipe.task)
     decoding = Decoding(recipe.method.max_new_tokens, seed=recipe.seed)
@@ -131,7 +133,7 @@ def _lengths(job: TrainingJob, examples: Sequence[Example], meter: Meter) -> lis
             ]
             for made in policy.generate(prompts, decoding).completions:
                 ids = tokenizer(made.text, add_special_tokens=False)["input_ids"]
-                found.append(meter.tokens(ids))
+                found.append(rewards.tokens(ids))
     return found
 
 

@@ -16,7 +16,7 @@ from rftkit.messages import printable
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.rewards.custom import load_reward
 from rftkit.rewards.general import GENERAL, format_reward
-from rftkit.rewards.length import Meter
+from rftkit.rewards.length import LengthReward
 from rftkit.runs.run import RunFolder
 from rftkit.tasks import get_task
 
@@ -40,11 +40,11 @@ class Scorer:
         run: RunFolder,
         console: Console,
         save_every: int = 25,
-        meter: Meter | None = None,
+        length: LengthReward | None = None,
     ) -> None:
         self.recipe, self.examples, self.run, self.console = recipe, examples, run, console
         self.task, self.stop_ids = get_task(recipe.task), frozenset(stop_ids)
-        self.save_every, self.meter = save_every, meter
+        self.save_every, self.length = save_every, length
         self.weights = {
             name: weight
             for name, weight in recipe.rewards.items()
@@ -57,12 +57,12 @@ class Scorer:
     def functions(self) -> list[Callable[..., list[float]]]:
         """One function per reward, named after it, for `GRPOTrainer(reward_funcs=...)`."""
         functions = [self._function(name) for name in self.weights]
-        return [*functions, self._length()] if self.meter else functions
+        return [*functions, self._length()] if self.length else functions
 
     def all_weights(self) -> list[float]:
         """The weights of `functions()`, in its order."""
         weights = [*self.weights.values()]
-        return [*weights, self.meter.settings.weight] if self.meter else weights
+        return [*weights, self.length.settings.weight] if self.length else weights
 
     def _own(self) -> dict[str, Reward]:
         named = [name for name in self.weights if CUSTOM_REWARD.fullmatch(name)]
@@ -94,7 +94,7 @@ class Scorer:
         def length(
             completions: list[Any], completion_ids: list[list[int]], index: list[int], **_: Any
         ) -> list[float]:
-            assert self.meter is not None
+            assert self.length is not None
             attempts = self.attempts(completions, completion_ids, index)
             least = self.task.least  # an IoU is hardly ever 1: boxes are rounded in text
             right = [self._value(self.task.headline, a) >= least for a in attempts]
@@ -103,7 +103,7 @@ class Scorer:
             paid: list[float] = []
             for start in range(0, len(attempts), size):
                 group = slice(start, start + size)
-                paid += self.meter.paid(completion_ids[group], right[group], shaped[group])
+                paid += self.length.rewards(completion_ids[group], right[group], shaped[group])
             return paid
 
         return length

@@ -6,7 +6,7 @@ import pytest
 
 from rftkit.answers.box_matching import average_precision_of_image, optimal_f1
 from rftkit.answers.boxes import Box, PredictedBox, iou
-from rftkit.measures.average_precision import Detection, GoldBox, TestImage, coco_map
+from rftkit.measures.average_precision import Detection, EvalImage, GoldBox, coco_map
 
 BOX = Box(0.1, 0.1, 0.5, 0.5)
 AWAY = Box(0.6, 0.6, 0.9, 0.9)
@@ -27,7 +27,7 @@ def test_one_image_and_one_label_have_the_same_ap(seed: int) -> None:
     found += [PredictedBox(None, 0.5)]
     truths = [GoldBox("p", "a", box) for box in golds]
     guesses = [Detection("p", "a", box, confidence) for box, confidence, _ in found]
-    scene = TestImage("p", 640, 480, ("a",))
+    scene = EvalImage("p", 640, 480, ("a",))
     ap = coco_map(truths, guesses, [scene], ["a"]).ap
     assert average_precision_of_image(found, golds) == pytest.approx(ap, abs=1e-12)
     assert average_precision_of_image(found[::-1], golds[::-1]) == pytest.approx(ap, abs=1e-12)
@@ -83,7 +83,7 @@ def test_of_two_equal_overlaps_the_box_further_right_is_taken(
 ) -> None:
     gold = [Box(0.125, 0.125, 0.5, 0.5), Box(0.25, 0.125, 0.625, 0.5)]
     found = [PredictedBox(Box(0.1875, 0.125, 0.5625, 0.5), 1.0), PredictedBox(second, 0.5)]
-    scene, labels = TestImage("p", 64, 64, ("a",)), ["a"]
+    scene, labels = EvalImage("p", 64, 64, ("a",)), ["a"]
     truths = [GoldBox("p", "a", box) for box in gold[::turn]]
     guesses = [Detection("p", "a", box, confidence) for box, confidence, _ in found]
     ap = coco_map(truths, guesses, [scene], labels).ap

@@ -21,10 +21,10 @@ from rftkit.errors import DataError
 from rftkit.measures.average_precision import (
     MAX_CELLS,
     Detection,
+    EvalImage,
     GoldBox,
     LvisMetrics,
     Rules,
-    TestImage,
     coco_map,
     lvis_map,
     map_interval,
@@ -40,7 +40,7 @@ SIZES = ((0, 1e10), (0, 32**2), (32**2, 96**2), (96**2, 1e10))
 NOWHERE = (-9, -9, -8, -8)  # a false positive's pixels
 BOX = Box(0.1, 0.1, 0.5, 0.5)
 AWAY = Box(0.6, 0.6, 0.9, 0.9)
-SCENE = TestImage("p", 100, 100, LABELS)
+SCENE = EvalImage("p", 100, 100, LABELS)
 HUGE = [Box(low, low, high, high) for low in (-1e308, 0, 1e307) for high in (1e300, 1e308)][:5]
 
 
@@ -49,7 +49,7 @@ class World(NamedTuple):
 
     truths: list[GoldBox]
     guesses: list[Detection]
-    scenes: list[TestImage]
+    scenes: list[EvalImage]
     labels: tuple[str, ...] = LABELS
 
 
@@ -57,7 +57,7 @@ def world(seed: int, levels: int = 5, lvis: bool = False) -> World:
     """Random boxes in whole pixels; the last image is empty, and few confidences make ties."""
     r = random.Random(seed)
     scenes = [
-        TestImage(f"p{n:02}", r.randint(200, 700), r.randint(200, 500), LABELS) for n in range(9)
+        EvalImage(f"p{n:02}", r.randint(200, 700), r.randint(200, 500), LABELS) for n in range(9)
     ]
     if lvis:
         scenes = [s._replace(labels=some(r, 0.4), not_exhaustive=some(r, 0.3)) for s in scenes]
@@ -81,12 +81,12 @@ def some(r: random.Random, share: float) -> tuple[str, ...]:
     return tuple(label for label in LABELS if r.random() < share)
 
 
-def fractions(edges: Any, scene: TestImage) -> Box:
+def fractions(edges: Any, scene: EvalImage) -> Box:
     sides = (scene.width, scene.height, scene.width, scene.height)
     return Box(*(edge / side for edge, side in zip(edges, sides, strict=True)))
 
 
-def pixels(box: Box | None, scene: TestImage) -> tuple[float, ...]:
+def pixels(box: Box | None, scene: EvalImage) -> tuple[float, ...]:
     if box is None:
         return NOWHERE
     sides = (scene.width, scene.height, scene.width, scene.height)
@@ -235,8 +235,8 @@ def test_a_guess_counts_only_where_its_label_is_vouched_for(
     labels: tuple[str, ...], not_exhaustive: tuple[str, ...], ap: float
 ) -> None:
     scenes = [
-        TestImage("p", 100, 100, ("b",)),
-        TestImage("q", 100, 100, labels, not_exhaustive),
+        EvalImage("p", 100, 100, ("b",)),
+        EvalImage("q", 100, 100, labels, not_exhaustive),
     ]
     truths = [GoldBox("p", "b", BOX)]
     guesses = [Detection("p", "b", BOX, 0.5), Detection("q", "b", BOX, 0.9)]
@@ -314,7 +314,7 @@ def annotated(data: Any) -> World:
     """A file of COCO's or LVIS's."""
     names = {entry["id"]: entry["name"] for entry in data["categories"]}
     scenes = {
-        image["id"]: TestImage(
+        image["id"]: EvalImage(
             str(image["id"]),
             image["width"],
             image["height"],
@@ -371,7 +371,7 @@ def test_a_box_of_32_by_32_pixels_is_small_and_medium(high: bool) -> None:
 def test_an_overlap_of_exactly_one_half_is_not_lost_in_fractions(
     side: int, gold: tuple[int, int], found: tuple[int, int]
 ) -> None:
-    scene = TestImage("p", side, 64, LABELS)
+    scene = EvalImage("p", side, 64, LABELS)
     truths = [GoldBox("p", "a", fractions((gold[0], 0, gold[1], 64), scene))]
     guesses = [Detection("p", "a", fractions((found[0], 0, found[1], 64), scene), 1.0)]
     assert coco_map(truths, guesses, [scene], LABELS).ap50 == 1
@@ -384,13 +384,13 @@ def test_an_overlap_of_exactly_one_half_is_not_lost_in_fractions(
         ([SCENE, SCENE], "image 'p' stands 2 times"),
     ],
 )
-def test_every_image_has_one_scene(scenes: list[TestImage], words: str) -> None:
+def test_every_image_has_one_scene(scenes: list[EvalImage], words: str) -> None:
     with pytest.raises(DataError, match=words):
         coco_map([], [Detection("q", "a", BOX, 1.0)], scenes, LABELS)
 
 
 def test_the_interval_draws_images() -> None:
-    scenes = [TestImage(f"{n:02}", 100, 100, ("a",)) for n in range(40)]
+    scenes = [EvalImage(f"{n:02}", 100, 100, ("a",)) for n in range(40)]
     truths = [GoldBox(scene.image, "a", BOX) for scene in scenes]
     guesses = [Detection(scene.image, "a", BOX, 1.0) for scene in scenes[:20]]
     assert coco_map(truths, guesses, scenes, ["a"]).ap == pytest.approx(51 / 101)

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from rftkit.core import Completion, Example, Rules, Style
+from rftkit.core import Completion, Example, NoImage, Rules, Style
 from rftkit.metrics.completions import score_lines
 from rftkit.tasks import classification, get_task
-from rftkit.tasks.task import Unseen
 
 TABLE = Path(__file__).parents[1] / "data" / "reward_vectors.jsonl"
 
@@ -82,6 +81,6 @@ def test_cls_rl_rules_pay_what_its_code_pays(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", load("cls_rl"), ids=by_id)
 def test_cls_rl_evaluation_is_a_substring_test(vector: dict[str, Any]) -> None:
-    example = Example("x", Unseen(), "", vector["gold"])
+    example = Example("x", NoImage(), "", vector["gold"])
     attempt = classification.TASK.attempt(example, "think", Completion(vector["completion"]))
     assert classification.paper_evaluation(attempt) == vector["cls_rl"]["evaluation"]

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from rftkit.cli.main import main
-from rftkit.core import Attempt, Completion, Row, Style
+from rftkit.core import Attempt, Completion, NoImage, Row, Style
 from rftkit.errors import DataError
 from rftkit.metrics.files import read_summary
 from rftkit.tasks import clock
-from rftkit.tasks.task import Reading, Scored, Unseen
+from rftkit.tasks.task import Reading, Scored
 
 TASK = clock.TASK
 RECIPE = """
@@ -29,7 +29,7 @@ rewards = { accuracy = 1.0, close = 1.0 }
 
 
 def attempt(answer: str, gold: str = "07:35", style: Style = "direct") -> Attempt:
-    (example,) = TASK.read(Row("t:1", Unseen(), {"answer": gold}), Reading(clock.ClockOptions()))
+    (example,) = TASK.read(Row("t:1", NoImage(), {"answer": gold}), Reading(clock.ClockOptions()))
     return TASK.attempt(example, style, Completion(answer))
 
 
@@ -70,7 +70,7 @@ def test_a_tolerance_pays_what_is_near() -> None:
 @pytest.mark.parametrize("value", ["", None, "noon", "25:00", "7.5", 735])
 def test_a_row_without_a_time_is_refused(value: object) -> None:
     with pytest.raises(DataError, match=r"t:1: answer .* is no time; write it as 07:35"):
-        TASK.read(Row("t:1", Unseen(), {"answer": value}), Reading(clock.ClockOptions()))
+        TASK.read(Row("t:1", NoImage(), {"answer": value}), Reading(clock.ClockOptions()))
 
 
 def test_metrics_are_minutes_off_and_what_is_near() -> None:

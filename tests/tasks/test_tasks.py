@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rftkit.answers import box_text, boxes, replies
 from rftkit.answers.boxes import Box
-from rftkit.core import Attempt, Completion, Example, Row, Style
+from rftkit.core import Attempt, Completion, Example, NoImage, Row, Style
 from rftkit.errors import DataError
 from rftkit.preflight.attacks import attacks
 from rftkit.rewards.general import paper_answer
@@ -30,7 +30,7 @@ from rftkit.tasks import (
 )
 from rftkit.tasks.annotated import chosen_categories
 from rftkit.tasks.options import ChoiceOptions, DetectionOptions, GroundingOptions, NumberOptions
-from rftkit.tasks.task import Reading, Task, Unseen
+from rftkit.tasks.task import Reading, Task
 
 STYLES: tuple[Style, ...] = get_args(Style)
 OPEN = replace(
@@ -300,7 +300,7 @@ def test_the_continuous_form_pays_for_any_overlap() -> None:
 
 def read(task: Task, values: dict[str, object], **how: object) -> tuple[Example, ...]:
     options = task.options.model_validate(how.pop("options", {}))
-    return task.read(Row("a.json:1", Unseen(), values), Reading(options, **how))  # type: ignore[arg-type]
+    return task.read(Row("a.json:1", NoImage(), values), Reading(options, **how))  # type: ignore[arg-type]
 
 
 def test_rows_of_boxes_become_exact_fractions() -> None:

@@ -17,7 +17,7 @@ from rftkit.answers.boxes import Box
 from rftkit.core import Example
 from rftkit.errors import RecipeError, TrainingError
 from rftkit.recipe.schema import Recipe
-from rftkit.rewards.length import Length, Meter
+from rftkit.rewards.length import Length, LengthReward
 from rftkit.runs.run import RunFolder
 from rftkit.tasks import get_task
 from rftkit.training.reward_functions import Scorer, checked
@@ -34,7 +34,7 @@ def scorer_of(
     recipe: Recipe,
     save_every: int = 25,
     examples: Sequence[Example] = (),
-    meter: Meter | None = None,
+    meter: LengthReward | None = None,
 ) -> Scorer:
     examples = examples or [
         Example(name, fakes.BlankPicture(name), "Which?", gold, ("cat", "dog"), ("cat", "dog"))
@@ -234,7 +234,7 @@ def measuring(folder: Path, target: float = 4.0, **length: object) -> Scorer:
     def decode(ids: Sequence[int]) -> str:
         return "".join(PIECES[number] for number in ids)
 
-    return scorer_of(folder, recipe, meter=Meter(recipe.method.length, target, decode))
+    return scorer_of(folder, recipe, length=LengthReward(recipe.method.length, target, decode))
 
 
 def lengths(scorer: Scorer, *made: tuple[str, list[int]]) -> list[float]:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from rftkit.answers import replies
-from rftkit.core import Row, Style
+from rftkit.core import NoImage, Row, Style
 from rftkit.data.synthetic import digits, scene_questions
 from rftkit.data.synthetic.scene_questions import OFFERED, Kind, Values
 from rftkit.data.synthetic.scenes import UNITS, Thing
 from rftkit.models.tiny.course import Lesson
 from rftkit.models.tiny.scene_lessons import draw_things
 from rftkit.tasks import choice, get_task, number
-from rftkit.tasks.task import Reading, Unseen
+from rftkit.tasks.task import Reading
 
 STYLES: tuple[Style, ...] = ("direct", "think", "answer-first", "adaptive")
 STYLE_SHARES = (0.6, 0.2, 0.1, 0.1)
@@ -61,7 +61,7 @@ def _about_a_list(rng: np.random.Generator) -> Values:
 
 
 def _written(kind: Kind, values: Values, style: Style, rng: np.random.Generator) -> Lesson:
-    row = Row(f"lesson {rng.integers(2**31)}", Unseen(), values)  # orders the options
+    row = Row(f"lesson {rng.integers(2**31)}", NoImage(), values)  # orders the options
     task = get_task(kind)
     (example,) = task.read(row, Reading(task.options()))
     brief = style == "adaptive" and rng.random() < 0.5

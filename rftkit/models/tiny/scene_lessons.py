@@ -10,14 +10,14 @@ import numpy as np
 
 from rftkit.answers import replies
 from rftkit.answers.boxes import Box, Grid, LabelledBox
-from rftkit.core import Example, Row, Style
+from rftkit.core import Example, NoImage, Row, Style
 from rftkit.data.synthetic import digits, scene_questions
 from rftkit.data.synthetic.scene_questions import KINDS, Kind
 from rftkit.data.synthetic.scenes import UNITS, Thing, draw_labels, place_all
 from rftkit.models.tiny.course import Lesson
 from rftkit.tasks import choice, detection, get_task, grounding, number
 from rftkit.tasks.options import DetectionOptions
-from rftkit.tasks.task import Reading, Unseen
+from rftkit.tasks.task import Reading
 
 STYLES: tuple[Style, ...] = ("direct", "think", "answer-first", "adaptive")
 STYLE_SHARES = (0.5, 0.2, 0.15, 0.15)
@@ -77,7 +77,7 @@ def _example(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> E
     if "objects" in values and rng.random() < LOOSE:
         boxes = cast("tuple[LabelledBox, ...]", values["objects"])
         values["objects"] = tuple(_with_margin(found) for found in boxes)
-    row = Row(place, Unseen(), values)
+    row = Row(place, NoImage(), values)
     task = get_task(kind)
     options = DetectionOptions(absent="always") if task is detection.TASK else task.options()
     examples = task.read(row, Reading(options))
