@@ -280,7 +280,7 @@ def test_the_rows_of_the_page_of_data_are_read(tmp_path: Path) -> None:
         attempt = get_task(task).attempt(
             example, "think", Completion(get_task(task).ideal(example, "think"))
         )
-        assert get_task(task).parts(attempt)[get_task(task).headline] > 0.99
+        assert get_task(task).rewards_of(attempt)[get_task(task).headline] > 0.99
         assert len(example.others) == (task == "choice")
 
 

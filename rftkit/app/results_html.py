@@ -31,7 +31,7 @@ FILTERS: dict[str, tuple[Verdict, ...]] = {
 def headline_html(evaluated: Evaluated) -> str:
     """Accuracy of both sides with intervals, the difference, McNemar, confusions, lengths."""
     summary = summarise(evaluated.file)
-    boxed = get_task(evaluated.file.header.task).boxed
+    boxed = get_task(evaluated.file.header.task).predicts_boxes
     parts = [
         _scores(summary),
         _difference(summary),

@@ -79,7 +79,7 @@ def form_of(both: Comparison) -> Form:
 
 
 def _truth(example: Example, task: str) -> str:
-    if not get_task(task).boxed:
+    if not get_task(task).predicts_boxes:
         return example.gold
     width, height = annotated_size(example)
     names = boxes.load_box_labels(example.gold)

@@ -127,7 +127,7 @@ def _ready(recipe: Recipe, split: str, read: _Read, limit: int) -> Examples:
 
 def limited(recipe: Recipe, examples: Sequence[Example], limit: int) -> tuple[Example, ...]:
     """At most `limit` images, evenly by label where there are labels, with all their prompts."""
-    picked = shots.spread if tasks.get_task(recipe.task).labelled else shots.spread_images
+    picked = shots.spread if tasks.get_task(recipe.task).predicts_labels else shots.spread_images
     return picked(examples, limit)
 
 
@@ -139,7 +139,7 @@ def _naming_splits(recipe: Recipe, split: str, labels: Sequence[str]) -> list[st
     objects of a kind may be in one split only, those of the split itself.
     """
     data, halved = recipe.data, recipe.data.classes != "all"
-    if not tasks.get_task(recipe.task).labelled:
+    if not tasks.get_task(recipe.task).predicts_labels:
         names = [data.train_split, data.test_split] if halved else [split]
     elif labels and split != data.train_split:
         names = [split] if halved else []
@@ -155,7 +155,7 @@ def _classes(
 
     That is for labels that read the same, an example of another class, and a single label.
     """
-    if not tasks.get_task(recipe.task).labelled:
+    if not tasks.get_task(recipe.task).predicts_labels:
         classes = {example.category for part in naming for example in part.examples}
         _check_known(recipe, "category", own, classes)
         return tuple(sorted(classes))
@@ -236,7 +236,7 @@ def _prepared(example: Example, recipe: Recipe, half: str, halves: ByHalf) -> Ex
     """The example with its question and half; of classification, with the labels it is offered."""
     question = _question(recipe, example)
     prepared = replace(example, question=question, meta={**example.meta, "half": half})
-    if not tasks.get_task(recipe.task).labelled:
+    if not tasks.get_task(recipe.task).predicts_labels:
         return prepared
     share = shots.FEW_SHOT if half == "all" else shots.BASE_TO_NEW
     offered = shots.offered(halves[half], example, recipe.data.choices, recipe.seed, share)
@@ -248,7 +248,7 @@ def _question(recipe: Recipe, example: Example) -> str:
     if not recipe.data.question:
         return example.question
     values = {
-        "label": "" if tasks.get_task(recipe.task).labelled else example.category,
+        "label": "" if tasks.get_task(recipe.task).predicts_labels else example.category,
         "phrase": example.meta.get("phrase", ""),
         "question": example.question,
     }

@@ -67,21 +67,21 @@ def with_gold_check(recipe: Recipe, examples: Examples, split: str, style: Style
 
 
 def gold_check(task: Task, example: Example, style: Style) -> bool:
-    """True if the gold answer earns full marks in this style.
+    """True if the gold answer earns what it must (`Task.min_gold_reward`) in this style.
 
-    False if it loses marks only because box coordinates are rounded to whole units. Raises
-    DataError if it loses them for any other reason.
+    False if it earns less only because box coordinates are rounded to whole units. Raises
+    DataError if it earns less for any other reason.
     """
     attempt = task.attempt(example, style, Completion(task.ideal(example, style)))
-    parts, is_exact = task.parts(attempt), True
-    for name, least in ((task.headline, task.least), ("format", 1.0)):
-        if (value := parts.get(name, 1.0)) >= least:
+    rewards, is_exact = task.rewards_of(attempt), True
+    for name, needed in ((task.headline, task.min_gold_reward), ("format", 1.0)):
+        if (value := rewards.get(name, 1.0)) >= needed:
             continue
         if name == task.headline and task.rounded(attempt):
             is_exact = False
             continue
         raise DataError(
             f"{example.place}: the gold answer {task.written(example)[:200]!r} scores {name} "
-            f"{value:g} (needs {least:g}) in style {style!r}; fix the label or the rationale"
+            f"{value:g} (needs {needed:g}) in style {style!r}; fix the label or the rationale"
         )
     return is_exact

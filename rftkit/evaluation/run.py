@@ -115,7 +115,7 @@ def _header(subject: EvalSubject, request: EvalRequest, style: Style) -> Header:
         style=style,
         rules=recipe.rules,
         decode=recipe.eval.decode,
-        labels=examples.labels if get_task(recipe.task).labelled else (),
+        labels=examples.labels if get_task(recipe.task).predicts_labels else (),
         levels=_known_levels(examples),
         aliases=examples.examples[0].aliases,
         split=request.split or recipe.data.test_split,
@@ -166,7 +166,7 @@ def _other_data(given: Path, recipe: Recipe) -> Data:
         change |= {"source": place.kind, "path": place.path, "splits": place.splits}
     elif recipe.data.source in ("csv", "jsonl") and [*found.glob(f"*.{recipe.data.source}")]:
         pass  # a folder that holds the table of each split
-    elif get_task(recipe.task).labelled:
+    elif get_task(recipe.task).predicts_labels:
         change["source"] = "folder"
     else:
         raise DataError(

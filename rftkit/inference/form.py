@@ -160,7 +160,7 @@ def _example(form: Form, setup: Setup, image: LazyImage | None) -> Example:
     if len(prepared) > 1:
         raise UserError("what to find: one kind of object at a time here; leave one line")
     example = prepared[0](image or NoImage())
-    if task.labelled:
+    if task.predicts_labels:
         example = replace(example, aliases=setup.aliases)
     return grid_setter(recipe.model)(example) if image else example
 
@@ -171,6 +171,6 @@ def _check_names(names: tuple[str, ...], task: str) -> None:
             raise UserError(
                 f"labels: {name[:60]!r} holds a tag or a control character; take it out"
             )
-    if get_task(task).labelled or {"options", "categories"} & {*get_task(task).form.takes}:
+    if get_task(task).predicts_labels or {"options", "categories"} & {*get_task(task).form.takes}:
         for first, second in colliding_labels(names):
             raise UserError(f"labels: {first!r} and {second!r} read the same; rename one")

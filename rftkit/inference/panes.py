@@ -164,20 +164,20 @@ def judged(pane: Pane, asked: Asked) -> Pane:
     task, made = get_task(asked.task), pane.piece.completion
     attempt = task.attempt(asked.example, asked.settings.style, made)
     parsed = task.parsed(attempt)
-    boxes = pixel_boxes(attempt) if task.boxed else None
+    boxes = pixel_boxes(attempt) if task.predicts_boxes else None
     pane = replace(pane, reply=attempt.reply, boxes=boxes, answer=_answer(parsed, boxes, attempt))
     if pane.state not in ENDED:
         return pane
     answer = parsed if parsed is None or isinstance(parsed, str) else str(parsed)
     pane = replace(
         pane,
-        flags=flags_of(attempt, answer, listed=task.listed),
+        flags=flags_of(attempt, answer, listed=task.picks_offered),
         all_labels=_names_all(attempt),
     )
     if not asked.known:
         return pane
     correct = task.rewards[task.headline](attempt)
-    return replace(pane, correct=correct, rewards=task.parts(attempt))
+    return replace(pane, correct=correct, rewards=task.rewards_of(attempt))
 
 
 def overlaps(pane: Pane, asked: Asked) -> list[float | None]:

@@ -33,7 +33,7 @@ def gold_of(truth: str, task: str, example: Example) -> str:
         values = {"gold": _label(truth, example), "choices": list(example.choices)}
     elif kind == "option":
         values |= {"choices": list(example.choices), "question": example.question}
-    elif get_task(task).boxed:
+    elif get_task(task).predicts_boxes:
         size = upright_size(example.image)
         found = _boxes(truth, kind, example.choices, size)
         values = {"gold": found, "coords": "pixels", "size": list(size)}

@@ -49,7 +49,7 @@ def consistency(samples: Sequence[Sample], header: Header) -> dict[str, Share]:
     consistent: the last label that the reasoning names is the answer; inconsistent: it is another;
     silent: the reasoning names none of the labels offered. Empty if no reply reasons.
     """
-    if not get_task(header.task).listed:
+    if not get_task(header.task).picks_offered:
         return {}
     cells: dict[str, list[float]] = {"consistent": [], "inconsistent": [], "silent": []}
     for sample in samples:

@@ -42,7 +42,7 @@ def _scored(line: str, place: str, task: Task, style: Style, rules: Rules) -> st
     if not isinstance(completion, str):
         raise DataError(f"{place}: completion is {_shown(completion)}; give the reply as a text")
     attempt = task.attempt(example, style, Completion(completion))
-    result = {"answer": task.parsed(attempt), "rewards": task.parts(attempt, rules)}
+    result = {"answer": task.parsed(attempt), "rewards": task.rewards_of(attempt, rules)}
     return json.dumps(result, allow_nan=False)
 
 
@@ -62,7 +62,7 @@ def _values(line: str, place: str) -> Mapping[str, object]:
 
 def example_of(values: Mapping[str, object], place: str, task: Task) -> Example:
     """The example that a line's gold, choices and coordinates describe. Raises DataError."""
-    if task.labelled:
+    if task.predicts_labels:
         return _labelled(values, place, task)
     if task.answer_kind == "boxes" and values.get("choices"):
         return _of_kinds(values, place, task)
@@ -74,7 +74,9 @@ def example_of(values: Mapping[str, object], place: str, task: Task) -> Example:
 
 def _reading(task: Task) -> Reading:
     """How a line is read: options stay in the order in which they were shown."""
-    return Reading(task.as_shown or task.options(), LABEL_COLUMNS if task.labelled else COLUMNS)
+    return Reading(
+        task.as_shown or task.options(), LABEL_COLUMNS if task.predicts_labels else COLUMNS
+    )
 
 
 def _labelled(values: Mapping[str, object], place: str, task: Task) -> Example:

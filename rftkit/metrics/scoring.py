@@ -67,16 +67,16 @@ def derive(sample: Sample, header: Header) -> Sample:
     attempt = attempt_of(sample, header)
     parsed = task.parsed(attempt)
     answer = parsed if parsed is None or isinstance(parsed, str) else json.dumps(parsed)
-    paper = task.parts(attempt, "paper")
+    paper = task.rewards_of(attempt, "paper")
     if task.paper_evaluation is not None:
         paper["evaluation"] = task.paper_evaluation(attempt)
     return sample.model_copy(
         update={
             "answer": answer,
             "correct": task.rewards[task.headline](attempt),
-            "rewards": task.parts(attempt, "strict"),
+            "rewards": task.rewards_of(attempt, "strict"),
             "paper": paper,
-            "flags": flags_of(attempt, answer, listed=task.listed),
+            "flags": flags_of(attempt, answer, listed=task.picks_offered),
         }
     )
 
@@ -125,7 +125,7 @@ def sample_of(example: Example, whole: Completion, header: Header, side: Side) -
         gold=example.gold,
         choices=None if example.choices == header.labels else example.choices,
         half="base" if half == "base" else "new" if half == "new" else "",
-        category="" if get_task(header.task).labelled else example.category,
+        category="" if get_task(header.task).predicts_labels else example.category,
         meta={name: value for name, value in example.meta.items() if name != "half"},
         tokens=whole.tokens,
         finished=whole.finished,

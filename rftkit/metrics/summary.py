@@ -29,7 +29,7 @@ def summarise(file: SamplesFile) -> Summary:
     by_side = {side: [s for s in file.samples if s.side == side] for side in SIDES}
     first = by_side["base"] or by_side["tuned"]
     sizes = [len(offered(sample, header)) for sample in first]
-    closed = get_task(header.task).listed and bool(sizes) and min(sizes) > 0
+    closed = get_task(header.task).picks_offered and bool(sizes) and min(sizes) > 0
     return Summary(
         task=header.task,
         metric=get_task(header.task).metric,
@@ -62,7 +62,7 @@ def _side(side: Side, samples: Sequence[Sample], file: SamplesFile) -> SideSumma
     if not samples:
         return None
     header, scores = file.header, [sample.correct for sample in samples]
-    labelled = get_task(header.task).labelled
+    labelled = get_task(header.task).predicts_labels
     rows = classes.class_rows(samples, header) if labelled else ()
     return SideSummary(
         n=len(samples),

@@ -124,7 +124,7 @@ def predictions(folder: str | Path, images: Iterable[str | Path]) -> Html:
 def _tested(folder: Path) -> _Tested:
     found = RunFolder(folder)
     recipe = recipe_of(found)
-    if get_task(recipe.task).boxed:
+    if get_task(recipe.task).predicts_boxes:
         raise UserError(f"{folder}: its answers are boxes; page('{folder}') draws them")
     main = found.evaluations / recipe.data.test_split
     if main not in evaluations(found.evaluations):

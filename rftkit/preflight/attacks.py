@@ -84,7 +84,6 @@ def _paid(recipe: Recipe, example: Example, text: str) -> tuple[float, float]:
     attempt = task.attempt(example, recipe.style, Completion(text))
     paid = {**GENERAL, **task.training_rewards(recipe.rules, recipe.options, 1.0)}
     total = 0.0
-    for name, weight in recipe.rewards.items():
-        if (recipe.style, name) != ("direct", "format"):
-            total += weight * (paid[name] if name in paid else load_reward(name))(attempt)
+    for name, weight in recipe.active_rewards.items():
+        total += weight * (paid[name] if name in paid else load_reward(name))(attempt)
     return paid[task.headline](attempt), total

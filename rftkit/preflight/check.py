@@ -78,7 +78,7 @@ def check(recipe: Recipe) -> Checked:
         held_out=held_out,
         prompt=task.prompt(shown, recipe.style),
         ideal=ideal,
-        rewards=task.parts(attempt, recipe.rules),
+        rewards=task.rewards_of(attempt, recipe.rules),
         sizes=tuple(mark.size for mark in (*ours, *theirs)),
         opened=len(ours) + len(theirs),
         notes=(
@@ -109,7 +109,7 @@ def _notes(
 ) -> tuple[str, ...]:
     said = Counter(mark.note for mark in prints if mark.note)
     total = sum(len(one_each(part.examples)) for part in (training, held_out))
-    labels = get_task(task).labelled
+    labels = get_task(task).predicts_labels
     return (
         *dict.fromkeys((*training.notes, *held_out.notes)),
         *(f"{count} images: {note}" for note, count in said.items()),

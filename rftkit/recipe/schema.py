@@ -19,7 +19,7 @@ from rftkit.recipe.sections import TINY, Column, Data, Eval, Method, Model, Sect
 from rftkit.rewards import general as rewards
 from rftkit.tasks import DEFAULT, TASKS, get_task
 from rftkit.tasks.options import DetectionOptions, LabelOptions, Options
-from rftkit.tasks.task import TABLES
+from rftkit.tasks.task import TABLES, counts
 
 BUILT_IN = ("digits", "hangar", "scenes")  # data that are no files
 CUSTOM_REWARD = re.compile(r".+\.py:[A-Za-z_]\w*")  # a function in a file of the user's
@@ -45,7 +45,7 @@ COLUMNS_OF: dict[str, tuple[Column, ...]] = {
 
 def budget(task: str, style: str) -> int:
     """New tokens that an answer takes, with its reasoning: the default of `max_new_tokens`."""
-    return get_task(task).room + (0 if style == "direct" else REASONING)
+    return get_task(task).answer_tokens + (0 if style == "direct" else REASONING)
 
 
 class Recipe(Section):
@@ -118,8 +118,7 @@ class Recipe(Section):
         taken = next((n for n in own if own.count(n) > 1 or n in (*known, "length")), None)
         if taken:
             raise ValueError(f"rewards: two are called {taken!r}; rename the function of yours")
-        counted = {n: w for n, w in self.rewards.items() if (self.style, n) != ("direct", "format")}
-        if not any(counted.values()):
+        if not any(self.active_rewards.values()):
             raise ValueError("rewards: every weight is 0; give at least one reward a weight")
         return self
 
@@ -192,9 +191,14 @@ class Recipe(Section):
             )
         return ()
 
+    @property
+    def active_rewards(self) -> dict[str, float]:
+        """The weights of the rewards that count in this recipe's style."""
+        return {name: weight for name, weight in self.rewards.items() if counts(name, self.style)}
+
     def _offers_labels(self) -> bool:
         task = get_task(self.task)
-        return task.listed and (not task.labelled or self.data.choices != "none")
+        return task.picks_offered and (not task.predicts_labels or self.data.choices != "none")
 
     def _asks_for_all_at_once(self) -> bool:
         return isinstance(self.options, DetectionOptions) and self.options.ask == "picture"

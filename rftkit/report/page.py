@@ -87,7 +87,7 @@ def render(page: ReportInput) -> str:
             grid=matrix.grid(last) if last and last.classes else None,
             commonest=matrix.commonest(last) if last else (),
             groups=_groups(page, summary) if summary else [],
-            boxed=task is not None and task.boxed,
+            boxed=task is not None and task.predicts_boxes,
             confidences=task is not None and task.answer_kind == "boxes",
             options=task is not None and task.answer_kind == "option",
             provenance=_provenance(page),

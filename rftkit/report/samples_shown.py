@@ -150,7 +150,7 @@ def _rank(pair: Sequence[Sample]) -> tuple[bool, float]:
 
 def _shown(pair: list[Sample], header: Header, open_images: OpenImages) -> Shown:
     first = pair[0]
-    boxed = get_task(header.task).boxed
+    boxed = get_task(header.task).predicts_boxes
     edge = overlay.LONG if boxed else EDGE
     small = tuple(thumbnail(image, edge) for image in open_images(first.id))
     prompt = header.prompt if first.prompt is None else first.prompt
@@ -189,7 +189,7 @@ def _degree(sample: Sample, header: Header) -> str:
 
 
 def _gold(sample: Sample, header: Header) -> str:
-    if not get_task(header.task).boxed:
+    if not get_task(header.task).predicts_boxes:
         letters = {o.text: f"{o.letter}. " for o in _options(sample, header)}
         return letters.get(sample.gold, "") + sample.gold
     if get_task(header.task).answer_kind == "box":

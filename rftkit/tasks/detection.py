@@ -293,7 +293,7 @@ TASK = Task(
     weights={"iou": 1.0, "confidence": 1.0, "format": 1.0},
     options=DetectionOptions,
     bind=bind,
-    least=THRESHOLD,
+    min_gold_reward=THRESHOLD,
     rounded=rounded,
-    room=256,
+    answer_tokens=256,
 )

@@ -174,6 +174,6 @@ TASK = Task(
     weights={"iou": 1.0, "format": 1.0},
     options=GroundingOptions,
     bind=bind,
-    least=0.5,
+    min_gold_reward=0.5,
     rounded=rounded,
 )

@@ -75,13 +75,18 @@ def cell_text(value: object, what: str, place: str) -> str:
     raise DataError(f"{place}: {what} {repr(value)[:60]} is not a text or a number; write one")
 
 
+def counts(reward: str, style: Style) -> bool:
+    """Whether a reward counts in a style: `direct` replies have no format to reward."""
+    return (style, reward) != ("direct", "format")
+
+
 def as_is(example: Example, label: str) -> str:
     """An offered label where the model is to write the label itself."""
     return label
 
 
-def never(attempt: Attempt) -> bool:
-    """Whether a gold answer was only rounded, where text keeps it whole."""
+def never_rounded(attempt: Attempt) -> bool:
+    """Always False: for answers that text holds exactly."""
     return False
 
 
@@ -111,7 +116,7 @@ class Scored(NamedTuple):
     half: str = ""
 
 
-def no_replies(example: Example) -> Mapping[str, str]:
+def no_probes(example: Example) -> Mapping[str, str]:
     """The probes of a task that has none of its own."""
     return {}
 
@@ -137,14 +142,14 @@ class Task:
     paper_evaluation: the papers' evaluation, where it is not their training reward.
     options: what a recipe may set. bind(options, progress in [0, 1]) -> the rewards that these
     change, for training. as_shown: the options by which a line of `rftkit score` is read.
-    least: what a gold answer earns at least on its way through text, which rounds boxes.
-    rounded(attempt) -> whether one that earned less is the gold answer but for that rounding.
+    min_gold_reward: what the gold answer must earn; below 1 for boxes, which text rounds.
+    rounded(attempt) -> whether an answer that earns less differs from gold by rounding alone.
 
     wrong_answers(example) -> wrong answers of the right kind, as the model would write them;
     None: the other offered labels. probes(example) -> name -> an answer that must not earn as much
     as the gold one. form: what a person may ask of an image that nobody labelled.
     words: how results are called. sources: of data. placeholder: what `data.question` must hold.
-    room: tokens that an answer may take.
+    answer_tokens: the longest answer, in tokens.
     """
 
     name: str
@@ -165,28 +170,28 @@ class Task:
     options: type[Options] = Options
     bind: Callable[[Options, float], Mapping[str, Reward]] | None = None
     as_shown: Options | None = None
-    least: float = 1.0
-    rounded: Callable[[Attempt], bool] = never
+    min_gold_reward: float = 1.0
+    rounded: Callable[[Attempt], bool] = never_rounded
     wrong_answers: Callable[[Example], list[str]] | None = None
-    probes: Callable[[Example], Mapping[str, str]] = no_replies
+    probes: Callable[[Example], Mapping[str, str]] = no_probes
     form: QuestionForm = QuestionForm()  # noqa: RUF009  it is frozen
     words: Words = Words()  # noqa: RUF009  it is frozen
     sources: tuple[str, ...] = TABLES
     placeholder: str = ""
-    room: int = 32
+    answer_tokens: int = 32
 
     @property
-    def labelled(self) -> bool:
+    def predicts_labels(self) -> bool:
         """Whether answers are labels, so that classes can be confused."""
         return self.answer_kind == "label"
 
     @property
-    def listed(self) -> bool:
-        """Whether an answer is one of those offered, or wrong."""
+    def picks_offered(self) -> bool:
+        """Whether the answer has to be one of the labels or options offered."""
         return self.answer_kind in ("label", "option")
 
     @property
-    def boxed(self) -> bool:
+    def predicts_boxes(self) -> bool:
         """Whether answers are boxes, which can be drawn."""
         return self.answer_kind in ("box", "boxes")
 
@@ -216,11 +221,12 @@ class Task:
         reply: Reply = replies.read(completion, style)
         return Attempt(example, style, completion, reply)
 
-    def parts(self, attempt: Attempt, rules: Rules = "strict") -> dict[str, float]:
-        """Every part of the reward, by name. `direct` has no format to reward."""
+    def rewards_of(self, attempt: Attempt, rules: Rules = "strict") -> dict[str, float]:
+        """Each reward of the attempt, unweighted, by name."""
         chosen = self.rewards if rules == "strict" else self.paper
-        skip = {"format"} if attempt.style == "direct" else set[str]()
-        return {name: reward(attempt) for name, reward in chosen.items() if name not in skip}
+        return {
+            name: reward(attempt) for name, reward in chosen.items() if counts(name, attempt.style)
+        }
 
     def training_rewards(
         self, rules: Rules, options: Options, progress: float

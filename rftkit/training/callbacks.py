@@ -184,12 +184,12 @@ def rewards_in(logs: dict[str, Any]) -> dict[str, float]:
 
 
 def describe(record: dict[str, Any]) -> str:
-    """A step's numbers in a line: each reward, length, share cut off, share without signal."""
+    """A step in one line: mean rewards, length, fractions truncated and without reward variance."""
     parts = [f"{name} {value:.2f}" for name, value in record.get("rewards", {}).items()]
     if "length" in record:
         parts.append(f"{record['length']:.0f} tokens")
-        parts.append(f"{record.get('truncated', 0):.0%} cut off")
-        parts.append(f"{record.get('silent_groups', 0):.0%} silent")
+        parts.append(f"{record.get('truncated', 0):.0%} truncated")
+        parts.append(f"{record.get('silent_groups', 0):.0%} zero-variance groups")
     else:
         parts.append(f"loss {record['loss']:.3f}")
     return " · ".join(parts)

@@ -45,11 +45,7 @@ class Scorer:
         self.recipe, self.examples, self.run, self.console = recipe, examples, run, console
         self.task, self.stop_ids = get_task(recipe.task), frozenset(stop_ids)
         self.save_every, self.length = save_every, length
-        self.weights = {
-            name: weight
-            for name, weight in recipe.rewards.items()
-            if (recipe.style, name) != ("direct", "format")
-        }
+        self.weights = recipe.active_rewards
         self.rewards = {**GENERAL, **self._own()}
         self._progress(0.0)
         self.batches = 0
@@ -96,8 +92,8 @@ class Scorer:
         ) -> list[float]:
             assert self.length is not None
             attempts = self.attempts(completions, completion_ids, index)
-            least = self.task.least  # an IoU is hardly ever 1: boxes are rounded in text
-            right = [self._value(self.task.headline, a) >= least for a in attempts]
+            needed = self.task.min_gold_reward  # an IoU is hardly ever 1: text rounds boxes
+            right = [self._value(self.task.headline, a) >= needed for a in attempts]
             shaped = [format_reward(attempt) == 1 for attempt in attempts]
             size = self.recipe.method.group_size
             paid: list[float] = []

@@ -287,7 +287,7 @@ def test_names_give_aliases_and_coarser_classes(tmp_path: Path) -> None:
     task = tasks.get_task("classification")
     for answer, right in (("Vixen", 1.0), ("puss", 0.0), ("a vixen", 0.0)):
         reply = task.attempt(example, "direct", Completion(answer))
-        assert task.parts(reply)["accuracy"] == right
+        assert task.rewards_of(reply)["accuracy"] == right
 
 
 def test_the_aircraft_ship_with_their_families_and_makers(tmp_path: Path) -> None:

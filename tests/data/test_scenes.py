@@ -123,7 +123,7 @@ def test_the_gold_boxes_are_those_of_the_digits_asked_for() -> None:
 @every_kind
 @pytest.mark.parametrize("style", STYLES)
 def test_every_gold_answer_earns_full_marks_in_the_models_units(kind: Kind, style: Style) -> None:
-    task = replace(get_task(kind), least=1.0)
+    task = replace(get_task(kind), min_gold_reward=1.0)
     for row in list(scenes.rows(kind, "test"))[:25]:
         for example in examples(kind, row):
             in_units = replace(example, meta={**example.meta, "grid": f"{UNITS}x{UNITS}"})

@@ -383,7 +383,7 @@ def test_boxes_of_both_show_until_the_slider_says_else(visit: Any, boxes: str) -
 
 def test_blind_names_come_back_with_the_vote(visit: Any, stub: str) -> None:
     page = visit(stub)
-    page.get_by_label("Blind: hide which side is which").check()
+    page.get_by_label("Blind: hide which model is which").check()
     page.click("#rft-run")
     is_over(page)
     assert page.inner_text("#rft-status") == "Both have ended: vote to see which is which."

@@ -62,7 +62,7 @@ def attempt(task: Task, example: Example, style: Style, text: str) -> Attempt:
 
 
 def headline(task: Task, example: Example, style: Style, text: str) -> float:
-    return task.parts(attempt(task, example, style, text))[task.headline]
+    return task.rewards_of(attempt(task, example, style, text))[task.headline]
 
 
 def test_every_task_is_found_by_its_name() -> None:
@@ -76,7 +76,7 @@ def test_no_attack_earns_anything(task: Task, example: Example, style: Style) ->
     assert len(made) >= 5
     for name, texts in made.items():
         for text in texts:
-            parts = task.parts(attempt(task, example, style, text))
+            parts = task.rewards_of(attempt(task, example, style, text))
             if name == "gold, then another":
                 assert parts[task.headline] == 0 or parts.get("format") == 0
             elif name.startswith("gold with a box"):
@@ -89,7 +89,7 @@ def test_no_attack_earns_anything(task: Task, example: Example, style: Style) ->
 @every_case
 @every_style
 def test_gold_earns_full_marks_in_every_style(task: Task, example: Example, style: Style) -> None:
-    parts = task.parts(attempt(task, example, style, task.ideal(example, style)))
+    parts = task.rewards_of(attempt(task, example, style, task.ideal(example, style)))
     assert parts == dict.fromkeys(parts, 1.0)
     assert task.headline in parts
     assert ("format" in parts) == (style != "direct")
@@ -141,7 +141,7 @@ def test_gold_then_another_earns_nothing(task: Task, example: Example, style: St
             if style == "direct":
                 assert headline(task, example, style, text) == 0
             else:
-                assert task.parts(attempt(task, example, style, text))["format"] == 0
+                assert task.rewards_of(attempt(task, example, style, text))["format"] == 0
         second = replies.render(other, None, style)
         assert headline(task, example, style, f"{ideal}\n{second}") == 0
 
@@ -170,7 +170,7 @@ def test_gold_cut_off_earns_nothing(task: Task, example: Example, style: Style) 
 @every_case
 def test_a_direct_reply_that_was_cut_off_earns_nothing(task: Task, example: Example) -> None:
     completion = Completion(task.written(example), finished=False)
-    assert task.parts(task.attempt(example, "direct", completion))[task.headline] == 0
+    assert task.rewards_of(task.attempt(example, "direct", completion))[task.headline] == 0
 
 
 @every_case
@@ -202,9 +202,9 @@ def test_no_text_earns_more_than_gold(task: Task, example: Example, data: st.Dat
     text = "".join(data.draw(st.lists(piece, max_size=12)))
     for style in STYLES:
         reply = attempt(task, example, style, text)
-        parts = task.parts(reply)
+        parts = task.rewards_of(reply)
         assert all(math.isfinite(part) and 0 <= part <= 1 for part in parts.values())
-        assert all(math.isfinite(part) for part in task.parts(reply, "paper").values())
+        assert all(math.isfinite(part) for part in task.rewards_of(reply, "paper").values())
         if task.headline in parts and parts[task.headline] > 0:
             assert task.parsed(reply) is not None
 
@@ -223,8 +223,8 @@ def test_every_rule_is_quick_on_64_kilobytes(task: Task, example: Example, unit:
 
 def score_both_ways(task: Task, example: Example, text: str) -> None:
     reply = attempt(task, example, "think", text)
-    task.parts(reply)
-    task.parts(reply, "paper")
+    task.rewards_of(reply)
+    task.rewards_of(reply, "paper")
 
 
 @given(
@@ -259,7 +259,7 @@ def test_a_reply_that_was_cut_off_has_no_format() -> None:
     task, sample = classification.TASK, classification.TASK.sample
     for finished in (True, False):
         completion = Completion(task.ideal(sample, "think"), finished=finished)
-        assert task.parts(task.attempt(sample, "think", completion))["format"] == finished
+        assert task.rewards_of(task.attempt(sample, "think", completion))["format"] == finished
 
 
 def test_a_listed_label_is_asked_for_as_it_stands() -> None:

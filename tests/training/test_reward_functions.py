@@ -34,14 +34,14 @@ def scorer_of(
     recipe: Recipe,
     save_every: int = 25,
     examples: Sequence[Example] = (),
-    meter: LengthReward | None = None,
+    length: LengthReward | None = None,
 ) -> Scorer:
     examples = examples or [
         Example(name, fakes.BlankPicture(name), "Which?", gold, ("cat", "dog"), ("cat", "dog"))
         for name, gold in (("a.png", "cat"), ("b.png", "dog"))
     ]
     console = Console(file=io.StringIO(), width=500, force_terminal=False)
-    return Scorer(recipe, examples, [STOP], RunFolder(folder), console, save_every, meter)
+    return Scorer(recipe, examples, [STOP], RunFolder(folder), console, save_every, length)
 
 
 def call(
@@ -211,7 +211,7 @@ def test_a_threshold_never_changes_what_evaluation_reports(tmp_path: Path) -> No
     })  # fmt: skip
     scorer = scorer_of(tmp_path, recipe, examples=grounded())
     (attempt,) = scorer.attempts(["<answer>(100,200),(220,400)</answer>"], [[5, STOP]], [0])
-    assert scorer.task.parts(attempt)["iou"] == pytest.approx(0.6)
+    assert scorer.task.rewards_of(attempt)["iou"] == pytest.approx(0.6)
 
 
 OPEN, CLOSE, ANSWER, WORD = 1, 2, 3, 9

@@ -26,7 +26,7 @@ def matching(recipe: Recipe) -> tuple[Figure, ...]:
     Empty for data that no paper used, and for settings that none measured.
     """
     data_set, settings = _place(recipe)
-    is_open = get_task(recipe.task).labelled and recipe.data.choices == "none"
+    is_open = get_task(recipe.task).predicts_labels and recipe.data.choices == "none"
     found = [
         figure
         for figure in figures()

@@ -162,7 +162,7 @@ def _nearest(methods: Sequence[list[Figure]]) -> list[list[Figure]]:
 def _row(found: list[Figure], parts: Sequence[str], recipe: Recipe, summary: Summary) -> Row:
     first, values = found[0], {figure.part: figure.value for figure in found}
     size = round(summary.list_size) if summary.list_size is not None else 0
-    offered = size if get_task(summary.task).labelled else None
+    offered = size if get_task(summary.task).predicts_labels else None
     return Row(
         method=first.method,
         source=first.paper,
