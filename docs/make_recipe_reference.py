@@ -149,7 +149,7 @@ def _rewards() -> Iterator[str]:
     yield "|---|---|---|---|"
     for task in tasks.TASKS:
         for name, reward in task.rewards.items():
-            weight = task.weights.get(name, 0.0)
+            weight = task.default_weights.get(name, 0.0)
             yield f"| `{name}` | {task.name} | {weight:g} | {_first_line(reward)} |"
     for name, reward in rewards.GENERAL.items():
         yield f"| `{name}` | any task | 0 | {_first_line(reward)} |"

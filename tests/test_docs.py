@@ -35,13 +35,6 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 STUDIES = ROOT / "recipes" / "studies"  # grids of recipes, not recipes
 RECIPES = [p for p in sorted((ROOT / "recipes").rglob("*.toml")) if STUDIES not in p.parents]
 TASKS_PAGE = ROOT / "docs" / "tasks.md"
-SECTION_OF = {
-    "classification": "Classification",
-    "detection": "Detection",
-    "grounding": "Grounding",
-    "choice": "Multiple choice",
-    "number": "Counting",
-}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(rftkit [^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -156,28 +149,40 @@ def sections_of(page: Path) -> dict[str, str]:
     return {title: text for title, _, text in (part.partition("\n") for part in parts)}
 
 
-@pytest.mark.parametrize(("task", "title"), SECTION_OF.items())
-def test_the_page_of_tasks_shows_prompt_rewards_and_options(task: str, title: str) -> None:
-    chosen, text = get_task(task), sections_of(TASKS_PAGE)[title]
+def row_of(task: str) -> tuple[str, str]:
+    """The task's line in the table of tasks, and the text of the section that it links to."""
+    page = TASKS_PAGE.read_text("utf-8")
+    rows = re.findall(rf"^\| \[{task}\]\(#([\w-]+)\) .*$", page, re.MULTILINE)
+    assert len(rows) == 1, f"docs/tasks.md: the table of tasks needs one line for {task!r}"
+    (row,) = (line for line in page.splitlines() if line.startswith(f"| [{task}](#"))
+    titles = {title.lower().replace(" ", "-"): title for title in sections_of(TASKS_PAGE)}
+    assert rows[0] in titles, f"docs/tasks.md: no section {rows[0]!r} for {task!r}"
+    return row, sections_of(TASKS_PAGE)[titles[rows[0]]]
+
+
+every_task = pytest.mark.parametrize("task", [task.name for task in TASKS])
+
+
+@every_task
+def test_the_page_of_tasks_shows_prompt_rewards_and_options(task: str) -> None:
+    chosen, (_, text) = get_task(task), row_of(task)
     assert f"```text\n{chosen.prompt(chosen.sample, 'think')}\n```" in text
     for name in chosen.rewards.keys() - {"format"}:
-        assert f"| `{name}` | {chosen.weights.get(name, 0):g} | " in text
+        assert f"| `{name}` | {chosen.default_weights.get(name, 0):g} | " in text
     for name in chosen.options.model_fields:
         assert f"| `{name}` | " in text or f"`options.{name}`" in text
 
 
-@pytest.mark.parametrize(("task", "title"), SECTION_OF.items())
-def test_what_the_page_of_tasks_scores_is_scored_so(task: str, title: str) -> None:
-    (body,) = re.findall(r"^```json\n(.*?)^```$", sections_of(TASKS_PAGE)[title], re.M | re.S)
+@every_task
+def test_what_the_page_of_tasks_scores_is_scored_so(task: str) -> None:
+    (body,) = re.findall(r"^```json\n(.*?)^```$", row_of(task)[1], re.M | re.S)
     given, wanted = body.splitlines()
     assert [*score_lines([given], task, "think", "strict")] == [wanted]
 
 
-@pytest.mark.parametrize("task", SECTION_OF)
+@every_task
 def test_the_page_of_tasks_names_the_sources(task: str) -> None:
-    lines = TASKS_PAGE.read_text("utf-8").splitlines()
-    row = next(line for line in lines if line.startswith((f"| [{task}](", f"| [{task}s](")))
-    assert {*re.findall(r"`(\w+)`", row)} == {*SOURCES_OF[task]}
+    assert {*re.findall(r"`(\w+)`", row_of(task)[0])} == {*SOURCES_OF[task]}
 
 
 def test_every_source_has_its_place_on_the_page_of_data() -> None:

@@ -33,7 +33,7 @@ def scoring(samples: Sequence[Sample], header: Header) -> Scoring:
     return Scoring(
         strict=_means([s.rewards for s in samples]),
         paper=_means(paper),
-        strict_vs_paper=_disagreements(samples, paper, headline),
+        strict_vs_paper=_disagreements(samples, paper, headline) if any(paper) else None,
         strict_vs_paper_evaluation=(
             _disagreements(samples, paper, "evaluation") if judged else None
         ),

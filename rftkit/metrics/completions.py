@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from rftkit.answers import boxes, labels
 from rftkit.core import Completion, Example, NoImage, Row, Rules, Style
-from rftkit.errors import DataError
+from rftkit.errors import DataError, UserError
 from rftkit.tasks import get_task
 from rftkit.tasks.options import DetectionOptions
-from rftkit.tasks.task import Reading, Task
+from rftkit.tasks.task import Reading, Task, no_paper
 
 LABEL_COLUMNS = {"label": "gold"}
 COLUMNS = {"boxes": "gold", "box": "gold", "answer": "gold", "options": "choices"}
@@ -27,9 +27,12 @@ def score_lines(lines: Iterable[str], task: str, style: Style, rules: Rules) -> 
     gold box has its own as a fifth entry), and where wanted `coords` ("thousandths", or "pixels"
     with `size` [width, height]). Out: `answer` and `rewards`; boxes in the coordinates they came
     in. `direct` has no format, so no such part. Blank lines are skipped.
-    Raises DataError, with the line's number, at the first line that cannot be scored.
+    Raises UserError for `paper` rules of a task that no paper has, and DataError, with the line's
+    number, at the first line that cannot be scored.
     """
     chosen = get_task(task)
+    if rules == "paper" and not chosen.paper:
+        raise UserError(f"--rules: {no_paper(chosen)}")
     for number, line in enumerate(lines, start=1):
         if line.strip("\ufeff \t\r\n"):
             yield _scored(line, f"standard input:{number}", chosen, style, rules)

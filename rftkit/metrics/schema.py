@@ -50,7 +50,9 @@ class Scoring(Record):
 
     strict: Mapping[str, float]
     paper: Mapping[str, float]
-    strict_vs_paper: int = Field(description="strict metric against the paper's training reward")
+    strict_vs_paper: int | None = Field(
+        description="strict metric against the paper's training reward; None if there is none"
+    )
     strict_vs_paper_evaluation: int | None = Field(description="against the paper's evaluation")
     metric_vs_training: int = Field(description="strict metric against the reward trained on")
 

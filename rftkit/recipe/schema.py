@@ -19,7 +19,7 @@ from rftkit.recipe.sections import TINY, Column, Data, Eval, Method, Model, Sect
 from rftkit.rewards import general as rewards
 from rftkit.tasks import DEFAULT, TASKS, get_task
 from rftkit.tasks.options import DetectionOptions, LabelOptions, Options
-from rftkit.tasks.task import TABLES, counts
+from rftkit.tasks.task import TABLES, counts, no_paper
 
 BUILT_IN = ("digits", "hangar", "scenes")  # data that are no files
 CUSTOM_REWARD = re.compile(r".+\.py:[A-Za-z_]\w*")  # a function in a file of the user's
@@ -93,7 +93,7 @@ class Recipe(Section):
         if isinstance(model := given.get("model", {}), dict) and model.get("name") in TINY:
             filled["model"] = {"load_in_4bit": False, **model}
         filled["options"] = given.get("options", {})
-        filled["rewards"] = given.get("rewards", dict(task.weights))
+        filled["rewards"] = given.get("rewards", task.default_weights)
         return filled
 
     @field_validator("options", mode="plain")
@@ -107,6 +107,8 @@ class Recipe(Section):
     def _known_rewards(self) -> Recipe:
         task = get_task(self.task)
         paid = task.rewards if self.rules == "strict" else task.paper
+        if not paid:
+            raise ValueError(f"rules: {no_paper(task)}")
         known = [*paid, *rewards.GENERAL]
         for name in self.rewards:
             if name not in known and not CUSTOM_REWARD.fullmatch(name):

@@ -149,16 +149,12 @@ def bind(options: Options, progress: float) -> dict[str, Reward]:
     return {"accuracy": lambda attempt: within(attempt, options.tolerance)}
 
 
-# no paper trains on clocks: by `rules = "paper"` the same rewards are paid
-REWARDS = {"accuracy": exact, "close": close, "format": format_reward}
-
 TASK = Task(
     name="clock",
     headline="accuracy",
     read=read,
     prompt=prompt,
-    rewards=REWARDS,
-    paper=REWARDS,
+    rewards={"accuracy": exact, "close": close, "format": format_reward},
     parsed=parsed,
     sample=Example("sample", NoImage(), QUESTION, "07:35"),
     answer_kind="text",

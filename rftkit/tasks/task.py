@@ -80,6 +80,11 @@ def counts(reward: str, style: Style) -> bool:
     return (style, reward) != ("direct", "format")
 
 
+def no_paper(task: Task) -> str:
+    """Why the task cannot be scored by the rules of the papers, and what to write."""
+    return f"no paper scores the task {task.name!r}; write strict"
+
+
 def as_is(example: Example, label: str) -> str:
     """An offered label where the model is to write the label itself."""
     return label
@@ -136,8 +141,9 @@ class Task:
     offered label as the model is to write it. sample: one example, for the tests of every task.
     answer_kind: what an answer is, by which pages, tables and forms choose what to show.
 
-    rewards, paper: name -> reward in [0, 1] (the papers' own rules may leave that range).
-    weights: of the rewards, unless a recipe gives its own. headline: the reward that evaluation
+    rewards: name -> reward in [0, 1]. paper: the same by the papers' code, which may leave that
+    range; none where no paper has the task. weights: of the rewards, unless a recipe gives its own;
+    none given: 1 for the headline and 1 for the format. headline: the reward that evaluation
     reports, called `metric`. metrics(scored attempts) -> what is reported beside it.
     paper_evaluation: the papers' evaluation, where it is not their training reward.
     options: what a recipe may set. bind(options, progress in [0, 1]) -> the rewards that these
@@ -157,7 +163,6 @@ class Task:
     read: Callable[[Row, Reading], tuple[Example, ...]]
     prompt: Callable[[Example, Style], str]
     rewards: Mapping[str, Reward]
-    paper: Mapping[str, Reward]
     parsed: Callable[[Attempt], object]
     sample: Example
     answer_kind: AnswerKind = "text"
@@ -165,8 +170,9 @@ class Task:
     spelled: Callable[[Example, str], str] = as_is
     metric: str = "accuracy"
     metrics: Callable[[Sequence[Scored]], tuple[Measure, ...]] = no_metrics
+    paper: Mapping[str, Reward] = field(default_factory=dict)
     paper_evaluation: Reward | None = None
-    weights: Mapping[str, float] = field(default_factory=lambda: {"accuracy": 1.0, "format": 1.0})
+    weights: Mapping[str, float] = field(default_factory=dict)
     options: type[Options] = Options
     bind: Callable[[Options, float], Mapping[str, Reward]] | None = None
     as_shown: Options | None = None
@@ -179,6 +185,11 @@ class Task:
     sources: tuple[str, ...] = TABLES
     placeholder: str = ""
     answer_tokens: int = 32
+
+    @property
+    def default_weights(self) -> dict[str, float]:
+        """The weights of the rewards in a recipe that gives none."""
+        return dict(self.weights) or {self.headline: 1.0, "format": 1.0}
 
     @property
     def predicts_labels(self) -> bool:

@@ -17,6 +17,7 @@ from rftkit.recipe.sections import Data, Eval, Method, Model, Update
 from rftkit.recipe.toml import LARGEST_BYTES, dump_recipe, leaf_keys, load_recipe, parse_recipe
 from rftkit.rewards.length import Length
 from rftkit.tasks import TASKS
+from rftkit.tasks.task import Task
 
 DIGITS = '[data]\nsource = "digits"\n'
 SECTIONS = (Recipe, Model, Data, Method, Update, Length, Eval, *(task.options for task in TASKS))
@@ -161,6 +162,23 @@ def test_the_rewards_follow_the_task_unless_given(
     text = f'task = "{task}"\n[data]\nsource = "{source}"\npath = "x"\n'
     assert parse_recipe(text, "given").rewards == weights
     assert parse_recipe(text, "given", ["rewards={format=2.0}"]).rewards == {"format": 2.0}
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_a_recipe_without_rewards_pays_the_headline(task: Task) -> None:
+    text = f'task = "{task.name}"\n[data]\nsource = "{task.sources[0]}"\npath = "x"\n'
+    assert parse_recipe(text, "given").rewards[task.headline] > 0
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_the_rules_of_papers_are_for_tasks_that_a_paper_has(task: Task) -> None:
+    text = f'task = "{task.name}"\nrules = "paper"\n[data]\nsource = "csv"\npath = "x"\n'
+    text += f"[rewards]\n{task.headline} = 1\n"
+    if task.paper:
+        assert parse_recipe(text, "given").rules == "paper"
+    else:
+        with pytest.raises(RecipeError, match=f"rules: no paper .* task '{task.name}'; .*strict"):
+            parse_recipe(text, "given")
 
 
 def test_every_source_is_of_some_task_and_can_be_read() -> None:

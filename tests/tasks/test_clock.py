@@ -5,16 +5,25 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
 
+from rftkit.answers.replies import INSTRUCTIONS
 from rftkit.cli.main import main
 from rftkit.core import Attempt, Completion, NoImage, Row, Style
-from rftkit.errors import DataError
+from rftkit.data.images import FileImage
+from rftkit.errors import DataError, UserError
+from rftkit.inference.form import Setup, ask
+from rftkit.inference.question import prompts
+from rftkit.inference.truth import TruthError
+from rftkit.metrics.completions import score_lines
 from rftkit.metrics.files import read_summary
+from rftkit.recipe.toml import load_recipe
 from rftkit.tasks import clock
+from rftkit.tasks.question import Question
 from rftkit.tasks.task import Reading, Scored
 
 TASK = clock.TASK
@@ -145,6 +154,29 @@ def test_a_completion_is_scored(
     assert scored["rewards"] == {"accuracy": 0.0, "close": pytest.approx(5 / 6)}
 
 
+def test_no_paper_scores_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = json.dumps({"completion": "8:35", "gold": "07:35"})
+    with pytest.raises(UserError, match=r"^--rules: no paper .* task 'clock'; .* strict"):
+        [*score_lines([line], "clock", "direct", "paper")]
+
+
+@pytest.mark.parametrize(("truth", "gold"), [("", ""), ("7:35", "07:35"), ("19.35", "07:35")])
+def test_the_app_asks_and_takes_the_right_answer(folder: Path, truth: str, gold: str) -> None:
+    setup = Setup(load_recipe(folder / "clocks.toml"), ())
+    form = replace(setup.form("clock"), truth=truth)
+    asked = ask(form, setup, FileImage(folder / "0.png", "0.png"))
+    assert asked.prompt == f"{clock.QUESTION}\n{clock.SHAPE}\n{INSTRUCTIONS['direct']}"
+    assert (asked.example.gold, asked.known) == (gold, bool(gold))
+    with pytest.raises(TruthError, match=r"^the answer you gave: answer 'noon' is no time; write"):
+        ask(replace(form, truth="noon"), setup, FileImage(folder / "0.png", "0.png"))
+
+
+def test_a_question_of_ones_own_is_refused_in_a_line(folder: Path) -> None:
+    recipe = load_recipe(folder / "clocks.toml")
+    with pytest.raises(UserError, match="--question: the task 'clock' asks its own; leave it out"):
+        prompts(recipe, (), Question("Is it late?"))
+
+
 @pytest.mark.slow
 def test_a_run_on_drawn_clocks(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -159,6 +191,9 @@ def test_a_run_on_drawn_clocks(
     page = (folder / "run" / "report.html").read_text("utf-8")
     assert "within five minutes" in page
     assert "Exact times only" in page
+    assert "strict and paper disagree" not in page
+    assert summary.tuned.scoring.paper == {}
+    assert summary.tuned.scoring.strict_vs_paper is None
     capsys.readouterr()
     assert rftkit(monkeypatch, "predict", "0.png", "--ckpt", "run", "--json") == 0
     assert "answer" in json.loads(capsys.readouterr().out)

@@ -69,6 +69,16 @@ def test_every_task_is_found_by_its_name() -> None:
     assert all(get_task(task.name) is task for task in TASKS)
 
 
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_every_task_has_wrong_answers_to_try(task: Task) -> None:
+    wrong = task.wrong(task.sample)
+    assert wrong, f"Task(wrong_answers=...) of {task.name!r}: give one at least, to build hacks of"
+    for answer in wrong:
+        text = replies.render(answer, None, "direct")
+        parts = task.rewards_of(attempt(task, task.sample, "direct", text))
+        assert parts[task.headline] < task.min_gold_reward
+
+
 @every_case
 @every_style
 def test_no_attack_earns_anything(task: Task, example: Example, style: Style) -> None:
