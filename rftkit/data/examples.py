@@ -63,7 +63,7 @@ def load_examples(
     header is read.
     """
     cache = cache or ReadCache()
-    return _ready(recipe, split, _read(recipe, split, labels, cache), limit)
+    return _prepare_split(recipe, split, _read(recipe, split, labels, cache), limit)
 
 
 def load_undivided(
@@ -76,10 +76,10 @@ def load_undivided(
     cache, split = cache or ReadCache(), recipe.data.test_split
     read = _read(recipe, split, labels, cache)
     if not (held_out_note := read.own.held_out_note):
-        return _ready(recipe, split, read, limit)
+        return _prepare_split(recipe, split, read, limit)
     rest = read_split(recipe, recipe.data.train_split, cache, as_test=True)
     whole = read._replace(own=_joined(read.own, rest), naming=[*read.naming, rest])
-    found = _ready(recipe, split, whole, limit)
+    found = _prepare_split(recipe, split, whole, limit)
     return replace(found, notes=tuple(note for note in found.notes if note != held_out_note))
 
 
@@ -104,7 +104,7 @@ def _joined(test: SplitExamples, rest: SplitExamples) -> SplitExamples:
     return SplitExamples(tuple(examples), label_ids, (*test.notes, *rest.notes))
 
 
-def _ready(recipe: Recipe, split: str, read: _Read, limit: int) -> Examples:
+def _prepare_split(recipe: Recipe, split: str, read: _Read, limit: int) -> Examples:
     """The examples with half, question, labels, grid and aliases; training ones are drawn."""
     own, naming, labels = read
     classes = _classes(recipe, own, naming, labels)
@@ -116,7 +116,7 @@ def _ready(recipe: Recipe, split: str, read: _Read, limit: int) -> Examples:
         examples = _drawn(recipe, in_half)
     hierarchy, with_grid = _hierarchy(recipe, classes), grid_setter(recipe.model)
     prepared = tuple(
-        with_grid(_prepared(example, recipe, half_of[example.category], halves))
+        with_grid(_prepare_example(example, recipe, half_of[example.category], halves))
         for example in limited(recipe, examples, limit)
     )
     if aliases := hierarchy.spellings:
@@ -232,7 +232,7 @@ def _shown_classes(recipe: Recipe, classes: tuple[str, ...], own: SplitExamples)
     return tuple(name for name in classes if name)
 
 
-def _prepared(example: Example, recipe: Recipe, half: str, halves: ByHalf) -> Example:
+def _prepare_example(example: Example, recipe: Recipe, half: str, halves: ByHalf) -> Example:
     """The example with its question and half; of classification, with the labels it is offered."""
     question = _question(recipe, example)
     prepared = replace(example, question=question, meta={**example.meta, "half": half})

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rftkit.answers import replies
-from rftkit.core import Completion, Example, Style
+from rftkit.core import Completion, Example, Reply, Style
 from rftkit.evaluation.peak_memory import Peak, peak_memory
 from rftkit.files import write_atomically
 from rftkit.metrics.samples import (
@@ -169,12 +169,14 @@ def _answer(
     if header.decode == "choices":
         return _choose(policy, examples, prompts, spec, side)
     made = policy.generate(prompts, spec.decoding)
-    share = made.seconds / len(examples)
-    whole = [replies.with_prefill(completion, header.style) for completion in made.completions]
-    return [
-        derive(_sample(policy, example, completion, header, side, share), header)
-        for example, completion in zip(examples, whole, strict=True)
-    ], made
+    samples = []
+    for example, written in zip(examples, made.completions, strict=True):
+        completion = replies.with_prefill(written, header.style)
+        sample = sample_of(example, completion, header, side)
+        reply = replies.read(completion, header.style)
+        cost = _cost(policy, reply, made.seconds / len(examples))
+        samples.append(derive(sample.model_copy(update=cost), header))
+    return samples, made
 
 
 def _choose(
@@ -201,8 +203,9 @@ def _choose(
         known = dict(zip(labels, (round(value, 6) for value in values), strict=True))
         best = max(labels, key=lambda label: known[label])
         completion = Completion(replies.render(spelled(example, best), None, header.style))
-        sample = _sample(policy, example, completion, header, side, seconds / len(examples))
-        samples.append(derive(sample.model_copy(update={"scores": known}), header))
+        sample = sample_of(example, completion, header, side)
+        cost = _cost(policy, replies.read(completion, header.style), seconds / len(examples))
+        samples.append(derive(sample.model_copy(update={**cost, "scores": known}), header))
     return samples, Generation([], seconds, 0.0)
 
 
@@ -211,22 +214,13 @@ def _prompt(example: Example, header: Header) -> Prompt:
     return Prompt(example.image, text, replies.prefill(header.style), example.others)
 
 
-def _sample(
-    policy: Generator,
-    example: Example,
-    whole: Completion,
-    header: Header,
-    side: Side,
-    seconds: float,
-) -> Sample:
-    sample = sample_of(example, whole, header, side)
-    reply = replies.read(whole, header.style)
-    counted = {
+def _cost(policy: Generator, reply: Reply, seconds: float) -> dict[str, float]:
+    """The fields of a Sample that say what its reply took. seconds: its part of the batch's."""
+    return {
         "reasoning_tokens": policy.count_tokens(reply.reasoning or ""),
         "answer_tokens": policy.count_tokens(reply.answer or ""),
         "seconds": round(seconds, 6),
     }
-    return sample.model_copy(update=counted)
 
 
 def _timing(

@@ -232,9 +232,10 @@ def _held_folder(
 
 def _report(subject: EvalSubject, folder: Path, summary: Summary) -> None:
     """The page of this evaluation; that of a run's own is the run's."""
-    from rftkit.report.run_page import write_run_report
+    from rftkit.report.run_page import ShownData, ShownEvaluation, write_run_report
 
     page, run = folder / "report.html", subject.ckpt.run
-    write_run_report(page, run, subject.recipe, folder, summary, subject.examples.examples)
+    evaluation, data = ShownEvaluation(folder, summary), ShownData(subject.examples.examples)
+    write_run_report(page, run, subject.recipe, evaluation, data)
     if run and folder == run.evaluations / subject.recipe.data.test_split:
         files.write_atomically(run.report, page.read_bytes())

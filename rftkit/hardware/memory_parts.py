@@ -8,6 +8,7 @@ fitted to a measurement; docs/measured.md says what has been measured.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rftkit.hardware.gpus import GIB
 from rftkit.model_info.sizes import Shape, Text, Vision
@@ -125,19 +126,25 @@ def logits(text: Text, tokens: int, at_once: int | None = None) -> float:
     return float((HALF + 4 * FULL) * min(values, at_once))
 
 
-def training(
-    shape: Shape, tokens: int, patches: int, scored: float, vision: bool, offloaded: bool
-) -> float:
+class MicroBatch(NamedTuple):
+    """tokens, patches: that enter the language model and the encoder. logits: their bytes."""
+
+    tokens: int
+    patches: int
+    logits: float
+
+
+def training(shape: Shape, batch: MicroBatch, *, vision: bool, offloaded: bool) -> float:
     """Peak bytes of a forward and backward pass over a micro-batch.
 
-    tokens, patches: that enter the language model and the encoder. scored: bytes of the logits. The
-    input of every layer is kept (gradient checkpointing), in the computer's memory but for two if
-    offloaded; above them the costliest of one layer, the logits and the encoder.
+    vision: whether the encoder is trained. The input of every layer is kept (gradient
+    checkpointing), offloaded: all but two of them in the computer's memory; above them the
+    costliest of one layer, the logits and the encoder.
     """
     text = shape.text
-    kept = tokens * text.width * HALF * (2 if offloaded else text.layers)
-    layer = tokens * layer_bytes(text, gradients=True)
-    return kept + max(layer, scored, image_bytes(shape.vision, patches, vision))
+    kept = batch.tokens * text.width * HALF * (2 if offloaded else text.layers)
+    layer = batch.tokens * layer_bytes(text, gradients=True)
+    return kept + max(layer, batch.logits, image_bytes(shape.vision, batch.patches, vision))
 
 
 def mask(tokens: int) -> float:

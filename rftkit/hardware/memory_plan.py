@@ -229,7 +229,8 @@ def _training(load: _Load) -> Part:
     scored = memory_parts.logits(shape.text, group * load.new, at_once)
     patches, vision = copies * load.patches, load.recipe.model.lora_vision
     offloaded = load.setup.backend == "unsloth"
-    held = memory_parts.training(shape, tokens, patches, scored, vision, offloaded)
+    batch = memory_parts.MicroBatch(tokens, patches, scored)
+    held = memory_parts.training(shape, batch, vision=vision, offloaded=offloaded)
     held += memory_parts.mask(tokens) if load.setup.shared else 0
     said = "each prompt once" if load.setup.shared else "each prompt with every completion"
     return Part("forward and backward", held, f"{tokens} tokens, {said}", "training")
@@ -242,7 +243,8 @@ def _imitation(load: _Load) -> Part:
     at_once = LOGITS_AT_ONCE if offloaded else None
     scored = memory_parts.logits(shape.text, tokens, at_once)
     vision = load.recipe.model.lora_vision
-    held = memory_parts.training(shape, tokens, load.patches, scored, vision, offloaded)
+    batch = memory_parts.MicroBatch(tokens, load.patches, scored)
+    held = memory_parts.training(shape, batch, vision=vision, offloaded=offloaded)
     return Part("forward and backward", held, f"{tokens} tokens", "training")
 
 

@@ -1,9 +1,9 @@
 """Average precision over a test set by COCO's rules and by LVIS's, for boxes.
 
-Equal confidences: within an image and label they stand by their edges (`matching.rank`), and
-images stand by name. So the order of the input does not matter, and the figures are those of
-pycocotools for annotations numbered in that order. Corners are scaled to pixels and rounded to a
-millionth of one, which undoes the division that made them fractions.
+Equal confidences: boxes of an image and label are ordered by their edges
+(`answers.box_matching.rank`), images by name. So the order of the input does not matter, and the
+results are those of pycocotools for annotations numbered in that order. Corners are scaled to
+pixels and rounded to a millionth of one, which undoes the division that made them fractions.
 """
 
 from __future__ import annotations

@@ -27,20 +27,30 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+class ShownData(NamedTuple):
+    """The examples whose images a page shows; without them, why there are none."""
+
+    examples: Sequence[Example] = ()
+    no_images: str = ""
+
+
+class ShownEvaluation(NamedTuple):
+    """An evaluation that a page shows: its folder, and what was found."""
+
+    folder: Path
+    summary: Summary | None
+
+
 def write_run_report(
     page: Path,
     run: RunFolder | None,
     recipe: Recipe,
-    folder: Path | None,
-    summary: Summary | None,
-    examples: Sequence[Example],
-    no_images: str = "",
+    evaluation: ShownEvaluation | None,
+    data: ShownData,
 ) -> None:
-    """Write the page of a run or of one of its evaluations; what is missing is left out.
-
-    no_images: why there are no examples, for the reader of the page.
-    """
-    samples = rescored(read_samples(folder / SAMPLES)).samples if folder else ()
+    """Write the page of a run or of one of its evaluations; what is None is left out."""
+    summary = evaluation.summary if evaluation else None
+    samples = rescored(read_samples(evaluation.folder / SAMPLES)).samples if evaluation else ()
     status = run.status() if run else {}
     title = run.folder.name if run else page.parent.parent.name
     write_report(
@@ -52,10 +62,10 @@ def write_run_report(
             metrics=files.read_lines(run.metrics) if run else [],
             recipe_toml=dump_recipe(recipe),
             versions=status.get("versions", {}),
-            open_images=opener(examples),
+            open_images=opener(data.examples),
             beside=beside(recipe, summary) if summary else None,
             shared_prefix=_shared_prefix(run),
-            no_images=no_images,
+            no_images=data.no_images,
         ),
     )
 
@@ -77,9 +87,10 @@ def rewrite_report(place: Path) -> RunFolder:
     main = run.evaluations / recipe.data.test_split
     known = evaluations(run.evaluations)
     folder = main if main in known else next(iter(known), None)
-    summary = finish(folder) if folder else None
-    examples, no_images = _examples(recipe, summary.split) if summary else ((), "")
-    write_run_report(run.report, run, recipe, folder, summary, examples, no_images)
+    evaluation = ShownEvaluation(folder, finish(folder)) if folder else None
+    summary = evaluation.summary if evaluation else None
+    data = _shown_data(recipe, summary.split) if summary else ShownData()
+    write_run_report(run.report, run, recipe, evaluation, data)
     if folder:
         files.write_atomically(folder / REPORT, run.report.read_bytes())
     return run
@@ -98,14 +109,7 @@ def opener(examples: Sequence[Example]) -> OpenImages:
     return open_images
 
 
-class ShownData(NamedTuple):
-    """The examples whose images a page shows; without them, why there are none."""
-
-    examples: Sequence[Example]
-    no_images: str = ""
-
-
-def _examples(recipe: Recipe, split: str) -> ShownData:
+def _shown_data(recipe: Recipe, split: str) -> ShownData:
     from rftkit.data.examples import load_examples
 
     try:

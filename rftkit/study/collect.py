@@ -17,34 +17,28 @@ from rftkit.study import words
 from rftkit.study.contrast import Contrast, Seeds, contrast, mean, pairs, with_holm
 from rftkit.study.grid import Cell
 from rftkit.study.read_run import Measured, of_side, read_cell
-from rftkit.study.runner import crossings, progress
+from rftkit.study.runner import StudyJob, crossings, progress
 from rftkit.study.schema import Crossed, Failure, HalvesRow, Row, Setting, StudySummary, Versus
 
 Group = tuple[Setting, str]  # and style
 
 
-def collect(
-    name: str,
-    grid: Sequence[Cell],
-    out: Path,
-    failed: Mapping[str, str],
-    crossed: bool,
-    command: str,
-) -> StudySummary:
-    """The figures of every cell that is finished."""
+def collect(job: StudyJob, failed: Mapping[str, str]) -> StudySummary:
+    """The results of every cell that is finished. failed: error by the name of the cell."""
+    grid, out = job.grid, job.out
     done = [read_cell(cell, out) for cell in grid if progress(cell, out) == "done"]
     rows = [row(group) for group in grouped(done).values()]
     against = versus(done)
     return StudySummary(
-        name=name,
-        command=command,
+        name=job.path.stem,
+        command=job.command,
         cells=len(grid),
         finished=len(done),
         failures=tuple(Failure(cell=cell, error=error) for cell, error in failed.items()),
         seeds=tuple(sorted({cell.wanted.seed for cell in grid})),
         rows=tuple(rows),
         versus=tuple(against),
-        crossed=tuple(_crossed(done, out)) if crossed else (),
+        crossed=tuple(_crossed(done, out)) if job.crossed else (),
         answer=words.answer(against),
         minutes=sum(one.trained_seconds + one.tested_seconds for one in done) / 60,
         written_tokens=sum(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -131,7 +131,7 @@ def cells(study: Study, place: Path) -> list[Cell]:
     grid = list(product(study.seeds, paths, shots, methods, study.styles))
     if len(grid) > LARGEST:
         raise RecipeError(f"{place}: {len(grid)} runs; a study has at most {LARGEST}, split it")
-    return [_cell(study, *point, place) for point in grid]
+    return [_cell(study, _Point(*point), place) for point in grid]
 
 
 def flat_changes(changes: Mapping[str, object], prefix: str = "") -> dict[str, object]:
@@ -145,15 +145,18 @@ def flat_changes(changes: Mapping[str, object], prefix: str = "") -> dict[str, o
     return found
 
 
-def _cell(
-    study: Study,
-    seed: int,
-    path: Path,
-    shots: int | None,
-    method: MethodName | None,
-    style: StyleName,
-    place: Path,
-) -> Cell:
+class _Point(NamedTuple):
+    """A point of the grid; None where the recipe decides."""
+
+    seed: int
+    path: Path
+    shots: int | None
+    method: MethodName | None
+    style: StyleName
+
+
+def _cell(study: Study, point: _Point, place: Path) -> Cell:
+    seed, path, shots, method, style = point
     axes = {"style": style, "seed": seed, "data.shots": shots, "method.kind": method}
     own = load_recipe(path).method.kind
     changes = flat_changes(study.set)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -17,23 +16,13 @@ from rftkit.recipe.toml import read_text
 from rftkit.runs.locks import locked
 from rftkit.runs.run import is_run
 from rftkit.study import runner
-from rftkit.study.grid import Cell, cells, load_study
+from rftkit.study.grid import cells, load_study
 from rftkit.study.launch import Launch, launch
+from rftkit.study.runner import StudyJob
 from rftkit.study.schema import StudySummary
 
 PAGE, SUMMARY = "study.html", "study.json"
 EVERY = 60  # seconds; a page takes a second or a few
-
-
-@dataclass(frozen=True)
-class Job:
-    """A study that is being run. crossed: adapters are tested on other recipes' images too."""
-
-    path: Path
-    grid: Sequence[Cell]
-    crossed: bool
-    out: Path
-    command: str
 
 
 def run_study(
@@ -51,9 +40,9 @@ def run_study(
     page, failed = _Page(job), dict[str, str]()
     with locked(out):
         try:
-            runner.run_cells(job.grid, out, console, launch, failed, page.now_and_then)
+            runner.run_cells(job, console, launch, failed, page.now_and_then)
             if job.crossed:
-                runner.run_crossings(runner.crossings(job.grid), out, console, launch, failed)
+                runner.run_crossings(job, console, launch, failed)
         except (Interrupted, KeyboardInterrupt) as stop:
             page.write(failed)
             raise stopped(stop, _typed(again)) from None
@@ -85,7 +74,7 @@ def _typed(command: str) -> str:
     return runnable(*shlex.split(command)[1:])
 
 
-def _job(path: Path, out: Path, command: str) -> Job:
+def _job(path: Path, out: Path, command: str) -> StudyJob:
     study = load_study(path)
     grid, crossed = cells(study, path), study.tested_on == "all"
     if crossed and not runner.crossings(grid):
@@ -93,7 +82,7 @@ def _job(path: Path, out: Path, command: str) -> Job:
             f"{path}: tested_on: no two recipes share task and model, so none can be tested on "
             'another\'s images; write tested_on = "own"'
         )
-    return Job(path, grid, crossed, out, command)
+    return StudyJob(path, grid, crossed, out, command)
 
 
 def _make(out: Path) -> None:
@@ -108,7 +97,7 @@ def _make(out: Path) -> None:
 class _Page:
     """The page and its figures, written anew at most every EVERY seconds while runs continue."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: StudyJob) -> None:
         self.job = job
         self.written = time.monotonic()
 
@@ -121,7 +110,7 @@ class _Page:
         from rftkit.study.page import render
 
         job = self.job
-        summary = collect(job.path.stem, job.grid, job.out, failed, job.crossed, job.command)
+        summary = collect(job, failed)
         files.write_atomically(job.out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
         files.write_atomically(job.out / PAGE, render(summary, read_text(job.path)))
         self.written = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -21,6 +22,21 @@ from rftkit.study.launch import Launch, complaint
 CROSSED = "crossed"  # folder of the evaluations on other recipes' images
 
 Progress = Literal["done", "begun", "to do"]
+
+
+@dataclass(frozen=True)
+class StudyJob:
+    """A study that is being run.
+
+    path: its file. crossed: adapters are tested on other recipes' images too. command: what runs
+    it again.
+    """
+
+    path: Path
+    grid: Sequence[Cell]
+    crossed: bool
+    out: Path
+    command: str
 
 
 class Crossing(NamedTuple):
@@ -57,8 +73,7 @@ def progress(cell: Cell, out: Path) -> Progress:
 
 
 def run_cells(
-    grid: Sequence[Cell],
-    out: Path,
+    job: StudyJob,
     console: Console,
     launch: Launch,
     failed: dict[str, str],
@@ -70,6 +85,7 @@ def run_cells(
     which `after_each` is given after every cell.
     Raises RecipeError before the first cell starts if a folder holds another recipe's run.
     """
+    grid, out = job.grid, job.out
     left = [cell for cell in grid if progress(cell, out) != "done"]
     if skipped := len(grid) - len(left):
         _say(f"{skipped} of {len(grid)} runs are done already", console)
@@ -115,15 +131,13 @@ def crossings(grid: Sequence[Cell]) -> list[Crossing]:
     ]
 
 
-def run_crossings(
-    found: Sequence[Crossing],
-    out: Path,
-    console: Console,
-    launch: Launch,
-    failed: dict[str, str],
-) -> None:
-    """Test adapters on other recipes' images, where both runs are done and it is not yet."""
-    for crossing in found:
+def run_crossings(job: StudyJob, console: Console, launch: Launch, failed: dict[str, str]) -> None:
+    """Test adapters on other recipes' images, where both runs are done and it is not yet.
+
+    A test that fails is added to `failed`.
+    """
+    out = job.out
+    for crossing in crossings(job.grid):
         ready = all(progress(cell, out) == "done" for cell in crossing)
         if not ready or (crossing.samples(out) / SUMMARY).is_file():
             continue

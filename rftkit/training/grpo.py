@@ -19,7 +19,7 @@ from rftkit.shared_prefix.trainer import obstacle, shared_prefix_trainer
 from rftkit.tasks import get_task
 from rftkit.training import vllm_rollouts
 from rftkit.training.dataset import lazy_dataset, schedule
-from rftkit.training.reward_functions import Scorer
+from rftkit.training.reward_functions import RolloutLog, Scorer
 from rftkit.training.trainer import TrainingJob, common_arguments, fit, verify
 from rftkit.training.vllm_agreement import Agreement
 from rftkit.training.vllm_rollouts import engine_like, with_plain_prompts
@@ -44,10 +44,9 @@ def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     """Train the policy's adapter by GRPO on the examples."""
     recipe, policy = job.recipe, job.policy
     check_budget(job, examples)
-    scorer = Scorer(
-        *(recipe, examples, policy.stop_ids(), job.run, job.console, job.checkpointing.save_every),
-        length=_length_reward(job, examples),
-    )
+    log = RolloutLog(job.run.rollouts, job.console, job.checkpointing.save_every)
+    length = _length_reward(job, examples)
+    scorer = Scorer(recipe, examples, policy.stop_ids(), log, length)
     wanted = settings(job, scorer.all_weights()) | _vllm_settings(job, examples)
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
     off = shared_prefix_off(job)

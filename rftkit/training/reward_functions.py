@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +19,6 @@ from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.rewards.custom import load_reward
 from rftkit.rewards.general import GENERAL, format_reward
 from rftkit.rewards.length import LengthReward
-from rftkit.runs.run import RunFolder
 from rftkit.tasks import get_task
 
 COLD = "the model earned no {part} at all in its first batch"
@@ -29,6 +30,18 @@ ADVICE = (
 )
 
 
+@dataclass(frozen=True)
+class RolloutLog:
+    """Where sampled completions go while training: one of every so many steps.
+
+    file: `rollouts.jsonl` of the run; it also appears on the console.
+    """
+
+    file: Path
+    console: Console
+    every: int = 25
+
+
 class Scorer:
     """Scores completions by the recipe's rewards; the same functions score evaluation."""
 
@@ -37,14 +50,11 @@ class Scorer:
         recipe: Recipe,
         examples: Sequence[Example],
         stop_ids: Sequence[int],
-        run: RunFolder,
-        console: Console,
-        save_every: int = 25,
+        log: RolloutLog,
         length: LengthReward | None = None,
     ) -> None:
-        self.recipe, self.examples, self.run, self.console = recipe, examples, run, console
+        self.recipe, self.examples, self.log, self.length = recipe, examples, log, length
         self.task, self.stop_ids = get_task(recipe.task), frozenset(stop_ids)
-        self.save_every, self.length = save_every, length
         self.weights = recipe.active_rewards
         self.rewards = {**GENERAL, **self._own()}
         self._progress(0.0)
@@ -127,7 +137,7 @@ class Scorer:
         """Keep one attempt of every N-th step, show it, and judge the first batch."""
         if self.batches == 0 and step == 1:
             self._guard(attempts)
-        if step == 1 or step % self.save_every == 0:
+        if step == 1 or step % self.log.every == 0:
             self._sample(attempts[step % len(attempts)], step)
         self.batches += 1
 
@@ -136,9 +146,9 @@ class Scorer:
         prompt = self.task.prompt(example, attempt.style)
         text, gold = attempt.completion.text, self.task.written(example)
         record = {"step": step, "id": example.id, "prompt": prompt, "text": text}
-        append_line(self.run.rollouts, {**record, "gold": gold, "rewards": parts})
+        append_line(self.log.file, {**record, "gold": gold, "rewards": parts})
         scores = ", ".join(f"{name} {value:g}" for name, value in parts.items())
-        self.console.print(
+        self.log.console.print(
             Text.assemble(
                 (f"step {step}", "dim"), f" {_shown(example.id)}  gold ", (_shown(gold), "bold"),
                 (f"\n  …{_shown(prompt[-60:])}", "dim"),
@@ -158,7 +168,7 @@ class Scorer:
         elif all(len({tuple(parts.values()) for parts in group}) == 1 for group in groups):
             what = SILENT
         if what:
-            self.console.print(Text.assemble(("Cold start:", "yellow"), f" {what}. {ADVICE}"))
+            self.log.console.print(Text.assemble(("Cold start:", "yellow"), f" {what}. {ADVICE}"))
 
 
 def short(name: str) -> str:

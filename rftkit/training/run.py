@@ -29,13 +29,13 @@ from rftkit.training.request import TrainRequest
 
 
 def train(request: TrainRequest, console: Console) -> RunFolder:
-    """Train and evaluate by a recipe; the run comes back finished.
+    """Train and evaluate by a recipe; returns the finished run.
 
     Raises UserError for what the user can fix, before anything is written where possible, and
     Interrupted if a signal stopped it; the run can then be resumed.
     """
     recipe = request.load()
-    _check_what_the_recipe_names(recipe, request)
+    _check_logger_and_rewards(recipe, request)
     train_set, held_out = load_checked_splits(recipe)
     run = resume.unfinished_run(request, recipe) if request.resume else new_run(request.out)
     with locked(run.folder):
@@ -48,7 +48,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
             console.print(f"note: {note}", highlight=False, markup=False)
         with _state_kept(run, request):
             steps = Steps(run, recipe, request, console)
-            policy = steps.trained_policy(train_set)
+            policy = steps.trained_model(train_set)
             steps.evaluate(policy, train_set, held_out)
             run.set_status("finished")
     return run
@@ -63,7 +63,7 @@ class Steps:
     request: TrainRequest
     console: Console
 
-    def trained_policy(self, train_set: Examples) -> Generator:
+    def trained_model(self, train_set: Examples) -> Generator:
         """The fine-tuned model: trained now, or by an earlier session of this run."""
         if self.run.status()["state"] in ("trained", "finished"):
             return open_for_inference(self.recipe.model, self.run.adapter)
@@ -90,8 +90,8 @@ class Steps:
         from rftkit.training.trainer import CheckpointSettings, TrainingJob, newest_checkpoint
 
         checkpoint = newest_checkpoint(self.run, self.console)
-        prints = resume.fingerprint(train_set.examples, policy)
-        resume.check_fingerprint(self.run, prints, checkpoint)
+        fingerprint = resume.fingerprint(train_set.examples, policy)
+        resume.check_fingerprint(self.run, fingerprint, checkpoint)
         if checkpoint:
             line = f"continuing from step {step_of(checkpoint)}"
             self.console.print(line, highlight=False, markup=False)
@@ -106,7 +106,7 @@ class Steps:
             raise
 
 
-def _check_what_the_recipe_names(recipe: Recipe, request: TrainRequest) -> None:
+def _check_logger_and_rewards(recipe: Recipe, request: TrainRequest) -> None:
     """Raises UserError for a logger that is not installed or a custom reward that does not load."""
     log = request.log
     if log != "none" and find_spec(log) is None:
@@ -117,7 +117,7 @@ def _check_what_the_recipe_names(recipe: Recipe, request: TrainRequest) -> None:
 
 @contextmanager
 def _state_kept(run: RunFolder, request: TrainRequest) -> Iterator[None]:
-    """What ends a run early stands in run.json; a signal comes back with the way to continue."""
+    """A run that ends early has the reason in run.json; a stop names the command that continues."""
     try:
         yield
     except UserError as error:

@@ -84,7 +84,7 @@ def rftkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     """Runs a command that goes well; the model of an evaluation is one that finds nothing."""
     policy = fakes.FakePolicy(lambda name, tuned: Completion("No Objects", 2))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Steps, "trained_policy", lambda *_: None)
+    monkeypatch.setattr(Steps, "trained_model", lambda *_: None)
     monkeypatch.setattr(Steps, "evaluate", lambda *_: None)
     monkeypatch.setattr(evaluation, "open_for_inference", lambda *_: policy)
     monkeypatch.setattr(evaluation, "_report", lambda *_: None)

@@ -20,7 +20,7 @@ from rftkit.recipe.schema import Recipe
 from rftkit.rewards.length import Length, LengthReward
 from rftkit.runs.run import RunFolder
 from rftkit.tasks import get_task
-from rftkit.training.reward_functions import Scorer, checked
+from rftkit.training.reward_functions import RolloutLog, Scorer, checked
 
 STOP = 0
 STEPS = 11
@@ -41,7 +41,8 @@ def scorer_of(
         for name, gold in (("a.png", "cat"), ("b.png", "dog"))
     ]
     console = Console(file=io.StringIO(), width=500, force_terminal=False)
-    return Scorer(recipe, examples, [STOP], RunFolder(folder), console, save_every, length)
+    log = RolloutLog(RunFolder(folder).rollouts, console, save_every)
+    return Scorer(recipe, examples, [STOP], log, length)
 
 
 def call(
@@ -68,8 +69,8 @@ def call(
 
 
 def shown(scorer: Scorer) -> str:
-    assert isinstance(scorer.console.file, io.StringIO)
-    return scorer.console.file.getvalue()
+    assert isinstance(scorer.log.console.file, io.StringIO)
+    return scorer.log.console.file.getvalue()
 
 
 def test_each_reward_is_a_function_of_its_name(tmp_path: Path) -> None:
