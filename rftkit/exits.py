@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from rftkit.errors import Interrupted, UserError
 from rftkit.messages import printable
 
-MENDED = {  # what an operating system refuses and a user can fix
+FIXES = {  # what an operating system refuses and a user can fix
     errno.ENOSPC: "make room on the disk",
     errno.EDQUOT: "make room on the disk",
     errno.EROFS: "name a folder that can be written",
@@ -55,10 +55,10 @@ def run(command: Callable[[], object]) -> NoReturn:
     except KeyboardInterrupt:
         _fail("stopped", 128 + signal.SIGINT)
     except OSError as error:
-        if error.errno not in MENDED:
+        if error.errno not in FIXES:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror}; {MENDED[error.errno]}", 1)
+        _fail(f"{where}{error.strerror}; {FIXES[error.errno]}", 1)
     except SystemExit as end:
         if end.code == 1 and _unread(output):  # click and rich have ended it, and said nothing
             raise SystemExit(128 + signal.SIGPIPE) from None

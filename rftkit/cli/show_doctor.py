@@ -24,8 +24,8 @@ def show_findings(findings: Sequence[Finding], console: Console) -> None:
         line = Text(f"{found.status:<4}  ", style=TONES[found.status])
         line.append(f"{found.name:<{width}}  {printable(found.detail)}", style="default")
         console.print(line, soft_wrap=True)
-        if found.mend and found.status != "ok":
-            console.print(Text(f"      {'':<{width}}  {printable(found.mend)}", style="bold"),
+        if found.fix and found.status != "ok":
+            console.print(Text(f"      {'':<{width}}  {printable(found.fix)}", style="bold"),
                           soft_wrap=True)  # fmt: skip
 
 

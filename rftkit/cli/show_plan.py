@@ -64,9 +64,9 @@ def refusal(recipe: Recipe, card: Card, prompt: PromptSize) -> str | None:
     if verdict(needed, card) != "no":
         return None
     change = cheapest(recipe, card, prompt)
-    mended = f"try {change.words}" if change else "no single change helps; take a smaller model"
+    advice = f"try {change.words}" if change else "no single change helps; take a smaller model"
     lacks = f"needs {_gib(needed.bytes)} GiB of {_gib(card.bytes)}"
-    return f"--gpu {card.name}: {lacks}, in {needed.peak_phase}; {mended}"
+    return f"--gpu {card.name}: {lacks}, in {needed.peak_phase}; {advice}"
 
 
 def _verdict(recipe: Recipe, needed: Need, card: Card | None) -> list[tuple[str, str]]:

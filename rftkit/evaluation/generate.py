@@ -26,8 +26,8 @@ from rftkit.metrics.samples import (
     Side,
     Timing,
     header_line,
-    mend,
     read_samples,
+    repair,
     sample_line,
     timing_line,
 )
@@ -99,7 +99,7 @@ def _open(spec: EvalSpec) -> None:
     """Start the samples file, or make one that was cut off ready to continue."""
     assert same_evaluation(spec.file, spec.header), f"{spec.file} holds another evaluation"
     if spec.file.exists():
-        return mend(spec.file)
+        return repair(spec.file)
     spec.file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(spec.file, header_line(spec.header))
     return None

@@ -40,7 +40,7 @@ class Finding:
     name: str
     status: Status
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,11 @@ def modules(facts: Facts) -> Iterator[Finding]:
 
 def version_conflicts(versions: dict[str, str]) -> Iterator[Finding]:
     """Whether the installed versions are those that each of them asks for."""
-    amiss = list(conflicts(versions))
-    for name, needs in amiss:
-        mend = f"pip install '{needs.partition(' (')[0]}'"
-        yield Finding("versions", "fail", f"{name} {versions[name]}, but {needs}", mend)
-    if not amiss:
+    broken = list(conflicts(versions))
+    for name, needs in broken:
+        fix = f"pip install '{needs.partition(' (')[0]}'"
+        yield Finding("versions", "fail", f"{name} {versions[name]}, but {needs}", fix)
+    if not broken:
         yield Finding("versions", "ok", "within what each package asks of the others")
 
 
@@ -179,8 +179,8 @@ def disk() -> Iterator[Finding]:
         place = next(p for p in (folder, *folder.parents) if p.exists())
         free = shutil.disk_usage(place).free / 1e9
         status: Status = "fail" if free < DISK_FAIL else "warn" if free < DISK_WARN else "ok"
-        mend = "" if status == "ok" else "hf cache rm" if name.endswith("models") else "df -h ."
-        yield Finding(name, status, f"{free:.1f} GB free at {folder}", mend)
+        fix = "" if status == "ok" else "hf cache rm" if name.endswith("models") else "df -h ."
+        yield Finding(name, status, f"{free:.1f} GB free at {folder}", fix)
 
 
 def caches() -> Iterator[Finding]:

@@ -73,7 +73,7 @@ def paired_wald(lost: int, won: int, n: int) -> Paired:
 
 
 def paired_adjusted(lost: int, won: int, n: int) -> Paired:
-    """As `paired_wald`, honest for few discordant pairs: one pair is added to either side.
+    """As `paired_wald` with one pair added to either side, which keeps coverage for few pairs.
 
     Source: Bonett and Price 2012, recommended by Fagerland, Lydersen and Laake 2014. With no
     discordant pair the interval still has a width.

@@ -212,7 +212,7 @@ def read_samples(path: Path) -> SamplesFile:
     return SamplesFile(header, tuple(samples.values()), tuple(timings), notes if torn else ())
 
 
-def mend(path: Path) -> None:
+def repair(path: Path) -> None:
     """Make the file ready to append to: cut a torn last line off, end the last one.
 
     Nothing but the end of the file changes; lines before it are not read for faults.

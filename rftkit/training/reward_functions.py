@@ -56,7 +56,7 @@ class Scorer:
         self.recipe, self.examples, self.log, self.length = recipe, examples, log, length
         self.task, self.stop_ids = get_task(recipe.task), frozenset(stop_ids)
         self.weights = recipe.active_rewards
-        self.rewards = {**GENERAL, **self._own()}
+        self.rewards = {**GENERAL, **self._custom()}
         self._progress(0.0)
         self.batches = 0
 
@@ -70,7 +70,7 @@ class Scorer:
         weights = [*self.weights.values()]
         return [*weights, self.length.settings.weight] if self.length else weights
 
-    def _own(self) -> dict[str, Reward]:
+    def _custom(self) -> dict[str, Reward]:
         named = [name for name in self.weights if CUSTOM_REWARD.fullmatch(name)]
         return {name: load_reward(name) for name in named}
 
@@ -90,7 +90,7 @@ class Scorer:
             if first:
                 state = rest["trainer_state"]
                 self._progress(state.global_step / max(1, state.max_steps - 1))
-                self._look(attempts, state.global_step + 1)
+                self._inspect(attempts, state.global_step + 1)
             return [checked(name, self._value(name, attempt)) for attempt in attempts]
 
         reward.__name__ = short(name)
@@ -133,15 +133,15 @@ class Scorer:
     def _parts(self, attempt: Attempt) -> dict[str, float]:
         return {short(name): self._value(name, attempt) for name in self.weights}
 
-    def _look(self, attempts: list[Attempt], step: int) -> None:
+    def _inspect(self, attempts: list[Attempt], step: int) -> None:
         """Keep one attempt of every N-th step, show it, and judge the first batch."""
         if self.batches == 0 and step == 1:
-            self._guard(attempts)
+            self._check_cold_start(attempts)
         if step == 1 or step % self.log.every == 0:
-            self._sample(attempts[step % len(attempts)], step)
+            self._log_sample(attempts[step % len(attempts)], step)
         self.batches += 1
 
-    def _sample(self, attempt: Attempt, step: int) -> None:
+    def _log_sample(self, attempt: Attempt, step: int) -> None:
         example, parts = attempt.example, self._parts(attempt)
         prompt = self.task.prompt(example, attempt.style)
         text, gold = attempt.completion.text, self.task.written(example)
@@ -157,7 +157,7 @@ class Scorer:
             )
         )  # fmt: skip
 
-    def _guard(self, attempts: list[Attempt]) -> None:
+    def _check_cold_start(self, attempts: list[Attempt]) -> None:
         scored = [self._parts(attempt) for attempt in attempts]
         size = self.recipe.method.group_size
         groups = [scored[i : i + size] for i in range(0, len(scored), size)]

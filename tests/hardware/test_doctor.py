@@ -90,15 +90,15 @@ FAULTS = {  # what is wrong -> facts, row, status, part of the detail, command
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("given", "name", "status", "said", "mend"), FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize(("given", "name", "status", "said", "fix"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_has_a_row_and_a_command(
-    given: Facts, name: str, status: str, said: str, mend: str
+    given: Facts, name: str, status: str, said: str, fix: str
 ) -> None:
     found = every_row(given)[name]
     assert found.status == status
     assert said in found.detail
-    assert found.mend.startswith(mend)
-    assert "\n" not in found.detail + found.mend
+    assert found.fix.startswith(fix)
+    assert "\n" not in found.detail + found.fix
 
 
 def test_without_a_gpu_nothing_of_cuda_is_missed() -> None:
@@ -138,7 +138,7 @@ def test_versions_are_held_against_what_the_others_ask(
     found = list(doctor.conflicts({**GOOD, **versions}))
     assert [(name, needs[:40]) for name, needs in found] == [(n, w[:40]) for n, w in expected]
     listed = [row for row in doctor.version_conflicts({**GOOD, **versions}) if row.status == "fail"]
-    assert [row.mend for row in listed] == [
+    assert [row.fix for row in listed] == [
         f"pip install '{needs.partition(' (')[0]}'" for _, needs in found
     ]
 
@@ -153,7 +153,7 @@ def test_a_disk_that_is_filling_up_is_seen(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1e12, 0, free))
     found = rows(doctor.disk())
     assert [row.status for row in found.values()] == [status] * 2
-    assert found["disk, runs"].mend == ("" if status == "ok" else "df -h .")
+    assert found["disk, runs"].fix == ("" if status == "ok" else "df -h .")
 
 
 def test_a_cache_that_cannot_be_written_fails(
@@ -162,7 +162,7 @@ def test_a_cache_that_cannot_be_written_fails(
     (tmp_path / "file").touch()
     monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path / "file" / "cache"))
     found = rows(doctor.caches())["cache"]
-    assert (found.status, found.mend) == ("fail", "export RFTKIT_CACHE=/a/folder/of/yours")
+    assert (found.status, found.fix) == ("fail", "export RFTKIT_CACHE=/a/folder/of/yours")
     monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path / "not" / "there" / "yet"))
     assert rows(doctor.caches())["cache"].status == "ok"
 
@@ -201,7 +201,7 @@ def test_the_network_is_tried(
 def test_being_offline_by_choice_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(urllib.request, "urlopen", raising(AssertionError()))
-    assert [(row.status, row.mend) for row in doctor.hub()] == [("warn", "unset HF_HUB_OFFLINE")]
+    assert [(row.status, row.fix) for row in doctor.hub()] == [("warn", "unset HF_HUB_OFFLINE")]
 
 
 def test_the_token_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +270,7 @@ def test_a_module_that_does_not_load_is_named_with_its_reason(
 def test_a_package_that_only_takes_its_time_is_not_called_broken(name: str) -> None:
     found = facts(errors={name: probe.SLOWLY})
     rows = [*doctor.torch_build(found), *doctor.modules(found)]
-    assert all(row.status == "ok" and "force-reinstall" not in row.mend for row in rows
+    assert all(row.status == "ok" and "force-reinstall" not in row.fix for row in rows
                if row.name == name)  # fmt: skip
 
 
@@ -340,7 +340,7 @@ def test_json_has_every_row(run: Run) -> None:
     found = json.loads(out)
     assert (code, found["status"]) == (0, "warn")
     get_task = {row["name"]: row for row in found["rows"]}
-    assert get_task["GPU"]["mend"] == "rftkit plan quickstart --gpu t4"
+    assert get_task["GPU"]["fix"] == "rftkit plan quickstart --gpu t4"
     assert {"Python", "driver", "torch", "versions", "disk, runs", "hub", "token"} <= {*get_task}
 
 

@@ -68,10 +68,10 @@ def test_paired_wald(
 def test_few_discordant_pairs_do_not_make_a_finding() -> None:
     plain = statistics.paired_wald(0, 4, 20)
     assert plain.interval.low > 0  # although McNemar's exact p is 0.125
-    honest = statistics.paired_interval(0, 4, 20)
-    assert honest.method == "paired Wald, Bonett-Price"
-    assert honest.difference == 0.2
-    assert honest.interval == pytest.approx((-0.022752, 0.386389), abs=1e-6)
+    adjusted = statistics.paired_interval(0, 4, 20)
+    assert adjusted.method == "paired Wald, Bonett-Price"
+    assert adjusted.difference == 0.2
+    assert adjusted.interval == pytest.approx((-0.022752, 0.386389), abs=1e-6)
 
 
 def test_agreement_everywhere_still_leaves_a_width() -> None:

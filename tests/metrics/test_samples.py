@@ -9,8 +9,8 @@ from rftkit.metrics.samples import (
     SamplesFile,
     Timing,
     header_line,
-    mend,
     read_samples,
+    repair,
     sample_line,
     timing_line,
 )
@@ -61,7 +61,7 @@ def test_a_torn_last_line_is_dropped_and_said(tmp_path: Path, kept: int) -> None
     found = read_samples(path)
     assert [s.id for s in found.samples] == ["a.png"]
     assert found.notes == ("samples.jsonl:3: the last line was cut off and is ignored",)
-    mend(path)
+    repair(path)
     assert path.read_bytes() == whole.encode()
     assert read_samples(path).notes == ()
 
@@ -69,9 +69,9 @@ def test_a_torn_last_line_is_dropped_and_said(tmp_path: Path, kept: int) -> None
 def test_a_last_line_without_its_end_is_kept_and_ended(tmp_path: Path) -> None:
     path = write(tmp_path / "s.jsonl", header_line(HEADER), sample_line(sample("x")).rstrip("\n"))
     assert len(read_samples(path).samples) == 1
-    mend(path)
+    repair(path)
     assert path.read_text().endswith("}\n")
-    mend(path)
+    repair(path)
     assert path.read_text().count("\n") == 2
 
 

@@ -173,7 +173,7 @@ def test_a_cold_start_is_said_with_what_to_try(tmp_path: Path, texts: list[str],
 
 def test_the_guard_looks_at_the_first_batch_only(tmp_path: Path) -> None:
     later = scorer_of(tmp_path / "resumed", fakes.recipe(method={"group_size": 2}))
-    later.run.folder.mkdir()
+    later.log.file.parent.mkdir()
     call(later, [WRONG, WRONG], [0, 0], step=25)
     assert "Cold start" not in shown(later)
     warm = scorer_of(tmp_path, fakes.recipe(method={"group_size": 2}))

@@ -143,9 +143,9 @@ class Guarded:
         self.file, self.limit, self.place = file, limit, place
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes. Raises DataError for a size no honest header has."""
+        """The next bytes. Raises DataError for a size no valid header has."""
         if not 0 <= size <= MAX_READ_BYTES:
-            raise DataError(f"{self.place}: a header of {size} bytes; not an honest archive")
+            raise DataError(f"{self.place}: a header of {size} bytes; not a valid archive")
         self._check(self.file.tell() + size)
         return self.file.read(size)
 
