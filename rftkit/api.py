@@ -114,10 +114,10 @@ def train(
     from rftkit.training.request import TrainRequest
     from rftkit.training.run import train as run_training
 
-    given = recipe if isinstance(recipe, Recipe) else find_recipe(Path(recipe))
-    name = "run" if isinstance(given, Recipe) else given.stem
+    source = recipe if isinstance(recipe, Recipe) else find_recipe(Path(recipe))
+    name = "run" if isinstance(source, Recipe) else source.stem
     request = TrainRequest(
-        recipe=given,
+        recipe=source,
         out=Path(out) if out else Path("out") / name,
         resume=resume,
         log=log,

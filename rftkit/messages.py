@@ -10,16 +10,16 @@ from pathlib import Path
 from shutil import which
 
 
-def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
     """The end of an error: the likeliest name, or all of them."""
-    names = [str(name) for name in known]
+    names = [str(name) for name in choices]
     close = get_close_matches(wrong, names, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
 
 
-def missing_column(role: str, column: str, known: Iterable[str]) -> str:
+def missing_column(role: str, column: str, columns: Iterable[str]) -> str:
     """The end of an error about a column that is not there."""
-    hint = did_you_mean(column, known)
+    hint = did_you_mean(column, columns)
     stop = "" if hint.endswith("?") else "."
     return f"no column {column!r}; {hint}{stop} Set data.columns.{role} in the recipe"
 
@@ -53,8 +53,8 @@ def pip_install(*words: str) -> str:
 def _program() -> list[str]:
     for script in (Path(sys.argv[0]), Path(sys.executable).with_name("rftkit")):
         if script.name == "rftkit" and script.is_file():
-            found = which("rftkit")
-            named = found is not None and Path(found).samefile(script)
+            program = which("rftkit")
+            named = program is not None and Path(program).samefile(script)
             return ["rftkit"] if named else [_within(script)]
     return [_within(Path(sys.executable)), "-m", "rftkit"]
 

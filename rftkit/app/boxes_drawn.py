@@ -62,9 +62,9 @@ def boxes_html(both: Comparison) -> str:
         for pane in (both.base, both.tuned)
     ]
     layers = f'<img src="{_uri(shown.convert("RGB"), "JPEG")}" alt="">' + "".join(
-        f'<img class="{name}" src="{_uri(_layer(name, found, size, scale), "PNG")}" '
+        f'<img class="{name}" src="{_uri(_layer(name, boxes, size, scale), "PNG")}" '
         f'alt="{escape(alt)}">'
-        for name, found, alt in (*drawn, ("truth", truth, ""))
+        for name, boxes, alt in (*drawn, ("truth", truth, ""))
     )
     return (
         f'<figure class="rft-boxes" style="--wide:{size[0]}px"><div class="stack">{layers}'
@@ -117,10 +117,10 @@ def _line(
         pen.line(part, fill=look.colour, width=3)
 
 
-def _layer(name: str, found: Sequence[Corners], size: tuple[int, int], scale: float) -> Image.Image:
+def _layer(name: str, boxes: Sequence[Corners], size: tuple[int, int], scale: float) -> Image.Image:
     """The boxes of one side or of the truth, on nothing."""
     layer = Image.new("RGBA", size)
-    draw(layer, [_scaled(corners, scale) for corners in found], LOOKS[name])
+    draw(layer, [_scaled(corners, scale) for corners in boxes], LOOKS[name])
     return layer
 
 
@@ -161,10 +161,10 @@ def _alt(pane: Pane) -> str:
     return f"Found by the {display_model(pane.side)} model: {_named(pane.boxes)}."
 
 
-def _named(found: Sequence[PixelBox] | None) -> str:
-    if found is None:
+def _named(boxes: Sequence[PixelBox] | None) -> str:
+    if boxes is None:
         return "no boxes that can be read"
-    return ", ".join(f"{n}: {box.label}" for n, box in enumerate(found, 1)) or "nothing"
+    return ", ".join(f"{n}: {box.label}" for n, box in enumerate(boxes, 1)) or "nothing"
 
 
 def _uri(image: Image.Image, kind: str) -> str:

@@ -55,10 +55,10 @@ def wire_calls(desk: Desk) -> None:
         if task not in tasks() or style not in INSTRUCTIONS or len(line) > LONGEST_LINE:
             raise gr.Error(f"a known task and style, and {LONGEST_LINE} characters at most, please")
         try:
-            (found,) = score_lines([line], task, style, "strict")
+            (scored,) = score_lines([line], task, style, "strict")
         except (UserError, ValueError) as error:
             raise gr.Error(str(error)) from None
-        return json.loads(found)  # type: ignore[no-any-return]
+        return json.loads(scored)  # type: ignore[no-any-return]
 
     button.click(compare, [upload, *texts], answer, api_name="compare", **MODEL)
     button.click(score, [*scored, choices], answer, api_name="score", queue=False)

@@ -17,8 +17,8 @@ async def _no_address(self: Any, place: Any) -> str | None:
     """The file in Gradio's own folder. Raises gr.Error for a URL, which Gradio would fetch."""
     if is_http_url_like(str(place)):
         raise gr.Error("Images are uploaded here, not fetched from an address.")
-    found: str | None = await gr.Image.async_move_resource_to_block_cache(self, place)
-    return found
+    stored: str | None = await gr.Image.async_move_resource_to_block_cache(self, place)
+    return stored
 
 
 # Gradio's metaclass writes a .pyi file beside the source of every class that it makes: this one is

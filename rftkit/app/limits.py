@@ -102,10 +102,10 @@ def _said_to_a_visitor() -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        said = str(error)
+        message = str(error)
         for ours, theirs in MENDS:
-            said = said.replace(ours, theirs)
-        raise DataError(said) from None
+            message = message.replace(ours, theirs)
+        raise DataError(message) from None
 
 
 @dataclass
@@ -122,8 +122,10 @@ class Meter:
             return
         now = time.monotonic()
         with self.lock:
-            for known in [a for a, seen in self.times.items() if seen and now - seen[-1] > 60]:
-                del self.times[known]
+            for silent_address in [
+                a for a, seen in self.times.items() if seen and now - seen[-1] > 60
+            ]:
+                del self.times[silent_address]
             seen = self.times.setdefault(address, deque())
             while seen and now - seen[0] > 60:
                 seen.popleft()

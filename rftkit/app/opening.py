@@ -82,11 +82,11 @@ def open_model(
     from rftkit.inference.model_backend import ModelBackend
     from rftkit.models import open_for_inference
 
-    found, line = _find(place, console)
-    setup = Setup(found.recipe, ckpt.labels_of(found), ckpt.aliases_of(found))
-    policy = open_for_inference(found.recipe.model, found.adapter, engine)
-    names = _evaluations(found)
-    line = f"{line}, {_in_words(found.recipe)}"
+    checkpoint, line = _find(place, console)
+    setup = Setup(checkpoint.recipe, ckpt.labels_of(checkpoint), ckpt.aliases_of(checkpoint))
+    policy = open_for_inference(checkpoint.recipe.model, checkpoint.adapter, engine)
+    names = _evaluations(checkpoint)
+    line = f"{line}, {_in_words(checkpoint.recipe)}"
     return Served(line, setup, ModelBackend(policy, seconds), names)
 
 
@@ -114,26 +114,26 @@ def built_in(console: Console) -> RunFolder:
 def _find(place: Path | None, console: Console) -> tuple[ckpt.Checkpoint, str]:
     """The checkpoint, and what it is in words."""
     if place is not None:
-        found = ckpt.find(place)
-        return found, found.note or str(place)
+        checkpoint = ckpt.find(place)
+        return checkpoint, checkpoint.note or str(place)
     try:
-        found = ckpt.find(Path("out"))
-        return found, found.note or "newest run: out"
+        checkpoint = ckpt.find(Path("out"))
+        return checkpoint, checkpoint.note or "newest run: out"
     except ModelError:
         return ckpt.find(built_in(console).folder), "built-in tiny model, before and after training"
 
 
-def _evaluations(found: ckpt.Checkpoint) -> tuple[Evaluated, ...]:
+def _evaluations(checkpoint: ckpt.Checkpoint) -> tuple[Evaluated, ...]:
     from rftkit.data.read_cache import ReadCache
 
-    known, cache = [], ReadCache()
-    for folder in evaluations(found.home):
+    evaluated, cache = [], ReadCache()
+    for folder in evaluations(checkpoint.home):
         try:
             file = rescored(read_samples(folder / SAMPLES))
         except DataError:
             continue  # a damaged evaluation is not shown; `rftkit eval` says what is wrong with it
-        known.append(_evaluated(folder.name, file, found.recipe, cache))
-    return tuple(known)
+        evaluated.append(_evaluated(folder.name, file, checkpoint.recipe, cache))
+    return tuple(evaluated)
 
 
 def _evaluated(
@@ -144,10 +144,10 @@ def _evaluated(
     examples = {s.id: attempt_of(s, file.header).example for s in file.samples}
     try:
         header = file.header
-        found = load_examples(recipe, header.split, labels=header.labels, cache=cache).examples
+        loaded = load_examples(recipe, header.split, labels=header.labels, cache=cache).examples
     except UserError as error:  # the data has moved: answers without images
         return Evaluated(name, file, examples, f"the data cannot be read ({error})")
-    return Evaluated(name, file, {**examples, **{e.id: e for e in found if e.id in examples}})
+    return Evaluated(name, file, {**examples, **{e.id: e for e in loaded if e.id in examples}})
 
 
 def _recipe_of(path: Path, header: Header) -> Recipe:

@@ -79,7 +79,9 @@ def _fields(desk: Desk) -> Fields:
     with gr.Row(elem_id="rft-go"):
         run = gr.Button("Run", variant="primary", elem_id="rft-run")
         stop = gr.Button("Stop", elem_id="rft-stop")
-    with gr.Accordion("I know the answer", open=bool(form.truth), elem_id="rft-known") as known:
+    with gr.Accordion(
+        "I know the answer", open=bool(form.truth), elem_id="rft-known"
+    ) as answer_given:
         truth = gr.Textbox(
             form.truth,
             label="Right answer",
@@ -101,8 +103,8 @@ def _fields(desk: Desk) -> Fields:
         settings = _settings(desk, form)
     blind = gr.Checkbox(label="Blind: hide which model is which until I vote", elem_id="rft-blind")
     return Fields(
-        image, task, labels, question, truth, prompt, *settings,
-        blind=blind, run=run, stop=stop, examples=examples, known=known, truth_note=truth_note,
+        image, task, labels, question, truth, prompt, *settings, blind=blind, run=run,
+        stop=stop, examples=examples, known=answer_given, truth_note=truth_note,
     )  # fmt: skip
 
 
@@ -142,15 +144,17 @@ def _places(desk: Desk) -> Places:
 
 
 def _results(desk: Desk) -> tuple[Any, ...]:
-    known = {evaluated.name: evaluated for evaluated in desk.served.evaluated}
-    first = next(iter(known), None)
+    by_name = {evaluated.name: evaluated for evaluated in desk.served.evaluated}
+    first = next(iter(by_name), None)
     with gr.Row():
-        names = gr.Dropdown(list(known), value=first, label="Evaluation", elem_id="rft-evaluation")
+        names = gr.Dropdown(
+            list(by_name), value=first, label="Evaluation", elem_id="rft-evaluation"
+        )
         kinds = gr.Radio(list(FILTERS), value="fixed", label="Show", elem_id="rft-filter")
     empty = '<p class="quiet">No evaluation here yet: rftkit eval --ckpt RUN makes one.</p>'
-    head = gr.HTML(headline_html(known[first]) if first else empty, elem_id="rft-headline")
+    head = gr.HTML(headline_html(by_name[first]) if first else empty, elem_id="rft-headline")
     rows = gr.HTML(
-        rows_html(known[first], "fixed") if first else "", elem_id="rft-rows", js_on_load=OPEN_ROW
+        rows_html(by_name[first], "fixed") if first else "", elem_id="rft-rows", js_on_load=OPEN_ROW
     )
     return names, kinds, head, rows
 

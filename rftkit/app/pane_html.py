@@ -156,7 +156,7 @@ def _figures(pane: Pane) -> str:
     if pane.state not in ENDED or not piece.completion.text:
         return ""
     rate = piece.completion.tokens / piece.seconds if piece.seconds else 0.0
-    known = [
+    entries = [
         ("first token", f"{piece.first_token_seconds:.2f} s" if piece.first_token_seconds else ""),
         ("total", f"{piece.seconds:.2f} s" if piece.seconds else ""),
         ("thought", f"{pane.reasoning_tokens} tok" if pane.reasoning_tokens else ""),
@@ -166,7 +166,7 @@ def _figures(pane: Pane) -> str:
         ("speed", f"{rate:.0f} tok/s" if rate else ""),
         ("ended", "by itself" if piece.completion.finished else "truncated"),
     ]
-    cells = "".join(f"<div><dt>{n}</dt><dd>{v}</dd></div>" for n, v in known if v)
+    cells = "".join(f"<div><dt>{n}</dt><dd>{v}</dd></div>" for n, v in entries if v)
     return f'<dl class="figures">{cells}</dl>'
 
 

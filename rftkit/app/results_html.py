@@ -45,13 +45,13 @@ def headline_html(evaluated: Evaluated) -> str:
 
 def rows_html(evaluated: Evaluated, kind: str) -> str:
     """The samples of one filter, each a button that opens it in the comparison."""
-    found = [both for both in recorded_comparisons(evaluated) if both.verdict in FILTERS[kind]]
-    if not found:
+    shown = [both for both in recorded_comparisons(evaluated) if both.verdict in FILTERS[kind]]
+    if not shown:
         return f'<p class="quiet">None of the images is “{escape(kind)}”.</p>'
-    more = f", the first {ROWS} shown" if len(found) > ROWS else ""
-    listed = "".join(_row(both) for both in found[:ROWS])
+    more = f", the first {ROWS} shown" if len(shown) > ROWS else ""
+    listed = "".join(_row(both) for both in shown[:ROWS])
     return (
-        f'<p class="quiet">{len(found)} of {len(evaluated.examples)}{more}; '
+        f'<p class="quiet">{len(shown)} of {len(evaluated.examples)}{more}; '
         f'open one to compare it.</p><ul class="rft-rows">{listed}</ul>'
     )
 
@@ -83,16 +83,16 @@ def _scores(summary: Summary) -> str:
 
 
 def _difference(summary: Summary) -> str:
-    found = summary.difference
-    if found is None:
+    difference = summary.difference
+    if difference is None:
         return '<p class="quiet">Only one model was evaluated: nothing to compare.</p>'
-    exact = found.mcnemar_exact
+    exact = difference.mcnemar_exact
     up, down, test = "fixed", "broke", f"; McNemar exact p {_p(exact or 0)}"
     if exact is None:  # a degree, such as an IoU: a gain need not cross the line to right
         up, down, test = "score higher after training", "lower", ""
     return (
-        f'<p class="words">{escape(found.words)}</p><p class="quiet">{found.won} {up}, '
-        f"{found.lost} {down}, of {found.pairs}{test}.</p>"
+        f'<p class="words">{escape(difference.words)}</p><p class="quiet">{difference.won} {up}, '
+        f"{difference.lost} {down}, of {difference.pairs}{test}.</p>"
     )
 
 

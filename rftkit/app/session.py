@@ -193,10 +193,10 @@ def refused(error: UserError) -> View:
     A TruthError stands beside the field of the right answer, and nothing else of the View is to be
     shown.
     """
-    said = message_html(str(error), "error")
+    message = message_html(str(error), "error")
     if isinstance(error, TruthError):
-        return View("", "", "", "", "", said)
-    return View("", said, "", "", "")
+        return View("", "", "", "", "", message)
+    return View("", message, "", "", "")
 
 
 def voted(entries: tuple[Entry, ...], vote: str, on_show: OnShow) -> tuple[Entry, ...]:

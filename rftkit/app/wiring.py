@@ -79,8 +79,8 @@ def form_from(values: tuple[Any, ...]) -> Form:
 
 def wire(page: gr.Blocks, desk: Desk, fields: Fields, places: Places, tabs: Any) -> None:
     """Connect every control to the desk."""
-    known = desk.worked[0].comparison.asked.example.id if desk.worked else ""
-    chosen, on_show = gr.State(known), gr.State(OnShow())
+    example_id = desk.worked[0].comparison.asked.example.id if desk.worked else ""
+    chosen, on_show = gr.State(example_id), gr.State(OnShow())
     written = gr.State(fields.prompt.value)  # what the fields make; any other is a person's own
     shown = [places.status, places.banner, places.left, places.right, places.boxes,
              fields.truth_note]  # fmt: skip
@@ -123,20 +123,20 @@ def _wire_run(
     legend = note.value
 
     def run(
-        request: gr.Request, path: str | None, known: str, auto: str, blind: bool, *values: Any
+        request: gr.Request, path: str | None, example_id: str, auto: str, blind: bool, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
-        session, kept, said = session_of(request), _skipped(range(3)), legend
+        session, kept, legend_update = session_of(request), _skipped(range(3)), legend
         try:
             form = form_from(values)
             form = replace(form, prompt="") if form.prompt == auto else form
-            asked = Request(form, path or "", known, session, address_of(request), blind)
+            asked = Request(form, path or "", example_id, session, address_of(request), blind)
             for both, look, sides in desk.run(asked):  # noqa: B007  the last one is kept
-                yield (*look, said, OnShow(sides), *kept)
-                said = gr.skip()
+                yield (*look, legend_update, OnShow(sides), *kept)
+                legend_update = gr.skip()
             past = added(desk.past.of(session), form, both, sides if blind else None)
             desk.past.keep(session, past)
             show = OnShow(sides, past[-1].number)
-            yield (*look, said, show, history_html(past), _exported(past), gr.skip())
+            yield (*look, legend_update, show, history_html(past), _exported(past), gr.skip())
         except UserError as error:
             look = refused(error)
             if look.truth_note:  # what is on show stays
@@ -194,8 +194,8 @@ def _wire_fields(desk: Desk, fields: Fields, shown: list[Any], states: tuple[Any
     for control in (fields.labels, fields.question, fields.style):
         control.change(rewrite, inputs, [fields.prompt, written], **QUICK)
 
-    def about(said: str) -> tuple[Any, ...]:
-        look = View(said, message_html(said), "", "", "")
+    def about(message: str) -> tuple[Any, ...]:
+        look = View(message, message_html(message), "", "", "")
         return (gr.skip(), "", "", OnShow(), *look, legend)
 
     def uploaded(path: str) -> tuple[Any, ...]:
@@ -228,11 +228,11 @@ def _wire_votes(desk: Desk, places: Places, shown: list[Any], on_show: Any, tabs
             past = voted(past, vote, show)
             desk.past.keep(session, past)
             (entry,) = (entry for entry in past if entry.number == show.number)
-            said = f"Noted: {entry.vote}."
+            message = f"Noted: {entry.vote}."
             if before.hidden:
-                said += f" Left was the {NAMES[show.order[0]].lower()}; now base is on the left."
+                message += f" Left was the {NAMES[show.order[0]].lower()}; now base is on the left."
             look = (*view(entry.comparison), OnShow(number=entry.number))
-            return (*look, message_html(said), history_html(past), _exported(past))
+            return (*look, message_html(message), history_html(past), _exported(past))
 
         outputs = [*shown, on_show, places.note, tabs.past, tabs.export]
         button.click(on_vote, on_show, outputs, **QUICK)
@@ -247,12 +247,12 @@ def _exported(past: tuple[Entry, ...]) -> str:
 
 
 def _wire_results(desk: Desk, tabs: Any) -> None:
-    known = {evaluated.name: evaluated for evaluated in desk.served.evaluated}
+    by_name = {evaluated.name: evaluated for evaluated in desk.served.evaluated}
 
     def listed(name: str | None, kind: str) -> tuple[str, str]:
-        if name not in known:
+        if name not in by_name:
             return "", ""
-        return headline_html(known[name]), rows_html(known[name], kind)
+        return headline_html(by_name[name]), rows_html(by_name[name], kind)
 
     for control in (tabs.names, tabs.kinds):
         control.change(listed, [tabs.names, tabs.kinds], [tabs.headline, tabs.rows], **QUICK)

@@ -49,15 +49,15 @@ def recorded_comparisons(evaluated: Evaluated) -> tuple[Comparison, ...]:
 
 def worked_examples(served: Served) -> list[Worked]:
     """One example of each kind, the fixed one first; only with images that can be opened."""
-    found: dict[Verdict, Comparison] = {}
+    by_verdict: dict[Verdict, Comparison] = {}
     for evaluated in served.evaluated:
         for both in recorded_comparisons(evaluated):
             verdict = both.verdict
-            if verdict and verdict not in found and _can_open(both.asked.example):
-                found[verdict] = both
-            if len(found) == len(KINDS):
+            if verdict and verdict not in by_verdict and _can_open(both.asked.example):
+                by_verdict[verdict] = both
+            if len(by_verdict) == len(KINDS):
                 break
-    return [Worked(TITLES[kind], found[kind]) for kind in KINDS if kind in found]
+    return [Worked(TITLES[kind], by_verdict[kind]) for kind in KINDS if kind in by_verdict]
 
 
 def form_of(both: Comparison) -> Form:

@@ -214,11 +214,11 @@ def predict(
     from rftkit.tasks.question import Question
 
     asked = Question(question, tuple(option), tuple(ask))
-    for found in predict(ckpt, images, progress(False), asked):
+    for prediction in predict(ckpt, images, progress(False), asked):
         if as_json:
-            typer.echo(json.dumps(found.record(), ensure_ascii=False))
+            typer.echo(json.dumps(prediction.record(), ensure_ascii=False))
         else:
-            typer.echo(found.line())
+            typer.echo(prediction.line())
 
 
 for command in (

@@ -43,8 +43,10 @@ def score(
         typer.echo(line)
         empty = False
     if empty:
-        said = "standard input: no completions; write a JSON object on each line, see docs/tasks.md"
-        typer.echo(said, err=True)
+        message = (
+            "standard input: no completions; write a JSON object on each line, see docs/tasks.md"
+        )
+        typer.echo(message, err=True)
 
 
 def _attack(recipe: Path, overrides: list[str]) -> None:

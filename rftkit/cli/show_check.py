@@ -22,53 +22,53 @@ COPIES_SHOWN = 5
 ROUNDED = ("map", "ap50", "ap75", "iou_of_matches", "miou")  # metrics that rounding lowers
 
 
-def show_checked(found: Checked, console: Console) -> None:
+def show_checked(checked: Checked, console: Console) -> None:
     """One prompt, its ideal reply with rewards, counts, sizes, copies, notes."""
-    for line in lines(found):
+    for line in lines(checked):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def lines(found: Checked) -> list[str]:
+def lines(checked: Checked) -> list[str]:
     """The same, as plain lines."""
-    rewards = ", ".join(f"{name} {value:g}" for name, value in found.rewards.items())
+    rewards = ", ".join(f"{name} {value:g}" for name, value in checked.rewards.items())
     return [
         "",
-        f"prompt of {found.shown.id}:",
-        *(f"  {line}" for line in found.prompt.splitlines()),
+        f"prompt of {checked.shown.id}:",
+        *(f"  {line}" for line in checked.prompt.splitlines()),
         "ideal reply:",
-        *(f"  {line}" for line in found.ideal.splitlines()),
+        *(f"  {line}" for line in checked.ideal.splitlines()),
         f"  earns {rewards}",
         "",
-        *_counts(found),
-        *_sizes(found),
-        *_copies(found),
-        *(f"note: {note}" for note in found.notes),
-        *_best(found),
-        f"every gold answer earns {_marks(found)} in style {found.recipe.style!r}",
+        *_counts(checked),
+        *_sizes(checked),
+        *_copies(checked),
+        *(f"note: {note}" for note in checked.notes),
+        *_best(checked),
+        f"every gold answer earns {_marks(checked)} in style {checked.recipe.style!r}",
     ]
 
 
-def _best(found: Checked) -> list[str]:
+def _best(checked: Checked) -> list[str]:
     """What gold boxes, rounded as text rounds them, are worth by the task's metrics."""
     shown = [
         f"{display_name(measure)} {tables.in_words(measure)}"
-        for measure in found.metrics
+        for measure in checked.metrics
         if measure.name in ROUNDED
     ]
     return [f"gold answers in place of replies: {', '.join(shown)}"] if shown else []
 
 
-def _marks(found: Checked) -> str:
-    return "full marks but for rounding" if get_task(found.recipe.task).graded else "full marks"
+def _marks(checked: Checked) -> str:
+    return "full marks but for rounding" if get_task(checked.recipe.task).graded else "full marks"
 
 
-def _counts(found: Checked) -> list[str]:
+def _counts(checked: Checked) -> list[str]:
     """How many images, and of what; prompts and boxes too where they are not the same."""
-    words = get_task(found.recipe.task).words
-    ours, theirs = found.training.examples, found.held_out.examples
+    words = get_task(checked.recipe.task).words
+    ours, theirs = checked.training.examples, checked.held_out.examples
     images = len(one_each(ours)), len(one_each(theirs))
     several = images != (len(ours), len(theirs))
-    rows = _by_kind(found, f" {words.unit}" if several else "")
+    rows = _by_kind(checked, f" {words.unit}" if several else "")
     rest = len(rows) - CLASSES_SHOWN
     head = f"{images[0]} training + {images[1]} held-out images"
     head += f" of {len(rows)} {words.groups if len(rows) > 1 else words.group}" if rows else ""
@@ -80,12 +80,12 @@ def _counts(found: Checked) -> list[str]:
     ]
 
 
-def _by_kind(found: Checked, unit: str) -> list[str]:
+def _by_kind(checked: Checked, unit: str) -> list[str]:
     """A line for each class or category; none where the data names none."""
-    per_class = {label: counts for label, counts in found.per_class.items() if label}
-    if get_task(found.recipe.task).answer_kind != "boxes":
+    per_class = {label: counts for label, counts in checked.per_class.items() if label}
+    if get_task(checked.recipe.task).answer_kind != "boxes":
         return [f"  {label}: {a} + {b}{unit}" for label, (a, b) in per_class.items()]
-    boxes = [_boxes(part.examples) for part in (found.training, found.held_out)]
+    boxes = [_boxes(part.examples) for part in (checked.training, checked.held_out)]
     lines = []
     for label, (a, b) in per_class.items():  # in no prompt of its own where all are asked at once
         counted = f"{boxes[0][label]} + {boxes[1][label]} boxes"
@@ -103,26 +103,26 @@ def _boxes(examples: Sequence[Example]) -> Counter[str]:
     )
 
 
-def _sizes(found: Checked) -> list[str]:
-    areas = sorted(found.sizes, key=lambda size: size[0] * size[1])
+def _sizes(checked: Checked) -> list[str]:
+    areas = sorted(checked.sizes, key=lambda size: size[0] * size[1])
     small, middle, large = areas[0], areas[len(areas) // 2], areas[-1]
-    budget = found.recipe.model.max_pixels
+    budget = checked.recipe.model.max_pixels
     shrunk = sum(w * h > budget for w, h in areas)
-    said = f"; {shrunk} of {len(areas)} shrink to {budget} pixels" if shrunk else ""
+    note = f"; {shrunk} of {len(areas)} shrink to {budget} pixels" if shrunk else ""
     return [
         f"sizes: {small[0]}×{small[1]} to {large[0]}×{large[1]}, "
-        f"median {middle[0]}×{middle[1]}{said}"
+        f"median {middle[0]}×{middle[1]}{note}"
     ]
 
 
-def _copies(found: Checked) -> list[str]:
-    if not found.training.examples:
+def _copies(checked: Checked) -> list[str]:
+    if not checked.training.examples:
         return []
-    if not found.copies:
+    if not checked.copies:
         return ["no image is both trained and tested on"]
     named = [
         f"  {pair.first.id} = {pair.second.id}{'' if pair.exact else ' (nearly)'}"
-        for pair in found.copies[:COPIES_SHOWN]
+        for pair in checked.copies[:COPIES_SHOWN]
     ]
-    count = len(found.copies)
+    count = len(checked.copies)
     return [f"{count} pairs of a training and a held-out image look the same:", *named]

@@ -20,12 +20,12 @@ def show_findings(findings: Sequence[Finding], console: Console) -> None:
     from rich.text import Text
 
     width = max(len(finding.name) for finding in findings)
-    for found in findings:
-        line = Text(f"{found.status:<4}  ", style=TONES[found.status])
-        line.append(f"{found.name:<{width}}  {printable(found.detail)}", style="default")
+    for row in findings:
+        line = Text(f"{row.status:<4}  ", style=TONES[row.status])
+        line.append(f"{row.name:<{width}}  {printable(row.detail)}", style="default")
         console.print(line, soft_wrap=True)
-        if found.fix and found.status != "ok":
-            console.print(Text(f"      {'':<{width}}  {printable(found.fix)}", style="bold"),
+        if row.fix and row.status != "ok":
+            console.print(Text(f"      {'':<{width}}  {printable(row.fix)}", style="bold"),
                           soft_wrap=True)  # fmt: skip
 
 
@@ -37,4 +37,4 @@ def record(findings: Sequence[Finding]) -> dict[str, Any]:
 
 def failures(findings: Sequence[Finding]) -> list[str]:
     """The names of the rows that stop a run."""
-    return list(dict.fromkeys(found.name for found in findings if found.status == "fail"))
+    return list(dict.fromkeys(finding.name for finding in findings if finding.status == "fail"))

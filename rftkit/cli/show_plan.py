@@ -41,11 +41,11 @@ def show_plan(recipe: Recipe, card: Card | None, prompt: PromptSize, console: Co
 def plan_record(recipe: Recipe, card: Card | None, prompt: PromptSize) -> dict[str, Any]:
     """For `--json`: the parts, and for a card its memory, the verdict and a change."""
     needed = need(recipe, card, prompt=prompt)
-    found: dict[str, Any] = {**needed.record(), "smallest": smallest(recipe, prompt)}
+    record: dict[str, Any] = {**needed.record(), "smallest": smallest(recipe, prompt)}
     if card is None:
-        return found
+        return record
     change = change_for(recipe, needed, card)
-    return found | {
+    return record | {
         "gpu": card.name,
         "gpu_bytes": round(card.bytes),
         "verdict": verdict(needed, card),
@@ -73,10 +73,10 @@ def _verdict(recipe: Recipe, needed: Need, card: Card | None) -> list[tuple[str,
     if card is None:
         size = smallest(recipe, needed.prompt)
         return [(f"smallest card that it fits: {size or 'none of the usual'}", "bold")]
-    found = verdict(needed, card)
+    fits = verdict(needed, card)
     free = (card.bytes - needed.bytes) / GIB
     room = f"{free:.1f} GiB stay free" if free >= 0 else f"{-free:.1f} GiB are missing"
-    lines = [(f"{found}: {card.name} has {_gib(card.bytes)} GiB, {room}", TONES[found])]
+    lines = [(f"{fits}: {card.name} has {_gib(card.bytes)} GiB, {room}", TONES[fits])]
     if needed.share:
         lines.append((f"vLLM takes {needed.share:.2f} of the card, weights among it", ""))
     if change := change_for(recipe, needed, card):

@@ -26,8 +26,8 @@ def show_result(run: RunFolder, console: Console) -> None:
     for folder in evaluations(run.evaluations)[:1]:
         summary = read_summary(folder)
         show_summary(summary, console)
-        if found := beside(recipe_of(run), summary):
-            show_beside(found, console)
+        if published := beside(recipe_of(run), summary):
+            show_beside(published, console)
     for text in (f"report: {run.report}", f"next: {_next(run)}"):
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 

@@ -30,40 +30,40 @@ class Place(NamedTuple):
     splits: tuple[str, str]
 
 
-def annotated_place(given: Path) -> Place | None:
+def annotated_place(path: Path) -> Place | None:
     """What kind of annotations a path leads to, into an archive too; None if none that is known."""
-    return _place(place_of(str(given), ""))
+    return _place(place_of(str(path), ""))
 
 
-def _place(given: DataPath) -> Place | None:
-    if given.is_file() and given.suffix == ".json":
-        return _coco(given)
-    if given.is_file() and given.suffix in (".yaml", ".yml"):
-        return Place("yolo", str(given), ("train", _yolo_test(given)))
-    if (given / "data.yaml").is_file():
-        return _place(given / "data.yaml")
-    if (given / "labels").is_dir() and (given / "images").is_dir():
-        return Place("yolo", str(given), _two(given / "images"))
-    if (given / "Annotations").is_dir():
-        lists = given / "ImageSets" / "Main"
-        return Place("voc", str(given), _two(lists) if lists.is_dir() else ("train", "test"))
-    files = sorted(given.glob("*.json")) if given.is_dir() else []
+def _place(place: DataPath) -> Place | None:
+    if place.is_file() and place.suffix == ".json":
+        return _coco(place)
+    if place.is_file() and place.suffix in (".yaml", ".yml"):
+        return Place("yolo", str(place), ("train", _yolo_test(place)))
+    if (place / "data.yaml").is_file():
+        return _place(place / "data.yaml")
+    if (place / "labels").is_dir() and (place / "images").is_dir():
+        return Place("yolo", str(place), _two(place / "images"))
+    if (place / "Annotations").is_dir():
+        lists = place / "ImageSets" / "Main"
+        return Place("voc", str(place), _two(lists) if lists.is_dir() else ("train", "test"))
+    files = sorted(place.glob("*.json")) if place.is_dir() else []
     chosen = next((path for path in files if TRAIN.search(path.stem)), None)
     return _coco(chosen) if chosen else None
 
 
 def _coco(path: DataPath) -> Place:
     """One file per split where a second one says so by its name; else one file, divided."""
-    found = TRAIN.search(path.stem)
-    if found is None:
+    match = TRAIN.search(path.stem)
+    if match is None:
         return Place("coco", str(path), ("train", "test"))
     for name in TESTED:
-        other = path.with_name(f"{path.stem[: found.start()]}{name}{path.stem[found.end() :]}.json")
+        other = path.with_name(f"{path.stem[: match.start()]}{name}{path.stem[match.end() :]}.json")
         if other.is_file():
             shared = path.with_name(
-                f"{path.stem[: found.start()]}{{split}}{path.stem[found.end() :]}.json"
+                f"{path.stem[: match.start()]}{{split}}{path.stem[match.end() :]}.json"
             )
-            return Place("coco", str(shared), (found.group(), name))
+            return Place("coco", str(shared), (match.group(), name))
     return Place("coco", str(path), ("train", "test"))
 
 
@@ -78,24 +78,24 @@ def _two(folder: DataPath) -> tuple[str, str]:
     return train, next((name for name in TESTED if name in names), "test")
 
 
-def source_of(found: DataPath) -> str:
+def source_of(place: DataPath) -> str:
     """The source that reads a file, or the folder of ReasonSeg; "" for all that init knows."""
-    if found.is_dir():
-        files = (next((found / name).glob("*.json"), None) for name in FOLDERS)
+    if place.is_dir():
+        files = (next((place / name).glob("*.json"), None) for name in FOLDERS)
         marked = any({"text", "shapes"} <= {*_first(path)} for path in files if path)
         return "lisa" if marked else ""
-    if not found.is_file():
+    if not place.is_file():
         return ""
-    if found.suffix == ".csv":
+    if place.suffix == ".csv":
         return "csv"
-    entry = _first(found)
+    entry = _first(place)
     if {"conversations", "messages"} & {*entry}:
         return "llava"
     # a line with `phrase` and `box` may be a table's, in thousandths
-    boxed = {"bbox"} if found.suffix == ".jsonl" and "sentences" not in entry else {"box", "bbox"}
+    boxed = {"bbox"} if place.suffix == ".jsonl" and "sentences" not in entry else {"box", "bbox"}
     if {*PHRASE_KEYS, "sentences"} & {*entry} and boxed & {*entry}:
         return "refs"
-    return "jsonl" if found.suffix == ".jsonl" else ""
+    return "jsonl" if place.suffix == ".jsonl" else ""
 
 
 def _first(path: DataPath) -> Mapping[str, object]:

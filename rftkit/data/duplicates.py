@@ -63,10 +63,10 @@ def fingerprint(example: Example) -> Print:
 
 def one_each(examples: Iterable[Example]) -> list[Example]:
     """The first example of each image: several may ask about one."""
-    found: dict[str, Example] = {}
+    by_image: dict[str, Example] = {}
     for example in examples:
-        found.setdefault(example.image.name, example)
-    return [*found.values()]
+        by_image.setdefault(example.image.name, example)
+    return [*by_image.values()]
 
 
 def overlap(first: Sequence[Print], second: Sequence[Print]) -> tuple[Pair, ...]:

@@ -79,8 +79,8 @@ def load_undivided(
         return _prepare_split(recipe, split, read, limit)
     rest = read_split(recipe, recipe.data.train_split, cache, as_test=True)
     whole = read._replace(own=_joined(read.own, rest), naming=[*read.naming, rest])
-    found = _prepare_split(recipe, split, whole, limit)
-    return replace(found, notes=tuple(note for note in found.notes if note != held_out_note))
+    examples = _prepare_split(recipe, split, whole, limit)
+    return replace(examples, notes=tuple(note for note in examples.notes if note != held_out_note))
 
 
 class _Read(NamedTuple):

@@ -128,11 +128,11 @@ def image_in(root: DataPath, value: object, place: str) -> FileImage:
 
 def by_stem(folder: DataPath) -> dict[str, list[str]]:
     """The names of a folder's images, by the name without its ending."""
-    found: dict[str, list[str]] = {}
+    files: dict[str, list[str]] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES:
-            found.setdefault(path.stem, []).append(path.name)
-    return found
+            files.setdefault(path.stem, []).append(path.name)
+    return files
 
 
 def stay_inside(path: DataPath, root: DataPath, place: str) -> None:

@@ -190,7 +190,7 @@ def _choose(
     import time
 
     header, started = spec.header, time.perf_counter()
-    given = [example.choices for example in examples]
+    choices = [example.choices for example in examples]
     spelled = get_task(header.task).spelled
     written = [
         [replies.continuation(spelled(example, label), header.style) for label in example.choices]
@@ -199,13 +199,13 @@ def _choose(
     scores = policy.score(prompts, written)
     seconds = time.perf_counter() - started
     samples = []
-    for example, labels, values in zip(examples, given, scores, strict=True):
-        known = dict(zip(labels, (round(value, 6) for value in values), strict=True))
-        best = max(labels, key=lambda label: known[label])
+    for example, labels, values in zip(examples, choices, scores, strict=True):
+        by_label = dict(zip(labels, (round(value, 6) for value in values), strict=True))
+        best = max(labels, key=lambda label: by_label[label])
         completion = Completion(replies.render(spelled(example, best), None, header.style))
         sample = sample_of(example, completion, header, side)
         cost = _cost(policy, replies.read(completion, header.style), seconds / len(examples))
-        samples.append(derive(sample.model_copy(update={**cost, "scores": known}), header))
+        samples.append(derive(sample.model_copy(update={**cost, "scores": by_label}), header))
     return samples, Generation([], seconds, 0.0)
 
 

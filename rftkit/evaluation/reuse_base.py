@@ -35,22 +35,22 @@ def reuse_base(spec: EvalSpec, examples: Sequence[Example], folder: Path) -> Pat
     for run in runs_under(folder):
         for file in sorted(run.evaluations.glob("*/samples.jsonl")):
             try:
-                found = read_samples(file)
+                file_read = read_samples(file)
             except DataError:  # a damaged file is no reason to stop here
                 continue
-            if _same_base(found, spec, examples):
+            if _same_base(file_read, spec, examples):
                 spec.file.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(spec.file, _begun(found, spec.header))
+                write_atomically(spec.file, _begun(file_read, spec.header))
                 return file
     return None
 
 
-def _same_base(found: SamplesFile, spec: EvalSpec, examples: Sequence[Example]) -> bool:
-    if _deciding(found.header) != _deciding(spec.header):
+def _same_base(other: SamplesFile, spec: EvalSpec, examples: Sequence[Example]) -> bool:
+    if _deciding(other.header) != _deciding(spec.header):
         return False
-    if any(t.batch_size != spec.batch_size for t in found.timings if t.side == "base"):
+    if any(t.batch_size != spec.batch_size for t in other.timings if t.side == "base"):
         return False
-    theirs = {sample.id: sample for sample in found.samples if sample.side == "base"}
+    theirs = {sample.id: sample for sample in other.samples if sample.side == "base"}
     ours = [sample_of(example, Completion(""), spec.header, "base") for example in examples]
     return theirs.keys() == {sample.id for sample in ours} and all(
         getattr(sample, name) == getattr(theirs[sample.id], name)
@@ -68,8 +68,8 @@ def _deciding(header: Header) -> Header:
     return header.model_copy(update=own)
 
 
-def _begun(found: SamplesFile, header: Header) -> str:
+def _begun(other: SamplesFile, header: Header) -> str:
     """The new file's text: its own header, and all that is the base's."""
-    samples = [sample_line(sample) for sample in found.samples if sample.side == "base"]
-    timings = [timing_line(timing) for timing in found.timings if timing.side == "base"]
+    samples = [sample_line(sample) for sample in other.samples if sample.side == "base"]
+    timings = [timing_line(timing) for timing in other.timings if timing.side == "base"]
     return "".join([header_line(header), *samples, *timings])

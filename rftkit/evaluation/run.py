@@ -109,7 +109,7 @@ def run_evaluation(subject: EvalSubject, request: EvalRequest, console: Console)
 def _header(subject: EvalSubject, request: EvalRequest, style: Style) -> Header:
     """What the samples file says of itself, as far as it is known without the model."""
     recipe, examples = subject.recipe, subject.examples
-    found = find_overlap(subject.shots, examples.examples)
+    overlap = find_overlap(subject.shots, examples.examples)
     return Header(
         task=recipe.task,
         style=style,
@@ -126,8 +126,8 @@ def _header(subject: EvalSubject, request: EvalRequest, style: Style) -> Header:
             command=request.command,
             started=files.now(),
         ),
-        overlap=found if isinstance(found, Overlap) else None,
-        overlap_skipped=found if isinstance(found, OverlapSkipped) else None,
+        overlap=overlap if isinstance(overlap, Overlap) else None,
+        overlap_skipped=overlap if isinstance(overlap, OverlapSkipped) else None,
     )
 
 
@@ -151,26 +151,26 @@ def _with_data(recipe: Recipe, request: EvalRequest) -> Recipe:
     return recipe.model_copy(update={"data": data})
 
 
-def _other_data(given: Path, recipe: Recipe) -> Data:
+def _other_data(path: Path, recipe: Recipe) -> Data:
     """The recipe's data with those of a file, folder or archive in their place.
 
     Raises DataError for what is not there, or does not say how to read it for this task.
     """
-    found, source = place_of(str(given), ""), SOURCE_OF.get(given.suffix.lower())
-    change: dict[str, object] = {"path": str(given), "images": ""}
-    if not found.exists():
-        raise DataError(f"--data {given}: not found; name a folder, .csv or .jsonl")
+    located, source = place_of(str(path), ""), SOURCE_OF.get(path.suffix.lower())
+    change: dict[str, object] = {"path": str(path), "images": ""}
+    if not located.exists():
+        raise DataError(f"--data {path}: not found; name a folder, .csv or .jsonl")
     if source:
         change["source"] = source
-    elif get_task(recipe.task).answer_kind == "boxes" and (place := annotated_place(given)):
+    elif get_task(recipe.task).answer_kind == "boxes" and (place := annotated_place(path)):
         change |= {"source": place.kind, "path": place.path, "splits": place.splits}
-    elif recipe.data.source in ("csv", "jsonl") and [*found.glob(f"*.{recipe.data.source}")]:
+    elif recipe.data.source in ("csv", "jsonl") and [*located.glob(f"*.{recipe.data.source}")]:
         pass  # a folder that holds the table of each split
     elif get_task(recipe.task).predicts_labels:
         change["source"] = "folder"
     else:
         raise DataError(
-            f"--data {given}: it does not say how to read it for task {recipe.task!r}; name a "
+            f"--data {path}: it does not say how to read it for task {recipe.task!r}; name a "
             "recipe with its data.source"
         )
     return recipe.data.model_copy(update=change)
@@ -203,8 +203,10 @@ def _examples(recipe: Recipe, ckpt: Checkpoint, request: EvalRequest, cache: Rea
 
 def _budget(recipe: Recipe, style: Style) -> int:
     """New tokens an answer may take: the recipe's, or more if another style needs it."""
-    given = recipe.method.max_new_tokens
-    return given if style == recipe.style else max(given, budget(recipe.task, style))
+    recipe_budget = recipe.method.max_new_tokens
+    return (
+        recipe_budget if style == recipe.style else max(recipe_budget, budget(recipe.task, style))
+    )
 
 
 @contextmanager

@@ -56,13 +56,13 @@ def examine() -> list[Finding]:
     """All rows, in the order in which to fix them. Takes under ten seconds and never raises."""
     with ThreadPoolExecutor(1) as beside:  # the network may take as long to fail as the imports
         answer = beside.submit(_guarded, hub)
-        found = gather()
+        facts = gather()
         checks: tuple[Callable[[], Iterable[Finding]], ...] = (
             python_version,
-            lambda: gpu(found),
-            lambda: torch_build(found),
-            lambda: modules(found),
-            lambda: version_conflicts(found.versions),
+            lambda: gpu(facts),
+            lambda: torch_build(facts),
+            lambda: modules(facts),
+            lambda: version_conflicts(facts.versions),
             disk,
             caches,
             answer.result,
@@ -81,11 +81,11 @@ def gather() -> Facts:
 def python_version() -> Iterator[Finding]:
     """The version of Python."""
     version = sys.version_info
-    said = f"{version[0]}.{version[1]}.{version[2]}"
+    name = f"{version[0]}.{version[1]}.{version[2]}"
     if version[:2] < OLDEST_PYTHON:
-        yield Finding("Python", "fail", f"{said}; 3.11 or later is needed", "uv venv --python 3.12")
+        yield Finding("Python", "fail", f"{name}; 3.11 or later is needed", "uv venv --python 3.12")
     else:
-        yield Finding("Python", "ok", said)
+        yield Finding("Python", "ok", name)
 
 
 def gpu(facts: Facts) -> Iterator[Finding]:
@@ -100,32 +100,32 @@ def gpu(facts: Facts) -> Iterator[Finding]:
     yield Finding("driver", "ok", first.driver)
     yield _capability(first)
     share, total = first.free / first.total, first.total / 1024
-    said = f"{first.free / 1024:.1f} of {total:.1f} GiB free"
+    memory = f"{first.free / 1024:.1f} of {total:.1f} GiB free"
     if share < FREE_WARN:
-        yield Finding("GPU memory", "warn", f"{said}: other programs use it", "nvidia-smi")
+        yield Finding("GPU memory", "warn", f"{memory}: other programs use it", "nvidia-smi")
     else:
-        yield Finding("GPU memory", "ok", said)
+        yield Finding("GPU memory", "ok", memory)
 
 
 def torch_build(facts: Facts) -> Iterator[Finding]:
     """Whether torch loads, and reaches the GPU."""
-    said, found = facts.versions["torch"], facts.imports
-    if not said:
+    version, imports = facts.versions["torch"], facts.imports
+    if not version:
         yield Finding("torch", "fail", "not installed", "pip install -c constraints.txt torch")
         return
-    if why := found.errors.get("torch"):
-        yield _not_loaded("torch", said, why)
+    if why := imports.errors.get("torch"):
+        yield _not_loaded("torch", version, why)
         return
     if not facts.gpus:
-        yield Finding("torch", "ok", said)
-    elif not found.built:
-        yield Finding("torch", "fail", f"{said} is built for the CPU", _again("torch"))
-    elif not found.cuda:
-        why = f"{said} for CUDA {found.built} does not reach the GPU: the driver is too old"
+        yield Finding("torch", "ok", version)
+    elif not imports.built:
+        yield Finding("torch", "fail", f"{version} is built for the CPU", _again("torch"))
+    elif not imports.cuda:
+        why = f"{version} for CUDA {imports.built} does not reach the GPU: the driver is too old"
         yield Finding("torch", "fail", why, "sudo ubuntu-drivers install")
     else:
-        yield Finding("torch", "ok", f"{said}, CUDA {found.built}")
-        yield Finding("bf16", "ok", "yes" if found.bf16 else "no: fp16 is used")
+        yield Finding("torch", "ok", f"{version}, CUDA {imports.built}")
+        yield Finding("bf16", "ok", "yes" if imports.bf16 else "no: fp16 is used")
 
 
 def modules(facts: Facts) -> Iterator[Finding]:
@@ -215,8 +215,8 @@ def hub() -> Iterator[Finding]:
         yield Finding("hub", "ok", f"answers ({error.code})")
     except (OSError, ValueError) as error:
         why = str(getattr(error, "reason", error))[:80] or type(error).__name__
-        said = f"not reached ({why}); models in the cache and folders still work"
-        yield Finding("hub", "warn", said, "curl -I " + constants.ENDPOINT)
+        detail = f"not reached ({why}); models in the cache and folders still work"
+        yield Finding("hub", "warn", detail, "curl -I " + constants.ENDPOINT)
 
 
 def token() -> Iterator[Finding]:
@@ -228,28 +228,28 @@ def token() -> Iterator[Finding]:
 
 
 def _capability(first: Gpu) -> Finding:
-    said = f"{first.name}, capability {first.capability:g}" if first.capability else first.name
+    detail = f"{first.name}, capability {first.capability:g}" if first.capability else first.name
     if first.capability and first.capability < CAPABILITY_OF_VLLM:
-        said += ": fp16, no bf16 and no vLLM"
-        return Finding("GPU", "warn", said, "rftkit plan quickstart --gpu t4")
-    return Finding("GPU", "ok", said)
+        detail += ": fp16, no bf16 and no vLLM"
+        return Finding("GPU", "warn", detail, "rftkit plan quickstart --gpu t4")
+    return Finding("GPU", "ok", detail)
 
 
 def _optional(name: str, facts: Facts) -> Finding:
-    said, why = facts.versions[name], facts.imports.errors.get(name)
+    version, why = facts.versions[name], facts.imports.errors.get(name)
     if not facts.gpus:
-        return Finding(name, "ok", said or "not installed; no use without a GPU")
-    if not said:
+        return Finding(name, "ok", version or "not installed; no use without a GPU")
+    if not version:
         does = "faster training" if name == "unsloth" else "faster rollouts"
         return Finding(name, "warn", f"not installed: {does}", INSTALL[name])
-    return _not_loaded(name, said, why, "warn") if why else Finding(name, "ok", said)
+    return _not_loaded(name, version, why, "warn") if why else Finding(name, "ok", version)
 
 
-def _not_loaded(name: str, said: str, why: str, status: Status = "fail") -> Finding:
+def _not_loaded(name: str, version: str, why: str, status: Status = "fail") -> Finding:
     """The row of a package that has not loaded; one that only takes its time may be sound."""
     if why == probe.SLOWLY:
-        return Finding(name, "ok", f"{said}, {why}")
-    return Finding(name, status, f"{said}: {why}", _again(name))
+        return Finding(name, "ok", f"{version}, {why}")
+    return Finding(name, status, f"{version}: {why}", _again(name))
 
 
 def _again(name: str) -> str:

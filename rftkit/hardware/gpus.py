@@ -56,9 +56,9 @@ def card_of(name: str) -> Card:
     Raises RecipeError for another word.
     """
     wanted = re.sub(r"[\s_]+", "-", name.strip().lower()).removeprefix("nvidia-")
-    for found in (wanted, f"rtx-{wanted}", wanted.replace("rtx", "rtx-")):
-        if found in CARDS:
-            return CARDS[found]
+    for candidate in (wanted, f"rtx-{wanted}", wanted.replace("rtx", "rtx-")):
+        if candidate in CARDS:
+            return CARDS[candidate]
     size = re.fullmatch(r"(\d{1,3}(?:\.\d)?)-?(?:gb|gib|g)?", wanted)
     if size is None or not 1 <= float(size[1]) <= LARGEST:
         raise RecipeError(

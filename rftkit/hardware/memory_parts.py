@@ -47,14 +47,14 @@ def weights(shape: Shape, four_bit: bool) -> Weights:
 
 def adapter_size(shape: Shape, rank: int, vision: bool) -> int:
     """Parameters of LoRA: rank × (inputs + outputs) for every matrix it adapts."""
-    found = shape.text.layers * sum(m.inputs + m.outputs for m in shape.text.matrices)
+    size = shape.text.layers * sum(m.inputs + m.outputs for m in shape.text.matrices)
     if vision:
-        found += shape.vision.layers * sum(m.inputs + m.outputs for m in shape.vision_matrices)
+        size += shape.vision.layers * sum(m.inputs + m.outputs for m in shape.vision_matrices)
         joined = shape.vision.width * shape.vision.merge**2
         joins = 1 if shape.kind == "idefics3" else 2
         for _ in range(1 + shape.vision.extra_merges):
-            found += (joins - 1) * 2 * joined + joined + shape.text.width
-    return rank * found
+            size += (joins - 1) * 2 * joined + joined + shape.text.width
+    return rank * size
 
 
 def kv_bytes(text: Text) -> int:

@@ -167,13 +167,13 @@ def cheapest(recipe: Recipe, card: Card, prompt: PromptSize | None = None) -> Ch
     Those that leave the result as it is come first, then those that change it little; None where
     no change helps.
     """
-    now, found = need(recipe, card, prompt=prompt), list[Change]()
+    now, changes = need(recipe, card, prompt=prompt), list[Change]()
     for key, value, changed in _changes(recipe):
         after = need(changed, card, prompt=now.prompt)
-        found.append(Change(key, value, after.bytes, verdict(after, card)))
-        if found[-1].verdict == "fits":
-            return found[-1]
-    helpful = [change for change in found if change.bytes < now.bytes and change.verdict != "no"]
+        changes.append(Change(key, value, after.bytes, verdict(after, card)))
+        if changes[-1].verdict == "fits":
+            return changes[-1]
+    helpful = [change for change in changes if change.bytes < now.bytes and change.verdict != "no"]
     return min(helpful, key=lambda change: change.bytes, default=None)
 
 
@@ -232,8 +232,8 @@ def _training(load: _Load) -> Part:
     batch = memory_parts.MicroBatch(tokens, patches, scored)
     held = memory_parts.training(shape, batch, vision=vision, offloaded=offloaded)
     held += memory_parts.mask(tokens) if load.setup.shared else 0
-    said = "each prompt once" if load.setup.shared else "each prompt with every completion"
-    return Part("forward and backward", held, f"{tokens} tokens, {said}", "training")
+    detail = "each prompt once" if load.setup.shared else "each prompt with every completion"
+    return Part("forward and backward", held, f"{tokens} tokens, {detail}", "training")
 
 
 def _imitation(load: _Load) -> Part:

@@ -66,13 +66,13 @@ def gpus() -> list[Gpu]:
     except (OSError, subprocess.SubprocessError):
         return []
     lines = done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else []
-    return [found for line in lines if (found := _gpu(line))]
+    return [gpu for line in lines if (gpu := _gpu(line))]
 
 
 def first_gpu() -> Card | None:
     """The first GPU as a card to plan for; None without one."""
-    found = gpus()
-    return Card(found[0].name, found[0].total / 1024, found[0].capability) if found else None
+    listed = gpus()
+    return Card(listed[0].name, listed[0].total / 1024, listed[0].capability) if listed else None
 
 
 def imports(modules: Sequence[str]) -> Imports:
@@ -84,9 +84,9 @@ def imports(modules: Sequence[str]) -> Imports:
     running = [_start(lot) for lot in lots if lot]
     lines = [line for process, lot in running for line in _read(process, lot)]
     errors = {line["module"]: str(line["error"]) for line in lines if "module" in line}
-    told = next((line for line in lines if "cuda" in line), {})
+    build = next((line for line in lines if "cuda" in line), {})
     return Imports(
-        errors, bool(told.get("cuda")), str(told.get("built", "")), bool(told.get("bf16"))
+        errors, bool(build.get("cuda")), str(build.get("built", "")), bool(build.get("bf16"))
     )
 
 
@@ -128,9 +128,9 @@ def _read(process: subprocess.Popen[bytes], lot: Sequence[str]) -> list[dict[str
         out, _ = process.communicate()
         why = SLOWLY
     lines = out.decode("utf-8", "replace").splitlines()
-    said = [found for line in lines if (found := _said(line))]
-    known = {line.get("module") for line in said}
-    return [*said, *({"module": name, "error": why} for name in lot if name not in known)]
+    records = [record for line in lines if (record := _said(line))]
+    modules = {line.get("module") for line in records}
+    return [*records, *({"module": name, "error": why} for name in lot if name not in modules)]
 
 
 def _said(line: str) -> dict[str, Any] | None:
@@ -138,7 +138,7 @@ def _said(line: str) -> dict[str, Any] | None:
     if not line.startswith("@"):
         return None
     try:
-        found = json.loads(line[1:])
+        record = json.loads(line[1:])
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return record if isinstance(record, dict) else None

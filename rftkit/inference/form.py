@@ -125,12 +125,12 @@ def ask(form: Form, setup: Setup, image: LazyImage) -> Asked:
     if len(form.truth) > TEXT_LIMIT:
         raise TruthError(f"truth: longer than {TEXT_LIMIT} characters; shorten it")
     example = _example(form, setup, image)
-    if known := bool(form.truth.strip()):
+    if has_truth := bool(form.truth.strip()):
         example = replace(example, gold=gold_of(form.truth, form.task, example))
     prompt = form.prompt.strip() or get_task(form.task).prompt(example, form.settings.style)
     if replies.TAG.sub("", prompt).count("<|"):
         raise UserError("prompt: holds '<|', which starts a token of the chat template; reword it")
-    return Asked(form.task, example, prompt, form.settings, known)
+    return Asked(form.task, example, prompt, form.settings, has_truth)
 
 
 def of_example(example: Example, task: str, settings: Settings) -> Asked:

@@ -78,8 +78,8 @@ class Pane:
     @property
     def hints(self) -> tuple[str, ...]:
         """What is odd about the reply, in sentences."""
-        found = [HINTS[flag] for flag in self.flags]
-        return (*found, *(["It names every label of the list."] if self.all_labels else []))
+        texts = [HINTS[flag] for flag in self.flags]
+        return (*texts, *(["It names every label of the list."] if self.all_labels else []))
 
     @property
     def right(self) -> bool | None:

@@ -70,13 +70,13 @@ class Prediction:
 
     def line(self) -> str:
         """For people: the image, the answer, and the reasoning where there is one."""
-        said = self.attempt.reply.reasoning
+        reasoning = self.attempt.reply.reasoning
         if self.boxed:
             answer = _in_words(self.boxes, self.asked)
         else:
             answer = "no answer could be read" if self.answer is None else str(self.answer)
             answer += f" (not one of the {self._offered()})" if self.off_the_list else ""
-        reason = f"  ({' '.join(said.split())})" if said else ""
+        reason = f"  ({' '.join(reasoning.split())})" if reasoning else ""
         return printable(f"{self.image}: {answer}{reason}")
 
     def _answered(self) -> dict[str, Any]:
@@ -130,8 +130,8 @@ def _prediction(image: Path, answer: object, attempt: Attempt) -> Prediction:
     example = attempt.example
     if "grid" not in example.meta:
         return Prediction(image, answer, attempt, example.meta.get("asked", ""))
-    found = pixel_boxes(attempt)
-    return Prediction(image, answer, attempt, example.meta["asked"], boxed=True, boxes=found)
+    boxes = pixel_boxes(attempt)
+    return Prediction(image, answer, attempt, example.meta["asked"], boxed=True, boxes=boxes)
 
 
 def _entries(attempt: Attempt) -> list[PredictedBox] | None:
@@ -155,8 +155,8 @@ def _in_pixels(entries: Sequence[PredictedBox], example: Example) -> Iterator[Pi
 def _in_words(boxes: Sequence[PixelBox] | None, asked_for: str) -> str:
     if boxes is None:
         return f"{asked_for}: no box could be read"
-    found = [
+    texts = [
         f"{label} at {box[0]:g},{box[1]:g} – {box[2]:g},{box[3]:g} ({confidence:g})"
         for label, box, confidence in boxes
     ]
-    return "; ".join(found) or f"{asked_for}: none"
+    return "; ".join(texts) or f"{asked_for}: none"

@@ -35,8 +35,8 @@ def gold_of(truth: str, task: str, example: Example) -> str:
         values |= {"choices": list(example.choices), "question": example.question}
     elif get_task(task).predicts_boxes:
         size = upright_size(example.image)
-        found = _boxes(truth, kind, example.choices, size)
-        values = {"gold": found, "coords": "pixels", "size": list(size)}
+        boxes = _boxes(truth, kind, example.choices, size)
+        values = {"gold": boxes, "coords": "pixels", "size": list(size)}
         if example.choices:
             values["choices"] = list(example.choices)
     try:
@@ -60,16 +60,16 @@ def _label(truth: str, example: Example) -> str:
 def _boxes(truth: str, kind: str, kinds: tuple[str, ...], size: tuple[int, int]) -> list[Any]:
     """What the JSON holds. Raises TruthError, in the words of the page, for what is no box."""
     try:
-        found = json.loads(truth)
+        value = json.loads(truth)
     except (ValueError, RecursionError) as error:
         raise TruthError(f"{PLACE}: not JSON ({str(error)[:80]}); {WRITE[kind]}") from None
-    if not isinstance(found, list):
+    if not isinstance(value, list):
         raise TruthError(f"{PLACE}: {truth.strip()[:60]} is not a list; {WRITE[kind]}")
-    alone = kind == "box" and not (len(found) == 1 and isinstance(found[0], list))
-    listed = [found] if alone else found
+    alone = kind == "box" and not (len(value) == 1 and isinstance(value[0], list))
+    listed = [value] if alone else value
     for entry in listed:
         _check(entry, kind, kinds, Grid(*size))
-    return found
+    return value
 
 
 def _check(entry: object, kind: str, kinds: tuple[str, ...], size: Grid) -> None:

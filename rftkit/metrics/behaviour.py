@@ -69,8 +69,8 @@ def last_named(text: str, labels: tuple[str, ...]) -> str | None:
     'tulip'
     """
     pattern, spelled = _naming(labels)
-    found = pattern.findall(_words(text))
-    return spelled[found[-1]] if found else None
+    mentions = pattern.findall(_words(text))
+    return spelled[mentions[-1]] if mentions else None
 
 
 def shapes(samples: Sequence[Sample], header: Header) -> dict[str, Share]:
@@ -122,16 +122,16 @@ def speed(timings: Sequence[Timing]) -> Speed | None:
 
 def calibration(samples: Sequence[Sample]) -> Calibration | None:
     """Expected calibration error and mean probability of gold; None unless all have scores."""
-    found = [probabilities(s.scores) for s in samples if s.scores]
-    if not found or len(found) < len(samples):
+    distributions = [probabilities(s.scores) for s in samples if s.scores]
+    if not distributions or len(distributions) < len(samples):
         return None
     bins: list[list[float]] = [[] for _ in range(BINS)]
-    for sample, chances in zip(samples, found, strict=True):
+    for sample, chances in zip(samples, distributions, strict=True):
         top = max(chances.values())
         bins[min(BINS - 1, int(top * BINS))].append(sample.correct - top)
     return Calibration(
         ece=sum(abs(sum(gaps)) for gaps in bins) / len(samples),
-        mean_gold=fmean(c.get(s.gold, 0.0) for s, c in zip(samples, found, strict=True)),
+        mean_gold=fmean(c.get(s.gold, 0.0) for s, c in zip(samples, distributions, strict=True)),
     )
 
 
@@ -156,9 +156,9 @@ def _disagreements(
 
 
 def _weighted(pairs: Sequence[tuple[float | None, int]]) -> float | None:
-    known = [(value, weight) for value, weight in pairs if value is not None]
-    total = sum(weight for _, weight in known)
-    return sum(value * weight for value, weight in known) / total if total else None
+    defined = [(value, weight) for value, weight in pairs if value is not None]
+    total = sum(weight for _, weight in defined)
+    return sum(value * weight for value, weight in defined) / total if total else None
 
 
 def _words(text: str) -> str:

@@ -69,8 +69,8 @@ def example_of(values: Mapping[str, object], place: str, task: Task) -> Example:
         return _labelled(values, place, task)
     if task.answer_kind == "boxes" and values.get("choices"):
         return _of_kinds(values, place, task)
-    given = {name: values[name] for name in ("question", "choices") if name in values}
-    row = Row(place, NoImage(), {"gold": values["gold"], "grid": _grid(values, place), **given})
+    asked = {name: values[name] for name in ("question", "choices") if name in values}
+    row = Row(place, NoImage(), {"gold": values["gold"], "grid": _grid(values, place), **asked})
     (example,) = task.read(row, _reading(task))
     return example
 

@@ -49,8 +49,8 @@ def rescore(samples: Path) -> Evaluation:
 
 def evaluations(folder: Path) -> list[Path]:
     """The finished evaluations in a run's folder of them, newest first."""
-    found = folder.glob(f"*/{SUMMARY}")
-    return [p.parent for p in sorted(found, key=lambda p: p.stat().st_mtime_ns, reverse=True)]
+    summaries = folder.glob(f"*/{SUMMARY}")
+    return [p.parent for p in sorted(summaries, key=lambda p: p.stat().st_mtime_ns, reverse=True)]
 
 
 def confusion_csv(summary: Summary) -> str:

@@ -93,19 +93,19 @@ def _completion(sample: Sample) -> Completion:
 
 def flags_of(attempt: Attempt, answer: str | None, listed: bool) -> tuple[Flag, ...]:
     """What is odd about a reply, in the order of FLAGS. listed: answers are on a list, or wrong."""
-    found: set[Flag] = set()
+    flags: set[Flag] = set()
     if attempt.reply.problem:
-        found.add(attempt.reply.problem)
+        flags.add(attempt.reply.problem)
     allowed = attempt.example.choices or attempt.example.labels
     if answer is None and attempt.reply.answer is not None:
-        found.add("unparseable")
+        flags.add("unparseable")
     elif answer is not None and listed and allowed and answer not in allowed:
-        found.add("several answers" if names_several(answer, allowed) else "off the list")
+        flags.add("several answers" if names_several(answer, allowed) else "off the list")
     if not attempt.completion.finished:
-        found.add("truncated")
+        flags.add("truncated")
     if no_repetition(attempt) < LOOPING:
-        found.add("repetition")
-    return tuple(flag for flag in FLAGS if flag in found)
+        flags.add("repetition")
+    return tuple(flag for flag in FLAGS if flag in flags)
 
 
 def sample_of(example: Example, whole: Completion, header: Header, side: Side) -> Sample:

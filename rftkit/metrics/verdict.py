@@ -57,18 +57,20 @@ def broken_gates(
     fail_if_worse: the fall of the headline from base to tuned that is still allowed. max_invalid:
     the allowed share of invalid replies, of tuned if it was evaluated, else of base.
     """
-    found: list[str] = []
+    broken: list[str] = []
     if fail_if_worse is not None:
         if summary.difference is None:
-            found.append("--fail-if-worse: base and fine-tuned model were not both evaluated")
+            broken.append("--fail-if-worse: base and fine-tuned model were not both evaluated")
         elif summary.difference.value < -fail_if_worse:
             fall = points(-summary.difference.value)
-            found.append(f"{summary.metric} fell by {fall} points; {points(fail_if_worse)} allowed")
+            broken.append(
+                f"{summary.metric} fell by {fall} points; {points(fail_if_worse)} allowed"
+            )
     side = summary.tuned or summary.base
     if max_invalid is not None and side and side.invalid.value > max_invalid:
         share = points(side.invalid.value)
-        found.append(f"{share} % of the replies are invalid; {points(max_invalid)} % allowed")
-    return found
+        broken.append(f"{share} % of the replies are invalid; {points(max_invalid)} % allowed")
+    return broken
 
 
 def points(value: float, signed: bool = False) -> str:
@@ -88,7 +90,7 @@ def _gaps_by_image(pairs: Sequence[tuple[Sample, Sample]]) -> list[float]:
     gaps: dict[str, list[float]] = {}
     for before, after in pairs:
         gaps.setdefault(before.image, []).append(after.correct - before.correct)
-    return [fmean(found) for found in gaps.values()]
+    return [fmean(image_gaps) for image_gaps in gaps.values()]
 
 
 def _verdict(interval: statistics.Interval) -> Verdict:

@@ -194,19 +194,19 @@ def _family_in(folder: Path) -> Family:
 
 def _with_own_limits(family: Family, folder: Path) -> Family:
     """The family with the image processor that lies in the folder, which may not be as shipped."""
-    given: Any = {}
+    processor: Any = {}
     if (folder / "processor_config.json").is_file():
-        given = _object_in(folder / "processor_config.json").get("image_processor")
-    if not given and (folder / "preprocessor_config.json").is_file():
-        given = _object_in(folder / "preprocessor_config.json")
-    if not given:
+        processor = _object_in(folder / "processor_config.json").get("image_processor")
+    if not processor and (folder / "preprocessor_config.json").is_file():
+        processor = _object_in(folder / "preprocessor_config.json")
+    if not processor:
         return family
-    size = {"shortest_edge": 3136, "longest_edge": 1_003_520} | (given.get("size") or {})
+    size = {"shortest_edge": 3136, "longest_edge": 1_003_520} | (processor.get("size") or {})
     return replace(
         family,
-        factor=given.get("patch_size", 14) * given.get("merge_size", 2),
-        min_pixels=given.get("min_pixels") or size["shortest_edge"],
-        max_pixels=given.get("max_pixels") or size["longest_edge"],
+        factor=processor.get("patch_size", 14) * processor.get("merge_size", 2),
+        min_pixels=processor.get("min_pixels") or size["shortest_edge"],
+        max_pixels=processor.get("max_pixels") or size["longest_edge"],
     )
 
 

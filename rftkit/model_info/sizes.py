@@ -218,16 +218,16 @@ def shape_of(model: Model) -> Shape:
         return _read(folder)
     name = model.name.partition("@")[0].rpartition("/")[2].lower().replace("_", "-")
     name = name.replace("smolvlm2-2.2b", "smolvlm").replace("smolvlm2", "smolvlm")
-    found = [
+    matches = [
         shape for shape in KNOWN if name.startswith(shape.name.lower().removesuffix("-instruct"))
     ]
-    if not found:
-        known = ", ".join(shape.hub for shape in KNOWN)
+    if not matches:
+        hubs = ", ".join(shape.hub for shape in KNOWN)
         raise ModelError(
-            f"model.name: {model.name!r} is not among the models whose sizes are known ({known}); "
+            f"model.name: {model.name!r} is not among the models whose sizes are known ({hubs}); "
             "name a local folder with its config.json"
         )
-    return max(found, key=lambda shape: len(shape.name))
+    return max(matches, key=lambda shape: len(shape.name))
 
 
 def smaller(shape: Shape) -> Shape | None:
@@ -239,56 +239,56 @@ def smaller(shape: Shape) -> Shape | None:
 def _read(folder: Path) -> Shape:
     path = folder / "config.json"
     try:
-        given = json.loads(path.read_text("utf-8"))
-        kind = {"smolvlm": "idefics3"}.get(given["model_type"], given["model_type"])
+        config = json.loads(path.read_text("utf-8"))
+        kind = {"smolvlm": "idefics3"}.get(config["model_type"], config["model_type"])
         if kind not in ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "idefics3"):
             raise ModelError(
                 f"{path}: no formula for architecture {kind!r}; `train` may still work"
             )
-        text = _text(given.get("text_config") or given, kind, given)
-        return Shape(folder.name, kind, text, _vision(given["vision_config"], kind, given))
+        text = _text(config.get("text_config") or config, kind, config)
+        return Shape(folder.name, kind, text, _vision(config["vision_config"], kind, config))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); copy the model again") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: lacks a size ({error}); copy the model again") from None
 
 
-def _text(given: dict[str, Any], kind: str, whole: dict[str, Any]) -> Text:
-    heads = given["num_attention_heads"]
+def _text(config: dict[str, Any], kind: str, whole: dict[str, Any]) -> Text:
+    heads = config["num_attention_heads"]
     return Text(
-        width=given["hidden_size"],
-        inner=given["intermediate_size"],
-        layers=given["num_hidden_layers"],
+        width=config["hidden_size"],
+        inner=config["intermediate_size"],
+        layers=config["num_hidden_layers"],
         heads=heads,
-        key_heads=given.get("num_key_value_heads") or heads,
-        vocabulary=given["vocab_size"],
-        tied=bool(whole.get("tie_word_embeddings", given.get("tie_word_embeddings", False))),
-        head=given.get("head_dim") or given["hidden_size"] // heads,
+        key_heads=config.get("num_key_value_heads") or heads,
+        vocabulary=config["vocab_size"],
+        tied=bool(whole.get("tie_word_embeddings", config.get("tie_word_embeddings", False))),
+        head=config.get("head_dim") or config["hidden_size"] // heads,
         bias=kind in ("qwen2_vl", "qwen2_5_vl"),
         head_norms=kind == "qwen3_vl",
     )
 
 
-def _vision(given: dict[str, Any], kind: str, whole: dict[str, Any]) -> Vision:
+def _vision(config: dict[str, Any], kind: str, whole: dict[str, Any]) -> Vision:
     if kind == "idefics3":
-        side, patch = given["image_size"], given["patch_size"]
+        side, patch = config["image_size"], config["patch_size"]
         return Vision(
-            width=given["hidden_size"],
-            inner=given["intermediate_size"],
-            layers=given["num_hidden_layers"],
+            width=config["hidden_size"],
+            inner=config["intermediate_size"],
+            layers=config["num_hidden_layers"],
             patch=patch,
             merge=whole.get("scale_factor", 2),
             tile=side,
             tiles=17,
             positions=(side // patch) ** 2,
         )
-    width = given["embed_dim"] if kind == "qwen2_vl" else given["hidden_size"]
+    width = config["embed_dim"] if kind == "qwen2_vl" else config["hidden_size"]
     return Vision(
         width=width,
-        inner=given.get("intermediate_size") or round(width * given.get("mlp_ratio", 4)),
-        layers=given["depth"],
-        patch=given["patch_size"],
-        merge=given["spatial_merge_size"],
-        extra_merges=len(given.get("deepstack_visual_indexes") or ()),
-        positions=given.get("num_position_embeddings", 0) if kind == "qwen3_vl" else 0,
+        inner=config.get("intermediate_size") or round(width * config.get("mlp_ratio", 4)),
+        layers=config["depth"],
+        patch=config["patch_size"],
+        merge=config["spatial_merge_size"],
+        extra_merges=len(config.get("deepstack_visual_indexes") or ()),
+        positions=config.get("num_position_embeddings", 0) if kind == "qwen3_vl" else 0,
     )

@@ -151,10 +151,10 @@ def _with_vllm(recipe: Recipe, machine: Here) -> Setup:
 def _fits(recipe: Recipe, machine: Here, prompt: PromptSize | None) -> bool:
     """Whether engine and training fit the GPU by plan; not where the model's sizes are unknown."""
     try:
-        found = need(recipe, machine.card, _with_vllm(recipe, machine), prompt)
+        needed = need(recipe, machine.card, _with_vllm(recipe, machine), prompt)
     except ModelError:
         return False
-    return verdict(found, machine.card) != "no"
+    return verdict(needed, machine.card) != "no"
 
 
 def _impossible(model: Model, backend: Backend) -> Iterator[str]:

@@ -30,8 +30,8 @@ def named(doing: str, remedies: str) -> Iterator[None]:
 
 def ran_out(error: Exception) -> bool:
     """Whether this is the GPU's memory running out: of some libraries only the text says so."""
-    said = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or any(text in said for text in SAID)
+    message = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(text in message for text in SAID)
 
 
 def training(recipe: Recipe) -> str:

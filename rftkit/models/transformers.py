@@ -89,34 +89,34 @@ class TransformersPolicy:
 
         Raises ModelError, naming base model or adapter, if one is not finite.
         """
-        found = self._answer_scores(prompts, answers)
-        if not all(math.isfinite(value) for values in found for value in values):
+        scores = self._answer_scores(prompts, answers)
+        if not all(math.isfinite(value) for values in scores for value in values):
             raise ModelError(fault(self.model))
-        return found
+        return scores
 
     @torch.inference_mode()
     def _answer_scores(
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]
     ) -> list[list[float]]:
         end = self.processor.tokenizer.eos_token
-        texts = [[answer + end for answer in given] for given in answers]
+        texts = [[answer + end for answer in row] for row in answers]
         if self._shares_prefixes():
-            ids = [[self._ids(text) for text in given] for given in texts]
+            ids = [[self._ids(text) for text in row] for row in texts]
             inputs, keys = self._inputs(prompts)
             with self._ready() as model:
                 return answer_logps(model, inputs, keys, ids, self.features)
-        rows = [prompt for prompt, given in zip(prompts, texts, strict=True) for _ in given]
-        written = [text for given in texts for text in given]
+        rows = [prompt for prompt, row in zip(prompts, texts, strict=True) for _ in row]
+        written = [text for row in texts for text in row]
         width = max(1, len(prompts)) * 4  # rows per forward: labels are short, images are not
         flat: list[float] = []
         for start in range(0, len(rows), width):
             flat += self._score(rows[start : start + width], written[start : start + width])
         values = iter(flat)
-        return [[next(values) for _ in given] for given in answers]
+        return [[next(values) for _ in row] for row in answers]
 
     def _ids(self, text: str) -> torch.Tensor:
-        found = self.processor.tokenizer(text, add_special_tokens=False, return_tensors="pt")
-        ids: torch.Tensor = found["input_ids"][0]
+        encoded = self.processor.tokenizer(text, add_special_tokens=False, return_tensors="pt")
+        ids: torch.Tensor = encoded["input_ids"][0]
         return ids
 
     def count_tokens(self, text: str) -> int:

@@ -67,7 +67,7 @@ def open_unsloth(
 
 
 def _options(settings: Model, source: loading.Source, training: Training | None) -> dict[str, Any]:
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "revision": source.revision,
         "dtype": loading.dtype_here(),
         "load_in_4bit": settings.load_in_4bit,
@@ -76,12 +76,12 @@ def _options(settings: Model, source: loading.Source, training: Training | None)
         "use_gradient_checkpointing": _checkpointing(training),
     }
     if training and training.share:
-        given |= {
+        options |= {
             "fast_inference": True,
             "gpu_memory_utilization": training.share,
             "max_lora_rank": settings.lora_rank,
         }
-    return given
+    return options
 
 
 def _limit(source: loading.Source, training: Training | None) -> int:

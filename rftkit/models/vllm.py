@@ -52,8 +52,8 @@ def open_vllm(settings: Model, adapter: Path | None = None) -> VllmPolicy:
     try:
         llm = LLM(**_options(settings, source, processor, adapter))
     except (OSError, RuntimeError, ValueError) as error:
-        said = " ".join(str(error).split())[:300]
-        raise ModelError(f"model.name: {source.name}: vLLM cannot load it ({said})") from None
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"model.name: {source.name}: vLLM cannot load it ({reason})") from None
     return VllmPolicy(settings, source, llm, processor, adapter)
 
 
@@ -61,7 +61,7 @@ def _options(
     settings: Model, source: loading.Source, processor: Any, adapter: Path | None
 ) -> dict[str, Any]:
     cuda = torch.cuda.is_available()
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "model": source.name,
         "revision": source.revision,
         "trust_remote_code": False,
@@ -72,13 +72,13 @@ def _options(
         "disable_log_stats": True,
     }
     if cuda:
-        given["gpu_memory_utilization"] = SHARE
+        options["gpu_memory_utilization"] = SHARE
     if settings.load_in_4bit:
-        given["quantization"] = "bitsandbytes"
+        options["quantization"] = "bitsandbytes"
     if adapter:
         rank = next(size for size in RANKS if size >= settings.lora_rank)
-        given |= {"enable_lora": True, "max_lora_rank": rank}
-    return given
+        options |= {"enable_lora": True, "max_lora_rank": rank}
+    return options
 
 
 class VllmPolicy:
@@ -116,14 +116,14 @@ class VllmPolicy:
             first = first or time.perf_counter() - start
             return watch is not None and watch(growing)
 
-        inputs, found = [self._input(prompt) for prompt in prompts], []
+        inputs, outputs = [self._input(prompt) for prompt in prompts], []
         if watch is not None:
-            found, inputs = [self._streamed(inputs[0], sampling, seen)], inputs[1:]
+            outputs, inputs = [self._streamed(inputs[0], sampling, seen)], inputs[1:]
         if inputs:
-            found += self._run(inputs, sampling)
+            outputs += self._run(inputs, sampling)
         seconds = time.perf_counter() - start
-        made = [self._completion(one.outputs[0]) for one in found]
-        longest = max((len(one.prompt_token_ids) for one in found), default=0)
+        made = [self._completion(one.outputs[0]) for one in outputs]
+        longest = max((len(one.prompt_token_ids) for one in outputs), default=0)
         return Generation(made, seconds, first or seconds, longest)
 
     def score(
@@ -135,17 +135,17 @@ class VllmPolicy:
         sampling = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0)
         tokenizer = self.processor.tokenizer
         inputs, sizes = list[dict[str, Any]](), list[int]()
-        for prompt, given in zip(prompts, answers, strict=True):
+        for prompt, labels in zip(prompts, answers, strict=True):
             shown = self._input(prompt)
             start = tokenizer(shown.pop("prompt"), add_special_tokens=False)["input_ids"]
-            for answer in given:
+            for answer in labels:
                 text = answer + tokenizer.eos_token
                 ids = tokenizer(text, add_special_tokens=False)["input_ids"]
                 inputs.append({**shown, "prompt_token_ids": [*start, *ids]})
                 sizes.append(len(ids))
-        found = self._run(inputs, sampling)
-        sums = iter([_sum(one, size) for one, size in zip(found, sizes, strict=True)])
-        return [[next(sums) for _ in given] for given in answers]
+        outputs = self._run(inputs, sampling)
+        sums = iter([_sum(one, size) for one, size in zip(outputs, sizes, strict=True)])
+        return [[next(sums) for _ in labels] for labels in answers]
 
     def count_tokens(self, text: str) -> int:
         """Length of a text in this model's tokens."""
@@ -196,8 +196,8 @@ class VllmPolicy:
 
     def _run(self, inputs: list[dict[str, Any]], sampling: Any) -> list[Any]:
         asked = self._lora()
-        found: list[Any] = self.llm.generate(inputs, sampling, lora_request=asked, use_tqdm=False)
-        return found
+        outputs: list[Any] = self.llm.generate(inputs, sampling, lora_request=asked, use_tqdm=False)
+        return outputs
 
     def _streamed(self, shown: dict[str, Any], sampling: Any, watch: Watch) -> Any:
         """One reply, watched at every step of the engine, which forgets it once `watch` says so."""
@@ -232,7 +232,7 @@ class VllmPolicy:
         return Completion(text, len(ids), finished)
 
 
-def _sum(found: Any, size: int) -> float:
+def _sum(output: Any, size: int) -> float:
     """Of the last `size` tokens of a prompt, the log-probability of each."""
-    ids, told = found.prompt_token_ids[-size:], found.prompt_logprobs[-size:]
-    return sum(float(by_id[token].logprob) for token, by_id in zip(ids, told, strict=True))
+    ids, logprobs = output.prompt_token_ids[-size:], output.prompt_logprobs[-size:]
+    return sum(float(by_id[token].logprob) for token, by_id in zip(ids, logprobs, strict=True))

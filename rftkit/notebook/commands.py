@@ -50,14 +50,14 @@ def train(recipe: str | Path, folder: str | Path, *words: str) -> None:
     """
     whole = (recipe, "--out", folder, *words)
     try:
-        found = unfinished_run(Path(folder))
+        unfinished = unfinished_run(Path(folder))
     except RecipeError:  # there is none
         _forget_other_machines(RunFolder(Path(folder)))
         run("rftkit train", *whole)
         return
-    _forget_other_machines(found)
-    if state(found) == "finished":
-        print(f"{found.folder} is finished: there is nothing to continue")
+    _forget_other_machines(unfinished)
+    if state(unfinished) == "finished":
+        print(f"{unfinished.folder} is finished: there is nothing to continue")
     else:
         run("rftkit train", *whole, "--resume")
 
@@ -115,6 +115,6 @@ def _relay(child: subprocess.Popen[str]) -> int:
                 child.send_signal(signal.SIGINT)
 
 
-def _forget_other_machines(found: RunFolder) -> None:
-    for folder in (found.folder, *found.evaluations.glob("*")):
+def _forget_other_machines(run: RunFolder) -> None:
+    for folder in (run.folder, *run.evaluations.glob("*")):
         forget_other_machines(folder)

@@ -17,16 +17,16 @@ def image_folder(path: str | Path) -> Path:
 
     Raises DataError if there is neither.
     """
-    found = place_of(str(path), "", print)
-    if not found.is_dir():
+    place = place_of(str(path), "", print)
+    if not place.is_dir():
         raise DataError(f"{path}: no such folder or zip; upload it, or fix the name")
-    return Path(found)
+    return Path(place)
 
 
 def image_files(folder: str | Path, count: int) -> list[Path]:
     """Some image files of a folder of any depth, evenly spread over it."""
-    found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
-    return found[:: max(1, len(found) // count)][:count]
+    files = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
+    return files[:: max(1, len(files) // count)][:count]
 
 
 def save_images(source: str, folder: str | Path, each: int, split: str = "train") -> Path:

@@ -61,10 +61,10 @@ def page(place: str | Path, height: int = 640) -> Html:
 def examples(recipe: str | Path, *changes: str, count: int = 6) -> Html:
     """Some training images of a recipe, with their labels. changes: as after `--set`."""
     loaded = load_recipe(find_recipe(Path(recipe)), changes)
-    found = load_examples(loaded, loaded.data.train_split).examples
-    some = found[:: max(1, len(found) // count)][:count]
+    examples = load_examples(loaded, loaded.data.train_split).examples
+    some = examples[:: max(1, len(examples) // count)][:count]
     drawn = [Card(one.gold, tuple(thumbnail(p.open()) for p in one.images)) for one in some]
-    return Html(render(f"{len(some)} of {len(found)} training images", drawn))
+    return Html(render(f"{len(some)} of {len(examples)} training images", drawn))
 
 
 def replies(folder: str | Path, count: int = 3) -> Html:
@@ -75,7 +75,7 @@ def replies(folder: str | Path, count: int = 3) -> Html:
     tested = _tested(newest(folder))
 
     def card(shown: Shown) -> Card:
-        lines = [_line(said.sample, said.sample.side, tested.header) for said in shown.replies]
+        lines = [_line(reply.sample, reply.sample.side, tested.header) for reply in shown.replies]
         return Card(f"truth: {shown.gold}", shown.thumbnails, tuple(lines))
 
     return Html(
@@ -103,9 +103,9 @@ def versus(first: str | Path, second: str | Path, count: int = 3) -> Html:
         images = tuple(thumbnail(image) for image in one.open_images(identity))
         return Card(f"truth: {ones[identity].gold}", images, lines)
 
-    def kind(style: str, found: list[str]) -> str:
-        title = f"only {style} is right: {len(found)} of {len(both)}"
-        return render(title, [card(identity) for identity in found[:count]])
+    def kind(style: str, verdicts: list[str]) -> str:
+        title = f"only {style} is right: {len(verdicts)} of {len(both)}"
+        return render(title, [card(identity) for identity in verdicts[:count]])
 
     gains = {identity: ones[identity].correct - others[identity].correct for identity in both}
     return Html(
@@ -117,17 +117,17 @@ def versus(first: str | Path, second: str | Path, count: int = 3) -> Html:
 def predictions(folder: str | Path, images: Iterable[str | Path]) -> Html:
     """What the newest run in `folder` answers for image files, beside the images."""
     words = ["rftkit", "predict", *map(str, images), "--ckpt", str(newest(folder)), "--json"]
-    found = [_predicted(record) for record in json_lines(words)]
-    return Html(render("answers of the fine-tuned model", found))
+    predictions = [_predicted(record) for record in json_lines(words)]
+    return Html(render("answers of the fine-tuned model", predictions))
 
 
 def _tested(folder: Path) -> _Tested:
-    found = RunFolder(folder)
-    recipe = recipe_of(found)
+    run = RunFolder(folder)
+    recipe = recipe_of(run)
     if get_task(recipe.task).predicts_boxes:
         raise UserError(f"{folder}: its answers are boxes; page('{folder}') draws them")
-    main = found.evaluations / recipe.data.test_split
-    if main not in evaluations(found.evaluations):
+    main = run.evaluations / recipe.data.test_split
+    if main not in evaluations(run.evaluations):
         raise UserError(f"{folder}: was not tested yet; train to the end")
     file = rescored(read_samples(main / SAMPLES))
     try:
@@ -147,6 +147,6 @@ def _predicted(record: dict[str, object]) -> Card:
     path = Path(str(record["image"]))
     image = thumbnail(FileImage(path, str(path)).open())
     answer = record.get("boxes", record.get("answer"))
-    said = "no answer could be read" if answer is None else str(answer)
-    line = Line(str(record.get("asked", "")), said, str(record["reasoning"] or ""))
+    text = "no answer could be read" if answer is None else str(answer)
+    line = Line(str(record.get("asked", "")), text, str(record["reasoning"] or ""))
     return Card(path.name, (image,), (line,))

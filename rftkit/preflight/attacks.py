@@ -57,14 +57,14 @@ def attacks(task: Task, example: Example, style: Style) -> dict[str, list[str]]:
 
 def run_attacks(recipe: Recipe, examples: Sequence[Example]) -> list[Outcome]:
     """What gold and each attack earn by the recipe's rewards, on these examples."""
-    task, found = get_task(recipe.task), dict[str, list[tuple[float, float]]]()
+    task, outcomes = get_task(recipe.task), dict[str, list[tuple[float, float]]]()
     for example in examples[:EXAMPLES_TRIED]:
         ideal = task.ideal(example, recipe.style)
         for name, texts in {GOLD: [ideal], **attacks(task, example, recipe.style)}.items():
-            found.setdefault(name, []).extend(_paid(recipe, example, text) for text in texts)
+            outcomes.setdefault(name, []).extend(_paid(recipe, example, text) for text in texts)
     return [
         Outcome(name, fmean(h for h, _ in scores), fmean(t for _, t in scores), len(scores))
-        for name, scores in found.items()
+        for name, scores in outcomes.items()
     ]
 
 

@@ -50,8 +50,8 @@ class Checked:
     def per_class(self) -> dict[str, tuple[int, int]]:
         """Training and held-out images of each class."""
         ours, theirs = (_counts(part.examples) for part in (self.training, self.held_out))
-        known = dict.fromkeys([*self.training.labels, *self.held_out.labels])
-        return {label: (ours[label], theirs[label]) for label in known}
+        labels = dict.fromkeys([*self.training.labels, *self.held_out.labels])
+        return {label: (ours[label], theirs[label]) for label in labels}
 
 
 def check(recipe: Recipe) -> Checked:
@@ -107,12 +107,12 @@ def gold_metrics(recipe: Recipe, examples: Sequence[Example]) -> tuple[Measure, 
 def _notes(
     task: str, training: Examples, held_out: Examples, prints: Sequence[Print]
 ) -> tuple[str, ...]:
-    said = Counter(mark.note for mark in prints if mark.note)
+    counts = Counter(mark.note for mark in prints if mark.note)
     total = sum(len(one_each(part.examples)) for part in (training, held_out))
     labels = get_task(task).predicts_labels
     return (
         *dict.fromkeys((*training.notes, *held_out.notes)),
-        *(f"{count} images: {note}" for note, count in said.items()),
+        *(f"{count} images: {note}" for note, count in counts.items()),
         *(
             f"{pair.first.id} and {pair.second.id} are one image under two labels"
             for pair in (two_labels(prints) if labels else ())

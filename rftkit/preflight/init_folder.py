@@ -37,18 +37,18 @@ def starter_recipe(folder: Path) -> str:
 
 
 def _recipe(folder: Path, root: DataPath) -> str:
-    found = _look(root)
-    smallest = min(len(names) for names in found.train.images.values())
-    held_out = 0 if found.splits else max(1, round(smallest / 5))
+    layout = _look(root)
+    smallest = min(len(names) for names in layout.train.images.values())
+    held_out = 0 if layout.splits else max(1, round(smallest / 5))
     shots = min(MAX_SHOTS, smallest - held_out)
     if shots < 1:
         raise DataError(f"{root}/: a class has one image; it needs two, to train and to test")
     return TEMPLATE.format(
-        found="\n".join(f"#   {line}" for line in _described(found)),
+        found="\n".join(f"#   {line}" for line in _described(layout)),
         path=_quoted(str(folder)),
-        splits=_splits_line(found),
+        splits=_splits_line(layout),
         shots=shots,
-        limit=0 if len(found.train.images) * 10 < 1000 else 1000,
+        limit=0 if len(layout.train.images) * 10 < 1000 else 1000,
     )
 
 
@@ -81,31 +81,31 @@ def _area(size: tuple[int, int]) -> int:
     return size[0] * size[1]
 
 
-def _described(found: Found) -> list[str]:
-    images = found.train.images
+def _described(layout: Found) -> list[str]:
+    images = layout.train.images
     total = sum(len(names) for names in images.values())
     smallest = min(images, key=lambda label: len(images[label]))
     shown = ", ".join(list(images)[:8]) + (", …" if len(images) > 8 else "")
     lines = [
         f"{len(images)} classes: {shown}",
-        f"{total} images{' to train on' if found.splits else ''}; "
+        f"{total} images{' to train on' if layout.splits else ''}; "
         f"fewest in {smallest!r}: {len(images[smallest])}",
-        found.sizes,
+        layout.sizes,
     ]
-    if found.test:
-        tested = sum(len(names) for names in found.test.images.values())
+    if layout.test:
+        tested = sum(len(names) for names in layout.test.images.values())
         lines.insert(2, f"{tested} images to test on")
-    if skipped := sum(found.train.skipped.values()):
+    if skipped := sum(layout.train.skipped.values()):
         lines.append(f"{skipped} other files, which are skipped")
     return lines
 
 
-def _splits_line(found: Found) -> str:
-    if found.splits is None:
+def _splits_line(layout: Found) -> str:
+    if layout.splits is None:
         return "# No split folders: one image in five of each class is held out, always the same."
-    if found.splits == ("train", "test"):
+    if layout.splits == ("train", "test"):
         return "# Trains on train/, is tested on test/."
-    return f"splits = [{', '.join(_quoted(name) for name in found.splits)}]"
+    return f"splits = [{', '.join(_quoted(name) for name in layout.splits)}]"
 
 
 def _quoted(text: str) -> str:

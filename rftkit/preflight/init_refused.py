@@ -22,19 +22,19 @@ TASK_OF = {
 }
 
 
-def refuse_others(given: Path) -> None:
+def refuse_others(argument: Path) -> None:
     """Raises DataError, with the keys to write, for phrases, conversations and tables.
 
     In a folder of classes or boxes a table may lie beside them.
     """
-    found = place_of(str(given), "")
-    for place in [found, *islice(sorted(found.glob("*.json*")), FILES)]:
+    located = place_of(str(argument), "")
+    for place in [located, *islice(sorted(located.glob("*.json*")), FILES)]:
         source = source_of(place)
-        if not source or (place != found and source not in ("llava", "refs")):
+        if not source or (place != located and source not in ("llava", "refs")):
             continue
         path = json.dumps(str(place), ensure_ascii=False)
         raise DataError(
-            f"{given}: init writes recipes for class folders and boxes; for this write one with "
+            f"{argument}: init writes recipes for class folders and boxes; for this write one with "
             f'task = {TASK_OF[source]} and, under [data], source = "{source}", path = {path}; '
             "docs/data.md says what it holds"
         )

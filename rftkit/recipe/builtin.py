@@ -28,42 +28,42 @@ def builtin_recipes() -> dict[str, Path]:
 
 def builtin_studies() -> dict[str, Path]:
     """The built-in studies by name, such as `does_thinking_help_tiny`."""
-    known = _builtin_files().items()
-    return {name.removeprefix(STUDIES): p for name, p in known if name.startswith(STUDIES)}
+    files = _builtin_files().items()
+    return {name.removeprefix(STUDIES): p for name, p in files if name.startswith(STUDIES)}
 
 
-def find_recipe(given: Path) -> Path:
+def find_recipe(argument: Path) -> Path:
     """The file that the user means: a path, or a built-in recipe by its name or usual path.
 
     Raises RecipeError, with the likeliest, for a bare name that is neither.
     """
-    if given.exists():
-        return given
-    known = builtin_recipes()
-    name = given.with_suffix("").as_posix().removeprefix("recipes/")
-    if name in known or given.suffix:
-        return known.get(name, given)
-    files = {path.with_suffix("").as_posix(): path for path in given.parent.glob("*.toml")}
-    close = difflib.get_close_matches(given.as_posix(), [*files, *known], 1)
+    if argument.exists():
+        return argument
+    recipes = builtin_recipes()
+    name = argument.with_suffix("").as_posix().removeprefix("recipes/")
+    if name in recipes or argument.suffix:
+        return recipes.get(name, argument)
+    files = {path.with_suffix("").as_posix(): path for path in argument.parent.glob("*.toml")}
+    close = difflib.get_close_matches(argument.as_posix(), [*files, *recipes], 1)
     meant = str(files.get(close[0], close[0])) if close else ""
     hint = f"did you mean {meant!r}?" if close else "`rftkit recipes` lists the built-in ones"
-    raise RecipeError(f"{given}: neither a file nor a built-in recipe; {hint}")
+    raise RecipeError(f"{argument}: neither a file nor a built-in recipe; {hint}")
 
 
-def find_study(given: Path) -> Path:
+def find_study(path: Path) -> Path:
     """The study file that the user means: a path, or a built-in study by its name.
 
     Raises RecipeError, with the likeliest, for a bare name that is neither.
     """
-    if given.exists():
-        return given
-    known = builtin_studies()
-    name = given.with_suffix("").as_posix().removeprefix("recipes/").removeprefix(STUDIES)
-    if name in known or given.suffix:
-        return known.get(name, given)
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"built in: {', '.join(known)}"
-    raise RecipeError(f"{given}: neither a file nor a built-in study; {hint}")
+    if path.exists():
+        return path
+    studies = builtin_studies()
+    name = path.with_suffix("").as_posix().removeprefix("recipes/").removeprefix(STUDIES)
+    if name in studies or path.suffix:
+        return studies.get(name, path)
+    close = difflib.get_close_matches(name, studies, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"built in: {', '.join(studies)}"
+    raise RecipeError(f"{path}: neither a file nor a built-in study; {hint}")
 
 
 def read_builtin(name: str) -> str:
@@ -101,19 +101,19 @@ def show_recipes(console: Console) -> None:
 
 def _builtin_files() -> dict[str, Path]:
     root = builtin_folder()
-    found = sorted(root.rglob("*.toml"))
-    return {path.relative_to(root).with_suffix("").as_posix(): path for path in found}
+    files = sorted(root.rglob("*.toml"))
+    return {path.relative_to(root).with_suffix("").as_posix(): path for path in files}
 
 
 def _builtin(name: str) -> Path:
-    known = builtin_recipes() | builtin_studies()
+    builtin = builtin_recipes() | builtin_studies()
     bare = name.removesuffix(".toml").removeprefix("recipes/").removeprefix(STUDIES)
-    found = known.get(bare)
-    if found is None:
-        close = difflib.get_close_matches(name, known, 1, 0.4)
+    path = builtin.get(bare)
+    if path is None:
+        close = difflib.get_close_matches(name, builtin, 1, 0.4)
         hint = f"did you mean {close[0]!r}?" if close else "`rftkit recipes` lists them"
         raise RecipeError(f"{name}: no such built-in recipe; {hint}")
-    return found
+    return path
 
 
 def write_new(path: Path, text: str) -> Path:

@@ -78,22 +78,22 @@ class Recipe(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _dependent_defaults(cls, given: object) -> object:
+    def _dependent_defaults(cls, values: object) -> object:
         """A direct reply needs few tokens, and 4 bits save a tiny model nothing but slow it down.
 
         The budget matters: Dr.GRPO divides by it.
         """
-        if not isinstance(given, dict):
-            return given
-        task = next((t for t in TASKS if t.name == given.get("task")), DEFAULT)
-        tokens = budget(task.name, str(given.get("style", "think")))
-        filled = dict(given)
-        if isinstance(method := given.get("method", {}), dict):
+        if not isinstance(values, dict):
+            return values
+        task = next((t for t in TASKS if t.name == values.get("task")), DEFAULT)
+        tokens = budget(task.name, str(values.get("style", "think")))
+        filled = dict(values)
+        if isinstance(method := values.get("method", {}), dict):
             filled["method"] = {"max_new_tokens": tokens, **method}
-        if isinstance(model := given.get("model", {}), dict) and model.get("name") in TINY:
+        if isinstance(model := values.get("model", {}), dict) and model.get("name") in TINY:
             filled["model"] = {"load_in_4bit": False, **model}
-        filled["options"] = given.get("options", {})
-        filled["rewards"] = given.get("rewards", task.default_weights)
+        filled["options"] = values.get("options", {})
+        filled["rewards"] = values.get("rewards", task.default_weights)
         return filled
 
     @field_validator("options", mode="plain")
@@ -109,15 +109,15 @@ class Recipe(Section):
         paid = task.rewards if self.rules == "strict" else task.paper
         if not paid:
             raise ValueError(f"rules: {no_paper(task)}")
-        known = [*paid, *rewards.GENERAL]
+        names = [*paid, *rewards.GENERAL]
         for name in self.rewards:
-            if name not in known and not CUSTOM_REWARD.fullmatch(name):
+            if name not in names and not CUSTOM_REWARD.fullmatch(name):
                 raise ValueError(
                     f"rewards.{name}: unknown reward; task {self.task!r} has "
-                    f'{", ".join(known)}, by {self.rules} rules; your own is "file.py:name"'
+                    f'{", ".join(names)}, by {self.rules} rules; your own is "file.py:name"'
                 )
         own = [name.rpartition(":")[2] for name in self.rewards if CUSTOM_REWARD.fullmatch(name)]
-        taken = next((n for n in own if own.count(n) > 1 or n in (*known, "length")), None)
+        taken = next((n for n in own if own.count(n) > 1 or n in (*names, "length")), None)
         if taken:
             raise ValueError(f"rewards: two are called {taken!r}; rename the function of yours")
         if not any(self.active_rewards.values()):
@@ -168,9 +168,9 @@ class Recipe(Section):
                 "or {question} into it"
             )
         if other := next((n for n in BRACED.findall(question) if n not in FILLED_IN), None):
-            known = ", ".join(f"{{{name}}}" for name in FILLED_IN)
+            placeholders = ", ".join(f"{{{name}}}" for name in FILLED_IN)
             raise ValueError(
-                f"data.question: nothing is filled in for {{{other}}}; there are {known}"
+                f"data.question: nothing is filled in for {{{other}}}; there are {placeholders}"
             )
         return self
 

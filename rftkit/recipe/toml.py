@@ -150,11 +150,11 @@ def _shown(value: object) -> str:
 
 def _did_you_mean(parts: Sequence[str]) -> str:
     keys = [*leaf_keys(), *(f"method.length.{name}" for name in Length.model_fields)]
-    depth, known = len(parts), [key.split(".") for key in keys]
-    elsewhere = [".".join(key) for key in known if key[-1] == parts[-1]]
+    depth, key_paths = len(parts), [key.split(".") for key in keys]
+    elsewhere = [".".join(key) for key in key_paths if key[-1] == parts[-1]]
     if elsewhere:
         return f"; did you mean {elsewhere[0]!r}?"
-    here = {k[depth - 1] for k in known if len(k) >= depth and k[: depth - 1] == [*parts[:-1]]}
+    here = {k[depth - 1] for k in key_paths if len(k) >= depth and k[: depth - 1] == [*parts[:-1]]}
     close = difflib.get_close_matches(parts[-1], here, 1, 0.5)
     if close:
         return f"; did you mean {close[0]!r}?"

@@ -45,12 +45,12 @@ def drawing(sample: Sample, header: Header) -> Drawing:
     entries = found_boxes(attempt)
     if entries is None:
         return Drawing(gold, "no list of boxes")
-    found = [_named(entry, sample) for entry in entries]
+    named = [_named(entry, sample) for entry in entries]
     there = boxes.load_boxes(sample.gold)
-    matches = boxes.match_boxes(found, there, HALF, boxes.load_box_labels(sample.gold))
+    matches = boxes.match_boxes(named, there, HALF, boxes.load_box_labels(sample.gold))
     marks = [
         Mark(entry.box, "hit" if pair.iou else "miss", _stated(entry, bool(sample.choices)))
-        for entry, pair in zip(found, matches, strict=True)
+        for entry, pair in zip(named, matches, strict=True)
         if entry.box is not None
     ]
     right = sum(pair.iou > 0 for pair in matches)
@@ -59,18 +59,18 @@ def drawing(sample: Sample, header: Header) -> Drawing:
     return Drawing((*gold, *marks[:DRAWN]), words)
 
 
-def pane(found: Drawing, size: tuple[int, int], image: str) -> str:
+def pane(drawn: Drawing, size: tuple[int, int], image: str) -> str:
     """The SVG of one reply over its image.
 
     size: width and height in pixels, of which only the ratio counts. image: the mark-up of the
     image, or of a reference to it; "" leaves the ground blank.
     """
     width, height = scaled(size)
-    frames = "".join(_frame(mark, width, height) for mark in found.marks)
-    labels = "".join(_label(mark, width, height) for mark in found.marks)  # over every frame
+    frames = "".join(_frame(mark, width, height) for mark in drawn.marks)
+    labels = "".join(_label(mark, width, height) for mark in drawn.marks)  # over every frame
     return (
         f'<svg class="pane" viewBox="0 0 {width:g} {height:g}" role="img" '
-        f'aria-label="{escape(found.words)}">{image}{frames}{labels}</svg>'
+        f'aria-label="{escape(drawn.words)}">{image}{frames}{labels}</svg>'
     )
 
 

@@ -79,14 +79,14 @@ def _shared_prefix(run: RunFolder | None) -> str:
 
 def rewrite_report(place: Path) -> RunFolder:
     """Write a run's page anew from its files; its images too, where the data can be read."""
-    found = runs.runs_under(place) if place.is_dir() else []
-    if not found:
+    listed = runs.runs_under(place) if place.is_dir() else []
+    if not listed:
         raise UserError(f"{place}: no run there; `rftkit runs` lists them")
-    run = found[0]
+    run = listed[0]
     recipe = recipe_of(run)
     main = run.evaluations / recipe.data.test_split
-    known = evaluations(run.evaluations)
-    folder = main if main in known else next(iter(known), None)
+    folders = evaluations(run.evaluations)
+    folder = main if main in folders else next(iter(folders), None)
     evaluation = ShownEvaluation(folder, finish(folder)) if folder else None
     summary = evaluation.summary if evaluation else None
     data = _shown_data(recipe, summary.split) if summary else ShownData()

@@ -94,13 +94,13 @@ def groups(samples: Sequence[Sample], header: Header, open_images: OpenImages) -
         sides.setdefault(sample.id, []).append(sample)
     two, by_degree = any(len(pair) == 2 for pair in sides.values()), get_task(header.task).graded
     names = (BOTH_GRADED if by_degree else BOTH) if two else ALONE_GRADED if by_degree else ALONE
-    found: dict[str, list[list[Sample]]] = {name: [] for name in names}
+    by_group: dict[str, list[list[Sample]]] = {name: [] for name in names}
     for pair in sides.values():
         if len(pair) == 2 or not two:
-            found[names[_place(pair, by_degree)]].append(pair)
+            by_group[names[_place(pair, by_degree)]].append(pair)
     return [
         Group(name, len(pairs), tuple(_shown(p, header, open_images) for p in _varied(pairs)))
-        for name, pairs in found.items()
+        for name, pairs in by_group.items()
         if pairs and name not in ("right", "good")
     ]
 

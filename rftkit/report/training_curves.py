@@ -23,13 +23,13 @@ def column(metrics: Metrics, key: str) -> Series:
     A step that comes twice, as after a resume, counts as it was logged last. Missing and
     non-finite values are passed over.
     """
-    found: dict[float, float] = {}
+    by_step: dict[float, float] = {}
     for line in metrics:
         step, value = _number(line.get("step")), _number(_inside(line, key))
         if step is not None and value is not None:
-            found[step] = value
-    steps = sorted(found)
-    return Series(steps, [found[step] for step in steps])
+            by_step[step] = value
+    steps = sorted(by_step)
+    return Series(steps, [by_step[step] for step in steps])
 
 
 def reward_names(metrics: Metrics) -> list[str]:
@@ -51,14 +51,14 @@ def cost(metrics: Metrics) -> list[tuple[str, str]]:
     """What training took, in words: steps, minutes, seconds per step, tokens per reply."""
     steps, seconds = column(metrics, "step"), column(metrics, "seconds")
     lengths = column(metrics, "length")
-    found: list[tuple[str, str]] = []
+    rows: list[tuple[str, str]] = []
     if steps.values:
-        found.append(("steps", f"{steps.values[-1]:.0f}"))
+        rows.append(("steps", f"{steps.values[-1]:.0f}"))
     if seconds.values:
-        found.append(("seconds per step, median", f"{median(seconds.values):.2f}"))
+        rows.append(("seconds per step, median", f"{median(seconds.values):.2f}"))
     if lengths.values:
-        found.append(("tokens per reply, first and last", _ends(lengths.values)))
-    return found
+        rows.append(("tokens per reply, first and last", _ends(lengths.values)))
+    return rows
 
 
 def _ends(values: Sequence[float]) -> str:

@@ -82,8 +82,8 @@ def _of_run(run: RunFolder, note: str) -> Checkpoint:
         raise ModelError(
             f"{run.folder}: nothing trained here yet; `rftkit train --resume` continues"
         )
-    said = f"{note + '; ' if note else ''}not finished, so its newest checkpoint: {newest.name}"
-    return Checkpoint(newest, recipe, run.evaluations, run, newest.name, said)
+    text = f"{note + '; ' if note else ''}not finished, so its newest checkpoint: {newest.name}"
+    return Checkpoint(newest, recipe, run.evaluations, run, newest.name, text)
 
 
 def _inside(run: RunFolder, place: Path) -> Checkpoint:
@@ -139,8 +139,8 @@ def read_card(adapter: Path) -> Card:
         recipe, labels = str(held["recipe"]), tuple(map(str, held["labels"]))
         return Card(recipe, labels, dict(held.get("aliases", {})))  # older cards have none
     except (OSError, ValueError, KeyError, TypeError) as error:
-        said = f"{type(error).__name__}: {error}"
-        raise ModelError(f"{card}: damaged ({said}); train again") from None
+        reason = f"{type(error).__name__}: {error}"
+        raise ModelError(f"{card}: damaged ({reason}); train again") from None
 
 
 def _final(run: RunFolder) -> bool:
@@ -148,5 +148,5 @@ def _final(run: RunFolder) -> bool:
 
 
 def _newest_whole(run: RunFolder) -> Path | None:
-    found = checkpoints.in_order(run.checkpoints)
-    return next((path for path in found if checkpoints.damage(path) is None), None)
+    checkpoint_list = checkpoints.in_order(run.checkpoints)
+    return next((path for path in checkpoint_list if checkpoints.damage(path) is None), None)

@@ -97,8 +97,8 @@ def _moments(path: Path) -> Iterator[tuple[str, Tensor]]:
 
 def in_order(folder: Path) -> list[Path]:
     """The checkpoints in a folder, newest first, damaged ones included."""
-    found = [p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal()]
-    return sorted(found, key=step_of, reverse=True)
+    folders = [p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal()]
+    return sorted(folders, key=step_of, reverse=True)
 
 
 def step_of(checkpoint: Path) -> int:

@@ -95,8 +95,8 @@ def _clear_stale(lock: Path) -> None:
     """Remove the lock of a process that is gone from this machine, or that was cut off writing."""
     if os.path.lexists(lock) and not lock.is_file():
         raise UserError(f"{lock}: is not a file, so rftkit did not write it; move it away")
-    if found := holder(lock.parent):
-        raise UserError(f"{lock.parent}: in use by {found}; wait for it, or delete {lock}")
+    if owner := holder(lock.parent):
+        raise UserError(f"{lock.parent}: in use by {owner}; wait for it, or delete {lock}")
     lock.unlink(missing_ok=True)
 
 

@@ -104,9 +104,9 @@ class RunFolder:
 
     def set_status(self, state: State, **more: object) -> None:
         """Write the state, and whatever else is to be remembered, in one atomic step."""
-        known = self.status() if self.status_file.exists() else {"created": now()}
-        known |= {"format": FORMAT, "state": state, "updated": now(), **more}
-        write_atomically(self.status_file, json.dumps(known, indent=2) + "\n")
+        status = self.status() if self.status_file.exists() else {"created": now()}
+        status |= {"format": FORMAT, "state": state, "updated": now(), **more}
+        write_atomically(self.status_file, json.dumps(status, indent=2) + "\n")
 
 
 def is_run(folder: Path) -> bool:
@@ -118,12 +118,12 @@ def runs_under(folder: Path) -> list[RunFolder]:
     """The runs in a folder, itself included, newest first."""
     if is_run(folder):
         return [RunFolder(folder)]
-    found = [p.parent for p in folder.glob("*/run.json")] + [
+    folders = [p.parent for p in folder.glob("*/run.json")] + [
         p.parent for p in folder.glob("*/*/run.json")
     ]
-    return [RunFolder(f) for f in sorted(found, key=lambda f: (f / "run.json").stat().st_mtime_ns)][
-        ::-1
-    ]
+    return [
+        RunFolder(f) for f in sorted(folders, key=lambda f: (f / "run.json").stat().st_mtime_ns)
+    ][::-1]
 
 
 def new_run(folder: Path) -> RunFolder:
@@ -150,8 +150,8 @@ def unfinished_run(folder: Path) -> RunFolder:
 
 def state(run: RunFolder) -> str:
     """The run's state; one that says it is running, but whose process is gone, has stopped."""
-    said = str(run.status()["state"])
-    return "stopped" if said == "running" and not holder(run.folder) else said
+    recorded = str(run.status()["state"])
+    return "stopped" if recorded == "running" and not holder(run.folder) else recorded
 
 
 def _numbered(place: Path, folder: Path) -> bool:

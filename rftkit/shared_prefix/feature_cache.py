@@ -75,16 +75,16 @@ class FeatureCache:
         entries = torch.split(pixels, sizes)  # of an image, or of all images of a prompt
         shapes_of = [None] * len(entries) if shapes is None else torch.split(shapes, 1)
         keys = [image for prompt in prompts_P for image in prompt.images] if flat else prompts_P
-        found = [
+        encoded = [
             self._lookup(key, entry, partial(_encode, inner, entry, shape, options))
             for key, entry, shape in zip(keys, entries, shapes_of, strict=True)
         ]
-        output = [tensor for features in found for tensor in features.output]
+        output = [tensor for features in encoded for tensor in features.output]
         return SimpleNamespace(
             pooler_output=output if flat else torch.cat(output),
             deepstack_features=[
                 torch.cat(level)
-                for level in zip(*(features.deepstack for features in found), strict=True)
+                for level in zip(*(features.deepstack for features in encoded), strict=True)
             ],
         )
 

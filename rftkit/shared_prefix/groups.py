@@ -38,15 +38,15 @@ def prompt_keys(
     ]
 
 
-def digest(image: Image, known: dict[int, str]) -> str:
+def digest(image: Image, digests: dict[int, str]) -> str:
     """A hash of an image's mode, size and pixels: equal copies of an image have the same.
 
-    known: digests by `id` of the images that are alive; filled in here.
+    digests: by `id` of the images that are alive; filled in here.
     """
-    if id(image) not in known:
+    if id(image) not in digests:
         pixels = hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
-        known[id(image)] = f"{image.mode} {image.size} {pixels}"
-    return known[id(image)]
+        digests[id(image)] = f"{image.mode} {image.size} {pixels}"
+    return digests[id(image)]
 
 
 def find_groups(keys: Sequence[Hashable]) -> list[list[int]]:

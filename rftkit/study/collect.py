@@ -50,12 +50,12 @@ def collect(job: StudyJob, failed: Mapping[str, str]) -> StudySummary:
 
 def grouped(done: Iterable[Measured]) -> dict[tuple[str, str, int, str], list[Measured]]:
     """Runs that differ by their seed only, in the order of the grid."""
-    found: dict[tuple[str, str, int, str], list[Measured]] = {}
+    groups: dict[tuple[str, str, int, str], list[Measured]] = {}
     for one in done:
         setting = setting_of(one)
         key = (setting.dataset, setting.method, setting.shots, one.cell.wanted.style)
-        found.setdefault(key, []).append(one)
-    return found
+        groups.setdefault(key, []).append(one)
+    return groups
 
 
 def setting_of(one: Measured) -> Setting:
@@ -106,15 +106,15 @@ def halves(seeds: Seeds) -> HalvesRow | None:
 def versus(done: Sequence[Measured]) -> list[Versus]:
     """Every style minus `direct`; p-values are adjusted within a style over all settings."""
     groups = grouped(done)
-    found: list[Versus] = []
+    comparisons: list[Versus] = []
     for style in dict.fromkeys(key[-1] for key in groups if key[-1] != "direct"):
         chosen = [
             (group, groups[*key[:-1], "direct"])
             for key, group in groups.items()
             if key[-1] == style and (*key[:-1], "direct") in groups
         ]
-        found += _against_direct(style, chosen)
-    return found
+        comparisons += _against_direct(style, chosen)
+    return comparisons
 
 
 def _against_direct(
@@ -142,7 +142,7 @@ def _versus(
     tokens = _ratio(group, direct, lambda one: fmean(s.tokens for s in one.tuned))
     minutes = _ratio(group, direct, lambda one: one.trained_seconds)
     setting = setting_of(group[0])
-    found = Versus(
+    comparison = Versus(
         setting=setting,
         style=style,
         contrast=gap,
@@ -150,7 +150,7 @@ def _versus(
         times_minutes=minutes,
         words="",
     )
-    return found.model_copy(update={"words": words.versus(found, tests)})
+    return comparison.model_copy(update={"words": words.versus(comparison, tests)})
 
 
 def _crossed(done: Sequence[Measured], out: Path) -> list[Crossed]:
@@ -192,7 +192,7 @@ def _metrics(group: Sequence[Measured]) -> tuple[Measure, ...]:
     first = [m for m in (models[0].metrics if models else ()) if m.name != PER_CATEGORY]
     means = []
     for measure in first:
-        seeds = [found for model in models if (found := model.measure(*measure.key))]
+        seeds = [metric for model in models if (metric := model.measure(*measure.key))]
         values = [one.value for one in seeds if one.value is not None]
         if values:
             mean = {"value": fmean(values), "low": None, "high": None, "n": len(values)}

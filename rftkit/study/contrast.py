@@ -100,35 +100,38 @@ def mean(seeds: Seeds) -> Mean:
 
 def pairs(before: Seeds, after: Seeds) -> list[Pair]:
     """The examples that both sides answered with the same seed."""
-    found = []
+    paired = []
     for seed in sorted(set(before) & set(after)):
         other = {sample.id: sample for sample in after[seed]}
-        found += [
+        paired += [
             Pair(seed, sample.image, sample.correct, other[sample.id].correct)
             for sample in before[seed]
             if sample.id in other
         ]
-    return found
+    return paired
 
 
-def contrast(found: Sequence[Pair]) -> Contrast | None:
+def contrast(example_pairs: Sequence[Pair]) -> Contrast | None:
     """The difference of the two sides; None without pairs."""
-    if not found:
+    if not example_pairs:
         return None
-    shares = _by_image(found)
-    paired = _paired(found, shares)
+    shares = _by_image(example_pairs)
+    paired = _paired(example_pairs, shares)
     low, high = paired.interval
-    by_seed = {seed: [p.gap for p in found if p.seed == seed] for seed in {p.seed for p in found}}
+    by_seed = {
+        seed: [p.gap for p in example_pairs if p.seed == seed]
+        for seed in {p.seed for p in example_pairs}
+    }
     return Contrast(
         value=paired.difference,
         low=low,
         high=high,
         method=paired.method,
         images=len(shares),
-        pairs=len(found),
-        lost=sum(pair.gap < 0 for pair in found),
-        won=sum(pair.gap > 0 for pair in found),
-        p=_p_value(found, shares),
+        pairs=len(example_pairs),
+        lost=sum(pair.gap < 0 for pair in example_pairs),
+        won=sum(pair.gap > 0 for pair in example_pairs),
+        p=_p_value(example_pairs, shares),
         minimum_detectable_effect=statistics.minimum_detectable_effect(shares),
         verdict="better" if low > 0 else "worse" if high < 0 else "no difference detected",
         seeds=tuple(Seeded(seed=s, value=fmean(gaps)) for s, gaps in sorted(by_seed.items())),
@@ -137,9 +140,9 @@ def contrast(found: Sequence[Pair]) -> Contrast | None:
 
 def with_holm(contrasts: Sequence[Contrast]) -> list[Contrast]:
     """The same, each p adjusted for there being so many."""
-    adjusted = statistics.holm([found.p for found in contrasts])
+    adjusted = statistics.holm([one.p for one in contrasts])
     return [
-        found.model_copy(update={"p_holm": p}) for found, p in zip(contrasts, adjusted, strict=True)
+        one.model_copy(update={"p_holm": p}) for one, p in zip(contrasts, adjusted, strict=True)
     ]
 
 
@@ -182,34 +185,34 @@ def _mean_interval(scores: Sequence[float], names: Sequence[str]) -> tuple[Inter
     return drawn.interval, "bootstrap by image"
 
 
-def _by_image(found: Sequence[Pair]) -> list[float]:
+def _by_image(paired: Sequence[Pair]) -> list[float]:
     """Each image's sum of differences, in units that make their mean that of all pairs."""
     totals: dict[str, float] = {}
-    for pair in found:
+    for pair in paired:
         totals[pair.image] = totals.get(pair.image, 0.0) + pair.gap
-    each = len(found) / len(totals)
+    each = len(paired) / len(totals)
     return [total / each for total in totals.values()]
 
 
-def _paired(found: Sequence[Pair], shares: Sequence[float]) -> Paired:
-    before, after = [pair.before for pair in found], [pair.after for pair in found]
+def _paired(paired: Sequence[Pair], shares: Sequence[float]) -> Paired:
+    before, after = [pair.before for pair in paired], [pair.after for pair in paired]
     if sum(abs(share) > NEAR for share in shares) < statistics.FEW_PAIRS:
-        difference = fmean(pair.gap for pair in found)
+        difference = fmean(pair.gap for pair in paired)
         return Paired(difference, adjusted(shares), "paired Wald by image, Bonett-Price")
-    if _one_each(found, shares):
-        lost, won = (sum(pair.gap * sign > 0 for pair in found) for sign in (-1, 1))
-        return statistics.paired_wald(lost, won, len(found))
-    names = [pair.image for pair in found]
+    if _one_each(paired, shares):
+        lost, won = (sum(pair.gap * sign > 0 for pair in paired) for sign in (-1, 1))
+        return statistics.paired_wald(lost, won, len(paired))
+    names = [pair.image for pair in paired]
     return statistics.paired_bootstrap(before, after, SEED, names)
 
 
-def _p_value(found: Sequence[Pair], shares: Sequence[float]) -> float:
-    if not _one_each(found, shares):
+def _p_value(paired: Sequence[Pair], shares: Sequence[float]) -> float:
+    if not _one_each(paired, shares):
         return sign_flips(shares)
-    lost, won = (sum(pair.gap * sign > 0 for pair in found) for sign in (-1, 1))
+    lost, won = (sum(pair.gap * sign > 0 for pair in paired) for sign in (-1, 1))
     return statistics.mcnemar(lost, won).exact
 
 
-def _one_each(found: Sequence[Pair], shares: Sequence[float]) -> bool:
+def _one_each(paired: Sequence[Pair], shares: Sequence[float]) -> bool:
     """Whether there is one pair per image, right or wrong on each side."""
-    return len(found) == len(shares) and binary([x for p in found for x in (p.before, p.after)])
+    return len(paired) == len(shares) and binary([x for p in paired for x in (p.before, p.after)])

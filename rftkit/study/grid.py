@@ -74,10 +74,10 @@ class Study(Section):
     def _known_parts(
         cls, value: Mapping[str, Mapping[str, object]]
     ) -> Mapping[str, Mapping[str, object]]:
-        known = ("think", "direct", "answer-first", "adaptive", "grpo", "sft")
+        names = ("think", "direct", "answer-first", "adaptive", "grpo", "sft")
         for name in value:
-            if name not in known:
-                raise ValueError(f"{name!r} is no style or method; known: {', '.join(known)}")
+            if name not in names:
+                raise ValueError(f"{name!r} is no style or method; known: {', '.join(names)}")
         return {name: _checked(changes) for name, changes in value.items()}
 
 
@@ -136,13 +136,13 @@ def cells(study: Study, place: Path) -> list[Cell]:
 
 def flat_changes(changes: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Changes by dotted key, whether written `"method.steps" = 60` or `method.steps = 60`."""
-    found: dict[str, object] = {}
+    flat: dict[str, object] = {}
     for key, value in changes.items():
         if isinstance(value, dict):
-            found |= flat_changes(value, f"{prefix}{key}.")
+            flat |= flat_changes(value, f"{prefix}{key}.")
         else:
-            found[prefix + key] = value
-    return found
+            flat[prefix + key] = value
+    return flat
 
 
 class _Point(NamedTuple):
@@ -186,14 +186,14 @@ def _checked(changes: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _explain(error: ValidationError) -> str:
-    found = error.errors(include_url=False)
-    unknown = [one for one in found if one["type"] == "extra_forbidden"]
-    first = (unknown or found)[0]  # a key that is missing is likely the one that is misspelt
+    errors = error.errors(include_url=False)
+    unknown = [one for one in errors if one["type"] == "extra_forbidden"]
+    first = (unknown or errors)[0]  # a key that is missing is likely the one that is misspelt
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(where, Study.model_fields, 1, 0.5)
-        known = f"known: {', '.join(Study.model_fields)}"
-        return f"{where}: unknown key; " + (f"did you mean {close[0]!r}?" if close else known)
+        fields = f"known: {', '.join(Study.model_fields)}"
+        return f"{where}: unknown key; " + (f"did you mean {close[0]!r}?" if close else fields)
     if first["type"] == "missing":
         return f'{where}: missing; name at least one recipe, e.g. {where} = ["quickstart"]'
     if first["type"] == "too_short":

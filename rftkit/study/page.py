@@ -45,13 +45,13 @@ def render(summary: StudySummary, study_toml: str) -> str:
 
 def tables(rows: Sequence[Row]) -> list[tuple[str, list[tuple[Setting, list[Row]]]]]:
     """Data set -> its settings -> the rows of each, a style each."""
-    found: dict[str, dict[tuple[str, int], list[Row]]] = {}
+    by_data_set: dict[str, dict[tuple[str, int], list[Row]]] = {}
     for row in rows:
         setting = (row.setting.method, row.setting.shots)
-        found.setdefault(row.setting.dataset, {}).setdefault(setting, []).append(row)
+        by_data_set.setdefault(row.setting.dataset, {}).setdefault(setting, []).append(row)
     return [
         (dataset, [(group[0].setting, group) for group in settings.values()])
-        for dataset, settings in found.items()
+        for dataset, settings in by_data_set.items()
     ]
 
 
@@ -77,10 +77,10 @@ def to_markdown(summary: StudySummary) -> str:
 
 def _matrix(key: tuple[str, str | None, int | None], crossed: Sequence[Crossed]) -> Matrix:
     style, method, shots = key
-    found = {(c.trained_on, c.tested_on): c for c in crossed}
+    by_pair = {(c.trained_on, c.tested_on): c for c in crossed}
     names = tuple(dict.fromkeys(c.trained_on for c in crossed))
     parts = [style, method or "", "" if shots is None else words.shots(shots)]
-    rows = tuple((one, tuple(found.get((one, other)) for other in names)) for one in names)
+    rows = tuple((one, tuple(by_pair.get((one, other)) for other in names)) for one in names)
     return Matrix(", ".join(part for part in parts if part), names, rows)
 
 
@@ -110,9 +110,9 @@ def _spread(mean: Mean) -> str:
     return " · ".join(points(one.value) for one in mean.seeds)
 
 
-def _between(found: Mean | Rate) -> str:
+def _between(score: Mean | Rate) -> str:
     """Both ends in per cent."""
-    return f"{points(found.low)}–{points(found.high)}"
+    return f"{points(score.low)}–{points(score.high)}"
 
 
 def environment() -> Environment:

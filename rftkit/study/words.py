@@ -16,9 +16,9 @@ SUBJECTS = {
 }
 
 
-def answer(found: Sequence[Versus]) -> tuple[str, ...]:
+def answer(comparisons: Sequence[Versus]) -> tuple[str, ...]:
     """One line over all settings for `think`, then one for each; nothing if it was not compared."""
-    thinking = [one for one in found if one.style == "think"]
+    thinking = [one for one in comparisons if one.style == "think"]
     if not thinking:
         return ()
     lines = tuple(one.words for one in thinking)
@@ -27,14 +27,14 @@ def answer(found: Sequence[Versus]) -> tuple[str, ...]:
 
 def versus(one: Versus, tests: int) -> str:
     """A style against `direct` in one setting. tests: how many are corrected for."""
-    said = f"{_verdict(one)}: {figures(one.contrast)}"
-    return _sentence([said + _caution(one.contrast, tests), _cost(one)])
+    text = f"{_verdict(one)}: {figures(one.contrast)}"
+    return _sentence([text + _caution(one.contrast, tests), _cost(one)])
 
 
-def figures(found: Contrast) -> str:
+def figures(contrast: Contrast) -> str:
     """The difference with its interval."""
-    low, high = points(found.low, signed=True), points(found.high, signed=True)
-    return f"{points(found.value, signed=True)} points (95 % interval {low} to {high})"
+    low, high = points(contrast.low, signed=True), points(contrast.high, signed=True)
+    return f"{points(contrast.value, signed=True)} points (95 % interval {low} to {high})"
 
 
 def place(setting: Setting) -> str:
@@ -58,16 +58,16 @@ def _verdict(one: Versus) -> str:
     return f"no significant difference {both} (minimum detectable effect {visible} points)"
 
 
-def _caution(found: Contrast, tests: int) -> str:
+def _caution(contrast: Contrast, tests: int) -> str:
     """What takes the edge off a verdict: several data sets, seeds that disagree."""
-    said = []
-    clear = found.verdict != "no difference detected"
-    if clear and tests > 1 and found.p_holm is not None and found.p_holm > LEVEL:
-        said.append(f"not significant among {tests} comparisons, Holm p {found.p_holm:.2f}")
-    signs = {one.value > 0 for one in found.seeds if one.value}
+    warnings = []
+    clear = contrast.verdict != "no difference detected"
+    if clear and tests > 1 and contrast.p_holm is not None and contrast.p_holm > LEVEL:
+        warnings.append(f"not significant among {tests} comparisons, Holm p {contrast.p_holm:.2f}")
+    signs = {one.value > 0 for one in contrast.seeds if one.value}
     if clear and len(signs) > 1:
-        said.append("single seeds point both ways")
-    return f" [{'; '.join(said)}]" if said else ""
+        warnings.append("single seeds point both ways")
+    return f" [{'; '.join(warnings)}]" if warnings else ""
 
 
 def _cost(one: Versus) -> str:
@@ -79,13 +79,13 @@ def _cost(one: Versus) -> str:
     return f"it takes {' and '.join(parts)}" if parts else ""
 
 
-def _overall(found: Sequence[Versus]) -> str:
+def _overall(comparisons: Sequence[Versus]) -> str:
     counts = dict.fromkeys(("better", "worse", "no difference detected"), 0)
-    for one in found:
+    for one in comparisons:
         counts[one.contrast.verdict] += 1
     better, worse, neither = counts.values()
     return (
-        f"Of {len(found)} comparisons, thinking helps in {better}, hurts in {worse}, "
+        f"Of {len(comparisons)} comparisons, thinking helps in {better}, hurts in {worse}, "
         f"and in {neither} no significant difference was found."
     )
 

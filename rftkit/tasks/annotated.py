@@ -25,12 +25,12 @@ def read_objects(row: Row, reading: Reading, one: bool = False) -> Things:
     one), all of the one `label`; in a CSV they are a text, as JSON. one: exactly one box, which
     need not be in a list.
     """
-    given = reading.value(row, "objects")
-    if given is not None:
-        assert isinstance(given, tuple)
-        if one and len(given) != 1:
-            raise DataError(f"{row.place}: {len(given)} boxes; a phrase needs exactly one")
-        return given
+    entries = reading.value(row, "objects")
+    if entries is not None:
+        assert isinstance(entries, tuple)
+        if one and len(entries) != 1:
+            raise DataError(f"{row.place}: {len(entries)} boxes; a phrase needs exactly one")
+        return entries
     value = reading.value(row, "boxes")
     if isinstance(value, str) and value.lstrip()[:1] == "[":  # a cell of a CSV
         parsed = literal(value)
@@ -54,16 +54,16 @@ def read_objects(row: Row, reading: Reading, one: bool = False) -> Things:
 def placed(row: Row, reading: Reading) -> dict[str, str]:
     """What an example must know of its boxes: the grid of its texts, the size of its image."""
     size = row.values.get("size")
-    known = {"grid": str(_grid(row, reading))}
-    return {**known, "size": str(size)} if size else known
+    meta = {"grid": str(_grid(row, reading))}
+    return {**meta, "size": str(size)} if size else meta
 
 
 def _grid(row: Row, reading: Reading) -> Grid:
     """The units of the row's boxes. Raises DataError for what is no "640x480"."""
-    given = reading.value(row, "grid")
-    if given is not None and not re.fullmatch(r"[1-9]\d{0,6}x[1-9]\d{0,6}", str(given)):
-        raise DataError(f'{row.place}: grid {repr(given)[:60]}; write width and height: "640x480"')
-    return Grid.named(given)
+    grid = reading.value(row, "grid")
+    if grid is not None and not re.fullmatch(r"[1-9]\d{0,6}x[1-9]\d{0,6}", str(grid)):
+        raise DataError(f'{row.place}: grid {repr(grid)[:60]}; write width and height: "640x480"')
+    return Grid.named(grid)
 
 
 def categories_of(row: Row, reading: Reading, objects: Sequence[LabelledBox]) -> tuple[str, ...]:
@@ -80,42 +80,46 @@ def _label(row: Row, reading: Reading) -> str:
     return "object" if reading.value(row, "label") is None else reading.text(row, "label")
 
 
-def chosen_categories(given: Names) -> tuple[str, ...]:
+def chosen_categories(names: Names) -> tuple[str, ...]:
     """The categories that a recipe names, one by one or by the name of a list; () for all.
 
     Raises DataError for a name that is not the name of a list.
     """
-    if not isinstance(given, str):
-        return given
-    if not given:
+    if not isinstance(names, str):
+        return names
+    if not names:
         return ()
-    found = categories.named(given)
-    if found is None:
+    chosen = categories.named(names)
+    if chosen is None:
         raise DataError(
-            f"options.categories: no list {given!r}; known: {', '.join(categories.LISTS)}; or give "
+            f"options.categories: no list {names!r}; known: {', '.join(categories.LISTS)}; or give "
             'the names themselves: ["cat", "dog"]'
         )
-    return found
+    return chosen
 
 
 def facts(row: Row, category: str) -> dict[str, str]:
     """What LVIS says of a category on this image: its frequency, and whether all are boxed."""
     frequency, partly = row.values.get("frequency"), row.values.get("not_exhaustive", ())
-    known = {}
+    facts_known = {}
     if isinstance(frequency, dict) and category in frequency:
-        known["frequency"] = str(frequency[category])
+        facts_known["frequency"] = str(frequency[category])
     if isinstance(partly, tuple) and category in partly:
-        known["not_exhaustive"] = "yes"
-    return known
+        facts_known["not_exhaustive"] = "yes"
+    return facts_known
 
 
 def facts_of_all(row: Row, asked: Sequence[str]) -> dict[str, str]:
     """The same of categories asked for at once, as JSON: frequency by label, labels in part."""
     each = {name: facts(row, name) for name in asked}
-    frequency = {name: found["frequency"] for name, found in each.items() if "frequency" in found}
-    partly = [name for name, found in each.items() if "not_exhaustive" in found]
-    known = {"frequency": frequency, "not_exhaustive": partly}
-    return {key: json.dumps(value) for key, value in known.items() if value}
+    frequency = {
+        name: facts_of_one["frequency"]
+        for name, facts_of_one in each.items()
+        if "frequency" in facts_of_one
+    }
+    partly = [name for name, facts_of_one in each.items() if "not_exhaustive" in facts_of_one]
+    meta = {"frequency": frequency, "not_exhaustive": partly}
+    return {key: json.dumps(value) for key, value in meta.items() if value}
 
 
 def found_boxes(attempt: Attempt) -> list[PredictedBox] | None:

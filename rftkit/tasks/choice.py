@@ -109,14 +109,14 @@ def paper_choice(attempt: Attempt) -> float:
 
 def _named(answer: str, options: Sequence[str]) -> str | None:
     answer = answer.strip()
-    found = LETTER.fullmatch(answer)
-    if found is None and (both := LISTED.fullmatch(answer)):
+    letter = LETTER.fullmatch(answer)
+    if letter is None and (both := LISTED.fullmatch(answer)):
         option = _by_letter(both[1], options)
         return option if option and labels.match_label(both[2], [option]) else None
     exact = labels.match_label(answer, options)
-    if found is None:
+    if letter is None:
         return exact
-    return _by_letter(found[1], options) or exact  # an option "x" where only A and B are in use
+    return _by_letter(letter[1], options) or exact  # an option "x" where only A and B are in use
 
 
 def _by_letter(letter: str, options: Sequence[str]) -> str | None:
@@ -127,22 +127,22 @@ def _by_letter(letter: str, options: Sequence[str]) -> str | None:
 def _question(row: Row, reading: Reading) -> tuple[str, tuple[str, ...]]:
     """The question without its options, and the options in the order of the data."""
     text = reading.cell(row, "question").strip() or ASKS
-    given = reading.value(row, "options")
-    if given is None:
+    value = reading.value(row, "options")
+    if value is None:
         there = [letter for letter in LETTERS if _filled(row.values.get(letter))]
         _check_letters(there, row.place)
-        given = [row.values[letter] for letter in there]
-    if isinstance(given, str):
-        given = _listed(given, row.place)
-    if not given and (lines := [*LISTED.finditer(text)]):
+        value = [row.values[letter] for letter in there]
+    if isinstance(value, str):
+        value = _listed(value, row.place)
+    if not value and (lines := [*LISTED.finditer(text)]):
         _check_letters([line[1] for line in lines], row.place)
-        given, text = [line[2] for line in lines], text[: lines[0].start()].strip() or ASKS
-    if not isinstance(given, list | tuple) or not 2 <= len(given) <= len(LETTERS):
+        value, text = [line[2] for line in lines], text[: lines[0].start()].strip() or ASKS
+    if not isinstance(value, list | tuple) or not 2 <= len(value) <= len(LETTERS):
         raise DataError(
-            f"{row.place}: options {repr(given)[:60]} are not a list of 2 to {len(LETTERS)}; "
+            f"{row.place}: options {repr(value)[:60]} are not a list of 2 to {len(LETTERS)}; "
             "give them in a column 'options', or in columns A, B, C, …"
         )
-    texts = (cell_text(option, "option", row.place) for option in given)
+    texts = (cell_text(option, "option", row.place) for option in value)
     options = tuple(" ".join(text.split()) for text in texts)
     _check(text, options, row.place)
     return text, options
@@ -188,8 +188,8 @@ def _gold(answer: str, options: Sequence[str], place: str) -> str:
 
 def _bare(options: Sequence[str]) -> dict[int, str]:
     """The options that are themselves one of the letters in use: place -> letter."""
-    found = ((place, LETTER.fullmatch(option)) for place, option in enumerate(options))
-    letters = {place: letter[1].upper() for place, letter in found if letter}
+    matches = ((place, LETTER.fullmatch(option)) for place, option in enumerate(options))
+    letters = {place: letter[1].upper() for place, letter in matches if letter}
     return {place: own for place, own in letters.items() if _by_letter(own, options)}
 
 

@@ -46,8 +46,8 @@ def answered(attempt: Attempt) -> str | None:
         return None
     if example.choices:
         return labels.match_label(reply.answer, example.choices, example.aliases)
-    known = example.labels or (example.gold,)
-    return labels.match_open_answer(reply.answer, known, example.aliases)
+    class_names = example.labels or (example.gold,)
+    return labels.match_open_answer(reply.answer, class_names, example.aliases)
 
 
 def accuracy(attempt: Attempt) -> float:

@@ -35,9 +35,11 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
 
     The gold answer is JSON: a list of one [x1, y1, x2, y2] in fractions of the image.
     """
-    given = reading.value(row, "objects") is not None
+    annotated = reading.value(row, "objects") is not None
     single = {**reading.columns, "boxes": reading.columns.get("box", "box")}
-    objects = read_objects(row, reading if given else replace(reading, columns=single), one=True)
+    objects = read_objects(
+        row, reading if annotated else replace(reading, columns=single), one=True
+    )
     named = (role for role in ("phrase", "label") if reading.value(row, role) is not None)
     role = next(named, None)
     phrase = reading.text(row, role) if role else "the main object"

@@ -21,14 +21,14 @@ class Options(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _known(cls, given: object) -> object:
+    def _known(cls, value: object) -> object:
         """Refuses unknown keys here, where those of the task are known."""
-        for key in given if isinstance(given, Mapping) else ():
+        for key in value if isinstance(value, Mapping) else ():
             if key not in cls.model_fields:
                 raise ValueError(
                     f"options.{key}: unknown key; {did_you_mean(key, cls.model_fields)}"
                 )
-        return given
+        return value
 
 
 class LabelOptions(Options):

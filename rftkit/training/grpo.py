@@ -110,8 +110,8 @@ def _length_reward(job: TrainingJob, examples: Sequence[Example]) -> LengthRewar
     )
     if length.target != "auto":
         return replace(rewards, target=float(length.target))
-    known = job.run.status().get("length_target")
-    target = float(known) if known else auto_target(_lengths(job, examples, rewards))
+    kept_target = job.run.status().get("length_target")
+    target = float(kept_target) if kept_target else auto_target(_lengths(job, examples, rewards))
     job.run.set_status("running", length_target=target)  # a resumed run keeps it
     line = f"method.length.target: {target:g} tokens"
     job.console.print(line, highlight=False, markup=False)
@@ -122,7 +122,7 @@ def _lengths(job: TrainingJob, examples: Sequence[Example], rewards: LengthRewar
     """The tokens of the base model's reasoning on the first training prompts."""
     recipe, policy, task = job.recipe, job.policy, get_task(job.recipe.task)
     decoding = Decoding(recipe.method.max_new_tokens, seed=recipe.seed)
-    chosen, size, found = examples[:PROMPTS_MEASURED], recipe.eval.batch_size, list[int]()
+    chosen, size, lengths = examples[:PROMPTS_MEASURED], recipe.eval.batch_size, list[int]()
     tokenizer = policy.processor.tokenizer
     with policy.base():
         for start in range(0, len(chosen), size):
@@ -132,8 +132,8 @@ def _lengths(job: TrainingJob, examples: Sequence[Example], rewards: LengthRewar
             ]
             for made in policy.generate(prompts, decoding).completions:
                 ids = tokenizer(made.text, add_special_tokens=False)["input_ids"]
-                found.append(rewards.tokens(ids))
-    return found
+                lengths.append(rewards.tokens(ids))
+    return lengths
 
 
 def settings(job: TrainingJob, weights: Sequence[float]) -> dict[str, Any]:
@@ -171,8 +171,10 @@ def _vllm_settings(job: TrainingJob, examples: Sequence[Example]) -> dict[str, A
     Raises RecipeError if a prompt is longer than estimated: the engine has no room for it.
     """
     policy, prompt = job.policy, largest_prompt(job.recipe, examples)
-    found = vllm_rollouts.trainer_settings(job.recipe, policy.banned_ids(), backends.here(), prompt)
-    if found:
+    engine = vllm_rollouts.trainer_settings(
+        job.recipe, policy.banned_ids(), backends.here(), prompt
+    )
+    if engine:
         text = longest_text(job.recipe, examples)
         tokens, room = policy.count_tokens(text), prompt.text_tokens - TEMPLATE_TOKENS
         if tokens > room:
@@ -180,7 +182,7 @@ def _vllm_settings(job: TrainingJob, examples: Sequence[Example]) -> dict[str, A
                 f"model.generation: a prompt of {tokens} tokens was estimated at {room}, and vLLM "
                 'has no room for it; set model.generation = "transformers"'
             )
-    return found
+    return engine
 
 
 def _config(wanted: dict[str, Any]) -> Any:

@@ -29,11 +29,11 @@ EXAMPLE_EDGE = 1024  # pixels, at most, of the image that is kept to try `predic
 
 def begin_run(run: RunFolder, request: TrainRequest, recipe: Recipe, train_set: Examples) -> None:
     """Write the recipe, the versions and the labels of a new run."""
-    known = versions()
+    current = versions()
     labels = {"labels": list(train_set.labels), "aliases": dict(train_set.examples[0].aliases)}
     try:
         _write_recipe(run, request, recipe)
-        run.set_status("running", rftkit=known["rftkit"], versions=known, **labels)
+        run.set_status("running", rftkit=current["rftkit"], versions=current, **labels)
     except BaseException:
         run.forget_beginning()
         raise

@@ -76,11 +76,11 @@ class Names:
 
 def of_zip(packed: zipfile.ZipFile, place: str) -> Iterator[Member]:
     """The members of a zip. Raises DataError for those that are encrypted or no plain files."""
-    found = packed.infolist()
-    if len(found) > MAX_MEMBERS:
+    entries = packed.infolist()
+    if len(entries) > MAX_MEMBERS:
         raise _too_many(place)
-    announced = sum(info.file_size for info in found)
-    for info in found:
+    announced = sum(info.file_size for info in entries)
+    for info in entries:
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise _special(place, info.filename)

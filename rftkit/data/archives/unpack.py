@@ -116,11 +116,11 @@ def _unpack(archive: Path, folder: Path) -> None:
         raise DataError(f"{place}: broken or cut off ({error}); get it again") from error
 
 
-def _write_all(found: Iterable[Member], folder: Path, place: str, limit: int) -> None:
+def _write_all(to_write: Iterable[Member], folder: Path, place: str, limit: int) -> None:
     """Writes every member below `folder`; at most `limit` bytes in all."""
     names = members.Names(place)
     left = limit
-    for member in found:
+    for member in to_write:
         parts = names.checked(member.name, member.is_folder)
         if parts is None:
             continue

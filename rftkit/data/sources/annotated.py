@@ -113,29 +113,29 @@ def read_shared(
 
 
 def rows_of(
-    found: Sequence[Annotated], where: Located, data: Data, split: str, note: SourceNotes
+    images: Sequence[Annotated], where: Located, data: Data, split: str, note: SourceNotes
 ) -> Iterator[Row]:
-    """The rows of a split. found: of this split where data.path holds `{split}`, else of all."""
-    own = found if SPLIT in data.path else of_split(found, data, split, note)
+    """The rows of a split. images: of this split if data.path holds `{split}`, else of all."""
+    own = images if SPLIT in data.path else of_split(images, data, split, note)
     for item in own:
         yield Row(item.place, _image(where.images, item), item.values)
 
 
-def of_split(found: Sequence[Part], data: Data, split: str, note: SourceNotes) -> list[Part]:
+def of_split(parts: Sequence[Part], data: Data, split: str, note: SourceNotes) -> list[Part]:
     """The annotations that are for a split, by what they say of it; else of a seeded split."""
-    marked = {item.split for item in found if item.split}
+    marked = {item.split for item in parts if item.split}
     if marked:
-        if lacking := next((item.place for item in found if not item.split), None):
+        if lacking := next((item.place for item in parts if not item.split), None):
             raise DataError(f"{lacking}: no split, and others have one; {NAME_IT}")
         if split not in marked:
             raise DataError(
                 f"{data.path}: no split {split!r}; {did_you_mean(split, sorted(marked))}"
             )
-        return [item for item in found if item.split == split]
+        return [item for item in parts if item.split == split]
     test = splits.is_test(data, split, data.path)
-    chosen = splits.held_out_images((item.name for item in found), data.path)
+    chosen = splits.held_out_images((item.name for item in parts), data.path)
     note.note_held_out(f"{data.path}: {splits.IMAGES_NOTE}")
-    return [item for item in found if (item.name in chosen) == test]
+    return [item for item in parts if (item.name in chosen) == test]
 
 
 def read_json(path: DataPath, hook: Hook | None = None) -> object:

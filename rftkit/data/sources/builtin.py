@@ -104,10 +104,10 @@ def _scans() -> tuple[np.ndarray, np.ndarray]:
 
     What `sklearn.datasets.load_digits` returns, without the second that importing it takes.
     """
-    found = find_spec("sklearn")
-    if found is None or found.origin is None:
+    spec = find_spec("sklearn")
+    if spec is None or spec.origin is None:
         raise DataError("source 'digits' needs scikit-learn: pip install scikit-learn")
-    with gzip.open(Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz") as table:
+    with gzip.open(Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz") as table:
         numbers = np.loadtxt(table, delimiter=",")
     return numbers[:, :-1].reshape(-1, 8, 8), numbers[:, -1].astype(int)
 

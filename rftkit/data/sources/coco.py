@@ -62,8 +62,8 @@ def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterato
     """
     where = located(data, split, note)
     read = partial(read_annotations, where.annotations)
-    found = read_shared(read, where, data, note, cache)
-    yield from rows_of(found, where, data, split, note)
+    images = read_shared(read, where, data, note, cache)
+    yield from rows_of(images, where, data, split, note)
 
 
 def read_annotations(path: DataPath, note: Note = silent) -> list[Annotated]:
@@ -204,19 +204,19 @@ def _lvis(image: ShownImage, labels: Labels, frequency: dict[str, str]) -> Annot
 
 
 def _listed(image: ShownImage, key: str, labels: Labels) -> tuple[str, ...]:
-    found = []
+    names = []
     for number in list_of(image.entry, key, image.place):
         if isinstance(number, bool) or not isinstance(number, int) or number not in labels:
             raise DataError(f"{image.place}: {key} holds {shown(number)}, no category of the file")
-        found.append(labels[number])
-    return tuple(found)
+        names.append(labels[number])
+    return tuple(names)
 
 
 def _frequencies(whole: object, labels: Labels, path: DataPath) -> dict[str, str]:
-    found = {}
+    frequencies = {}
     for place, entry, number in _entries(whole, "categories", path):
         value = value_of(entry, "frequency", place)
         if value not in FREQUENCIES:
             raise DataError(f"{place}: frequency {shown(value)} is none of r, c and f; fix it")
-        found[labels[number]] = str(value)
-    return found
+        frequencies[labels[number]] = str(value)
+    return frequencies

@@ -87,7 +87,7 @@ def list_classes(root: DataPath, folder: DataPath) -> Listing:
 def _images(root: DataPath, folder: DataPath, skipped: Counter[str]) -> tuple[str, ...]:
     check_name(folder.name, f"{folder.parent}/")
     stay_inside(folder, root, f"{root}/")
-    found = []
+    images = []
     for entry in sorted(folder.iterdir()):
         if _is_litter(entry.name):
             continue
@@ -98,10 +98,10 @@ def _images(root: DataPath, folder: DataPath, skipped: Counter[str]) -> tuple[st
         check_name(entry.name, f"{folder}/")
         if entry.is_symlink():
             stay_inside(entry, root, f"{root}/")
-        found.append(entry.relative_to(root).as_posix())
-    if not found:
+        images.append(entry.relative_to(root).as_posix())
+    if not images:
         raise DataError(f"{folder}/: no images in this class; add some or remove the folder")
-    return tuple(found)
+    return tuple(images)
 
 
 def _share(listing: Listing, data: Data, split: str, place: str) -> Listing:

@@ -21,17 +21,22 @@ def with_objects(row: Row, features: Mapping[str, Any]) -> Row:
     is a list of such pairs. Without columns `width` and `height` the image is opened for its
     size. Raises DataError, with the row, for a box that is none or leaves the image.
     """
-    found, names = row.values["objects"], _names(features["objects"])
-    if isinstance(found, dict):
-        boxes, labels = found.get("bbox") or (), found.get("category", found.get("label")) or ()
+    objects, names = row.values["objects"], _names(features["objects"])
+    if isinstance(objects, dict):
+        boxes, labels = (
+            objects.get("bbox") or (),
+            objects.get("category", objects.get("label")) or (),
+        )
         if len(boxes) != len(labels):
             raise DataError(
                 f"{row.place}: 'objects' has {len(boxes)} in 'bbox' and {len(labels)} in "
                 "'category' (or 'label'); every box needs one"
             )
         pairs = [*zip(boxes, labels, strict=True)]
-    elif isinstance(found, list):
-        pairs = [(thing.get("bbox"), thing.get("category", thing.get("label"))) for thing in found]
+    elif isinstance(objects, list):
+        pairs = [
+            (thing.get("bbox"), thing.get("category", thing.get("label"))) for thing in objects
+        ]
     else:
         raise DataError(f"{row.place}: 'objects' holds no boxes; it needs 'bbox' and 'category'")
     grid = _grid(row)

@@ -40,8 +40,8 @@ def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterato
     def read(note: Note) -> list[Phrase]:
         return _read_folder(folder, images, base, note)
 
-    found = cache.once((data.source, folder, images), read, note)
-    own = found if divided else of_split(found, data, split, note)
+    phrases = cache.once((data.source, folder, images), read, note)
+    own = phrases if divided else of_split(phrases, data, split, note)
     yield from phrase_rows(own, base, f"{folder}/", note)
 
 
@@ -50,7 +50,7 @@ def _read_folder(
 ) -> list[Phrase]:
     """The texts of all JSON files of a folder, sorted by file; images are named from `base`."""
     names = by_stem(image_folder)
-    found: list[Phrase] = []
+    phrases: list[Phrase] = []
     used: set[str] = set()
     tally: Counter[str] = Counter()
     for path in sorted(folder.glob("*.json")):
@@ -60,14 +60,14 @@ def _read_folder(
             raise DataError(f"{path}: {there} in {image_folder}/; it needs exactly one")
         used.add(path.stem)
         name = (image_folder / images[0]).relative_to(base).as_posix()
-        found += read_annotations(path, name, tally)
-    if not found:
+        phrases += read_annotations(path, name, tally)
+    if not phrases:
         raise DataError(f"{folder}/: no JSON files; set data.path to the folder that holds them")
     if left := len(set(names) - used):
         note(f"{image_folder}/: {left} images without a JSON file; left out")
     for label, count in tally.items():
         note(f"{folder}/: {count} polygons are {label!r}, not {TARGET!r}; left out")
-    return found
+    return phrases
 
 
 def read_annotations(path: DataPath, name: str, tally: Counter[str] | None = None) -> list[Phrase]:
@@ -80,11 +80,11 @@ def read_annotations(path: DataPath, name: str, tally: Counter[str] | None = Non
     texts = list_of(values, "text", str(path))
     if not texts:
         raise DataError(f"{path}: 'text' is empty; write what the polygons show")
-    found = []
+    phrases = []
     for number, text in enumerate(texts):
         place = f"{path}: text[{number}]"
-        found.append(Phrase(place, name, text_of(text, "text", place), corners))
-    return found
+        phrases.append(Phrase(place, name, text_of(text, "text", place), corners))
+    return phrases
 
 
 def _around(values: object, path: DataPath, tally: Counter[str]) -> Corners:

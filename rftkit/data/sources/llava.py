@@ -60,8 +60,8 @@ def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterato
     """
     where = located(data, split, note)
     read = partial(read_annotations, where.annotations)
-    found = read_shared(read, where, data, note, cache)
-    for item in found if SPLIT in data.path else of_split(found, data, split, note):
+    talks = read_shared(read, where, data, note, cache)
+    for item in talks if SPLIT in data.path else of_split(talks, data, split, note):
         first, *others = (image_in(where.images, name, item.place) for name in item.names)
         yield Row(item.place, first, item.values, tuple(others))
 
@@ -72,12 +72,12 @@ def read_annotations(path: DataPath, note: Note = silent) -> list[Talk]:
     Raises DataError, with the place, for whatever is missing or of another type.
     """
     read = [_read(record) for record in read_records(path)]
-    found = [talk for talk in read if talk.names]
-    if not found:
+    talks = [talk for talk in read if talk.names]
+    if not talks:
         raise DataError(f"{path}: no conversation has an 'image'; these are texts only")
-    if len(found) < len(read):
-        note(f"{path}: {len(read) - len(found)} conversations without an image; left out")
-    return found
+    if len(talks) < len(read):
+        note(f"{path}: {len(read) - len(talks)} conversations without an image; left out")
+    return talks
 
 
 def _read(record: Record) -> Talk:
@@ -121,9 +121,9 @@ def _turns(record: Record) -> list[Turn]:
         turns.append(_turn(ROLES[who], value_of(entry, text, inside), inside))
     spoken = [turn.role for turn in turns if turn.role != RULES]
     if not spoken or spoken != [ASKS, REPLIES] * (len(spoken) // 2):
-        said = ", ".join(spoken[:6]) or "none"
+        speakers = ", ".join(spoken[:6]) or "none"
         raise DataError(
-            f"{place}: the turns are {said}; they must be user, assistant, …, assistant"
+            f"{place}: the turns are {speakers}; they must be user, assistant, …, assistant"
         )
     if any(turn.role == RULES for turn in turns[1:]):
         raise DataError(f"{place}: a system turn that is not the first; move or remove it")
@@ -153,10 +153,10 @@ def _part(part: object, place: str) -> str:
 def _names(record: Record) -> tuple[str, ...]:
     """The images of a conversation, by the paths that `image` or `images` give."""
     place, values = record
-    given = values.get("image", values.get("images"))
-    if given is None or given == []:
+    value = values.get("image", values.get("images"))
+    if value is None or value == []:
         return ()
-    names = given if isinstance(given, list) else [given]
+    names = value if isinstance(value, list) else [value]
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise DataError(f"{place}: image {shown(name)} is not the path of an image; fix it")

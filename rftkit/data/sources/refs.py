@@ -57,8 +57,8 @@ def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterato
     def read(_: Note) -> list[Phrase]:
         return read_annotations(where.annotations, columns)
 
-    found = read_shared(read, where, data, note, cache)
-    own = found if SPLIT in data.path else of_split(found, data, split, note)
+    phrases = read_shared(read, where, data, note, cache)
+    own = phrases if SPLIT in data.path else of_split(phrases, data, split, note)
     yield from phrase_rows(own, where.images, str(where.annotations), note)
 
 
@@ -70,11 +70,13 @@ def read_annotations(path: DataPath, columns: Mapping[str, str] | None = None) -
     return [phrase for record in read_records(path) for phrase in _read(record, columns or {})]
 
 
-def phrase_rows(found: Iterable[Phrase], root: DataPath, source: str, note: Note) -> Iterator[Row]:
+def phrase_rows(
+    phrases: Iterable[Phrase], root: DataPath, source: str, note: Note
+) -> Iterator[Row]:
     """The rows of phrases. Where the annotation has no size, the image's header is read."""
     tally: Counter[str] = Counter()
     sizes: dict[str, Size] = {}
-    for item in found:
+    for item in phrases:
         image = image_in(root, item.name, item.place)
         if item.size is None and item.name not in sizes:
             sizes[item.name] = upright_size(image)

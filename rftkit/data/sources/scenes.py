@@ -49,7 +49,7 @@ def rows(kind: str, split: str) -> Iterator[Row]:
 
     kind: a name of KINDS. No scan is in both splits. Raises DataError for another kind or split.
     """
-    asked = next((known for known in KINDS if known == kind), None)
+    asked = next((name for name in KINDS if name == kind), None)
     if asked is None:
         raise DataError(
             f"data.path: {kind!r}: source 'scenes' takes the kind of question here: "

@@ -151,28 +151,28 @@ def _layout(root: DataPath, data: Data, split: str, note: Note) -> Layout:
         own = _xml_in(root)
         return Layout(own, [*own, *(path for other in others for path in _xml_in(other))], True)
     if (folder := root / "Annotations").is_dir():
-        found = _xml_in(folder)
+        files = _xml_in(folder)
         lists = root / "ImageSets/Main"
         if lists.is_dir():
-            return Layout(_listed(lists, split, folder), found, True)
-        return Layout(found, found, False)
+            return Layout(_listed(lists, split, folder), files, True)
+        return Layout(files, files, False)
     if any((root / name).is_dir() for name in data.splits if name):
         there = sorted(p.name for p in root.iterdir() if p.is_dir())
         if split not in there:
             raise DataError(f"{root}/: no split {split!r}; {did_you_mean(split, there)}")
         folders = [root / name for name in dict.fromkeys([split, *data.splits]) if name in there]
         return Layout(_xml_in(folders[0]), [path for f in folders for path in _xml_in(f)], True)
-    found = _xml_in(root)
-    return Layout(found, found, False)
+    files = _xml_in(root)
+    return Layout(files, files, False)
 
 
 def _xml_in(folder: DataPath) -> list[DataPath]:
     """The XML files of a folder, or of the `Annotations` inside it."""
     inside = folder / "Annotations"
-    found = sorted((inside if inside.is_dir() else folder).glob("*.xml"))
-    if not found:
+    files = sorted((inside if inside.is_dir() else folder).glob("*.xml"))
+    if not files:
         raise DataError(f"{folder}/: no XML files; set data.path to the folder that holds them")
-    return [path for path in found if not path.name.startswith(".")]
+    return [path for path in files if not path.name.startswith(".")]
 
 
 def _listed(lists: DataPath, split: str, folder: DataPath) -> list[DataPath]:
@@ -181,7 +181,7 @@ def _listed(lists: DataPath, split: str, folder: DataPath) -> list[DataPath]:
     if not path.is_file():
         there = sorted(p.stem for p in lists.glob("*.txt"))
         raise DataError(f"{lists}/: no {path.name}; {did_you_mean(split, there)}")
-    found: dict[str, DataPath] = {}
+    by_name: dict[str, DataPath] = {}
     for number, line in enumerate(
         Path(path).read_text("utf-8", errors="replace").splitlines(), start=1
     ):
@@ -191,10 +191,10 @@ def _listed(lists: DataPath, split: str, folder: DataPath) -> list[DataPath]:
         check_name(stem, place)
         if "/" in stem or not (folder / f"{stem}.xml").is_file():
             raise DataError(f"{place}: no {shown(stem)[1:-1]}.xml in {folder}/; take the line out")
-        if stem in found:
+        if stem in by_name:
             raise DataError(f"{place}: {stem!r} is in the list twice; take one out")
-        found[stem] = folder / f"{stem}.xml"
-    return list(found.values())
+        by_name[stem] = folder / f"{stem}.xml"
+    return list(by_name.values())
 
 
 def _images_of(folder: DataPath) -> DataPath:

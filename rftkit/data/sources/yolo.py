@@ -65,11 +65,11 @@ def read_annotations(path: DataPath, labels: Labels) -> list[Line]:
         text = Path(path).read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8; is it a file of labels?") from error
-    found = []
+    images = []
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            found.append(_line(line.split(), labels, f"{path}:{number}"))
-    return found
+            images.append(_line(line.split(), labels, f"{path}:{number}"))
+    return images
 
 
 def _line(parts: list[str], labels: Labels, place: str) -> Line:

@@ -126,12 +126,12 @@ def _listed_names(root: DataPath) -> Labels:
 
 def _root(path: DataPath, values: Mapping[str, object], note: Note) -> DataPath:
     """The folder that data.yaml's `path` means, never one outside its own."""
-    own, given = path.parent, values.get("path", ".")
-    if not isinstance(given, str):
-        raise DataError(f"{path}: path {shown(given)} is not the name of a folder; fix it")
-    if _is_inside(given) and (own / given).is_dir():
-        return own / given
-    note(f"{path}: its path {given!r} is not a folder below it; its own folder is taken")
+    own, root = path.parent, values.get("path", ".")
+    if not isinstance(root, str):
+        raise DataError(f"{path}: path {shown(root)} is not the name of a folder; fix it")
+    if _is_inside(root) and (own / root).is_dir():
+        return own / root
+    note(f"{path}: its path {root!r} is not a folder below it; its own folder is taken")
     return own
 
 
@@ -139,14 +139,14 @@ def _places(
     values: Mapping[str, object], split: str, root: DataPath, path: DataPath
 ) -> list[DataPath]:
     """The folders, or lists of images, of one split of a data.yaml."""
-    given = values.get(split)
-    if not given:
+    entries = values.get(split)
+    if not entries:
         there = [key for key in ("train", "val", "test") if values.get(key)]
         raise DataError(
             f"{path}: no split {split!r}; {did_you_mean(split, there)}; set data.splits"
         )
-    found = []
-    for value in given if isinstance(given, list) else [given]:
+    places = []
+    for value in entries if isinstance(entries, list) else [entries]:
         if not isinstance(value, str):
             raise DataError(f"{path}: {split} {shown(value)} is not the name of a folder; fix it")
         value = value.replace("\\", "/")
@@ -156,8 +156,8 @@ def _places(
             raise DataError(f"{path}: {split} {value!r} leaves {root}/; name it relative to that")
         if not (root / value).exists():
             raise DataError(f"{path}: {split}: no {value!r} below {root}/; set data.images to it")
-        found.append(root / value)
-    return found
+        places.append(root / value)
+    return places
 
 
 def _folders(root: DataPath, data: Data, split: str) -> tuple[list[DataPath], bool]:
@@ -179,15 +179,15 @@ def _images(place: DataPath, root: DataPath) -> list[ShownImage]:
     """The images below a folder, or those that a text file lists."""
     if place.is_file():
         return [_imaged(name, root) for name in _lines(place, root)]
-    found = [path for path in sorted(place.glob("**/*")) if path.suffix.lower() in SUFFIXES]
-    if not found:
+    images = [path for path in sorted(place.glob("**/*")) if path.suffix.lower() in SUFFIXES]
+    if not images:
         raise DataError(f"{place}/: no images; check the path")
-    return [_imaged(path.relative_to(root).as_posix(), root) for path in found]
+    return [_imaged(path.relative_to(root).as_posix(), root) for path in images]
 
 
 def _lines(path: DataPath, root: DataPath) -> list[str]:
     stay_inside(path, root, str(path))
-    found = []
+    lines = []
     for number, line in enumerate(
         Path(path).read_text("utf-8-sig", "replace").splitlines(), start=1
     ):
@@ -196,8 +196,8 @@ def _lines(path: DataPath, root: DataPath) -> list[str]:
             continue
         if not _is_inside(name):
             raise DataError(f"{path}:{number}: {name!r} leaves {root}/; name it relative to that")
-        found.append(name)
-    return found
+        lines.append(name)
+    return lines
 
 
 def _imaged(name: str, root: DataPath) -> ShownImage:

@@ -43,8 +43,8 @@ SUPERLATIVES = (
 
 def values(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> Values:
     """The columns of a scene's row, the image aside: boxes, or a question and its answer."""
-    known = {"size": f"{SIDE}x{SIDE}", "rationale": rationale(things)}
-    return {**known, **ASK[kind](things, rng)}
+    row = {"size": f"{SIDE}x{SIDE}", "rationale": rationale(things)}
+    return {**row, **ASK[kind](things, rng)}
 
 
 def rationale(things: Sequence[Thing]) -> str:
@@ -55,12 +55,12 @@ def rationale(things: Sequence[Thing]) -> str:
 
 def apart(things: Sequence[Thing]) -> dict[str, Thing]:
     """The words that single out one of several things, and the thing: `leftmost`, `largest`."""
-    found: dict[str, Thing] = {}
+    by_position: dict[str, Thing] = {}
     for word, key, margin in SUPERLATIVES if len(things) > 1 else ():
         first, second = sorted(things, key=lambda thing: key(thing.place))[:2]
         if key(second.place) - key(first.place) >= margin:
-            found[word] = first
-    return found
+            by_position[word] = first
+    return by_position
 
 
 def _boxes(things: Sequence[Thing], rng: np.random.Generator) -> Values:

@@ -50,8 +50,8 @@ def draw_labels(names: Sequence[str], rng: np.random.Generator) -> list[str]:
     """The digits of a scene, one to MOST of them, some of them twice."""
     labels: list[str] = []
     for _ in range(int(rng.integers(1, MOST + 1))):
-        known = labels if labels and rng.random() < REPEATED else names
-        labels.append(known[int(rng.integers(len(known)))])
+        allowed = labels if labels and rng.random() < REPEATED else names
+        labels.append(allowed[int(rng.integers(len(allowed)))])
     return labels
 
 

@@ -71,8 +71,8 @@ def _learn_to_speak(
         progress = step / plan.word_steps
         chosen = gallery.choose(plan.word_batch, rng, progress)
         taught = gallery.lessons(chosen, rng, progress)
-        prompts, told = [t.prompt for t in taught], [t.reply for t in taught]
-        texts = encode(prompts, told, tokenizer, course.tokens)
+        prompts, replies = [t.prompt for t in taught], [t.reply for t in taught]
+        texts = encode(prompts, replies, tokenizer, course.tokens)
         if seen is not None and progress < course.eyes_rest:
             model.model.visual = Recalled(eyes)
             pixels = seen[chosen].flatten(0, 1)
@@ -142,15 +142,15 @@ def encode(
     content = shown if image_tokens else ""
     heads = [f"<|im_start|>user\n{content}{p}<|im_end|>\n<|im_start|>assistant\n" for p in prompts]
     asked = tokenizer(heads)["input_ids"]
-    told = tokenizer([reply + "<|im_end|>" for reply in replies])["input_ids"]
-    rows = [a + t for a, t in zip(asked, told, strict=True)]
+    reply_ids = tokenizer([reply + "<|im_end|>" for reply in replies])["input_ids"]
+    rows = [a + t for a, t in zip(asked, reply_ids, strict=True)]
     shape = (len(rows), max(map(len, rows)))
     ids = torch.full(shape, tokenizer.pad_token_id)
     mask, labels = torch.zeros(shape, dtype=torch.long), torch.full(shape, -100)
     for n, row in enumerate(rows):
         ids[n, : len(row)] = torch.tensor(row)
         mask[n, : len(row)] = 1
-        labels[n, len(asked[n]) : len(row)] = torch.tensor(told[n])
+        labels[n, len(asked[n]) : len(row)] = torch.tensor(reply_ids[n])
     image = tokenizer.convert_tokens_to_ids("<|image_pad|>")
     kinds = (ids == image).long()
     return {"input_ids": ids, "attention_mask": mask, "labels": labels, "mm_token_type_ids": kinds}

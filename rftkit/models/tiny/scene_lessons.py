@@ -76,7 +76,7 @@ def _example(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> E
     values = scene_questions.values(kind, things, rng)
     if "objects" in values and rng.random() < LOOSE:
         boxes = cast("tuple[LabelledBox, ...]", values["objects"])
-        values["objects"] = tuple(_with_margin(found) for found in boxes)
+        values["objects"] = tuple(_with_margin(box) for box in boxes)
     row = Row(place, NoImage(), values)
     task = get_task(kind)
     options = DetectionOptions(absent="always") if task is detection.TASK else task.options()
@@ -89,9 +89,9 @@ def _example(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> E
     return replace(chosen, meta={**chosen.meta, "grid": str(GRID)})
 
 
-def _with_margin(found: LabelledBox) -> LabelledBox:
+def _with_margin(box: LabelledBox) -> LabelledBox:
     """Its box, a unit larger on every side that has room."""
-    x1, y1, x2, y2 = found.box
+    x1, y1, x2, y2 = box.box
     unit = 1 / UNITS
     grown = Box(max(0.0, x1 - unit), max(0.0, y1 - unit), min(1.0, x2 + unit), min(1.0, y2 + unit))
-    return LabelledBox(found.label, grown)
+    return LabelledBox(box.label, grown)

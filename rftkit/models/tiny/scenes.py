@@ -91,8 +91,8 @@ class SceneGallery:
     def choose(self, count: int, rng: np.random.Generator, progress: float) -> Tensor:
         """Scenes of one digit at first, then of two, then any: they lie in this order."""
         most = next((most for until, most in STAGES if progress < until), MOST)
-        known = sum(len(things) <= most for things in self.things)
-        return torch.from_numpy(rng.integers(known, size=count))
+        eligible = sum(len(things) <= most for things in self.things)
+        return torch.from_numpy(rng.integers(eligible, size=count))
 
     def lessons(self, chosen: Tensor, rng: np.random.Generator, progress: float) -> list[Lesson]:
         """A question about each of these images."""

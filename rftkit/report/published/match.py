@@ -27,14 +27,14 @@ def matching(recipe: Recipe) -> tuple[Figure, ...]:
     """
     data_set, settings = _place(recipe)
     is_open = get_task(recipe.task).predicts_labels and recipe.data.choices == "none"
-    found = [
+    results = [
         figure
         for figure in figures()
         if (figure.task, figure.data_set) == (recipe.task, data_set)
         and figure.setting in settings
         and (figure.list == "none") == is_open
     ]
-    return tuple(sorted(found, key=lambda figure: _distance(figure, recipe.data.shots)))
+    return tuple(sorted(results, key=lambda figure: _distance(figure, recipe.data.shots)))
 
 
 def _place(recipe: Recipe) -> tuple[str | None, tuple[str, ...]]:

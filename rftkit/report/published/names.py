@@ -66,7 +66,7 @@ def data_set_of(text: str) -> str | None:
     ('StanfordCars', None)
     """
     parts = PureWindowsPath(REVISION.sub("", text)).parts  # splits at / and at \
-    return next((found for part in reversed(parts) if (found := _named(part))), None)
+    return next((data_set for part in reversed(parts) if (data_set := _named(part))), None)
 
 
 def _named(part: str) -> str | None:

@@ -81,7 +81,7 @@ def beside(recipe: Recipe, summary: Summary) -> Beside | None:
         return None
     chosen = methods[:ROWS]
     first = chosen[0][0]
-    rows = [_row(found, parts, recipe, summary) for found in chosen]
+    rows = [_row(group, parts, recipe, summary) for group in chosen]
     common = tuple(d for d in rows[0].differs if all(d in row.differs for row in rows))
     return Beside(
         title=f"{first.data_set}, {first.metric} in per cent",
@@ -98,7 +98,7 @@ def beside(recipe: Recipe, summary: Summary) -> Beside | None:
     )
 
 
-def show_beside(found: Beside, console: Console) -> None:
+def show_beside(results: Beside, console: Console) -> None:
     """The same in a terminal."""
     from rich.table import Table
     from rich.text import Text
@@ -107,60 +107,60 @@ def show_beside(found: Beside, console: Console) -> None:
     table.add_column("", no_wrap=True)
     table.add_column("model", overflow="fold")
     table.add_column("shots", justify="right")
-    for name in found.columns:
+    for name in results.columns:
         table.add_column(Text(name), justify="right")
-    for row in (*found.own, *found.rows):
+    for row in (*results.own, *results.rows):
         name = f"{row.source} {row.method}"
         table.add_row(*(Text(cell) for cell in (name, row.model, row.shots, *row.cells)))
-    console.print(Text(f"\nPublished results: {found.title}"))
+    console.print(Text(f"\nPublished results: {results.title}"))
     console.print(table)
-    for line in remarks(found):
+    for line in remarks(results):
         console.print(Text(line))
 
 
-def remarks(found: Beside) -> list[str]:
+def remarks(results: Beside) -> list[str]:
     """What is to be known of the table: how figures differ, how they were measured."""
-    apart = dict.fromkeys(phrase for row in found.rows for phrase in row.differs)
+    apart = dict.fromkeys(phrase for row in results.rows for phrase in row.differs)
     return [
-        *([f"all of them: {'; '.join(found.common)}"] if found.common else []),
-        *(_apart(phrase, found) for phrase in apart),
-        *([f"{found.left_out} more published rows are not shown"] if found.left_out else []),
-        *found.protocols,
-        *found.caveats,
+        *([f"all of them: {'; '.join(results.common)}"] if results.common else []),
+        *(_apart(phrase, results) for phrase in apart),
+        *([f"{results.left_out} more published rows are not shown"] if results.left_out else []),
+        *results.protocols,
+        *results.caveats,
     ]
 
 
-def _apart(phrase: str, found: Beside) -> str:
+def _apart(phrase: str, results: Beside) -> str:
     """A difference, and which rows have it; of the model the table tells."""
     if phrase.startswith("model "):
         return phrase
-    having = [row for row in found.rows if phrase in row.differs]
+    having = [row for row in results.rows if phrase in row.differs]
     methods = dict.fromkeys(row.method for row in having)
-    all_of_them = all(phrase in row.differs for row in found.rows if row.method in methods)
+    all_of_them = all(phrase in row.differs for row in results.rows if row.method in methods)
     named = [f"{row.source} {row.method} ({row.model})" for row in having]
     return f"{', '.join(methods if all_of_them else named)}: {phrase}"
 
 
 def _by_method(figures: Sequence[Figure]) -> list[list[Figure]]:
     """The figures of each paper, model, method and number of shots, models together."""
-    found: dict[tuple[str, str, str, int | None], list[Figure]] = {}
+    by_method: dict[tuple[str, str, str, int | None], list[Figure]] = {}
     for figure in figures:
         key = (figure.model, figure.paper, figure.method, figure.shots)
-        found.setdefault(key, []).append(figure)
-    models = list(dict.fromkeys(model for model, *_ in found))
-    return [found[key] for key in sorted(found, key=lambda key: models.index(key[0]))]
+        by_method.setdefault(key, []).append(figure)
+    models = list(dict.fromkeys(model for model, *_ in by_method))
+    return [by_method[key] for key in sorted(by_method, key=lambda key: models.index(key[0]))]
 
 
 def _nearest(methods: Sequence[list[Figure]]) -> list[list[Figure]]:
     """Of each paper's method with a model the first: they come by how near their shots are."""
-    found: dict[tuple[str, str, str], list[Figure]] = {}
+    by_model: dict[tuple[str, str, str], list[Figure]] = {}
     for figures in methods:
-        found.setdefault((figures[0].model, figures[0].paper, figures[0].method), figures)
-    return list(found.values())
+        by_model.setdefault((figures[0].model, figures[0].paper, figures[0].method), figures)
+    return list(by_model.values())
 
 
-def _row(found: list[Figure], parts: Sequence[str], recipe: Recipe, summary: Summary) -> Row:
-    first, values = found[0], {figure.part: figure.value for figure in found}
+def _row(figures: list[Figure], parts: Sequence[str], recipe: Recipe, summary: Summary) -> Row:
+    first, values = figures[0], {figure.part: figure.value for figure in figures}
     size = round(summary.list_size) if summary.list_size is not None else 0
     offered = size if get_task(summary.task).predicts_labels else None
     return Row(
@@ -221,13 +221,13 @@ def _of_half(recipe: Recipe, side: SideSummary, part: str) -> float | None:
     """The mean of the AP of the categories that are in the recipe's new half, or are not."""
     assert isinstance(recipe.options, DetectionOptions)
     new = chosen_categories(recipe.options.new)
-    found = [
+    values = [
         measure.value
         for measure in side.metrics
         if measure.name == PER_CATEGORY and measure.value is not None
         if (measure.label in new) == (part == "new")
     ]
-    return fmean(found) if found and new else None
+    return fmean(values) if values and new else None
 
 
 def _percent(value: float | None) -> float | None:
