@@ -26,6 +26,7 @@
 # %%
 import os
 
+import rftkit
 from rftkit import notebook as nb
 
 QUICK = os.environ.get("RFTKIT_NOTEBOOK_TINY") == "1"  # a test of this notebook, not a result
@@ -68,6 +69,8 @@ nb.run("rftkit train quickstart --out", OUT, *SETTINGS)
 # training.
 
 # %%
+run = rftkit.Run(nb.newest(OUT))
+print(run.summary.difference.words)
 nb.page(OUT)
 
 # %% [markdown]
@@ -81,10 +84,14 @@ nb.replies(OUT)
 # %% [markdown]
 # ## Without thinking
 #
-# The same weights can be asked for the bare answer. Does it need the thought?
+# The same weights can be asked for the bare answer. Does it need the thought? Every command is
+# also a function; here `rftkit.evaluate`.
 
 # %%
-nb.run("rftkit eval --style direct --ckpt", nb.newest(OUT), "--limit", 20 if QUICK else 200)
+direct = rftkit.evaluate(run, style="direct", limit=20 if QUICK else 200)
+for name, side in (("base", direct.base), ("fine-tuned", direct.tuned)):
+    low, high = side.accuracy.low, side.accuracy.high
+    print(f"{name}: {side.accuracy.value:.1%}, 95 % interval {low:.1%} to {high:.1%}")
 
 # %% [markdown]
 # ## Images of your own

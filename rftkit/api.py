@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rftkit import files
-from rftkit.core import Attempt, Example
+from rftkit.core import Attempt, Example, Style
 from rftkit.recipe import toml
 from rftkit.recipe.builtin import find_recipe
 from rftkit.recipe.schema import Recipe
@@ -57,7 +57,7 @@ class Run:
         """Base and fine-tuned model on the test split; None if that evaluation is not finished."""
         from rftkit.metrics.files import evaluations, read_summary
 
-        main = self._files.evaluations / self.recipe.data.test_split
+        main = self._files.main_evaluation(self.recipe)
         return read_summary(main) if main in evaluations(self._files.evaluations) else None
 
     @property
@@ -132,13 +132,15 @@ def evaluate(
     split: str | None = None,
     data: PathOrName | None = None,
     limit: int | None = None,
+    style: Style | None = None,
     console: Console | None = None,
 ) -> Summary:
     """Base and fine-tuned model on held-out images, with the recipe they were trained by.
 
     checkpoint: a run, a checkpoint, an adapter, or a folder of runs, whose newest is taken.
     split, data: other images than the recipe's test split; data is a folder, a table or a recipe.
-    limit: at most so many images. An evaluation that was cut short is continued.
+    limit: at most so many images. style: another reply style than the recipe's. An evaluation that
+    was stopped is continued.
     """
     from rftkit.evaluation.run import EvalRequest, evaluate_checkpoint
 
@@ -146,6 +148,7 @@ def evaluate(
         split=split,
         data=Path(data) if data else None,
         limit=limit,
+        style=style,
         command=_command(),
     )
     return evaluate_checkpoint(_folder(checkpoint), request, _console(console)).summary

@@ -56,7 +56,7 @@ def boxes_html(both: Comparison) -> str:
     scale = min(1.0, EDGE / max(image.size)) if max(image.size) > EDGE else _up(image)
     size = (round(image.width * scale), round(image.height * scale))
     shown = image.resize(size, Image.Resampling.LANCZOS)
-    truth = _truth(both.asked.example) if both.asked.known else []
+    truth = _truth(both.asked.example) if both.asked.has_truth else []
     drawn = [
         (pane.side, [box.box for box in pane.boxes or ()], _alt(pane))
         for pane in (both.base, both.tuned)
@@ -153,7 +153,7 @@ def _table(both: Comparison) -> str:
 
 
 def _legend(both: Comparison) -> str:
-    kinds = ("base", "tuned", "truth") if both.asked.known else ("base", "tuned")
+    kinds = ("base", "tuned", "truth") if both.asked.has_truth else ("base", "tuned")
     return "; ".join(LOOKS[kind].words for kind in kinds) + "."
 
 

@@ -10,7 +10,7 @@ import gradio as gr
 
 from rftkit.answers.replies import INSTRUCTIONS
 from rftkit.app.image_field import ImageField
-from rftkit.app.session import Desk, Request
+from rftkit.app.session import Desk, RunRequest
 from rftkit.errors import UserError
 from rftkit.inference.form import tasks
 from rftkit.metrics.completions import score_lines
@@ -39,7 +39,7 @@ def wire_calls(desk: Desk) -> None:
             raise gr.Error(f"task: {task[:40]!r}; known: {', '.join(tasks())}")
         form = setup.form(task or setup.recipe.task)
         form = replace(form, truth=truth or "", labels=labels or form.labels, question=question)
-        asked = Request(form, image or "", "", f"api-{id(request)}", address_of(request))
+        asked = RunRequest(form, image or "", "", f"api-{id(request)}", address_of(request))
         try:
             *_, (both, _, _) = desk.run(asked)
         except UserError as error:

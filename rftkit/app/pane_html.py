@@ -73,7 +73,7 @@ def verdict_html(both: Comparison) -> str:
         return ""
     sign, title, words = VERDICTS[both.verdict]
     gold = ""
-    if both.asked.known and "grid" not in both.asked.example.meta:
+    if both.asked.has_truth and "grid" not in both.asked.example.meta:
         gold = f' <span class="gold">Right answer: <b>{escape(both.asked.example.gold)}</b></span>'
     return (
         f'<div class="rft-verdict {_slug(both.verdict)}"><span class="sign" aria-hidden="true">'

@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class Wish:
+class ServeOptions:
     """What the command line asked for. port 0: the first free one from 7860 on."""
 
     ckpt: Path | None = None
@@ -38,27 +38,27 @@ class Wish:
     engine: Literal["transformers", "vllm"] = "transformers"
 
 
-def demo(wish: Wish, console: Console) -> None:
+def demo(options: ServeOptions, console: Console) -> None:
     """Open the app and serve it until Ctrl-C. Raises UserError for what cannot be opened."""
-    if wish.ckpt and wish.recorded:
+    if options.ckpt and options.recorded:
         raise UserError("--ckpt and --recorded: give one of them")
-    check_sharing(wish.host, wish.share, wish.auth, wish.public)
+    check_sharing(options.host, options.share, options.auth, options.public)
     if find_spec("gradio") is None:
         line = pip_install("-c", "constraints.txt", "-e", ".[app]")
         raise UserError(f"the app needs gradio: {line}")
-    limits = PUBLIC if wish.public else PRIVATE
-    served = _served(wish, limits, console)
+    limits = PUBLIC if options.public else PRIVATE
+    served = _served(options, limits, console)
     console.print(f"open: {served.line}", highlight=False, markup=False)
-    page = launch(served, limits, wish)
+    page = launch(served, limits, options)
     console.print(f"compare at {page.local_url} (Ctrl-C ends it)", highlight=False, markup=False)
     if page.share_url:
         console.print(f"shared at {page.share_url}", highlight=False, markup=False)
     page.block_thread()
 
 
-def launch(served: Served, limits: Limits = PRIVATE, wish: Wish | None = None) -> Any:
+def launch(served: Served, limits: Limits = PRIVATE, options: ServeOptions | None = None) -> Any:
     """The page, served from a thread of its own; `close()` ends it."""
-    wish = wish or Wish()
+    options = options or ServeOptions()
     prepare()
     import gradio as gr
     import matplotlib.pyplot  # noqa: F401  else Gradio loads it at the first press, for seconds
@@ -68,13 +68,13 @@ def launch(served: Served, limits: Limits = PRIVATE, wish: Wish | None = None) -
 
     page = build(Desk(served, limits))
     page.queue(max_size=limits.queue, default_concurrency_limit=4, api_open=False)
-    user, _, password = wish.auth.partition(":")
+    user, _, password = options.auth.partition(":")
     try:
         page.launch(
-            server_name=wish.host,
-            server_port=wish.port or None,
-            share=wish.share,
-            auth=(user, password) if wish.auth else None,
+            server_name=options.host,
+            server_port=options.port or None,
+            share=options.share,
+            auth=(user, password) if options.auth else None,
             max_file_size=MAX_UPLOAD,
             state_session_capacity=SESSIONS,  # a call by API is a session: ten thousand take 1 GB
             prevent_thread_lock=True,
@@ -84,7 +84,7 @@ def launch(served: Served, limits: Limits = PRIVATE, wish: Wish | None = None) -
             head=_head(),
         )
     except OSError:
-        place = f"--host {wish.host}, --port {wish.port or 'from 7860 on'}"
+        place = f"--host {options.host}, --port {options.port or 'from 7860 on'}"
         raise UserError(f"{place}: in use, or not of this machine; choose another") from None
     return page
 
@@ -129,9 +129,9 @@ def prepare() -> None:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
-def _served(wish: Wish, limits: Limits, console: Console) -> Served:
+def _served(options: ServeOptions, limits: Limits, console: Console) -> Served:
     from rftkit.app.opening import open_model, open_recorded
 
-    if wish.recorded:
-        return open_recorded(wish.recorded)
-    return open_model(wish.ckpt, limits.seconds, console, wish.engine)
+    if options.recorded:
+        return open_recorded(options.recorded)
+    return open_model(options.ckpt, limits.seconds, console, options.engine)

@@ -48,7 +48,7 @@ class OnShow(NamedTuple):
     number: int = 0
 
 
-class Request(NamedTuple):
+class RunRequest(NamedTuple):
     """One press of Run. path: of the uploaded image; chosen: the id of an example, or ""."""
 
     form: Form
@@ -74,7 +74,7 @@ class Desk:
         self.meter = Meter(self.limits.per_minute)
         self.worked = worked_examples(self.served)
 
-    def run(self, request: Request) -> Iterator[tuple[Comparison, View, Order]]:
+    def run(self, request: RunRequest) -> Iterator[tuple[Comparison, View, Order]]:
         """The comparison as it grows, its look, and which side is left.
 
         Raises UserError for what cannot be asked.
@@ -89,7 +89,7 @@ class Desk:
         finally:
             self._end(request.session, stop)
 
-    def asked(self, request: Request) -> Asked:
+    def asked(self, request: RunRequest) -> Asked:
         """The question of a request. Raises UserError, naming the field and what to do."""
         if request.chosen and self.served.replay:
             return self._recorded(request.chosen)

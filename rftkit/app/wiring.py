@@ -16,7 +16,7 @@ from rftkit.app.history import AS_NAMED, Entry, added, export, history_html
 from rftkit.app.limits import read_upload
 from rftkit.app.pane_html import NAMES, message_html
 from rftkit.app.results_html import headline_html, rows_html
-from rftkit.app.session import NO_IMAGE, VOTES, Desk, OnShow, Request, View, refused, view, voted
+from rftkit.app.session import NO_IMAGE, VOTES, Desk, OnShow, RunRequest, View, refused, view, voted
 from rftkit.app.worked import form_of
 from rftkit.errors import UserError
 from rftkit.inference.form import Form, Settings
@@ -129,7 +129,7 @@ def _wire_run(
         try:
             form = form_from(values)
             form = replace(form, prompt="") if form.prompt == auto else form
-            asked = Request(form, path or "", example_id, session, address_of(request), blind)
+            asked = RunRequest(form, path or "", example_id, session, address_of(request), blind)
             for both, look, sides in desk.run(asked):  # noqa: B007  the last one is kept
                 yield (*look, legend_update, OnShow(sides), *kept)
                 legend_update = gr.skip()

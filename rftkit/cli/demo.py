@@ -35,8 +35,8 @@ def demo(
     """Compare base and fine-tuned model on an image, side by side, in a browser."""
     from rich.console import Console
 
-    from rftkit.app.serve import Wish
+    from rftkit.app.serve import ServeOptions
     from rftkit.app.serve import demo as serve
 
-    wish = Wish(ckpt, recorded, host, port, auth, public, share, engine)
-    serve(wish, Console(stderr=True, emoji=False))
+    options = ServeOptions(ckpt, recorded, host, port, auth, public, share, engine)
+    serve(options, Console(stderr=True, emoji=False))

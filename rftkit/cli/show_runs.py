@@ -67,7 +67,7 @@ def _row(run: RunFolder, root: Path) -> dict[str, Any]:
     name = run.folder.name if run.folder == root else str(run.folder.relative_to(root))
     try:
         recipe, metrics = recipe_of(run), files.read_lines(run.metrics)
-        main = run.evaluations / recipe.data.test_split
+        main = run.main_evaluation(recipe)
         summary = read_summary(main) if main in evaluations(run.evaluations) else None
     except UserError as error:  # one damaged run does not hide the others
         return dict.fromkeys(COLUMNS, "") | {"run": name, "state": f"unreadable: {error}"}

@@ -239,5 +239,5 @@ def _report(subject: EvalSubject, folder: Path, summary: Summary) -> None:
     page, run = folder / "report.html", subject.ckpt.run
     evaluation, data = ShownEvaluation(folder, summary), ShownData(subject.examples.examples)
     write_run_report(page, run, subject.recipe, evaluation, data)
-    if run and folder == run.evaluations / subject.recipe.data.test_split:
+    if run and folder == run.main_evaluation(subject.recipe):
         files.write_atomically(run.report, page.read_bytes())

@@ -49,13 +49,13 @@ class Form:
 
 @dataclass(frozen=True)
 class Asked:
-    """One question, ready for both sides. `known`: whether `example.gold` is the truth."""
+    """One question, ready for both sides. `has_truth`: whether `example.gold` is true."""
 
     task: str
     example: Example
     prompt: str
     settings: Settings
-    known: bool = False
+    has_truth: bool = False
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ class Comparison:
             "verdict": self.verdict,
             "task": self.asked.task,
             "prompt": self.asked.prompt,
-            "truth": self.asked.example.gold if self.asked.known else None,
+            "truth": self.asked.example.gold if self.asked.has_truth else None,
             "base": self.base.record(),
             "tuned": self.tuned.record(),
         }
@@ -174,7 +174,7 @@ def judged(pane: Pane, asked: Asked) -> Pane:
         flags=flags_of(attempt, answer, listed=task.picks_offered),
         all_labels=_names_all(attempt),
     )
-    if not asked.known:
+    if not asked.has_truth:
         return pane
     correct = task.rewards[task.headline](attempt)
     return replace(pane, correct=correct, rewards=task.rewards_of(attempt))
@@ -182,7 +182,7 @@ def judged(pane: Pane, asked: Asked) -> Pane:
 
 def overlaps(pane: Pane, asked: Asked) -> list[float | None]:
     """The best IoU of each of the pane's boxes with a true one; None without the truth."""
-    if not asked.known:
+    if not asked.has_truth:
         return [None for _ in pane.boxes or ()]
     width, height = annotated_size(asked.example)
     there = load_boxes(asked.example.gold)

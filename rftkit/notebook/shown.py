@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from rftkit import api
 from rftkit.data.examples import load_examples
 from rftkit.data.images import FileImage
 from rftkit.errors import DataError, UserError
@@ -15,8 +16,6 @@ from rftkit.metrics.samples import Header, Sample, read_samples
 from rftkit.metrics.scoring import reasoning, rescored
 from rftkit.notebook.cards import Card, Line, render
 from rftkit.notebook.commands import json_lines, newest
-from rftkit.recipe.builtin import find_recipe
-from rftkit.recipe.toml import load_recipe
 from rftkit.report.run_page import opener
 from rftkit.report.samples_shown import OpenImages, Shown, groups, thumbnail
 from rftkit.runs.adapter import recipe_of
@@ -49,7 +48,7 @@ class _Tested:
 def page(place: str | Path, height: int = 640) -> Html:
     """A page inside the notebook: the report of a run, or a `.html` file. height: in pixels."""
     path = Path(place)
-    path = path if path.suffix == ".html" else RunFolder(newest(path)).report
+    path = path if path.suffix == ".html" else api.Run(newest(path)).report
     try:
         text = path.read_text("utf-8")
     except OSError as error:
@@ -60,7 +59,7 @@ def page(place: str | Path, height: int = 640) -> Html:
 
 def examples(recipe: str | Path, *changes: str, count: int = 6) -> Html:
     """Some training images of a recipe, with their labels. changes: as after `--set`."""
-    loaded = load_recipe(find_recipe(Path(recipe)), changes)
+    loaded = api.load_recipe(recipe, changes)
     examples = load_examples(loaded, loaded.data.train_split).examples
     some = examples[:: max(1, len(examples) // count)][:count]
     drawn = [Card(one.gold, tuple(thumbnail(p.open()) for p in one.images)) for one in some]
@@ -126,7 +125,7 @@ def _tested(folder: Path) -> _Tested:
     recipe = recipe_of(run)
     if get_task(recipe.task).predicts_boxes:
         raise UserError(f"{folder}: its answers are boxes; page('{folder}') draws them")
-    main = run.evaluations / recipe.data.test_split
+    main = run.main_evaluation(recipe)
     if main not in evaluations(run.evaluations):
         raise UserError(f"{folder}: was not tested yet; train to the end")
     file = rescored(read_samples(main / SAMPLES))

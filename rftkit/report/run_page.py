@@ -84,7 +84,7 @@ def rewrite_report(place: Path) -> RunFolder:
         raise UserError(f"{place}: no run there; `rftkit runs` lists them")
     run = listed[0]
     recipe = recipe_of(run)
-    main = run.evaluations / recipe.data.test_split
+    main = run.main_evaluation(recipe)
     folders = evaluations(run.evaluations)
     folder = main if main in folders else next(iter(folders), None)
     evaluation = ShownEvaluation(folder, finish(folder)) if folder else None

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from rftkit.errors import RecipeError, UserError
 from rftkit.files import now, write_atomically
+from rftkit.recipe.schema import Recipe
 from rftkit.runs.locks import LOCK, holder
 
 State = Literal["running", "stopped", "failed", "trained", "finished"]
@@ -69,6 +70,10 @@ class RunFolder:
     def evaluations(self) -> Path:
         """One folder per evaluation."""
         return self.folder / "eval"
+
+    def main_evaluation(self, recipe: Recipe) -> Path:
+        """The folder of the evaluation that training ends with: on the recipe's own test split."""
+        return self.evaluations / recipe.data.test_split
 
     @property
     def example(self) -> Path:

@@ -40,7 +40,7 @@ class Measured:
 def read_cell(cell: Cell, out: Path) -> Measured:
     """The figures of a finished cell."""
     run, recipe = run_of(cell, out), cell.wanted
-    folder = run.evaluations / recipe.data.test_split
+    folder = run.main_evaluation(recipe)
     file = rescored(read_samples(folder / SAMPLES))
     metrics = files.read_lines(run.metrics)
     silent = column(metrics, "silent_groups").values

@@ -25,7 +25,7 @@ from rftkit.app.limits import Limits, Meter, check_sharing, read_upload
 from rftkit.app.opening import Served, open_recorded
 from rftkit.app.pane_html import pane_html, verdict_html
 from rftkit.app.results_html import find, headline_html, rows_html
-from rftkit.app.session import NO_IMAGE, REPLAY, Desk, OnShow, Request, refused, view, voted
+from rftkit.app.session import NO_IMAGE, REPLAY, Desk, OnShow, RunRequest, refused, view, voted
 from rftkit.app.worked import form_of, recorded_comparisons
 from rftkit.cli.main import app
 from rftkit.core import Reply
@@ -282,8 +282,10 @@ def test_sessions_forget(served: Served) -> None:
     assert "1" not in past._entries
 
 
-def request(form: Form, path: object = "", **more: object) -> Request:
-    return Request(form, str(path), str(more.get("chosen", "")), "s", "a", bool(more.get("blind")))
+def request(form: Form, path: object = "", **more: object) -> RunRequest:
+    return RunRequest(
+        form, str(path), str(more.get("chosen", "")), "s", "a", bool(more.get("blind"))
+    )
 
 
 def test_a_replay_answers_for_its_own_images_only(served: Served, tmp_path: Path) -> None:
@@ -455,10 +457,10 @@ def test_a_replay_needs_no_torch(tmp_path: Path) -> None:
     path = app_fakes.samples_file(tmp_path)
     code = (
         "import sys; from pathlib import Path; from rftkit.app.opening import open_recorded\n"
-        "from rftkit.app.session import Desk, Request\n"
+        "from rftkit.app.session import Desk, RunRequest\n"
         f"served = open_recorded(Path({str(path)!r}), 0); desk = Desk(served)\n"
         "form = served.setup.form('classification')\n"
-        "*_, (both, _, _) = desk.run(Request(form, '', 'digits:test:0', 's'))\n"
+        "*_, (both, _, _) = desk.run(RunRequest(form, '', 'digits:test:0', 's'))\n"
         "print(both.verdict, 'torch' in sys.modules, 'gradio' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -22,7 +22,7 @@ from waiting import HANG_SECONDS
 
 from rftkit.app.limits import Limits
 from rftkit.app.opening import Served, open_recorded
-from rftkit.app.serve import Wish, launch
+from rftkit.app.serve import ServeOptions, launch
 
 pytestmark = pytest.mark.slow
 REPLIES = {"base": app_fakes.REPLY.format("6"), "tuned": app_fakes.REPLY.format("5")}
@@ -170,7 +170,7 @@ def test_a_full_queue_refuses_and_the_others_are_answered(served: Served, photo:
 
 
 def test_a_password_shuts_the_calls_too(served: Served) -> None:
-    page = launch(served, wish=Wish(auth="me:secret"))
+    page = launch(served, options=ServeOptions(auth="me:secret"))
     with pytest.raises(Exception):  # noqa: B017,PT011  the client's own, of several kinds
         connected(page.local_url).predict(api_name="/health")
     inside = connected(page.local_url, auth=("me", "secret"))

@@ -515,9 +515,9 @@ def test_the_state_is_told_in_a_polite_live_region(visit: Any, replay: str) -> N
 
 
 def test_a_password_is_asked_for(browser: Any, recorded: Served) -> None:
-    from rftkit.app.serve import Wish
+    from rftkit.app.serve import ServeOptions
 
-    app = launch(recorded, PRIVATE, Wish(auth="me:secret"))
+    app = launch(recorded, PRIVATE, ServeOptions(auth="me:secret"))
     page = browser.new_page()
     page.goto(app.local_url)
     page.wait_for_selector("input[type=password]")

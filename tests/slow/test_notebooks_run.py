@@ -63,7 +63,8 @@ def test_the_quickstart_runs(tiny: Path, tmp_path: Path) -> None:
     assert "<iframe srcdoc=" in found[5]
     assert "base: " in found[6]
     assert "20 images of split 'test'" in found[4]
-    assert "invalid" in found[7]
+    assert "fine-tuned: " in found[7]
+    assert "significant difference" in found[5] or "the fine-tuned model is" in found[5]
     assert found[8].count("<img ") == 10
     metrics = read_lines(RunFolder(tmp_path / "out" / "quickstart").metrics)
     assert [line["step"] for line in metrics] == [1, 2, 3]

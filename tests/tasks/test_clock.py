@@ -166,7 +166,7 @@ def test_the_app_asks_and_takes_the_right_answer(folder: Path, truth: str, gold:
     form = replace(setup.form("clock"), truth=truth)
     asked = ask(form, setup, FileImage(folder / "0.png", "0.png"))
     assert asked.prompt == f"{clock.QUESTION}\n{clock.SHAPE}\n{INSTRUCTIONS['direct']}"
-    assert (asked.example.gold, asked.known) == (gold, bool(gold))
+    assert (asked.example.gold, asked.has_truth) == (gold, bool(gold))
     with pytest.raises(TruthError, match=r"^the answer you gave: answer 'noon' is no time; write"):
         ask(replace(form, truth="noon"), setup, FileImage(folder / "0.png", "0.png"))
 
