@@ -17,7 +17,7 @@ Answer = Callable[[str, bool], Completion]
 
 
 @dataclass(frozen=True)
-class BlankPicture:
+class BlankImage:
     """A small image of one shade, by name."""
 
     name: str

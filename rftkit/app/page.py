@@ -70,7 +70,7 @@ def _fields(desk: Desk) -> Fields:
     examples = gr.HTML(examples_html(desk), elem_id="rft-examples", js_on_load=OPEN_ROW)
     image = ImageField(
         value=desk.worked[0].comparison.asked.example.image.open() if desk.worked else None,
-        label="Picture",
+        label="Image",
         sources=["upload", "clipboard"],
         format="png",
         height=260,

@@ -273,7 +273,7 @@ def served(adapter: Path | None = Path("adapter"), **model: Any) -> Any:
 
 
 def prompt(text: str, others: int = 0) -> Prompt:
-    return Prompt(fakes.BlankPicture("p"), text, others=(fakes.BlankPicture("q"),) * others)
+    return Prompt(fakes.BlankImage("p"), text, others=(fakes.BlankImage("q"),) * others)
 
 
 def test_the_engine_is_told_everything(vllm: None) -> None:
@@ -304,7 +304,7 @@ def test_base_and_tuned_are_two_names_of_one_engine(vllm: None) -> None:
 
 def test_it_reads_the_text_and_all_images(vllm: None) -> None:
     policy = served()
-    policy.generate([Prompt(fakes.BlankPicture("p"), "what?", "<answer>")], Decoding(8))
+    policy.generate([Prompt(fakes.BlankImage("p"), "what?", "<answer>")], Decoding(8))
     policy.generate([prompt("which?", others=1)], Decoding(8, 0.7, seed=3, top_p=0.9))
     first, second = policy.llm.asked
     assert (first["prompt"], second["prompt"]) == ("#what?:<answer>", "##which?:")

@@ -513,7 +513,7 @@ def checked(
 
 def example(image: str, category: str, gold: str, asked: tuple[str, ...] = ()) -> Example:
     return Example(
-        f"{image}: {category}", fakes.BlankPicture(image), "", gold, asked, category=category
+        f"{image}: {category}", fakes.BlankImage(image), "", gold, asked, category=category
     )
 
 

@@ -37,7 +37,7 @@ def scorer_of(
     length: LengthReward | None = None,
 ) -> Scorer:
     examples = examples or [
-        Example(name, fakes.BlankPicture(name), "Which?", gold, ("cat", "dog"), ("cat", "dog"))
+        Example(name, fakes.BlankImage(name), "Which?", gold, ("cat", "dog"), ("cat", "dog"))
         for name, gold in (("a.png", "cat"), ("b.png", "dog"))
     ]
     console = Console(file=io.StringIO(), width=500, force_terminal=False)
@@ -184,7 +184,7 @@ def test_the_guard_looks_at_the_first_batch_only(tmp_path: Path) -> None:
 
 def grounded() -> list[Example]:
     gold = boxes.dump_boxes([Box(0.1, 0.2, 0.3, 0.4)])
-    return [Example("a.png", fakes.BlankPicture("a.png"), "Where is the cat?", gold)]
+    return [Example("a.png", fakes.BlankImage("a.png"), "Where is the cat?", gold)]
 
 
 @pytest.mark.parametrize(("threshold", "paid"), [

@@ -39,19 +39,19 @@ def test_the_seed_decides_the_order() -> None:
 
 
 @dataclass(frozen=True)
-class CountedPicture:
+class CountedImage:
     name: str
     opened: list[str] = field(compare=False)
 
     def open(self) -> Image.Image:
         self.opened.append(self.name)
-        return fakes.BlankPicture(self.name).open()
+        return fakes.BlankImage(self.name).open()
 
 
 def test_rows_come_in_order_and_open_their_images_once() -> None:
     pytest.importorskip("datasets")
     opened: list[str] = []
-    examples = [Example(n, CountedPicture(n, opened), "which?", n) for n in ("a", "b", "c")]
+    examples = [Example(n, CountedImage(n, opened), "which?", n) for n in ("a", "b", "c")]
 
     def columns(example: Example) -> dict[str, Any]:
         return {"prompt": [{"role": "user", "content": f"{example.question} {example.id}"}]}
@@ -68,7 +68,7 @@ def test_rows_come_in_order_and_open_their_images_once() -> None:
 def test_a_row_has_every_image_of_its_question_in_order() -> None:
     pytest.importorskip("datasets")
     opened: list[str] = []
-    first, second, third = (CountedPicture(name, opened) for name in "abc")
+    first, second, third = (CountedImage(name, opened) for name in "abc")
     examples = [
         Example("one", first, "which?", "a"),
         Example("two", second, "which?", "b", others=(third, first)),
