@@ -106,13 +106,13 @@ def _together(url: str, image: str, clients: int) -> list[Call]:
 def _call(url: str, image: str, number: int) -> Call:
     wanted, start = f"client {number}", time.perf_counter()
     body = {"data": [_file(image), "", "", f"{wanted}\nsomeone else", ""]}
-    place = f"{url}gradio_api/call/compare"
+    location = f"{url}gradio_api/call/compare"
     head = {"Content-Type": "application/json"}
     try:
-        posted = urllib.request.Request(place, json.dumps(body).encode(), head)
+        posted = urllib.request.Request(location, json.dumps(body).encode(), head)
         with urllib.request.urlopen(posted, timeout=300) as answer:
             event = json.load(answer)["event_id"]
-        with urllib.request.urlopen(f"{place}/{event}", timeout=300) as stream:
+        with urllib.request.urlopen(f"{location}/{event}", timeout=300) as stream:
             told = stream.read().decode()
     except urllib.error.HTTPError as error:
         return Call(time.perf_counter() - start, "", f"HTTP {error.code}", wanted)

@@ -40,12 +40,12 @@ class NoImage:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the user's data. `place` is what an error message calls it (`pets.csv:17`).
+    """One line of the user's data. `location` is what an error message calls it (`pets.csv:17`).
 
     others: further images of the same question.
     """
 
-    place: str
+    location: str
     image: LazyImage
     values: Mapping[str, object]
     others: tuple[LazyImage, ...] = ()
@@ -70,7 +70,7 @@ class Example:
     choices: tuple[str, ...] = ()
     labels: tuple[str, ...] = field(default=(), repr=False)
     rationale: str | None = None
-    place: str = ""
+    location: str = ""
     meta: Mapping[str, str] = field(default_factory=dict)
     category: str = ""
     others: tuple[LazyImage, ...] = ()

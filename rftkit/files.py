@@ -61,13 +61,13 @@ def forget_after(path: Path, step: int) -> None:
         write_atomically(path, "".join(_line(line) for line in kept))
 
 
-def _record(line: bytes, place: str) -> dict[str, Any]:
+def _record(line: bytes, location: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except ValueError:
         record = None
     if not isinstance(record, dict):
-        raise UserError(f"{place}: not a JSON object; fix or remove the line")
+        raise UserError(f"{location}: not a JSON object; fix or remove the line")
     return record
 
 

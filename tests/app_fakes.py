@@ -45,10 +45,11 @@ def samples_file(folder: Path, evil: bool = False) -> Path:
     }  # fmt: skip
     lines = [header_line(header)]
     for side, texts in sides.items():
-        for place, text in enumerate(texts):
-            name = f"digits:test:{place}"
+        for location, text in enumerate(texts):
+            name = f"digits:test:{location}"
             lines.append(sample_line(Sample(side=side, id=name, image=name, text=text,
-                                            gold=right[place], tokens=9, seconds=0.1)))  # fmt: skip
+                                            gold=right[location], tokens=9,
+                                            seconds=0.1)))  # fmt: skip
     path = folder / "samples.jsonl"
     path.write_text("".join(lines), "utf-8")
     return path
@@ -77,7 +78,7 @@ def _gold(places: range) -> list[str]:
     from rftkit.data.sources.builtin import digits_rows
 
     rows = list(digits_rows("test"))
-    return [str(rows[place].values["label"]) for place in places]
+    return [str(rows[location].values["label"]) for location in places]
 
 
 @dataclass

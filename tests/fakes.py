@@ -57,8 +57,8 @@ class FakePolicy:
         for prompt, texts in zip(prompts, answers, strict=True):
             self.scored += [prompt.prefill + text for text in texts]
         return [
-            [-0.1 if self.answer(prompt.image.name, self.tuned).text in text else -2.0 - place
-             for place, text in enumerate(texts)]
+            [-0.1 if self.answer(prompt.image.name, self.tuned).text in text else -2.0 - location
+             for location, text in enumerate(texts)]
             for prompt, texts in zip(prompts, answers, strict=True)
         ]  # fmt: skip
 

@@ -101,9 +101,9 @@ def test_relative_links_resolve(page: Path) -> None:
         if target.startswith(("https://", "http://")):
             continue
         name, _, anchor = target.partition("#")
-        place = page.parent / name if name else page
-        assert place.exists(), f"{page.name}: {target}"
-        assert not anchor or anchor in anchors(place), f"{page.name}: {target}"
+        location = page.parent / name if name else page
+        assert location.exists(), f"{page.name}: {target}"
+        assert not anchor or anchor in anchors(location), f"{page.name}: {target}"
 
 
 @pytest.mark.parametrize("page", **named(PAGES))
@@ -219,10 +219,10 @@ def test_a_recipe_says_at_its_top_what_it_teaches_and_costs(path: Path) -> None:
 def test_a_recipe_holds_no_key_that_says_what_is_the_case_anyway(path: Path) -> None:
     table = tomllib.loads(path.read_text("utf-8"))
     whole = Recipe.model_validate(table)
-    for place, key in leaves(table):
-        value = place.pop(key)
+    for location, key in leaves(table):
+        value = location.pop(key)
         assert not same(table, whole), f"{key} = {value!r} is the default"
-        place[key] = value
+        location[key] = value
 
 
 def same(table: dict[str, Any], whole: Recipe) -> bool:

@@ -13,11 +13,11 @@ def _path(self: Any, payload: Any) -> str | None:
     return None if payload is None else payload.path
 
 
-async def _no_address(self: Any, place: Any) -> str | None:
+async def _no_address(self: Any, location: Any) -> str | None:
     """The file in Gradio's own folder. Raises gr.Error for a URL, which Gradio would fetch."""
-    if is_http_url_like(str(place)):
+    if is_http_url_like(str(location)):
         raise gr.Error("Images are uploaded here, not fetched from an address.")
-    stored: str | None = await gr.Image.async_move_resource_to_block_cache(self, place)
+    stored: str | None = await gr.Image.async_move_resource_to_block_cache(self, location)
     return stored
 
 

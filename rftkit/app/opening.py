@@ -70,7 +70,7 @@ def open_recorded(path: Path, pace: float = 1.0) -> Served:
 
 
 def open_model(
-    place: Path | None,
+    location: Path | None,
     seconds: float,
     console: Console,
     engine: Literal["transformers", "vllm"] = "transformers",
@@ -82,7 +82,7 @@ def open_model(
     from rftkit.inference.model_backend import ModelBackend
     from rftkit.models import open_for_inference
 
-    checkpoint, line = _find(place, console)
+    checkpoint, line = _find(location, console)
     setup = Setup(checkpoint.recipe, ckpt.labels_of(checkpoint), ckpt.aliases_of(checkpoint))
     policy = open_for_inference(checkpoint.recipe.model, checkpoint.adapter, engine)
     names = _evaluations(checkpoint)
@@ -111,11 +111,11 @@ def built_in(console: Console) -> RunFolder:
     return train(TrainRequest(recipe=builtin_recipes()[FIRST], out=folder), console)
 
 
-def _find(place: Path | None, console: Console) -> tuple[ckpt.Checkpoint, str]:
+def _find(location: Path | None, console: Console) -> tuple[ckpt.Checkpoint, str]:
     """The checkpoint, and what it is in words."""
-    if place is not None:
-        checkpoint = ckpt.find(place)
-        return checkpoint, checkpoint.note or str(place)
+    if location is not None:
+        checkpoint = ckpt.find(location)
+        return checkpoint, checkpoint.note or str(location)
     try:
         checkpoint = ckpt.find(Path("out"))
         return checkpoint, checkpoint.note or "newest run: out"
@@ -158,10 +158,10 @@ def _recipe_of(path: Path, header: Header) -> Recipe:
             and (recipe := ckpt.recipe_of(RunFolder(folder))).task == header.task
         ):
             return recipe
-    named, _, place = header.provenance.data.partition(" ")
+    named, _, location = header.provenance.data.partition(" ")
     allowed: tuple[str, ...] = SOURCES_OF[header.task]
     source = named if named in allowed else allowed[0]
-    where = "" if source in ("digits", "hangar") else place or "recorded"
+    where = "" if source in ("digits", "hangar") else location or "recorded"
     return Recipe.model_validate(
         {
             "task": header.task,

@@ -84,8 +84,8 @@ def launch(served: Served, limits: Limits = PRIVATE, options: ServeOptions | Non
             head=_head(),
         )
     except OSError:
-        place = f"--host {options.host}, --port {options.port or 'from 7860 on'}"
-        raise UserError(f"{place}: in use, or not of this machine; choose another") from None
+        location = f"--host {options.host}, --port {options.port or 'from 7860 on'}"
+        raise UserError(f"{location}: in use, or not of this machine; choose another") from None
     return page
 
 

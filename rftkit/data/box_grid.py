@@ -51,7 +51,7 @@ def _checked(example: Example, size: Size) -> Size:
         width, height = annotated_size(example)
         if abs((width / height) / (size[0] / size[1]) - 1) > SAME_SHAPE:
             raise DataError(
-                f"{example.place}: annotated as {width} × {height} pixels, but "
+                f"{example.location}: annotated as {width} × {height} pixels, but "
                 f"{example.image.name} is {size[0]} × {size[1]}; is it turned or cropped?"
             )
     return size

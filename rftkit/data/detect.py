@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from rftkit.data.locate import place_of
+from rftkit.data.locate import locate
 from rftkit.data.paths import DataPath
 from rftkit.data.sources.annotated import opened
 from rftkit.data.sources.refs import PHRASE_KEYS
@@ -22,7 +22,7 @@ TRAIN = re.compile(r"train(ing)?(2017)?")
 Kind = Literal["coco", "yolo", "voc"]
 
 
-class Place(NamedTuple):
+class Annotations(NamedTuple):
     """What a recipe says of where the annotations are."""
 
     kind: Kind
@@ -30,41 +30,43 @@ class Place(NamedTuple):
     splits: tuple[str, str]
 
 
-def annotated_place(path: Path) -> Place | None:
+def annotations_at(path: Path) -> Annotations | None:
     """What kind of annotations a path leads to, into an archive too; None if none that is known."""
-    return _place(place_of(str(path), ""))
+    return _annotations(locate(str(path), ""))
 
 
-def _place(place: DataPath) -> Place | None:
-    if place.is_file() and place.suffix == ".json":
-        return _coco(place)
-    if place.is_file() and place.suffix in (".yaml", ".yml"):
-        return Place("yolo", str(place), ("train", _yolo_test(place)))
-    if (place / "data.yaml").is_file():
-        return _place(place / "data.yaml")
-    if (place / "labels").is_dir() and (place / "images").is_dir():
-        return Place("yolo", str(place), _two(place / "images"))
-    if (place / "Annotations").is_dir():
-        lists = place / "ImageSets" / "Main"
-        return Place("voc", str(place), _two(lists) if lists.is_dir() else ("train", "test"))
-    files = sorted(place.glob("*.json")) if place.is_dir() else []
+def _annotations(location: DataPath) -> Annotations | None:
+    if location.is_file() and location.suffix == ".json":
+        return _coco(location)
+    if location.is_file() and location.suffix in (".yaml", ".yml"):
+        return Annotations("yolo", str(location), ("train", _yolo_test(location)))
+    if (location / "data.yaml").is_file():
+        return _annotations(location / "data.yaml")
+    if (location / "labels").is_dir() and (location / "images").is_dir():
+        return Annotations("yolo", str(location), _two(location / "images"))
+    if (location / "Annotations").is_dir():
+        lists = location / "ImageSets" / "Main"
+        return Annotations(
+            "voc", str(location), _two(lists) if lists.is_dir() else ("train", "test")
+        )
+    files = sorted(location.glob("*.json")) if location.is_dir() else []
     chosen = next((path for path in files if TRAIN.search(path.stem)), None)
     return _coco(chosen) if chosen else None
 
 
-def _coco(path: DataPath) -> Place:
+def _coco(path: DataPath) -> Annotations:
     """One file per split where a second one says so by its name; else one file, divided."""
     match = TRAIN.search(path.stem)
     if match is None:
-        return Place("coco", str(path), ("train", "test"))
+        return Annotations("coco", str(path), ("train", "test"))
     for name in TESTED:
         other = path.with_name(f"{path.stem[: match.start()]}{name}{path.stem[match.end() :]}.json")
         if other.is_file():
             shared = path.with_name(
                 f"{path.stem[: match.start()]}{{split}}{path.stem[match.end() :]}.json"
             )
-            return Place("coco", str(shared), (match.group(), name))
-    return Place("coco", str(path), ("train", "test"))
+            return Annotations("coco", str(shared), (match.group(), name))
+    return Annotations("coco", str(path), ("train", "test"))
 
 
 def _yolo_test(path: DataPath) -> str:
@@ -78,24 +80,26 @@ def _two(folder: DataPath) -> tuple[str, str]:
     return train, next((name for name in TESTED if name in names), "test")
 
 
-def source_of(place: DataPath) -> str:
+def source_of(location: DataPath) -> str:
     """The source that reads a file, or the folder of ReasonSeg; "" for all that init knows."""
-    if place.is_dir():
-        files = (next((place / name).glob("*.json"), None) for name in FOLDERS)
+    if location.is_dir():
+        files = (next((location / name).glob("*.json"), None) for name in FOLDERS)
         marked = any({"text", "shapes"} <= {*_first(path)} for path in files if path)
         return "lisa" if marked else ""
-    if not place.is_file():
+    if not location.is_file():
         return ""
-    if place.suffix == ".csv":
+    if location.suffix == ".csv":
         return "csv"
-    entry = _first(place)
+    entry = _first(location)
     if {"conversations", "messages"} & {*entry}:
         return "llava"
     # a line with `phrase` and `box` may be a table's, in thousandths
-    boxed = {"bbox"} if place.suffix == ".jsonl" and "sentences" not in entry else {"box", "bbox"}
+    boxed = (
+        {"bbox"} if location.suffix == ".jsonl" and "sentences" not in entry else {"box", "bbox"}
+    )
     if {*PHRASE_KEYS, "sentences"} & {*entry} and boxed & {*entry}:
         return "refs"
-    return "jsonl" if place.suffix == ".jsonl" else ""
+    return "jsonl" if location.suffix == ".jsonl" else ""
 
 
 def _first(path: DataPath) -> Mapping[str, object]:

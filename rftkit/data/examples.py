@@ -162,7 +162,7 @@ def _classes(
     classes = {*labels, *(example.gold for part in naming for example in part.examples)}
     places = dict.fromkeys(labels, "")
     for example in (example for part in (*naming, own) for example in part.examples):
-        places[example.gold] = places.get(example.gold) or example.place
+        places[example.gold] = places.get(example.gold) or example.location
     check_spellings("labels", places)
     _check_known(recipe, "label", own, classes)
     if len(classes) < 2:
@@ -178,8 +178,8 @@ def _check_known(recipe: Recipe, kind: str, own: SplitExamples, classes: set[str
     for example in own.examples:
         if example.category not in classes:
             raise DataError(
-                f"{example.place}: {kind} {example.category!r} is not among the {len(classes)} of "
-                f"the {where}; add images of it there or take it out here"
+                f"{example.location}: {kind} {example.category!r} is not among the {len(classes)} "
+                f"of the {where}; add images of it there or take it out here"
             )
 
 

@@ -81,7 +81,7 @@ def gold_check(task: Task, example: Example, style: Style) -> bool:
             is_exact = False
             continue
         raise DataError(
-            f"{example.place}: the gold answer {task.written(example)[:200]!r} scores {name} "
+            f"{example.location}: the gold answer {task.written(example)[:200]!r} scores {name} "
             f"{value:g} (needs {needed:g}) in style {style!r}; fix the label or the rationale"
         )
     return is_exact

@@ -104,25 +104,25 @@ def silent(_: str) -> None:
     """Takes a note and says nothing."""
 
 
-def image_in(root: DataPath, value: object, place: str) -> FileImage:
+def image_in(root: DataPath, value: object, location: str) -> FileImage:
     """The image that a table names, by its path relative to `root`.
 
     Raises DataError for URLs, absolute paths, paths or links that leave `root`, missing files.
     """
     if not isinstance(value, str) or not value.strip():
-        raise DataError(f"{place}: no image named; every row needs a path in its image column")
+        raise DataError(f"{location}: no image named; every row needs a path in its image column")
     if "://" in value or value.startswith("data:"):
-        raise DataError(f"{place}: {value[:80]!r} is a URL; download it and name the file")
+        raise DataError(f"{location}: {value[:80]!r} is a URL; download it and name the file")
     if Path(value).is_absolute() or PureWindowsPath(value).drive:
-        raise DataError(f"{place}: {value!r} is absolute; name it relative to {root}/")
+        raise DataError(f"{location}: {value!r} is absolute; name it relative to {root}/")
     name = os.path.normpath(value)
     if Path(name).parts[:1] == ("..",):
-        raise DataError(f"{place}: {value!r} leaves {root}/; move the image below that folder")
-    check_name(name, place)
+        raise DataError(f"{location}: {value!r} leaves {root}/; move the image below that folder")
+    check_name(name, location)
     path = root / name
-    stay_inside(path, root, place)
+    stay_inside(path, root, location)
     if not _is_file(path):
-        raise DataError(f"{place}: no file {name!r} below {root}/; check the path")
+        raise DataError(f"{location}: no file {name!r} below {root}/; check the path")
     return FileImage(path, PurePosixPath(name).as_posix())
 
 
@@ -135,11 +135,11 @@ def by_stem(folder: DataPath) -> dict[str, list[str]]:
     return files
 
 
-def stay_inside(path: DataPath, root: DataPath, place: str) -> None:
+def stay_inside(path: DataPath, root: DataPath, location: str) -> None:
     """Raises DataError if `path` is, or goes through, a link that leaves `root`."""
     inside = _real(Path(root).absolute())
     if os.path.commonpath([inside, os.path.realpath(path)]) != inside:
-        raise DataError(f"{place}: {path} is a link that leaves {root}/; copy the files instead")
+        raise DataError(f"{location}: {path} is a link that leaves {root}/; copy the files instead")
 
 
 @lru_cache(maxsize=64)  # asked for once per image; each answer takes a look at every parent
@@ -147,10 +147,10 @@ def _real(root: Path) -> str:
     return os.path.realpath(root)
 
 
-def check_name(name: str, place: str) -> None:
+def check_name(name: str, location: str) -> None:
     """Raises DataError if a file name holds control characters or is not UTF-8."""
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
-        raise DataError(f"{place}: file name {name!a} holds unreadable characters; rename it")
+        raise DataError(f"{location}: file name {name!a} holds unreadable characters; rename it")
 
 
 def _is_file(path: DataPath) -> bool:

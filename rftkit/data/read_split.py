@@ -55,9 +55,11 @@ def check_spellings(kind: str, places: Mapping[str, str]) -> None:
     kind: what they are, in the plural. places: name -> where it stands first, "" if in no file.
     """
     for first, second in colliding_labels(sorted(places)):
-        place = f"{places[second]}: " if places[second] else ""
+        location = f"{places[second]}: " if places[second] else ""
         other = f"{first!r} ({places[first]})" if places[first] else repr(first)
-        raise DataError(f"{place}{kind} {second!r} and {other} read the same; rename or merge one")
+        raise DataError(
+            f"{location}{kind} {second!r} and {other} read the same; rename or merge one"
+        )
 
 
 def _key(recipe: Recipe, split: str) -> tuple[str, ...]:
@@ -120,8 +122,8 @@ def _spelled_categories(options: Options) -> Sequence[str]:
 def _check_same_gold(first: Example, again: Example) -> None:
     if first.gold != again.gold:
         raise DataError(
-            f"{again.place}: image {again.id!r} is {again.gold!r} here and "
-            f"{first.gold!r} at {first.place}; keep one label"
+            f"{again.location}: image {again.id!r} is {again.gold!r} here and "
+            f"{first.gold!r} at {first.location}; keep one label"
         )
 
 
@@ -132,7 +134,7 @@ def _check_categories(
     places: dict[str, str] = {}
     for example in examples:
         for name in example.choices or (example.category,):
-            places.setdefault(name, example.place)
+            places.setdefault(name, example.location)
     check_spellings("categories", places)
     if lacking := [name for name in wanted if name not in annotated]:
         raise DataError(
@@ -142,9 +144,9 @@ def _check_categories(
 
 
 def _nothing_to_ask(data: Data, split: str, rows: int) -> DataError:
-    place = f"{data.path or data.source}: split {split!r}"
+    location = f"{data.path or data.source}: split {split!r}"
     if not rows:
-        return DataError(f"{place} is empty; add rows, or change data.splits")
+        return DataError(f"{location} is empty; add rows, or change data.splits")
     return DataError(
-        f"{place}: no boxes of the asked categories; annotate some, or change options.categories"
+        f"{location}: no boxes of the asked categories; annotate some, or change options.categories"
     )

@@ -14,7 +14,7 @@ NOTE = f"no split is given: one image in {HELD_OUT} of each class is held out (f
 IMAGES_NOTE = f"no split is given: one image in {HELD_OUT} is held out (fixed seed {SEED})"
 
 
-def held_out(names: Mapping[str, Sequence[str]], place: str) -> frozenset[str]:
+def held_out(names: Mapping[str, Sequence[str]], location: str) -> frozenset[str]:
     """The images to test on: a fifth of each class, at least one. names: class -> images.
 
     Depends on the names only, not on their order. Raises DataError for a class of one image.
@@ -24,7 +24,7 @@ def held_out(names: Mapping[str, Sequence[str]], place: str) -> frozenset[str]:
         order = sorted(set(images))
         if len(order) < 2:
             raise DataError(
-                f"{place}: class {label!r} has one image; to split it into train and test it "
+                f"{location}: class {label!r} has one image; to split it into train and test it "
                 "needs two, add one or make the split yourself"
             )
         random.Random(f"{SEED}:{label}").shuffle(order)
@@ -32,15 +32,15 @@ def held_out(names: Mapping[str, Sequence[str]], place: str) -> frozenset[str]:
     return frozenset(chosen)
 
 
-def is_test(data: Data, split: str, place: str) -> bool:
+def is_test(data: Data, split: str, location: str) -> bool:
     """Whether `split` is the held-out one, where only the recipe's two can be made."""
     if split not in data.splits:
         there = " and ".join(data.splits)
-        raise DataError(f"{place}: no split {split!r}; it is divided into {there}")
+        raise DataError(f"{location}: no split {split!r}; it is divided into {there}")
     return split == data.test_split
 
 
-def held_out_images(names: Iterable[str], place: str) -> frozenset[str]:
+def held_out_images(names: Iterable[str], location: str) -> frozenset[str]:
     """The images to test on where an image has no one class: a fifth of them, at least one.
 
     Depends on the names only, not on their order. Raises DataError for a single image.
@@ -48,7 +48,7 @@ def held_out_images(names: Iterable[str], place: str) -> frozenset[str]:
     order = sorted(set(names))
     if len(order) < 2:
         raise DataError(
-            f"{place}: {len(order)} images; to split them into train and test it needs two, add "
+            f"{location}: {len(order)} images; to split them into train and test it needs two, add "
             "one or make the split yourself"
         )
     random.Random(SEED).shuffle(order)

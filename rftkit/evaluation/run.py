@@ -12,10 +12,10 @@ from rich.console import Console
 
 from rftkit import files
 from rftkit.core import Style
-from rftkit.data.detect import annotated_place
+from rftkit.data.detect import annotations_at
 from rftkit.data.examples import Examples, load_examples, load_undivided
 from rftkit.data.gold_check import with_gold_check
-from rftkit.data.locate import place_of
+from rftkit.data.locate import locate
 from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError, RecipeError
 from rftkit.evaluation.generate import EvalSpec, evaluate, header_of, same_evaluation
@@ -67,9 +67,9 @@ class EvalSubject:
     shots: Shots = NO_SHOTS
 
 
-def evaluate_checkpoint(place: Path, request: EvalRequest, console: Console) -> Evaluation:
+def evaluate_checkpoint(location: Path, request: EvalRequest, console: Console) -> Evaluation:
     """Evaluate what `--ckpt` names, with the recipe it was trained by."""
-    ckpt = find(place)
+    ckpt = find(location)
     if ckpt.note:
         console.print(ckpt.note, highlight=False, markup=False)
     recipe = _with_data(ckpt.recipe, request)
@@ -156,14 +156,14 @@ def _other_data(path: Path, recipe: Recipe) -> Data:
 
     Raises DataError for what is not there, or does not say how to read it for this task.
     """
-    located, source = place_of(str(path), ""), SOURCE_OF.get(path.suffix.lower())
+    located, source = locate(str(path), ""), SOURCE_OF.get(path.suffix.lower())
     change: dict[str, object] = {"path": str(path), "images": ""}
     if not located.exists():
         raise DataError(f"--data {path}: not found; name a folder, .csv or .jsonl")
     if source:
         change["source"] = source
-    elif get_task(recipe.task).answer_kind == "boxes" and (place := annotated_place(path)):
-        change |= {"source": place.kind, "path": place.path, "splits": place.splits}
+    elif get_task(recipe.task).answer_kind == "boxes" and (location := annotations_at(path)):
+        change |= {"source": location.kind, "path": location.path, "splits": location.splits}
     elif recipe.data.source in ("csv", "jsonl") and [*located.glob(f"*.{recipe.data.source}")]:
         pass  # a folder that holds the table of each split
     elif get_task(recipe.task).predicts_labels:

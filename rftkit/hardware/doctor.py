@@ -176,8 +176,8 @@ def conflicts(versions: dict[str, str]) -> Iterator[tuple[str, str]]:
 def disk() -> Iterator[Finding]:
     """Room where runs are written, and where models are kept."""
     for name, folder in (("disk, runs", Path.cwd()), ("disk, models", _models())):
-        place = next(p for p in (folder, *folder.parents) if p.exists())
-        free = shutil.disk_usage(place).free / 1e9
+        location = next(p for p in (folder, *folder.parents) if p.exists())
+        free = shutil.disk_usage(location).free / 1e9
         status: Status = "fail" if free < DISK_FAIL else "warn" if free < DISK_WARN else "ok"
         fix = "" if status == "ok" else "hf cache rm" if name.endswith("models") else "df -h ."
         yield Finding(name, status, f"{free:.1f} GB free at {folder}", fix)
@@ -189,8 +189,8 @@ def caches() -> Iterator[Finding]:
         ("cache", cache_folder(lambda line: None), "RFTKIT_CACHE"),
         ("hub cache", _models(), "HF_HOME"),
     ):
-        place = next(p for p in (folder, *folder.parents) if p.exists())
-        if place.is_dir() and os.access(place, os.W_OK):
+        location = next(p for p in (folder, *folder.parents) if p.exists())
+        if location.is_dir() and os.access(location, os.W_OK):
             yield Finding(name, "ok", str(folder))
         else:
             why = f"{folder}: cannot be written"

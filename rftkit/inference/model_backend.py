@@ -63,10 +63,10 @@ class ModelBackend:
 
         example, style = asked.example, asked.settings.style
         text = pane.piece.completion.text
-        place = text.lower().rfind(OPENING)
-        if "grid" in example.meta or (style != "direct" and place < 0):
+        location = text.lower().rfind(OPENING)
+        if "grid" in example.meta or (style != "direct" and location < 0):
             return {}
-        before = "" if style == "direct" else text[: place + len(OPENING)]
+        before = "" if style == "direct" else text[: location + len(OPENING)]
         end = "" if style == "direct" else "</answer>"
         spelled = get_task(asked.task).spelled
         written = [spelled(example, label) + end for label in example.choices]

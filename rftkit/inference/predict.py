@@ -92,7 +92,7 @@ class Prediction:
 
 
 def predict(
-    place: Path, paths: Sequence[Path], console: Console, question: Question = NOTHING
+    location: Path, paths: Sequence[Path], console: Console, question: Question = NOTHING
 ) -> Iterator[Prediction]:
     """Answers for images, in their order; of detection one for each category asked for.
 
@@ -102,7 +102,7 @@ def predict(
     images = [FileImage(path, str(path)) for path in paths]
     for image in images:
         image.open()
-    ckpt = find(place)
+    ckpt = find(location)
     recipe, task = ckpt.recipe, get_task(ckpt.recipe.task)
     prepared = asked.prompts(recipe, labels_of(ckpt), question)
     if ckpt.note:

@@ -100,7 +100,7 @@ class Sample(Record):
     side: Side
     id: str
     image: str = Field(validation_alias=AliasChoices("image", "picture"))
-    place: str = ""
+    location: str = Field(default="", validation_alias=AliasChoices("location", "place"))
     prompt: str | None = Field(default=None, description="None: the header's")
     text: str
     gold: str
@@ -251,13 +251,13 @@ def _header(line: bytes, path: Path) -> Header:
         ) from None
 
 
-def _record(line: bytes, place: str) -> Sample | Timing:
+def _record(line: bytes, location: str) -> Sample | Timing:
     try:
         if line.startswith(b'{"timing"'):
             return _TimingLine.model_validate_json(line).timing
         return Sample.model_validate_json(line)
     except ValidationError as error:
-        raise DataError(f"{place}: bad line: {_first(error)}; fix or remove it") from None
+        raise DataError(f"{location}: bad line: {_first(error)}; fix or remove it") from None
 
 
 def _first(error: ValidationError) -> str:

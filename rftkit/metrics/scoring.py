@@ -37,7 +37,7 @@ def attempt_of(sample: Sample, header: Header) -> Attempt:
         gold=sample.gold,
         choices=offered(sample, header),
         labels=header.labels,
-        place=sample.place,
+        location=sample.location,
         meta=sample.meta,
         category=sample.category,
         aliases=header.aliases,
@@ -57,7 +57,7 @@ def likeliest(sample: Sample, header: Header) -> str:
     missing = [label for label in labels if label not in scores]
     if missing or not labels:
         name = missing[0] if missing else "any label"
-        raise DataError(f"{sample.place or sample.id}: no score for {name!r}; evaluate it again")
+        raise DataError(f"{sample.location or sample.id}: no score for {name!r}; evaluate it again")
     return max(labels, key=lambda label: scores[label])
 
 
@@ -119,7 +119,7 @@ def sample_of(example: Example, whole: Completion, header: Header, side: Side) -
         side=side,
         id=example.id,
         image=example.image.name,
-        place=example.place,
+        location=example.location,
         prompt=None if prompt == header.prompt else prompt,
         text=whole.text,
         gold=example.gold,

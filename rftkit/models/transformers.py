@@ -248,7 +248,7 @@ class TransformersPolicy:
 
     def _completion(self, ids: list[int]) -> Completion:
         ends = {*self.stop_ids()}
-        stops = [place for place, token in enumerate(ids) if token in ends]
+        stops = [location for location, token in enumerate(ids) if token in ends]
         end = stops[0] if stops else len(ids)
         text = self.processor.tokenizer.decode(ids[:end], skip_special_tokens=True)
         return Completion(text, end, finished=bool(stops))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rftkit.data import rows
 from rftkit.data.images import SUFFIXES
-from rftkit.data.locate import place_of
+from rftkit.data.locate import locate
 from rftkit.errors import DataError
 from rftkit.recipe.sections import Data
 
@@ -17,10 +17,10 @@ def image_folder(path: str | Path) -> Path:
 
     Raises DataError if there is neither.
     """
-    place = place_of(str(path), "", print)
-    if not place.is_dir():
+    location = locate(str(path), "", print)
+    if not location.is_dir():
         raise DataError(f"{path}: no such folder or zip; upload it, or fix the name")
-    return Path(place)
+    return Path(location)
 
 
 def image_files(folder: str | Path, count: int) -> list[Path]:
@@ -36,7 +36,7 @@ def save_images(source: str, folder: str | Path, each: int, split: str = "train"
         label = str(row.values["label"])
         seen[label] += 1
         if seen[label] <= each:
-            place = Path(folder) / label / f"{seen[label]}.png"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            row.image.open().save(place)
+            location = Path(folder) / label / f"{seen[label]}.png"
+            location.parent.mkdir(parents=True, exist_ok=True)
+            row.image.open().save(location)
     return Path(folder)

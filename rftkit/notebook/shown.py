@@ -45,9 +45,9 @@ class _Tested:
         return {sample.id: sample for sample in self.samples if sample.side == "tuned"}
 
 
-def page(place: str | Path, height: int = 640) -> Html:
+def page(location: str | Path, height: int = 640) -> Html:
     """A page inside the notebook: the report of a run, or a `.html` file. height: in pixels."""
-    path = Path(place)
+    path = Path(location)
     path = path if path.suffix == ".html" else api.Run(newest(path)).report
     try:
         text = path.read_text("utf-8")

@@ -7,7 +7,7 @@ from collections import Counter
 
 from rftkit.answers.boxes import LabelledBox
 from rftkit.data import rows
-from rftkit.data.detect import Place
+from rftkit.data.detect import Annotations
 from rftkit.data.source_notes import SourceNotes
 from rftkit.errors import DataError
 from rftkit.recipe.sections import Data
@@ -15,18 +15,18 @@ from rftkit.recipe.sections import Data
 MAX_SHOTS = 4
 
 
-def boxes_recipe(place: Place) -> str:
+def boxes_recipe(location: Annotations) -> str:
     """A commented recipe (TOML) for these annotations. Raises DataError as their source does."""
-    data = Data(source=place.kind, path=place.path, splits=place.splits)
+    data = Data(source=location.kind, path=location.path, splits=location.splits)
     notes = SourceNotes()
     counts, images = Counter[str](), 0
-    for row in rows(data, place.splits[0], notes):
+    for row in rows(data, location.splits[0], notes):
         things = row.values["objects"]
         assert isinstance(things, tuple)
         counts.update(sorted({thing.label for thing in things if isinstance(thing, LabelledBox)}))
         images += 1
     if not counts:
-        raise DataError(f"{place.path}: no boxes in split {place.splits[0]!r}; annotate some")
+        raise DataError(f"{location.path}: no boxes in split {location.splits[0]!r}; annotate some")
     least = min(counts, key=lambda label: (counts[label], label))
     shown = ", ".join(sorted(counts)[:8]) + (", …" if len(counts) > 8 else "")
     return TEMPLATE.format(
@@ -34,9 +34,9 @@ def boxes_recipe(place: Place) -> str:
         categories=f"{len(counts)} categories: {shown}",
         fewest=f"fewest images have {least!r}: {counts[least]}",
         notes="".join(f"#   {note}\n" for note in dict.fromkeys(notes.lines)),
-        source=place.kind,
-        path=json.dumps(place.path, ensure_ascii=False),
-        splits=json.dumps(list(place.splits)),
+        source=location.kind,
+        path=json.dumps(location.path, ensure_ascii=False),
+        splits=json.dumps(list(location.splits)),
         shots=min(MAX_SHOTS, counts[least]),
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rftkit.data.images import read_size
-from rftkit.data.locate import place_of
+from rftkit.data.locate import locate
 from rftkit.data.paths import DataPath
 from rftkit.data.sources.folder import Listing, existing_folder, list_classes, subfolders
 from rftkit.errors import DataError
@@ -33,7 +33,7 @@ def starter_recipe(folder: Path) -> str:
     It may be, or be inside, an archive. Raises DataError if the folder is neither, or has a class
     without images.
     """
-    return _recipe(folder, existing_folder(place_of(str(folder), "")))
+    return _recipe(folder, existing_folder(locate(str(folder), "")))
 
 
 def _recipe(folder: Path, root: DataPath) -> str:

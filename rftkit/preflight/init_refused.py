@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from rftkit.data.detect import source_of
-from rftkit.data.locate import place_of
+from rftkit.data.locate import locate
 from rftkit.errors import DataError
 
 FILES = 20  # of a folder are looked at
@@ -27,12 +27,12 @@ def refuse_others(argument: Path) -> None:
 
     In a folder of classes or boxes a table may lie beside them.
     """
-    located = place_of(str(argument), "")
-    for place in [located, *islice(sorted(located.glob("*.json*")), FILES)]:
-        source = source_of(place)
-        if not source or (place != located and source not in ("llava", "refs")):
+    located = locate(str(argument), "")
+    for location in [located, *islice(sorted(located.glob("*.json*")), FILES)]:
+        source = source_of(location)
+        if not source or (location != located and source not in ("llava", "refs")):
             continue
-        path = json.dumps(str(place), ensure_ascii=False)
+        path = json.dumps(str(location), ensure_ascii=False)
         raise DataError(
             f"{argument}: init writes recipes for class folders and boxes; for this write one with "
             f'task = {TASK_OF[source]} and, under [data], source = "{source}", path = {path}; '

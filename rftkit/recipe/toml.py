@@ -30,15 +30,15 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     return parse_recipe(read_text(path), str(path), overrides)
 
 
-def parse_recipe(text: str, place: str, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe in a text; `place` is what errors call it."""
-    table = _parse(text, place)
+def parse_recipe(text: str, location: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a text; `location` is what errors call it."""
+    table = _parse(text, location)
     for override in overrides:
         _apply(table, override)
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
-        raise RecipeError(f"{place}: {_explain(error)}") from None
+        raise RecipeError(f"{location}: {_explain(error)}") from None
 
 
 def read_text(path: Path) -> str:
@@ -80,16 +80,16 @@ def leaf_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:
     return keys
 
 
-def _parse(text: str, place: str) -> Table:
+def _parse(text: str, location: str) -> Table:
     deep = next((line for line in text.splitlines() if _dots(line) > DEEPEST_KEY), None)
     if deep is not None:
-        raise RecipeError(f"{place}: a key has more than {DEEPEST_KEY} parts: {deep[:40]!r}")
+        raise RecipeError(f"{location}: a key has more than {DEEPEST_KEY} parts: {deep[:40]!r}")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{place}: not valid TOML: {error}") from None
+        raise RecipeError(f"{location}: not valid TOML: {error}") from None
     except (RecursionError, ValueError) as error:
-        raise RecipeError(f"{place}: not a recipe: {type(error).__name__}: {error}") from None
+        raise RecipeError(f"{location}: not a recipe: {type(error).__name__}: {error}") from None
 
 
 def _dots(line: str) -> int:

@@ -115,8 +115,8 @@ def _stated(entry: PredictedBox, several: bool) -> str:
 
 def _frame(mark: Mark, width: float, height: float) -> str:
     x1, y1, x2, y2 = _edges(mark.box, width, height)
-    place = f'x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"'
-    return f'<g class="{mark.kind}"><rect class="case" {place}/><rect {place}/></g>'
+    location = f'x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"'
+    return f'<g class="{mark.kind}"><rect class="case" {location}/><rect {location}/></g>'
 
 
 def _label(mark: Mark, width: float, height: float) -> str:

@@ -88,11 +88,11 @@ def headline(summary: Summary) -> str:
     sides = {"base": summary.base, "tuned": summary.tuned}
     shown = [(name, side.accuracy) for name, side in sides.items() if side]
     figure, axes = _figure((4.6, 0.75 + 0.42 * len(shown)))
-    for place, (name, rate) in enumerate(shown):
+    for location, (name, rate) in enumerate(shown):
         whisker = [[max(0, rate.value - rate.low)], [max(0, rate.high - rate.value)]]
-        axes.barh(place, rate.value, height=0.62, color=COLOURS[name], alpha=0.85)
-        axes.errorbar(rate.value, place, xerr=whisker, color=INK, capsize=3, linewidth=1.2)
-        axes.text(min(rate.high + 0.02, 1.03), place, f"{points(rate.value)} %", va="center")
+        axes.barh(location, rate.value, height=0.62, color=COLOURS[name], alpha=0.85)
+        axes.errorbar(rate.value, location, xerr=whisker, color=INK, capsize=3, linewidth=1.2)
+        axes.text(min(rate.high + 0.02, 1.03), location, f"{points(rate.value)} %", va="center")
     if summary.chance is not None:
         axes.axvline(summary.chance, color=INK, linewidth=1, linestyle=(0, (2, 2)))
     axes.set_yticks(range(len(shown)), [display_model(name) for name, _ in shown])

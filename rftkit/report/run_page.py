@@ -77,11 +77,11 @@ def _shared_prefix(run: RunFolder | None) -> str:
     return str(json.loads(run.effective.read_text("utf-8")).get("shared_prefix", ""))
 
 
-def rewrite_report(place: Path) -> RunFolder:
+def rewrite_report(location: Path) -> RunFolder:
     """Write a run's page anew from its files; its images too, where the data can be read."""
-    listed = runs.runs_under(place) if place.is_dir() else []
+    listed = runs.runs_under(location) if location.is_dir() else []
     if not listed:
-        raise UserError(f"{place}: no run there; `rftkit runs` lists them")
+        raise UserError(f"{location}: no run there; `rftkit runs` lists them")
     run = listed[0]
     recipe = recipe_of(run)
     main = run.main_evaluation(recipe)

@@ -223,8 +223,8 @@ def _pane(sample: Sample, header: Header, small: Sequence[Thumbnail], first: boo
         size = small[0].size
         width, height = overlay.scaled(size)
         crisp = ' class="crisp"' if small[0].small else ""
-        place = f'width="{width:g}" height="{height:g}" preserveAspectRatio="none"'
-        image = f'<image id="{name}" href="{small[0].uri}" {place}{crisp}/>'
+        location = f'width="{width:g}" height="{height:g}" preserveAspectRatio="none"'
+        image = f'<image id="{name}" href="{small[0].uri}" {location}{crisp}/>'
     if small and not first:
         image = f'<use href="#{name}"/>'
     return overlay.pane(overlay.drawing(sample, header), size, image)

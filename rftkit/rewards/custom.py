@@ -61,7 +61,7 @@ def _guarded(name: str, function: Callable[[Attempt], object]) -> Reward:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             example = attempt.example
             raise TrainingError(
-                f"rewards.{name}: raised {reason} on {example.place or example.id}; fix it"
+                f"rewards.{name}: raised {reason} on {example.location or example.id}; fix it"
             ) from error
         if not isinstance(value, Real):
             raise TrainingError(

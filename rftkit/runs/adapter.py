@@ -43,27 +43,27 @@ class Checkpoint:
     note: str = ""
 
 
-def find(place: Path) -> Checkpoint:
-    """The checkpoint that `place` names; of a folder of runs, the newest that has trained.
+def find(location: Path) -> Checkpoint:
+    """The checkpoint that `location` names; of a folder of runs, the newest that has trained.
 
     Raises ModelError, saying what would have been accepted.
     """
-    if not place.is_dir():
-        what = "a file, not a folder" if place.exists() else "no such folder on this machine"
+    if not location.is_dir():
+        what = "a file, not a folder" if location.exists() else "no such folder on this machine"
         raise ModelError(
-            f"--ckpt {place}: {what}; name a run such as out/quickstart, or an adapter folder"
+            f"--ckpt {location}: {what}; name a run such as out/quickstart, or an adapter folder"
         )
-    if is_run(place):
-        return _of_run(RunFolder(place), "")
-    owner = next((p for p in list(place.resolve().parents)[:2] if is_run(p)), None)
-    if (place / "adapter_config.json").is_file():
-        return _inside(RunFolder(owner), place) if owner else _alone(place)
-    for run in runs_under(place):
+    if is_run(location):
+        return _of_run(RunFolder(location), "")
+    owner = next((p for p in list(location.resolve().parents)[:2] if is_run(p)), None)
+    if (location / "adapter_config.json").is_file():
+        return _inside(RunFolder(owner), location) if owner else _alone(location)
+    for run in runs_under(location):
         if _final(run) or _newest_whole(run):
             return _of_run(run, f"newest run: {run.folder}")
     raise ModelError(
-        f"--ckpt {place}: neither a run nor an adapter, and no trained run inside; name a run such "
-        "as out/quickstart, an adapter folder, or the folder of your runs"
+        f"--ckpt {location}: neither a run nor an adapter, and no trained run inside; "
+        "name a run such as out/quickstart, an adapter folder, or the folder of your runs"
     )
 
 
@@ -86,20 +86,20 @@ def _of_run(run: RunFolder, note: str) -> Checkpoint:
     return Checkpoint(newest, recipe, run.evaluations, run, newest.name, text)
 
 
-def _inside(run: RunFolder, place: Path) -> Checkpoint:
-    if place.resolve() == run.adapter.resolve():
-        _check_weights(place)
-        return Checkpoint(place, recipe_of(run), run.evaluations, run)
-    if harm := checkpoints.damage(place):
-        raise ModelError(f"{place}: {harm}; name another checkpoint")
-    _check_weights(place)
-    return Checkpoint(place, recipe_of(run), run.evaluations, run, place.name)
+def _inside(run: RunFolder, location: Path) -> Checkpoint:
+    if location.resolve() == run.adapter.resolve():
+        _check_weights(location)
+        return Checkpoint(location, recipe_of(run), run.evaluations, run)
+    if harm := checkpoints.damage(location):
+        raise ModelError(f"{location}: {harm}; name another checkpoint")
+    _check_weights(location)
+    return Checkpoint(location, recipe_of(run), run.evaluations, run, location.name)
 
 
-def _alone(place: Path) -> Checkpoint:
-    _check_weights(place)
-    recipe = parse_recipe(read_card(place).recipe, str(place / CARD))
-    return Checkpoint(place, recipe, place / "eval")
+def _alone(location: Path) -> Checkpoint:
+    _check_weights(location)
+    recipe = parse_recipe(read_card(location).recipe, str(location / CARD))
+    return Checkpoint(location, recipe, location / "eval")
 
 
 def _check_weights(adapter: Path) -> None:

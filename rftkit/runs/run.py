@@ -134,13 +134,13 @@ def runs_under(folder: Path) -> list[RunFolder]:
 def new_run(folder: Path) -> RunFolder:
     """A run in `folder`, or in a numbered sibling if something is there already."""
     for number in range(1, 10_000):
-        place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        if place.is_file():
-            raise RecipeError(f"--out {place}: is a file; name a folder")
-        if _free(place):
-            return RunFolder(_made(place))
-        if number == 1 and not is_run(place):
-            raise RecipeError(f"--out {place}: holds other files; name a new or empty folder")
+        location = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        if location.is_file():
+            raise RecipeError(f"--out {location}: is a file; name a folder")
+        if _free(location):
+            return RunFolder(_made(location))
+        if number == 1 and not is_run(location):
+            raise RecipeError(f"--out {location}: holds other files; name a new or empty folder")
     raise RecipeError(f"--out {folder}: 9999 siblings exist already; name another folder")
 
 
@@ -159,14 +159,14 @@ def state(run: RunFolder) -> str:
     return "stopped" if recorded == "running" and not holder(run.folder) else recorded
 
 
-def _numbered(place: Path, folder: Path) -> bool:
-    rest = place.name.removeprefix(folder.name)
+def _numbered(location: Path, folder: Path) -> bool:
+    rest = location.name.removeprefix(folder.name)
     return rest == "" or rest.removeprefix("-").isdigit()
 
 
-def _free(place: Path) -> bool:
+def _free(location: Path) -> bool:
     """Whether a run may begin here: nothing is there, or one that was cut off as it began."""
-    names = {path.name for path in place.iterdir()} if place.is_dir() else set[str]()
+    names = {path.name for path in location.iterdir()} if location.is_dir() else set[str]()
     names -= {WRITABLE}
     seen = {name for name in names if not name.startswith(".")}
     return not names or (LOCK in names and seen <= BEGUN)

@@ -117,7 +117,7 @@ def load_study(path: Path) -> Study:
         raise RecipeError(f"{path}: {_explain(error)}") from None
 
 
-def cells(study: Study, place: Path) -> list[Cell]:
+def cells(study: Study, location: Path) -> list[Cell]:
     """The grid in the order in which it is run: every setting once with a seed, then the next seed.
 
     Raises RecipeError, naming the cell, for a recipe that is not found or cannot work so.
@@ -125,13 +125,13 @@ def cells(study: Study, place: Path) -> list[Cell]:
     paths = [find_recipe(Path(name)) for name in study.recipes]
     stems = [path.stem for path in paths]
     if twice := [stem for stem in stems if stems.count(stem) > 1]:
-        raise RecipeError(f"{place}: recipes: two are called {twice[0]!r}; rename one file")
+        raise RecipeError(f"{location}: recipes: two are called {twice[0]!r}; rename one file")
     methods: Sequence[MethodName | None] = study.methods or (None,)
     shots: Sequence[int | None] = study.shots or (None,)
     grid = list(product(study.seeds, paths, shots, methods, study.styles))
     if len(grid) > LARGEST:
-        raise RecipeError(f"{place}: {len(grid)} runs; a study has at most {LARGEST}, split it")
-    return [_cell(study, _Point(*point), place) for point in grid]
+        raise RecipeError(f"{location}: {len(grid)} runs; a study has at most {LARGEST}, split it")
+    return [_cell(study, _Point(*point), location) for point in grid]
 
 
 def flat_changes(changes: Mapping[str, object], prefix: str = "") -> dict[str, object]:
@@ -155,7 +155,7 @@ class _Point(NamedTuple):
     style: StyleName
 
 
-def _cell(study: Study, point: _Point, place: Path) -> Cell:
+def _cell(study: Study, point: _Point, location: Path) -> Cell:
     seed, path, shots, method, style = point
     axes = {"style": style, "seed": seed, "data.shots": shots, "method.kind": method}
     own = load_recipe(path).method.kind
@@ -167,7 +167,7 @@ def _cell(study: Study, point: _Point, place: Path) -> Cell:
     try:
         wanted = with_absolute_paths(load_recipe(path, overrides))
     except RecipeError as error:
-        raise RecipeError(f"{place}: style {style!r}, seed {seed}: {error}") from None
+        raise RecipeError(f"{location}: style {style!r}, seed {seed}: {error}") from None
     return Cell(path.stem, path, overrides, wanted, (method, shots))
 
 

@@ -37,7 +37,7 @@ def figures(contrast: Contrast) -> str:
     return f"{points(contrast.value, signed=True)} points (95 % interval {low} to {high})"
 
 
-def place(setting: Setting) -> str:
+def location(setting: Setting) -> str:
     """A setting as it is called in a sentence."""
     return f"{setting.dataset} ({setting.method}, {shots(setting.shots)})"
 
@@ -48,7 +48,7 @@ def shots(count: int) -> str:
 
 
 def _verdict(one: Versus) -> str:
-    subject, where = SUBJECTS[one.style], place(one.setting)
+    subject, where = SUBJECTS[one.style], location(one.setting)
     if one.contrast.verdict == "better":
         return f"{subject} helps on {where}"
     if one.contrast.verdict == "worse":

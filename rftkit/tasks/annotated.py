@@ -29,7 +29,7 @@ def read_objects(row: Row, reading: Reading, one: bool = False) -> Things:
     if entries is not None:
         assert isinstance(entries, tuple)
         if one and len(entries) != 1:
-            raise DataError(f"{row.place}: {len(entries)} boxes; a phrase needs exactly one")
+            raise DataError(f"{row.location}: {len(entries)} boxes; a phrase needs exactly one")
         return entries
     value = reading.value(row, "boxes")
     if isinstance(value, str) and value.lstrip()[:1] == "[":  # a cell of a CSV
@@ -43,12 +43,14 @@ def read_objects(row: Row, reading: Reading, one: bool = False) -> Things:
         if one:
             what, written = "one box", "[x1, y1, x2, y2]"
         shown = repr(value)[:60]
-        raise DataError(f"{row.place}: gold {shown} is not {what}; write {written}")
+        raise DataError(f"{row.location}: gold {shown} is not {what}; write {written}")
     if len(value) > boxes.MAX_BOXES:
-        raise DataError(f"{row.place}: {len(value)} gold boxes; at most {boxes.MAX_BOXES} are read")
+        raise DataError(
+            f"{row.location}: {len(value)} gold boxes; at most {boxes.MAX_BOXES} are read"
+        )
     grid = _grid(row, reading)
     label = _label(row, reading)
-    return tuple(LabelledBox(label, boxes.gold_box(box, grid, row.place)) for box in value)
+    return tuple(LabelledBox(label, boxes.gold_box(box, grid, row.location)) for box in value)
 
 
 def placed(row: Row, reading: Reading) -> dict[str, str]:
@@ -62,7 +64,9 @@ def _grid(row: Row, reading: Reading) -> Grid:
     """The units of the row's boxes. Raises DataError for what is no "640x480"."""
     grid = reading.value(row, "grid")
     if grid is not None and not re.fullmatch(r"[1-9]\d{0,6}x[1-9]\d{0,6}", str(grid)):
-        raise DataError(f'{row.place}: grid {repr(grid)[:60]}; write width and height: "640x480"')
+        raise DataError(
+            f'{row.location}: grid {repr(grid)[:60]}; write width and height: "640x480"'
+        )
     return Grid.named(grid)
 
 

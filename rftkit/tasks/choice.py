@@ -35,7 +35,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     """
     assert isinstance(reading.options, ChoiceOptions)
     question, shown = _question(row, reading)
-    gold = _gold(reading.cell(row, "answer"), shown, row.place)
+    gold = _gold(reading.cell(row, "answer"), shown, row.location)
     order = _ordered(shown, row, reading)
     example = Example(
         id=reading.question_id(row),
@@ -44,7 +44,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
         gold=gold,
         choices=order,
         rationale=reading.rationale(row),
-        place=row.place,
+        location=row.location,
         category=reading.cell(row, "category"),
         others=row.others,
         meta={"source": source} if (source := reading.cell(row, "source")) else {},
@@ -120,8 +120,8 @@ def _named(answer: str, options: Sequence[str]) -> str | None:
 
 
 def _by_letter(letter: str, options: Sequence[str]) -> str | None:
-    place = LETTERS.index(letter.upper())
-    return options[place] if place < len(options) else None
+    location = LETTERS.index(letter.upper())
+    return options[location] if location < len(options) else None
 
 
 def _question(row: Row, reading: Reading) -> tuple[str, tuple[str, ...]]:
@@ -130,21 +130,21 @@ def _question(row: Row, reading: Reading) -> tuple[str, tuple[str, ...]]:
     value = reading.value(row, "options")
     if value is None:
         there = [letter for letter in LETTERS if _filled(row.values.get(letter))]
-        _check_letters(there, row.place)
+        _check_letters(there, row.location)
         value = [row.values[letter] for letter in there]
     if isinstance(value, str):
-        value = _listed(value, row.place)
+        value = _listed(value, row.location)
     if not value and (lines := [*LISTED.finditer(text)]):
-        _check_letters([line[1] for line in lines], row.place)
+        _check_letters([line[1] for line in lines], row.location)
         value, text = [line[2] for line in lines], text[: lines[0].start()].strip() or ASKS
     if not isinstance(value, list | tuple) or not 2 <= len(value) <= len(LETTERS):
         raise DataError(
-            f"{row.place}: options {repr(value)[:60]} are not a list of 2 to {len(LETTERS)}; "
+            f"{row.location}: options {repr(value)[:60]} are not a list of 2 to {len(LETTERS)}; "
             "give them in a column 'options', or in columns A, B, C, …"
         )
-    texts = (cell_text(option, "option", row.place) for option in value)
+    texts = (cell_text(option, "option", row.location) for option in value)
     options = tuple(" ".join(text.split()) for text in texts)
-    _check(text, options, row.place)
+    _check(text, options, row.location)
     return text, options
 
 
@@ -152,35 +152,41 @@ def _filled(value: object) -> bool:
     return value is not None and bool(str(value).strip())
 
 
-def _listed(text: str, place: str) -> list[object]:
+def _listed(text: str, location: str) -> list[object]:
     value = literal(text, numbers_as_text=True)
     if not isinstance(value, list):
-        raise DataError(f'{place}: options {text[:60]!r} are not a list; write ["left", "right"]')
+        raise DataError(
+            f'{location}: options {text[:60]!r} are not a list; write ["left", "right"]'
+        )
     return value
 
 
-def _check_letters(letters: Sequence[str], place: str) -> None:
+def _check_letters(letters: Sequence[str], location: str) -> None:
     if "".join(letters) != LETTERS[: len(letters)]:
-        raise DataError(f"{place}: the options are lettered {', '.join(letters)}; use A, B, C, …")
+        raise DataError(
+            f"{location}: the options are lettered {', '.join(letters)}; use A, B, C, …"
+        )
 
 
-def _check(question: str, options: Sequence[str], place: str) -> None:
+def _check(question: str, options: Sequence[str], location: str) -> None:
     if unreadable := next((option for option in options if not option.isprintable()), None):
-        raise DataError(f"{place}: option {unreadable[:60]!r} holds a control character; reword it")
+        raise DataError(
+            f"{location}: option {unreadable[:60]!r} holds a control character; reword it"
+        )
     for text in (question, *options):
         if replies.TAG.search(text) or "<|" in text:
-            raise DataError(f"{place}: {text[:60]!r} holds a tag of replies; reword it")
+            raise DataError(f"{location}: {text[:60]!r} holds a tag of replies; reword it")
     for first, second in labels.colliding_labels(options):
-        raise DataError(f"{place}: options {first!r} and {second!r} read the same; reword one")
+        raise DataError(f"{location}: options {first!r} and {second!r} read the same; reword one")
     if len({*options}) < len(options) or not all(map(labels.normalise, options)):
-        raise DataError(f"{place}: two options are the same, or one is empty; fix the list")
+        raise DataError(f"{location}: two options are the same, or one is empty; fix the list")
 
 
-def _gold(answer: str, options: Sequence[str], place: str) -> str:
+def _gold(answer: str, options: Sequence[str], location: str) -> str:
     gold = labels.match_label(answer, options) or _named(answer, options)
     if gold is None:
         raise DataError(
-            f"{place}: answer {answer[:60]!r} does not name one of the {len(options)} options; "
+            f"{location}: answer {answer[:60]!r} does not name one of the {len(options)} options; "
             "give its letter or its text"
         )
     return gold
@@ -188,19 +194,19 @@ def _gold(answer: str, options: Sequence[str], place: str) -> str:
 
 def _bare(options: Sequence[str]) -> dict[int, str]:
     """The options that are themselves one of the letters in use: place -> letter."""
-    matches = ((place, LETTER.fullmatch(option)) for place, option in enumerate(options))
-    letters = {place: letter[1].upper() for place, letter in matches if letter}
-    return {place: own for place, own in letters.items() if _by_letter(own, options)}
+    matches = ((location, LETTER.fullmatch(option)) for location, option in enumerate(options))
+    letters = {location: letter[1].upper() for location, letter in matches if letter}
+    return {location: own for location, own in letters.items() if _by_letter(own, options)}
 
 
 def _ordered(options: tuple[str, ...], row: Row, reading: Reading) -> tuple[str, ...]:
     """The options as they are shown. Options that are letters themselves stay where they are."""
     assert isinstance(reading.options, ChoiceOptions)
     if bare := _bare(options):
-        for place, letter in bare.items():
-            if letter != LETTERS[place]:
+        for location, letter in bare.items():
+            if letter != LETTERS[location]:
                 raise DataError(
-                    f"{row.place}: option {options[place]!r} is a letter, but not its own; "
+                    f"{row.location}: option {options[location]!r} is a letter, but not its own; "
                     "reword it"
                 )
         return options

@@ -22,7 +22,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
             question=QUESTION,
             gold=label,
             rationale=reading.rationale(row),
-            place=row.place,
+            location=row.location,
             category=label,
         ),
     )

@@ -43,7 +43,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     value = reading.value(row, "label") if value is None else value
     minutes = minutes_in(str(value))
     if minutes is None:
-        raise DataError(f"{row.place}: answer {repr(value)[:60]} is no time; write it as 07:35")
+        raise DataError(f"{row.location}: answer {repr(value)[:60]} is no time; write it as 07:35")
     return (
         Example(
             id=reading.question_id(row),
@@ -51,7 +51,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
             question=QUESTION,
             gold=spelled(minutes),
             rationale=reading.rationale(row),
-            place=row.place,
+            location=row.location,
             category=reading.cell(row, "category"),
         ),
     )

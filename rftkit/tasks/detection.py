@@ -78,7 +78,7 @@ def _for_one(row: Row, reading: Reading, objects: Things, category: str) -> Exam
         question=QUESTION.format(_spoken(category)),
         gold=boxes.dump_boxes([thing.box for thing in own if not thing.crowd]),
         rationale=reading.rationale(row),
-        place=row.place,
+        location=row.location,
         meta={**meta, "crowd": boxes.dump_boxes(crowd)} if crowd else meta,
         category=category,
     )
@@ -102,7 +102,7 @@ def _for_all(row: Row, reading: Reading, objects: Things, asked: tuple[str, ...]
         gold=boxes.dump_boxes([thing.box for thing in gold], [thing.label for thing in gold]),
         choices=asked,
         rationale=reading.rationale(row),
-        place=row.place,
+        location=row.location,
         meta={**meta, "crowd": boxes.dump_boxes([t.box for t in crowd], names)} if crowd else meta,
     )
 

@@ -50,7 +50,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
             question=QUESTION.format(phrase),
             gold=boxes.dump_boxes([objects[0].box]),
             rationale=reading.rationale(row),
-            place=row.place,
+            location=row.location,
             meta={**placed(row, reading), "phrase": phrase},
             category=reading.cell(row, "category"),
         ),

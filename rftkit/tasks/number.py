@@ -36,7 +36,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     value = reading.value(row, "label") if value is None else value
     gold = number_in(str(value)) if value is not None and not isinstance(value, bool) else None
     if gold is None:
-        raise DataError(f"{row.place}: answer {repr(value)[:60]} is not a number; write digits")
+        raise DataError(f"{row.location}: answer {repr(value)[:60]} is not a number; write digits")
     question = reading.value(row, "question")
     return (
         Example(
@@ -45,7 +45,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
             question=reading.text(row, "question") if question else QUESTION,
             gold=_spelled(gold),
             rationale=reading.rationale(row),
-            place=row.place,
+            location=row.location,
             category=reading.cell(row, "category"),
             others=row.others,
         ),

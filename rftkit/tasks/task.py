@@ -32,19 +32,19 @@ class Reading:
 
     def cell(self, row: Row, role: str) -> str:
         """The same as text, "" if there is none. Raises DataError as `cell_text` does."""
-        return cell_text(self.value(row, role), role, row.place)
+        return cell_text(self.value(row, role), role, row.location)
 
     def text(self, row: Row, role: str) -> str:
         """The same as a text of one line. Raises DataError if there is none."""
         wanted = self.columns.get(role, role)
         if wanted not in row.values:
-            raise DataError(f"{row.place}: {missing_column(role, wanted, row.values)}")
+            raise DataError(f"{row.location}: {missing_column(role, wanted, row.values)}")
         text = " ".join(self.cell(row, role).split())
         if not text:
-            raise DataError(f"{row.place}: no {role} in column {wanted!r}; every row needs one")
+            raise DataError(f"{row.location}: no {role} in column {wanted!r}; every row needs one")
         if replies.TAG.search(text) or "<|" in text or not text.isprintable():
             raise DataError(
-                f"{row.place}: {role} {text[:60]!r} holds a tag or control character; reword it"
+                f"{row.location}: {role} {text[:60]!r} holds a tag or control character; reword it"
             )
         return text
 
@@ -62,7 +62,7 @@ class Reading:
         return self.cell(row, "rationale").strip() or None
 
 
-def cell_text(value: object, what: str, place: str) -> str:
+def cell_text(value: object, what: str, location: str) -> str:
     """The text of a cell: a text, or a number as it is written; "" for None.
 
     Raises DataError for a list, an object, NaN and infinity: as text they would become a class or
@@ -72,7 +72,7 @@ def cell_text(value: object, what: str, place: str) -> str:
         return ""
     if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return str(value)
-    raise DataError(f"{place}: {what} {repr(value)[:60]} is not a text or a number; write one")
+    raise DataError(f"{location}: {what} {repr(value)[:60]} is not a text or a number; write one")
 
 
 def counts(reward: str, style: Style) -> bool:

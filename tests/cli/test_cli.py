@@ -127,10 +127,10 @@ def evaluated(folder: Path, tuned_right: int = 1, cut: int = 0) -> RunFolder:
             )
         lines.append(timing_line(Timing.model_validate(
             {"side": side, "seconds": 1.0, "samples": 4, "tokens": 8})))  # fmt: skip
-    place = run.evaluations / "test"
-    place.mkdir(parents=True)
-    (place / "samples.jsonl").write_text("".join(lines), "utf-8")
-    finish(place)
+    location = run.evaluations / "test"
+    location.mkdir(parents=True)
+    (location / "samples.jsonl").write_text("".join(lines), "utf-8")
+    finish(location)
     run.set_status("finished", labels=["cat", "dog"], versions={"rftkit": "0"})
     return run
 
@@ -410,12 +410,12 @@ def test_a_page_that_somebody_reads_stays_whole_while_it_is_written_anew(
 
 
 def test_rescoring_equals_the_summary_to_the_byte(rftkit: Command, tmp_path: Path) -> None:
-    place = evaluated(tmp_path / "out" / "pets").evaluations / "test"
-    before = (place / "summary.json").read_bytes()
-    done = rftkit("eval", "--rescore", str(place / "samples.jsonl"), "--json")
+    location = evaluated(tmp_path / "out" / "pets").evaluations / "test"
+    before = (location / "summary.json").read_bytes()
+    done = rftkit("eval", "--rescore", str(location / "samples.jsonl"), "--json")
     assert (done.code, done.err, done.out.encode()) == (0, "", before)
-    assert (place / "summary.json").read_bytes() == before
-    people = rftkit("eval", "--rescore", str(place / "samples.jsonl"))
+    assert (location / "summary.json").read_bytes() == before
+    people = rftkit("eval", "--rescore", str(location / "samples.jsonl"))
     assert "accuracy" in people.out
     refused(rftkit("eval", "--rescore", "none.jsonl"), "--rescore none.jsonl: no such file")
 

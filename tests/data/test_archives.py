@@ -16,7 +16,7 @@ import pytest
 from rftkit.data.archives import members
 from rftkit.data.archives import unpack as archives
 from rftkit.data.archives.unpack import unpacked
-from rftkit.data.locate import place_of
+from rftkit.data.locate import locate
 from rftkit.data.paths import DataPath
 from rftkit.errors import DataError
 
@@ -97,8 +97,8 @@ def test_an_archive_of_one_folder_stands_for_it_but_a_path_inside_is_taken_as_it
     tmp_path: Path, cache: Path
 ) -> None:
     path = zipped(tmp_path / "a.zip", {"top/train/cat/1.jpg": b"x", "top/test/cat/2.jpg": b"x"})
-    assert place_of(str(path), "train") == unpacked(path) / "top"
-    assert place_of(f"{path}/top/{{split}}", "train") == unpacked(path) / "top/train"
+    assert locate(str(path), "train") == unpacked(path) / "top"
+    assert locate(f"{path}/top/{{split}}", "train") == unpacked(path) / "top/train"
 
 
 def test_an_archive_is_unpacked_once_and_a_changed_one_again(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def image(folder: Path, size: tuple[int, int] = (640, 480), orientation: int = 1
 def example(shown: FileImage, *gold: Box, **meta: str) -> Example:
     known = {"grid": "1000x1000", **meta}
     return Example(
-        "a.jpg: cat", shown, "?", boxes.dump_boxes(gold or [CAT]), place="a.json", meta=known
+        "a.jpg: cat", shown, "?", boxes.dump_boxes(gold or [CAT]), location="a.json", meta=known
     )
 
 
@@ -106,8 +106,8 @@ def test_the_header_of_a_image_is_read_once(
         return 640, 480
 
     monkeypatch.setattr("rftkit.data.box_grid.upright_size", size)
-    place, shown = grid_setter(QWEN25), image(tmp_path)
-    assert [place(example(shown)).meta["grid"] for _ in range(3)] == ["644x476"] * 3
+    location, shown = grid_setter(QWEN25), image(tmp_path)
+    assert [location(example(shown)).meta["grid"] for _ in range(3)] == ["644x476"] * 3
     assert read == ["a.jpg"]
 
 

@@ -35,7 +35,7 @@ def voc_set(root: Path, xml: str = XML) -> Path:
 def test_voc_counts_pixels_from_one(tmp_path: Path) -> None:
     path = voc_set(tmp_path)
     (row,) = read("voc", tmp_path)
-    assert (row.place, row.image.name) == (str(path), "JPEGImages/a.jpg")
+    assert (row.location, row.image.name) == (str(path), "JPEGImages/a.jpg")
     assert row.values == {
         "size": "20x10",
         "objects": (
@@ -170,7 +170,7 @@ VAL = {"splits": ["train", "val"]}
 def test_yolo_gives_boxes_and_the_boxes_around_polygons(tmp_path: Path) -> None:
     path = yolo_set(tmp_path)
     first, second = read("yolo", tmp_path / "data.yaml", **VAL)
-    assert (first.place, first.image.name) == (str(path), "images/train/a.jpg")
+    assert (first.location, first.image.name) == (str(path), "images/train/a.jpg")
     cat, dog = first.values["objects"]  # type: ignore[misc]
     assert cat == LabelledBox("cat", pytest.approx(Box(0.25, 0.2, 0.75, 0.8)))  # type: ignore[arg-type]
     assert dog == LabelledBox("dog", pytest.approx(Box(0.1, 0.2, 0.9, 0.8)))  # type: ignore[arg-type]

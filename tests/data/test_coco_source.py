@@ -50,7 +50,7 @@ def coco_set(root: Path, change: Callable[[Any], object] = lambda whole: None) -
 def test_coco_gives_a_row_for_each_image(tmp_path: Path) -> None:
     path = coco_set(tmp_path)
     first, second = read("coco", tmp_path / "instances_{split}.json")
-    assert first.place == f"{path}: images[0] (id 1)"
+    assert first.location == f"{path}: images[0] (id 1)"
     assert names([first, second]) == ["a.jpg", "sub/b.jpg"]
     assert first.values == {
         "size": "20x10",

@@ -69,7 +69,7 @@ def test_digits_rows_hold_half_of_each_class(split: str, count: int) -> None:
     assert len(rows) == count
     assert set(counts) == set(digits.DIGITS)
     assert max(counts.values()) - min(counts.values()) <= 5
-    assert rows[17].place == f"digits:{split}:17" == rows[17].image.name
+    assert rows[17].location == f"digits:{split}:17" == rows[17].image.name
 
 
 def test_no_scan_is_in_both_splits() -> None:

@@ -60,7 +60,7 @@ def test_examples_carry_question_labels_and_place(tmp_path: Path) -> None:
     (example,) = found.examples
     assert (example.id, example.gold, example.question) == ("test-0.png", "a", "Which?")
     assert example.choices == example.labels == found.labels == ("a", "b")
-    assert (example.place, dict(example.meta)) == (f"{path}:4", {"half": "all"})
+    assert (example.location, dict(example.meta)) == (f"{path}:4", {"half": "all"})
 
 
 def test_the_offered_labels_follow_the_rule(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_gold_that_can_be_read_back_passes(style: Style) -> None:
 )
 def test_gold_that_cannot_earn_full_marks_is_refused(change: dict[str, object], says: str) -> None:
     task = tasks.get_task("classification")
-    example = replace(task.sample, place="pets.csv:3", **change)  # type: ignore[arg-type]
+    example = replace(task.sample, location="pets.csv:3", **change)  # type: ignore[arg-type]
     with pytest.raises(DataError) as caught:
         gold_check(task, example, "think")
     assert says in str(caught.value)
@@ -188,7 +188,7 @@ def test_gold_that_cannot_earn_full_marks_is_refused(change: dict[str, object], 
 def boxed(box: Box) -> Example:
     task = tasks.get_task("grounding")
     return replace(
-        task.sample, gold=boxes.dump_boxes([box]), place="t.jsonl:4", meta={"grid": "16x16"}
+        task.sample, gold=boxes.dump_boxes([box]), location="t.jsonl:4", meta={"grid": "16x16"}
     )
 
 

@@ -40,8 +40,8 @@ def rows(
     return list(hub.rows(Data(source="hub", path=str(root), **data), "train"))
 
 
-def shade(row: Row, place: int = 0) -> int:
-    image = (row.image, *row.others)[place].open()
+def shade(row: Row, location: int = 0) -> int:
+    image = (row.image, *row.others)[location].open()
     return image.getpixel((0, 0))[0]
 
 

@@ -244,8 +244,8 @@ def test_a_damaged_file_is_a_image_or_a_data_error(
     whole: bytes, damage: list[tuple[float, int]]
 ) -> None:
     content = bytearray(whole)
-    for place, value in damage:
-        content[int(place**3 * len(content))] = value  # headers more often than pixels
+    for location, value in damage:
+        content[int(location**3 * len(content))] = value  # headers more often than pixels
     with contextlib.suppress(DataError):
         assert open_safely(bytes(content), "a").mode == "RGB"
 

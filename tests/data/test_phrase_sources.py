@@ -32,7 +32,7 @@ def test_every_phrase_is_a_row(tmp_path: Path) -> None:
         {"image": "a.jpg", "caption": "x", "box": [10, 5, 20, 10], "width": 40, "height": 20},
     )
     found = read("refs", tmp_path / "{split}.jsonl")
-    assert [(row.place, row.image.name, row.values["phrase"]) for row in found] == [
+    assert [(row.location, row.image.name, row.values["phrase"]) for row in found] == [
         (f"{path}:1", "a.jpg", "left cat"),
         (f"{path}:2: sentences[0]", "b.jpg", "one"),
         (f"{path}:2: sentences[1]", "b.jpg", "two words"),
@@ -54,7 +54,7 @@ def test_a_json_list_and_other_keys_are_read_too(tmp_path: Path) -> None:
     path = written(tmp_path / "train.json", [entry])
     columns = {"image": "file", "phrase": "said", "box": "corners"}
     (row,) = read("refs", tmp_path / "{split}.json", columns=columns)
-    assert row.place == f"{path}[0]"
+    assert row.location == f"{path}[0]"
     assert row.values["objects"] == (LabelledBox("cat", Box(0, 0, 0.5, 1)),)
     assert "no 'file'" in refusal("refs", refs_set(tmp_path, LINE), columns=columns)
 
@@ -167,7 +167,7 @@ def lisa_set(root: Path, values: object = SHAPES) -> Path:
 def test_lisa_boxes_go_around_all_targets(tmp_path: Path) -> None:
     path = lisa_set(tmp_path)
     found = read("lisa", tmp_path)
-    assert [(row.place, row.image.name) for row in found] == [
+    assert [(row.location, row.image.name) for row in found] == [
         (f"{path}: text[0]", "train/a.jpg"),
         (f"{path}: text[1]", "train/a.jpg"),
         (f"{tmp_path}/train/b.json: text[0]", "train/b.jpg"),
@@ -261,7 +261,7 @@ def talks(root: Path, *entries: object) -> Path:
 def test_a_talk_is_a_question_and_an_answer(tmp_path: Path) -> None:
     path = talks(tmp_path, TALK)
     (row,) = read("llava", tmp_path / "{split}.json")
-    assert (row.place, row.image.name, row.others) == (f"{path}[0]", "a.jpg", ())
+    assert (row.location, row.image.name, row.others) == (f"{path}[0]", "a.jpg", ())
     assert row.values == {"question": "What is this?", "answer": "A cat."}
 
 
@@ -350,7 +350,7 @@ def test_talks_are_read_without_images_and_divided(tmp_path: Path) -> None:
     path = written(tmp_path / "a.json", [{**TALK, "split": "val"}, {**TALK, "split": "train"}])
     assert [talk.split for talk in read_annotations(path)] == ["val", "train"]
     write_image(tmp_path / "a.jpg")
-    assert [row.place for row in read("llava", path, "val")] == [f"{path}[0]"]
+    assert [row.location for row in read("llava", path, "val")] == [f"{path}[0]"]
 
 
 def test_a_talk_or_phrase_without_a_split_beside_others_that_have_one_is_refused(

@@ -178,7 +178,7 @@ def test_a_csv_with_a_split_column(tmp_path: Path, prefix: str) -> None:
     path = table(tmp_path, prefix + SPLIT_CSV.replace("\n", "\r\n"))
     assert named(read("csv", path)) == [("p/1.png", "cat"), ("p/2.png", "dog, small")]
     found = read("csv", path, "test")
-    assert (named(found), found[0].place) == ([("p/3.png", "cat")], f"{path}:4")
+    assert (named(found), found[0].location) == ([("p/3.png", "cat")], f"{path}:4")
     assert found[0].image.open().getpixel((0, 0)) == (3, 3, 3)
     assert "no row of split 'val'; column 'split' holds 'test', 'train'" in refusal(
         "csv", path, "val"
@@ -464,7 +464,7 @@ def test_a_parquet_data_set_gives_names_and_images(hub: Path) -> None:
     found = read("hub", hub, columns={"image": "img"})
     assert len(found) == 200
     assert [row.values["label"] for row in found[:4]] == ["cat", "dog", "cat", None]
-    assert (found[7].place, found[7].image.name) == (f"{hub}:train:7", "train:7")
+    assert (found[7].location, found[7].image.name) == (f"{hub}:train:7", "train:7")
     assert (found[7].image.open().size, found[7].image.open().mode) == ((100, 100), "RGB")
 
 

@@ -100,8 +100,8 @@ def with_page(begin: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch) 
 
 
 def measured(run: RunFolder | Path, **request: Any) -> Evaluation:
-    place = run.folder if isinstance(run, RunFolder) else run
-    return evaluate_checkpoint(place, EvalRequest(**request), Console(file=io.StringIO()))
+    location = run.folder if isinstance(run, RunFolder) else run
+    return evaluate_checkpoint(location, EvalRequest(**request), Console(file=io.StringIO()))
 
 
 def facts(summary: Summary) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def test_the_bootstrap_is_seeded_and_near_wald() -> None:
 
 def test_questions_about_one_image_count_as_one_draw() -> None:
     base, tuned = [0.0] * 40, [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0] * 5
-    names = [f"{place // 4}" for place in range(40)]
+    names = [f"{location // 4}" for location in range(40)]
     alone = statistics.paired_bootstrap(base, tuned, 0).interval
     by_image = statistics.paired_bootstrap(base, tuned, 0, clusters=names)
     assert by_image.difference == 0.5

@@ -40,11 +40,11 @@ TEXTS = [
 def samples(side: Side, texts: Sequence[str], **more: object) -> list[Sample]:
     return [
         Sample.model_validate(
-            {"side": side, "id": f"{place}", "image": f"{place}.png", "text": text}
-            | {"gold": gold, "tokens": 10 * (place + 1)}
+            {"side": side, "id": f"{location}", "image": f"{location}.png", "text": text}
+            | {"gold": gold, "tokens": 10 * (location + 1)}
             | more
         )
-        for place, ((gold, _, _), text) in enumerate(zip(TEXTS, texts, strict=True))
+        for location, ((gold, _, _), text) in enumerate(zip(TEXTS, texts, strict=True))
     ]
 
 

@@ -244,7 +244,10 @@ class LLM:
         prompt = one.get("prompt_token_ids") or [ord(letter) for letter in one["prompt"]]
         text = name if "cut" in one.get("prompt", "") else f"{name}."
         factor = -0.5 if name == "tuned" else -1.0
-        told = [None, *({token: Told(factor * place)} for place, token in enumerate(prompt[1:], 1))]
+        told = [
+            None,
+            *({token: Told(factor * location)} for location, token in enumerate(prompt[1:], 1)),
+        ]
         made = SimpleNamespace(token_ids=tuple(map(ord, text)))
         return SimpleNamespace(outputs=[made], prompt_token_ids=prompt, prompt_logprobs=told)
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from rftkit.data import rows
-from rftkit.data.detect import annotated_place
+from rftkit.data.detect import annotations_at
 from rftkit.errors import DataError
 from rftkit.preflight.check import check
 from rftkit.preflight.init import write_starter
@@ -29,9 +29,9 @@ def coco(folder: Path, name: str, boxes: int = 2) -> Path:
         images.append({"id": number, "file_name": file, "width": 64, "height": 48})
         kinds = [1] * boxes + ([2] if number == 1 else [])
         annotations += [
-            {"id": 10 * number + place, "image_id": number, "category_id": kind,
-             "bbox": [4 * place, 8, 16, 16]}
-            for place, kind in enumerate(kinds)
+            {"id": 10 * number + location, "image_id": number, "category_id": kind,
+             "bbox": [4 * location, 8, 16, 16]}
+            for location, kind in enumerate(kinds)
         ]  # fmt: skip
     categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
     path = folder / f"{name}.json"
@@ -58,9 +58,9 @@ def yolo(folder: Path) -> Path:
 def test_two_coco_files_make_one_recipe_that_passes(tmp_path: Path) -> None:
     coco(tmp_path, "instances_train"), coco(tmp_path, "instances_val")
     for given in (tmp_path / "instances_train.json", tmp_path):
-        place = annotated_place(given)
-        assert place == ("coco", str(tmp_path / "instances_{split}.json"), ("train", "val"))
-    text = boxes_recipe(place)
+        location = annotations_at(given)
+        assert location == ("coco", str(tmp_path / "instances_{split}.json"), ("train", "val"))
+    text = boxes_recipe(location)
     assert "2 images to train on" in text
     assert "2 categories: cat, dog" in text
     assert "fewest images have 'dog': 1" in text
@@ -71,12 +71,12 @@ def test_two_coco_files_make_one_recipe_that_passes(tmp_path: Path) -> None:
 
 def test_one_coco_file_is_divided(tmp_path: Path) -> None:
     path = coco(tmp_path, "cards")
-    assert annotated_place(path) == ("coco", str(path), ("train", "test"))
+    assert annotations_at(path) == ("coco", str(path), ("train", "test"))
 
 
 def test_a_yolo_folder_is_known_by_its_yaml(tmp_path: Path) -> None:
     path = yolo(tmp_path)
-    assert annotated_place(tmp_path) == annotated_place(path)
+    assert annotations_at(tmp_path) == annotations_at(path)
     written = write_starter(tmp_path, tmp_path / "mine.toml")
     recipe = parse_recipe(written.read_text("utf-8"), "mine", ["model.name=tiny"])
     assert (recipe.data.source, recipe.data.splits) == ("yolo", ("train", "val"))
@@ -89,12 +89,12 @@ def test_a_voc_folder_is_known_by_its_lists(tmp_path: Path) -> None:
     lists.mkdir(parents=True)
     for name in ("train.txt", "val.txt", "cat_train.txt"):
         (lists / name).write_text("a\n")
-    assert annotated_place(tmp_path) == ("voc", str(tmp_path), ("train", "val"))
+    assert annotations_at(tmp_path) == ("voc", str(tmp_path), ("train", "val"))
 
 
 def test_a_folder_of_classes_is_none_of_these(tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
-    assert annotated_place(tmp_path) is None
+    assert annotations_at(tmp_path) is None
 
 
 def test_annotations_without_boxes_are_refused(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_annotations_without_boxes_are_refused(tmp_path: Path) -> None:
     held = json.loads(path.read_text())
     path.write_text(json.dumps({**held, "annotations": []}))
     with pytest.raises(DataError, match="no boxes in split 'train'; annotate some"):
-        boxes_recipe(annotated_place(path))
+        boxes_recipe(annotations_at(path))
 
 
 def zipped(folder: Path, path: Path) -> Path:
@@ -170,7 +170,7 @@ def test_a_image_in_an_archive_is_named_by_it(tmp_path: Path, cache: Path) -> No
     (tmp_path / "cards/train-1.png").write_text("none")
     path = zipped(tmp_path / "cards", tmp_path / "my.zip")
     row = next(rows(Data(source="coco", path=f"{path}/cards/{{split}}.json"), "train"))
-    assert row.place.startswith(f"{path}/cards/train.json: images[0]")
+    assert row.location.startswith(f"{path}/cards/train.json: images[0]")
     with pytest.raises(DataError) as caught:
         row.image.open()
     assert str(caught.value).startswith(f"{path}/cards/train-1.png: ")
@@ -189,7 +189,7 @@ def test_archives_of_equal_content_keep_their_own_names(tmp_path: Path, cache: P
         for path in (first, second)
     ]
     for path, row in zip((first, second), found, strict=True):
-        assert row.place.startswith(f"{path}/cards/train.json: images[0]")
+        assert row.location.startswith(f"{path}/cards/train.json: images[0]")
         with pytest.raises(DataError) as caught:
             row.image.open()
         assert str(caught.value).startswith(f"{path}/cards/train-1.png: ")

@@ -92,12 +92,12 @@ def figures_of(line: str) -> Iterator[tuple[dict[str, Any], float]]:
             assert axis in ("shot", "part"), line
     for item in values.split(", "):
         method, _, numbers = item.partition(" ")
-        for place, number in zip(places, numbers.split("/"), strict=True):
+        for location, number in zip(places, numbers.split("/"), strict=True):
             own: dict[str, Any] = {**known, "method": method}
             if axis == "part":
-                own["part"] = place
+                own["part"] = location
             elif method != "base":
-                own["shots"] = int(place)
+                own["shots"] = int(location)
             yield own, float(number)
 
 

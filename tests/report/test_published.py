@@ -91,8 +91,8 @@ def printed() -> Iterator[tuple[object, ...]]:
             for column, value in row.items():
                 metric, part = COLUMNS.get(column, ("AP", column))
                 if value:
-                    place = (about.paper, about.setting, data_set, model, method, shots)
-                    yield (*place, metric, part, float(value))
+                    location = (about.paper, about.setting, data_set, model, method, shots)
+                    yield (*location, metric, part, float(value))
 
 
 @needs_source

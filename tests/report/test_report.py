@@ -57,12 +57,17 @@ def evaluated(labels: tuple[str, ...] = ("cat", "dog"), **more: object) -> Sampl
     )
     said = {label: label for label in labels[:-1]} | {labels[-1]: HACK}
     made = []
-    for place, gold in enumerate(labels):
+    for location, gold in enumerate(labels):
         for side, answer in (("base", labels[0]), ("tuned", said[gold])):
             text = f"<think>{HACK} fur</think><answer>{answer}</answer>"
             made.append(
                 Sample.model_validate(
-                    {"side": side, "id": f"{place}", "image": f"{HACK}{place}.png", "gold": gold}
+                    {
+                        "side": side,
+                        "id": f"{location}",
+                        "image": f"{HACK}{location}.png",
+                        "gold": gold,
+                    }
                     | {"text": text, "tokens": 12}
                 )
             )

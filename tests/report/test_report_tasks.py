@@ -122,8 +122,8 @@ def chosen(source: bool = True) -> SamplesFile:
             Case(said("A"), said("B" if n else "up"), "right", {
                 "choices": ["left", "right"], "category": kind,
                 "prompt": f"Where is {HACK}?\nLook well.\nA. left\nB. right\nAnswer.",
-                "meta": {"source": place} if source else {},
-            }) for n, (kind, place) in enumerate(kinds)
+                "meta": {"source": location} if source else {},
+            }) for n, (kind, location) in enumerate(kinds)
         ],
     )  # fmt: skip
 

@@ -53,57 +53,57 @@ def adapter(folder: Path) -> Path:
     return folder
 
 
-def refusal(place: Path) -> str:
+def refusal(location: Path) -> str:
     with pytest.raises(ModelError) as caught:
-        find(place)
+        find(location)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_a_checkpoint_is_moved_into_place_whole(tmp_path: Path) -> None:
-    place = settled(tmp_path, 3)
-    assert place == tmp_path / "step-000003"
-    assert {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()} == {
+    location = settled(tmp_path, 3)
+    assert location == tmp_path / "step-000003"
+    assert {p.relative_to(location).as_posix() for p in location.rglob("*") if p.is_file()} == {
         *CONTENT,
         checkpoints.MANIFEST,
     }
-    assert checkpoints.damage(place) is None
-    assert checkpoints.step_of(place) == 3
+    assert checkpoints.damage(location) is None
+    assert checkpoints.step_of(location) == 3
 
 
 @pytest.mark.parametrize("name", CONTENT)
 def test_damage_is_named(tmp_path: Path, name: str) -> None:
-    place = settled(tmp_path, 1)
+    location = settled(tmp_path, 1)
     content = CONTENT[name]
-    (place / name).write_bytes(content[:-1])
-    assert checkpoints.damage(place) == f"{name} has {len(content) - 1} bytes instead of " + str(
+    (location / name).write_bytes(content[:-1])
+    assert checkpoints.damage(location) == f"{name} has {len(content) - 1} bytes instead of " + str(
         len(content)
     )
-    (place / name).write_bytes(b"")
-    assert checkpoints.damage(place) == f"{name} has 0 bytes instead of {len(content)}"
-    (place / name).unlink()
-    assert checkpoints.damage(place) == f"{name} is missing"
+    (location / name).write_bytes(b"")
+    assert checkpoints.damage(location) == f"{name} has 0 bytes instead of {len(content)}"
+    (location / name).unlink()
+    assert checkpoints.damage(location) == f"{name} is missing"
     for bit in range(8 * len(content)):
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
-        (place / name).write_bytes(flipped)
-        assert checkpoints.damage(place) == f"{name} has changed since it was written"
-    (place / name).write_bytes(content)
-    assert checkpoints.damage(place) is None
+        (location / name).write_bytes(flipped)
+        assert checkpoints.damage(location) == f"{name} has changed since it was written"
+    (location / name).write_bytes(content)
+    assert checkpoints.damage(location) is None
 
 
 def test_no_flip_or_cut_of_the_manifest_goes_unseen(tmp_path: Path) -> None:
-    place = settled(tmp_path, 1)
-    manifest = place / checkpoints.MANIFEST
+    location = settled(tmp_path, 1)
+    manifest = location / checkpoints.MANIFEST
     whole = manifest.read_bytes()
     for bit in range(8 * len(whole)):
         flipped = bytearray(whole)
         flipped[bit // 8] ^= 1 << bit % 8
         manifest.write_bytes(flipped)
-        assert checkpoints.damage(place), bytes(flipped)
+        assert checkpoints.damage(location), bytes(flipped)
     for length in range(len(whole)):
         manifest.write_bytes(whole[:length])
-        assert checkpoints.damage(place) == "has no readable manifest"
+        assert checkpoints.damage(location) == "has no readable manifest"
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", '{"a": 1}', '{"a": [1]}', '{"a": null}'])
@@ -129,9 +129,9 @@ def test_a_checkpoint_cut_off_while_it_settles_is_not_there(
 
 def test_a_step_that_is_saved_again_replaces_its_checkpoint(tmp_path: Path) -> None:
     (settled(tmp_path, 1) / "stale").touch()
-    place = settled(tmp_path, 1)
-    assert not (place / "stale").exists()
-    assert checkpoints.damage(place) is None
+    location = settled(tmp_path, 1)
+    assert not (location / "stale").exists()
+    assert checkpoints.damage(location) is None
 
 
 def test_checkpoints_are_ordered_by_step_not_by_name(tmp_path: Path) -> None:
@@ -179,8 +179,8 @@ def test_files_that_cannot_be_read_are_damage(tmp_path: Path, name: str, content
     staged = stored(tmp_path).rename(tmp_path / "staged")
     (staged / checkpoints.MANIFEST).unlink()
     (staged / name).write_bytes(content)
-    place = checkpoints.settle(staged, tmp_path / "step-000001")
-    assert checkpoints.damage(place) == f"{name} cannot be read"
+    location = checkpoints.settle(staged, tmp_path / "step-000001")
+    assert checkpoints.damage(location) == f"{name} cannot be read"
 
 
 def test_a_full_disk_is_noticed_before_it_is_written_to(tmp_path: Path) -> None:
@@ -232,10 +232,10 @@ def test_the_adapter_of_a_run_is_the_run(tmp_path: Path) -> None:
 
 
 def test_an_adapter_that_was_moved_stands_alone(tmp_path: Path) -> None:
-    place = adapter(tmp_path / "mine")
-    found = find(place)
-    assert (found.run, found.home, found.recipe.seed) == (None, place / "eval", 7)
-    assert read_card(place).labels == ("cat", "dog")
+    location = adapter(tmp_path / "mine")
+    found = find(location)
+    assert (found.run, found.home, found.recipe.seed) == (None, location / "eval", 7)
+    assert read_card(location).labels == ("cat", "dog")
 
 
 def test_a_folder_of_runs_gives_the_newest_that_has_trained(tmp_path: Path) -> None:
@@ -257,19 +257,19 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
-    place = adapter(tmp_path / "mine")
-    (place / checkpoints.WEIGHTS).rename(place / "adapter_model.bin")
-    assert "no adapter_model.safetensors; pickled weights are not read" in refusal(place)
+    location = adapter(tmp_path / "mine")
+    (location / checkpoints.WEIGHTS).rename(location / "adapter_model.bin")
+    assert "no adapter_model.safetensors; pickled weights are not read" in refusal(location)
 
 
 def test_an_adapter_that_does_not_say_its_recipe_is_refused(tmp_path: Path) -> None:
-    place = adapter(tmp_path / "mine")
-    card = place / CARD
+    location = adapter(tmp_path / "mine")
+    card = location / CARD
     card.unlink()
-    assert "no rftkit.json beside the adapter; name the run it is from" in refusal(place)
+    assert "no rftkit.json beside the adapter; name the run it is from" in refusal(location)
     for text in ("", "{", "[]", "{}", '{"recipe": "x"}', '{"recipe": "x", "labels": 3}', "\xff"):
         card.write_text(text, "latin-1")
-        assert "rftkit.json: damaged" in refusal(place)
+        assert "rftkit.json: damaged" in refusal(location)
 
 
 def test_a_run_of_a_newer_rftkit_is_refused(tmp_path: Path) -> None:
@@ -280,15 +280,15 @@ def test_a_run_of_a_newer_rftkit_is_refused(tmp_path: Path) -> None:
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    place = adapter(tmp_path / "mine")
-    save_file({"lora_A": torch.tensor([1.0, 2.0])}, place / checkpoints.WEIGHTS)
-    check_adapter(place)
-    save_file({"lora_A": torch.tensor([1.0, float("nan")])}, place / checkpoints.WEIGHTS)
+    location = adapter(tmp_path / "mine")
+    save_file({"lora_A": torch.tensor([1.0, 2.0])}, location / checkpoints.WEIGHTS)
+    check_adapter(location)
+    save_file({"lora_A": torch.tensor([1.0, float("nan")])}, location / checkpoints.WEIGHTS)
     with pytest.raises(ModelError, match="lora_A holds numbers that are not finite"):
-        check_adapter(place)
-    (place / checkpoints.WEIGHTS).write_bytes((place / checkpoints.WEIGHTS).read_bytes()[:20])
+        check_adapter(location)
+    (location / checkpoints.WEIGHTS).write_bytes((location / checkpoints.WEIGHTS).read_bytes()[:20])
     with pytest.raises(ModelError, match="damaged adapter"):
-        check_adapter(place)
-    (place / checkpoints.WEIGHTS).unlink()
+        check_adapter(location)
+    (location / checkpoints.WEIGHTS).unlink()
     with pytest.raises(ModelError, match="pickled weights are not read"):
-        check_adapter(place)
+        check_adapter(location)

@@ -60,8 +60,8 @@ def test_it_is_listed_and_its_report_is_drawn(
 
 
 def test_its_adapter_names_recipe_and_labels(run: Path) -> None:
-    for place in (run, run / "adapter"):
-        checkpoint = find(place)
+    for location in (run, run / "adapter"):
+        checkpoint = find(location)
         assert checkpoint.recipe.model.name == "tiny"
         assert labels_of(checkpoint) == tuple("0123456789")
 

@@ -115,9 +115,11 @@ def test_no_image_and_no_image_at_all(client: Any, tmp_path: Path) -> None:
         client.predict(handle_file(str(tmp_path / "x.png")), "", "", "", "", api_name="/compare")
 
 
-@pytest.mark.parametrize("place", ["/etc/passwd", "http://127.0.0.1:9/x.png", "file:///etc/passwd"])
-def test_paths_and_addresses_in_a_payload_are_refused(url: str, place: str) -> None:
-    image = {"path": place, "meta": {"_type": "gradio.FileData"}}
+@pytest.mark.parametrize(
+    "location", ["/etc/passwd", "http://127.0.0.1:9/x.png", "file:///etc/passwd"]
+)
+def test_paths_and_addresses_in_a_payload_are_refused(url: str, location: str) -> None:
+    image = {"path": location, "meta": {"_type": "gradio.FileData"}}
     body = json.dumps({"data": [image, "", "", "", ""]}).encode()
     call = f"{url}gradio_api/call/compare"
     head = {"Content-Type": "application/json"}

@@ -122,11 +122,11 @@ def visit(browser: Any) -> Iterator[Any]:
     assert wrong == []
 
 
-def says(page: Any, place: str, text: str) -> None:
+def says(page: Any, location: str, text: str) -> None:
     """Waits until a place of the page holds a text."""
     page.wait_for_function(
         "([place, text]) => document.querySelector(place)?.innerText.includes(text)",
-        arg=[place, text],
+        arg=[location, text],
     )
 
 
@@ -274,11 +274,11 @@ def test_reasoning_streams_in_view_and_stays_open(visit: Any, held: Held) -> Non
     assert left.evaluate("box => box.scrollTop") == 0
 
 
-def pressed_once(place: Any) -> None:
+def pressed_once(location: Any) -> None:
     """A click where it is now: Playwright's own may come twice if text is written meanwhile."""
-    place.scroll_into_view_if_needed()
-    box = place.bounding_box()
-    place.page.mouse.click(box["x"] + 8, box["y"] + box["height"] / 2)
+    location.scroll_into_view_if_needed()
+    box = location.bounding_box()
+    location.page.mouse.click(box["x"] + 8, box["y"] + box["height"] / 2)
 
 
 def test_reasoning_stays_as_the_reader_left_it(visit: Any, held: Held) -> None:
@@ -432,7 +432,7 @@ def test_no_sideways_scroll_and_large_targets(
 ) -> None:
     page = visit(request.getfixturevalue(app), width)
     stays_within(page, width)
-    panes, votes = (page.locator(place) for place in ("#rft-panes", "#rft-votes"))
+    panes, votes = (page.locator(location) for location in ("#rft-panes", "#rft-votes"))
     assert votes.bounding_box()["width"] <= panes.bounding_box()["width"]
     assert votes.locator("button").first.bounding_box()["x"] == pytest.approx(
         page.locator("#rft-left .rft-pane").bounding_box()["x"], abs=1

@@ -44,7 +44,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with two recipes, `one` and `two`."""
     monkeypatch.chdir(tmp_path)
     for name in ("one", "two"):
@@ -138,7 +138,7 @@ def names(path: Path) -> list[str]:
     return [cell.name for cell in cells(load_study(path), path)]
 
 
-def test_the_grid_is_every_combination_one_seed_after_the_other(place: Path) -> None:
+def test_the_grid_is_every_combination_one_seed_after_the_other(location: Path) -> None:
     path = study(TWO + 'styles = ["direct", "think"]\nshots = [4, 16]\n')
     found = names(path)
     assert len(found) == len({*found}) == 16
@@ -147,7 +147,7 @@ def test_the_grid_is_every_combination_one_seed_after_the_other(place: Path) -> 
     assert {name[-5:] for name in found[:8]} == {"seed0"}
 
 
-def test_changes_come_from_all_then_method_then_style(place: Path) -> None:
+def test_changes_come_from_all_then_method_then_style(location: Path) -> None:
     path = study(
         ONE + 'methods = ["sft", "grpo"]\n'
         '[set]\n"method.steps" = 7\nmethod.batch_size = 3\n"data.question" = "x y"\n'
@@ -193,29 +193,29 @@ def test_changes_come_from_all_then_method_then_style(place: Path) -> None:
     ],
 )
 def test_a_study_that_cannot_work_is_refused_before_it_starts(
-    place: Path, text: str, said: str
+    location: Path, text: str, said: str
 ) -> None:
     path = study(text)
     if not said:
-        assert len(plan_study(path, place / "out")) == 8
+        assert len(plan_study(path, location / "out")) == 8
         return
     with pytest.raises(RecipeError) as caught:
-        run_study(path, place / "out", QUIET, "", Fake())
+        run_study(path, location / "out", QUIET, "", Fake())
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not (place / "out").exists()
+    assert not (location / "out").exists()
 
 
-def test_a_style_that_a_recipe_forbids_is_named(place: Path) -> None:
+def test_a_style_that_a_recipe_forbids_is_named(location: Path) -> None:
     text = DATA + '[method.length]\nkind = "per_token"\n'
-    (place / "one.toml").write_text(text)
+    (location / "one.toml").write_text(text)
     load_recipe(Path("one.toml"))
     with pytest.raises(RecipeError, match=r"style 'direct', seed 0: one\.toml: method\.length"):
-        plan_study(study(ONE), place / "out")
+        plan_study(study(ONE), location / "out")
 
 
-def test_what_is_done_is_skipped_and_what_began_goes_on(place: Path) -> None:
-    path, out = study(ONE), place / "out"
+def test_what_is_done_is_skipped_and_what_began_goes_on(location: Path) -> None:
+    path, out = study(ONE), location / "out"
     stopping = Fake(stops="direct")
     with pytest.raises(Interrupted) as caught:
         run_study(path, out, QUIET, "rftkit study s.toml", stopping)
@@ -238,18 +238,18 @@ def test_what_is_done_is_skipped_and_what_began_goes_on(place: Path) -> None:
     assert third.seen == []
 
 
-def test_the_base_of_a_finished_cell_is_offered_to_the_next_of_its_kind(place: Path) -> None:
+def test_the_base_of_a_finished_cell_is_offered_to_the_next_of_its_kind(location: Path) -> None:
     running = Fake()
     text = 'recipes = ["one.toml"]\nstyles = ["direct"]\nshots = [1, 2]\nseeds = [0, 1]\n'
-    run_study(study(text), place / "out", QUIET, "", running)
+    run_study(study(text), location / "out", QUIET, "", running)
     given = [words[words.index("--base-from") + 1] if "--base-from" in words else ""
              for words in running.seen]  # fmt: skip
-    cell = str(place / "out/one-direct-grpo-{}shot-seed{}")
+    cell = str(location / "out/one-direct-grpo-{}shot-seed{}")
     assert given == ["", cell.format(1, 0), cell.format(1, 0), cell.format(1, 1)]
 
 
-def test_a_run_of_another_recipe_is_refused_with_what_differs(place: Path) -> None:
-    out, idle = place / "out", Fake()
+def test_a_run_of_another_recipe_is_refused_with_what_differs(location: Path) -> None:
+    out, idle = location / "out", Fake()
     run_study(study(ONE + "[set]\nmethod.steps = 5\n"), out, QUIET, "", Fake())
     with pytest.raises(
         RecipeError, match=r"seed0: made by another recipe: method\.steps is 6, was 5;"
@@ -258,8 +258,8 @@ def test_a_run_of_another_recipe_is_refused_with_what_differs(place: Path) -> No
     assert idle.seen == []
 
 
-def test_a_run_that_fails_is_named_and_the_others_go_on(place: Path) -> None:
-    path, out, failing = study(TWO), place / "out", Fake(fails="one-think-grpo-allshot-seed0")
+def test_a_run_that_fails_is_named_and_the_others_go_on(location: Path) -> None:
+    path, out, failing = study(TWO), location / "out", Fake(fails="one-think-grpo-allshot-seed0")
     page = run_study(path, out, QUIET, "rftkit study s.toml", failing)
     found = read_study(page)
     assert (len(failing.seen), found.finished, found.cells) == (8, 7, 8)
@@ -274,12 +274,12 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(place: Path) -> None:
     assert (mended.finished, mended.failures, broken(mended)) == (8, (), "")
 
 
-def test_a_cell_is_run_as_a_user_would_type_it(place: Path) -> None:
+def test_a_cell_is_run_as_a_user_would_type_it(location: Path) -> None:
     fake = Fake()
-    run_study(study(ONE), place / "out", QUIET, "", fake)
+    run_study(study(ONE), location / "out", QUIET, "", fake)
     assert fake.seen[0] == [
         *(sys.executable, "-P", "-m", "rftkit", "train", "one.toml"),
-        *("--out", str(place / "out" / "one-think-grpo-allshot-seed0")),
+        *("--out", str(location / "out" / "one-think-grpo-allshot-seed0")),
         *("--set", 'style="think"', "--set", "seed=0"),
     ]
 
@@ -289,8 +289,8 @@ def thinking(dataset: str, style: str, seed: int, image: int) -> bool:
     return image < (80 if style == "think" and dataset == "one" else 40)
 
 
-def test_figures_are_those_of_the_samples(place: Path) -> None:
-    page = run_study(study(TWO), place / "out", QUIET, "", Fake(thinking, 100))
+def test_figures_are_those_of_the_samples(location: Path) -> None:
+    page = run_study(study(TWO), location / "out", QUIET, "", Fake(thinking, 100))
     found = read_study(page)
     row = next(r for r in found.rows if (r.setting.dataset, r.style) == ("one", "think"))
     assert (row.after.value, row.before.value) == (0.8, 0.01)
@@ -307,8 +307,8 @@ def test_figures_are_those_of_the_samples(place: Path) -> None:
     assert found.minutes == pytest.approx(4 * (2.0 + 0.1) + 4 * (0.2 + 0.1))
 
 
-def test_thinking_minus_direct_is_paired_and_corrected(place: Path) -> None:
-    found = read_study(run_study(study(TWO), place / "out", QUIET, "", Fake(thinking, 100)))
+def test_thinking_minus_direct_is_paired_and_corrected(location: Path) -> None:
+    found = read_study(run_study(study(TWO), location / "out", QUIET, "", Fake(thinking, 100)))
     one, two = found.versus
     assert (one.setting.dataset, two.setting.dataset) == ("one", "two")
     assert one.contrast.value == pytest.approx(0.4)
@@ -328,10 +328,10 @@ def test_thinking_minus_direct_is_paired_and_corrected(place: Path) -> None:
     assert found.answer[2].startswith("No significant difference between think and direct on two")
 
 
-def test_the_page_holds_what_the_json_says(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_holds_what_the_json_says(location: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CHART, tokens_and_score)
     path = study(TWO + 'tested_on = "all"\n')
-    page = run_study(path, place / "out", QUIET, "rftkit study s.toml", Fake(thinking, 100))
+    page = run_study(path, location / "out", QUIET, "rftkit study s.toml", Fake(thinking, 100))
     text, found = page.read_text(), read_study(page)
     shown = re.sub(r"<[^>]+>", "", text)
     for line in found.answer:
@@ -348,11 +348,11 @@ def test_the_page_holds_what_the_json_says(place: Path, monkeypatch: pytest.Monk
     assert "| think | grpo | all images | 1.0 % | 80.0 %" in markdown
 
 
-def test_the_free_lunch_matrix_is_gain_over_the_base_model(place: Path) -> None:
+def test_the_free_lunch_matrix_is_gain_over_the_base_model(location: Path) -> None:
     def right(dataset: str, style: str, seed: int, image: int) -> bool:
         return image < {"one": 90, "two": 60, "one on two": 31, "two on one": 1}[dataset]
 
-    path, out, fake = study(TWO + 'tested_on = "all"\n'), place / "out", Fake(right, 100)
+    path, out, fake = study(TWO + 'tested_on = "all"\n'), location / "out", Fake(right, 100)
     found = read_study(run_study(path, out, QUIET, "", fake))
     gains = {
         (c.trained_on, c.tested_on): round(c.gain.value, 6)
@@ -372,8 +372,8 @@ def test_the_free_lunch_matrix_is_gain_over_the_base_model(place: Path) -> None:
     assert again.seen == []
 
 
-def test_one_style_alone_is_compared_with_nothing(place: Path) -> None:
-    page = run_study(study(ONE + 'styles = ["think"]\n'), place / "out", QUIET, "", Fake())
+def test_one_style_alone_is_compared_with_nothing(location: Path) -> None:
+    page = run_study(study(ONE + 'styles = ["think"]\n'), location / "out", QUIET, "", Fake())
     found = read_study(page)
     assert (found.versus, found.answer, found.crossed) == ((), (), ())
     text = page.read_text()
@@ -382,8 +382,8 @@ def test_one_style_alone_is_compared_with_nothing(place: Path) -> None:
     assert "Free lunch" not in text
 
 
-def test_one_seed_has_the_interval_of_its_own_report(place: Path) -> None:
-    out = place / "out"
+def test_one_seed_has_the_interval_of_its_own_report(location: Path) -> None:
+    out = location / "out"
     found = read_study(run_study(study(ONE), out, QUIET, "", Fake(thinking, 100)))
     summary = json.loads(
         (out / "one-think-grpo-allshot-seed0" / "eval" / "test" / "summary.json").read_text()

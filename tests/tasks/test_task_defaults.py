@@ -11,7 +11,7 @@ QUESTION = "Which way does the arrow point, in degrees?"
 
 
 def read(row: Row, reading: Reading) -> tuple[Example, ...]:
-    return (Example("a", row.image, QUESTION, reading.text(row, "answer"), place=row.place),)
+    return (Example("a", row.image, QUESTION, reading.text(row, "answer"), location=row.location),)
 
 
 def prompt(example: Example, style: Style) -> str:

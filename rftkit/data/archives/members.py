@@ -42,8 +42,8 @@ class Member(NamedTuple):
 class Names:
     """The names of an archive's members, each checked by itself and against those before it."""
 
-    def __init__(self, place: str) -> None:
-        self.place = place
+    def __init__(self, location: str) -> None:
+        self.location = location
         self.count = 0
         self.seen: dict[str, tuple[str, bool]] = {}
 
@@ -55,8 +55,8 @@ class Names:
         """
         self.count += 1
         if self.count > MAX_MEMBERS:
-            raise _too_many(self.place)
-        parts = _parts(name, self.place)
+            raise _too_many(self.location)
+        parts = _parts(name, self.location)
         if not parts or any(part.casefold() in LITTER or part[:2] == "._" for part in parts):
             return None
         for length in range(1, len(parts)):
@@ -71,21 +71,21 @@ class Names:
             self.seen[folded] = (path, is_folder)
         elif not is_folder or self.seen[folded] != (path, True):
             before, _ = self.seen[folded]
-            raise DataError(f"{self.place}: {before!r} and {path!r} are one path; rename one")
+            raise DataError(f"{self.location}: {before!r} and {path!r} are one path; rename one")
 
 
-def of_zip(packed: zipfile.ZipFile, place: str) -> Iterator[Member]:
+def of_zip(packed: zipfile.ZipFile, location: str) -> Iterator[Member]:
     """The members of a zip. Raises DataError for those that are encrypted or no plain files."""
     entries = packed.infolist()
     if len(entries) > MAX_MEMBERS:
-        raise _too_many(place)
+        raise _too_many(location)
     announced = sum(info.file_size for info in entries)
     for info in entries:
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise _special(place, info.filename)
+            raise _special(location, info.filename)
         if info.flag_bits & 0x1:
-            raise DataError(f"{place}: {info.filename!r} is encrypted; unpack it yourself")
+            raise DataError(f"{location}: {info.filename!r} is encrypted; unpack it yourself")
         name = info.orig_filename  # `filename` ends at a zero byte
         yield Member(name, info.file_size, info.is_dir(), _opener(packed, info), announced)
         announced -= info.file_size
@@ -95,7 +95,7 @@ def _opener(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[b
     return lambda: packed.open(info)
 
 
-def of_tar(file: Guarded, place: str) -> Iterator[Member]:
+def of_tar(file: Guarded, location: str) -> Iterator[Member]:
     """The members of an open tar. Raises DataError for links, devices and sparse files.
 
     Raises tarfile.ReadError where the archive ends without its end mark: tarfile itself takes a
@@ -105,7 +105,7 @@ def of_tar(file: Guarded, place: str) -> Iterator[Member]:
     with tarfile.open(fileobj=reader, mode="r:") as packed:
         while info := packed.next():
             if not (info.isreg() or info.isdir()) or info.issparse():
-                raise _special(place, info.name)
+                raise _special(location, info.name)
             yield Member(info.name, info.size, info.isdir(), _tar_opener(packed, info))
             packed.members = []  # type: ignore[attr-defined]  # tarfile keeps them all
         file.seek(packed.offset)
@@ -139,13 +139,13 @@ class Guarded:
     skips is unpacked too.
     """
 
-    def __init__(self, file: gzip.GzipFile | io.BufferedReader, limit: int, place: str) -> None:
-        self.file, self.limit, self.place = file, limit, place
+    def __init__(self, file: gzip.GzipFile | io.BufferedReader, limit: int, location: str) -> None:
+        self.file, self.limit, self.location = file, limit, location
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes. Raises DataError for a size no valid header has."""
         if not 0 <= size <= MAX_READ_BYTES:
-            raise DataError(f"{self.place}: a header of {size} bytes; not a valid archive")
+            raise DataError(f"{self.location}: a header of {size} bytes; not a valid archive")
         self._check(self.file.tell() + size)
         return self.file.read(size)
 
@@ -164,13 +164,13 @@ class Guarded:
 
     def _check(self, position: int) -> None:
         if position > self.limit:
-            raise DataError(f"{self.place}: unpacks to far more than its size; not unpacked")
+            raise DataError(f"{self.location}: unpacks to far more than its size; not unpacked")
 
 
-def _parts(name: str, place: str) -> tuple[str, ...]:
+def _parts(name: str, location: str) -> tuple[str, ...]:
     """The parts of a path that stays below the folder it is unpacked into."""
     path = name.replace("\\", "/")  # of archives made on Windows
-    shown = f"{place}: {name[:80]!r}"
+    shown = f"{location}: {name[:80]!r}"
     parts = tuple(part for part in path.split("/") if part not in ("", "."))
     if path.startswith("/") or any(PureWindowsPath(part).drive or ":" in part for part in parts):
         raise DataError(f"{shown} is an absolute path; make the archive with relative ones")
@@ -178,15 +178,15 @@ def _parts(name: str, place: str) -> tuple[str, ...]:
         raise DataError(f"{shown} leaves the folder it is unpacked into; not unpacked")
     if len(parts) > MAX_DEPTH:
         raise DataError(f"{shown}: {len(parts)} folders deep, above {MAX_DEPTH}; not unpacked")
-    check_name(name, place)
+    check_name(name, location)
     if any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
         raise DataError(f"{shown}: a name above {MAX_NAME_BYTES} bytes; rename it")
     return parts
 
 
-def _too_many(place: str) -> DataError:
-    return DataError(f"{place}: more than {MAX_MEMBERS} members; unpack it yourself")
+def _too_many(location: str) -> DataError:
+    return DataError(f"{location}: more than {MAX_MEMBERS} members; unpack it yourself")
 
 
-def _special(place: str, name: str) -> DataError:
-    return DataError(f"{place}: {name!r} is a link or a device; pack the files themselves")
+def _special(location: str, name: str) -> DataError:
+    return DataError(f"{location}: {name!r} is a link or a device; pack the files themselves")

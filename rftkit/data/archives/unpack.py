@@ -104,21 +104,21 @@ def _unpack_beside(archive: Path, folder: Path) -> None:
 
 def _unpack(archive: Path, folder: Path) -> None:
     limit = min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * archive.stat().st_size))
-    place = str(archive)
+    location = str(archive)
     try:
         if archive.name.lower().endswith(".zip"):
             with zipfile.ZipFile(archive) as packed:
-                _write_all(members.of_zip(packed, place), folder, place, limit)
+                _write_all(members.of_zip(packed, location), folder, location, limit)
         else:
             with members.open_tar(archive, limit) as file:
-                _write_all(members.of_tar(file, place), folder, place, limit)
+                _write_all(members.of_tar(file, location), folder, location, limit)
     except BROKEN as error:
-        raise DataError(f"{place}: broken or cut off ({error}); get it again") from error
+        raise DataError(f"{location}: broken or cut off ({error}); get it again") from error
 
 
-def _write_all(to_write: Iterable[Member], folder: Path, place: str, limit: int) -> None:
+def _write_all(to_write: Iterable[Member], folder: Path, location: str, limit: int) -> None:
     """Writes every member below `folder`; at most `limit` bytes in all."""
-    names = members.Names(place)
+    names = members.Names(location)
     left = limit
     for member in to_write:
         parts = names.checked(member.name, member.is_folder)
@@ -128,37 +128,38 @@ def _write_all(to_write: Iterable[Member], folder: Path, place: str, limit: int)
         if member.is_folder:
             target.mkdir(parents=True, exist_ok=True)
             continue
-        _check_room(folder, member, left, place)
+        _check_room(folder, member, left, location)
         target.parent.mkdir(parents=True, exist_ok=True)
         with member.open() as source, target.open("xb") as file:
-            left -= _copy(source, file, left, place)
+            left -= _copy(source, file, left, location)
 
 
-def _check_room(folder: Path, member: Member, left: int, place: str) -> None:
+def _check_room(folder: Path, member: Member, left: int, location: str) -> None:
     """Raises DataError before a file is written that says it is too big, or is for this disk."""
     if member.size > left or member.announced > left:
-        raise _too_big(place)
+        raise _too_big(location)
     free = shutil.disk_usage(folder).free - SPARE_BYTES
     if (needed := max(member.size, member.announced)) > free:
         raise DataError(
-            f"{place}: needs {needed / 1e6:.0f} MB more, and {folder.parent} has "
+            f"{location}: needs {needed / 1e6:.0f} MB more, and {folder.parent} has "
             f"{max(0, free) / 1e6:.0f} MB to give; free some space, or set RFTKIT_CACHE"
         )
 
 
-def _copy(source: IO[bytes], file: IO[bytes], left: int, place: str) -> int:
+def _copy(source: IO[bytes], file: IO[bytes], left: int, location: str) -> int:
     written = 0
     while chunk := source.read(CHUNK_BYTES):
         written += len(chunk)
         if written > left:
-            raise _too_big(place)
+            raise _too_big(location)
         file.write(chunk)
     return written
 
 
-def _too_big(place: str) -> DataError:
+def _too_big(location: str) -> DataError:
     return DataError(
-        f"{place}: unpacks to more than {MAX_RATIO} times its size (and {FREE_BYTES / 1e6:.0f} MB)"
+        f"{location}: unpacks to more than {MAX_RATIO} times its size "
+        f"(and {FREE_BYTES / 1e6:.0f} MB)"
         f", or to more than {MAX_BYTES / 1e9:.0f} GB; unpack it yourself if you trust it"
     )
 

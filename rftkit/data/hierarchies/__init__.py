@@ -47,13 +47,13 @@ def read_hierarchy(name_or_path: str) -> Hierarchy:
     levels: dict[str, dict[str, str]] = {}
     aliases: dict[str, tuple[str, ...]] = {}
     owners: dict[str, str] = {}
-    for place, row in _rows(path):
+    for location, row in _rows(path):
         label, others = row.pop("label"), row.pop("aliases", "").split(";")
         if label in aliases:
-            raise DataError(f"{place}: label {label!r} is there already; keep one of its rows")
+            raise DataError(f"{location}: label {label!r} is there already; keep one of its rows")
         aliases[label] = tuple(name for other in others if (name := " ".join(other.split())))
         for name in (label, *aliases[label]):
-            _claim(name, label, owners, place)
+            _claim(name, label, owners, location)
         for level, value in row.items():
             levels.setdefault(level, {})[label] = value
     return Hierarchy(levels, aliases)
@@ -66,7 +66,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         if "label" not in record.values:
             there = ", ".join(record.values)
             raise DataError(f"{path}:1: no column 'label' (there are: {there}); rename one to it")
-        yield record.place, _cells(record)
+        yield record.location, _cells(record)
     if not number:
         raise DataError(f"{path}:1: no rows; add one for each label")
 
@@ -75,15 +75,15 @@ def _cells(record: Record) -> dict[str, str]:
     cells = {name: " ".join(str(value).split()) for name, value in record.values.items()}
     for name, value in cells.items():
         if name != "aliases" and not value:
-            raise DataError(f"{record.place}: column {name!r} is empty; fill it in every row")
+            raise DataError(f"{record.location}: column {name!r} is empty; fill it in every row")
     return cells
 
 
-def _claim(name: str, label: str, owners: dict[str, str], place: str) -> None:
+def _claim(name: str, label: str, owners: dict[str, str], location: str) -> None:
     """Notes whose name this is. Raises DataError if it is another label's already, or no name."""
     if not (key := normalise(name)):
-        raise DataError(f"{place}: {name!r} holds no letter or digit; give it a name")
+        raise DataError(f"{location}: {name!r} holds no letter or digit; give it a name")
     if (owner := owners.setdefault(key, label)) != label:
         raise DataError(
-            f"{place}: {name!r} of {label!r} reads like a name of {owner!r}; change one of them"
+            f"{location}: {name!r} of {label!r} reads like a name of {owner!r}; change one of them"
         )

@@ -13,7 +13,7 @@ from typing import IO, NamedTuple, Protocol, TypeVar
 from rftkit.core import Row
 from rftkit.data import splits
 from rftkit.data.images import FileImage
-from rftkit.data.locate import SPLIT, place_of
+from rftkit.data.locate import SPLIT, locate
 from rftkit.data.paths import DataPath, Note, image_in, silent
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.source_notes import SourceNotes
@@ -42,7 +42,7 @@ class Divisible(Protocol):
     """An annotation that knows its image and, perhaps, the split it is for."""
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """What an error calls it."""
 
     @property
@@ -60,7 +60,7 @@ class Annotated(NamedTuple):
     others: paths to look for where there is no image of that name.
     """
 
-    place: str
+    location: str
     name: str
     values: Mapping[str, object]
     others: tuple[str, ...] = ()
@@ -77,12 +77,12 @@ def located(data: Data, split: str, note: Note = silent) -> Located:
     Without `data.images` the images are in the folder of the annotations. Raises DataError if
     one of the two is not there.
     """
-    path = place_of(data.path, split, note)
+    path = locate(data.path, split, note)
     if not path.exists():
         raise DataError(f"{path}: no such file; set data.path to the annotations")
     if not data.images:
         return Located(path, path if path.is_dir() else path.parent)
-    images = place_of(data.images, split, note)
+    images = locate(data.images, split, note)
     if not images.is_dir():
         raise DataError(f"{images}: no such folder; set data.images to the folder of the images")
     return Located(path, images)
@@ -118,14 +118,14 @@ def rows_of(
     """The rows of a split. images: of this split if data.path holds `{split}`, else of all."""
     own = images if SPLIT in data.path else of_split(images, data, split, note)
     for item in own:
-        yield Row(item.place, _image(where.images, item), item.values)
+        yield Row(item.location, _image(where.images, item), item.values)
 
 
 def of_split(parts: Sequence[Part], data: Data, split: str, note: SourceNotes) -> list[Part]:
     """The annotations that are for a split, by what they say of it; else of a seeded split."""
     marked = {item.split for item in parts if item.split}
     if marked:
-        if lacking := next((item.place for item in parts if not item.split), None):
+        if lacking := next((item.location for item in parts if not item.split), None):
             raise DataError(f"{lacking}: no split, and others have one; {NAME_IT}")
         if split not in marked:
             raise DataError(
@@ -181,10 +181,10 @@ def _listed(path: DataPath) -> Iterator[Record]:
     if not isinstance(values, list):
         raise DataError(f"{path}: not a list of objects; write [{{…}}, {{…}}]")
     for number, value in enumerate(values):
-        place = f"{path}[{number}]"
+        location = f"{path}[{number}]"
         if not isinstance(value, dict):
-            raise DataError(f"{place}: {shown(value)} is not an object; write {{…}}")
-        yield Record(place, value)
+            raise DataError(f"{location}: {shown(value)} is not an object; write {{…}}")
+        yield Record(location, value)
 
 
 def shown(value: object) -> str:
@@ -195,5 +195,5 @@ def shown(value: object) -> str:
 def _image(root: DataPath, item: Annotated) -> FileImage:
     for name in item.others:
         if not (root / item.name).is_file() and (root / name).is_file():
-            return image_in(root, name, item.place)
-    return image_in(root, item.name, item.place)
+            return image_in(root, name, item.location)
+    return image_in(root, item.name, item.location)

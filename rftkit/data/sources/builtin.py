@@ -55,9 +55,9 @@ def digits_rows(split: str) -> Iterator[Row]:
     """The scans of a split, 896 (train) or 901 (test): half of each class, none in both."""
     check_split(split, "digits")
     labels = _scans()[1]
-    for place, number in enumerate(_digit_numbers(split)):
+    for location, number in enumerate(_digit_numbers(split)):
         label = str(labels[number])
-        name = f"digits:{split}:{place}"
+        name = f"digits:{split}:{location}"
         image = ScannedDigit(name, number)
         yield _row(image, name, label, digits.digit_rationale(label))
 
@@ -65,10 +65,10 @@ def digits_rows(split: str) -> Iterator[Row]:
 def hangar_rows(split: str) -> Iterator[Row]:
     """The aircraft of a split: 40 of each of the 12 names, the names in turn."""
     check_split(split, "hangar")
-    for place in range(HANGAR_PER_NAME * len(hangar.HANGAR_NAMES)):
-        variant = hangar.HANGAR_NAMES[place % len(hangar.HANGAR_NAMES)]
-        name = f"hangar:{split}:{place}"
-        image = DrawnAircraft(name, variant, (SPLIT_SEED, SPLITS.index(split), place))
+    for location in range(HANGAR_PER_NAME * len(hangar.HANGAR_NAMES)):
+        variant = hangar.HANGAR_NAMES[location % len(hangar.HANGAR_NAMES)]
+        name = f"hangar:{split}:{location}"
+        image = DrawnAircraft(name, variant, (SPLIT_SEED, SPLITS.index(split), location))
         yield _row(image, name, variant, hangar.hangar_rationale(variant))
 
 
@@ -88,8 +88,8 @@ def scan_ink(number: int) -> np.ndarray:
     return ink
 
 
-def _row(image: ScannedDigit | DrawnAircraft, place: str, label: str, rationale: str) -> Row:
-    return Row(place, image, {"image": place, "label": label, "rationale": rationale})
+def _row(image: ScannedDigit | DrawnAircraft, location: str, label: str, rationale: str) -> Row:
+    return Row(location, image, {"image": location, "label": label, "rationale": rationale})
 
 
 def check_split(split: str, source: str) -> None:

@@ -47,7 +47,7 @@ Labels = dict[int, str]
 class ShownImage(NamedTuple):
     """An image of the file, and the objects found on it so far."""
 
-    place: str
+    location: str
     entry: Thing
     size: Size
     objects: list[LabelledBox]
@@ -93,12 +93,14 @@ def _without_unread(entry: Thing) -> Thing:
 def _categories(whole: object, path: DataPath) -> Labels:
     labels: Labels = {}
     ids: dict[str, int] = {}
-    for place, entry, number in _entries(whole, "categories", path):
-        label = text_of(value_of(entry, "name", place), "name", place)
+    for location, entry, number in _entries(whole, "categories", path):
+        label = text_of(value_of(entry, "name", location), "name", location)
         if number in labels:
-            raise DataError(f"{place}: id is that of {labels[number]!r} too; ids must differ")
+            raise DataError(f"{location}: id is that of {labels[number]!r} too; ids must differ")
         if ids.setdefault(label, number) != number:
-            raise DataError(f"{place}: name {label!r} is that of id {ids[label]} too; rename one")
+            raise DataError(
+                f"{location}: name {label!r} is that of id {ids[label]} too; rename one"
+            )
         labels[number] = label
     if not labels:
         raise DataError(f"{path}: no categories; is this a file of boxes?")
@@ -108,13 +110,15 @@ def _categories(whole: object, path: DataPath) -> Labels:
 def _images(whole: object, path: DataPath) -> dict[int, ShownImage]:
     images: dict[int, ShownImage] = {}
     files: dict[str, str] = {}
-    for place, entry, number in _entries(whole, "images", path):
+    for location, entry, number in _entries(whole, "images", path):
         if number in images:
-            raise DataError(f"{place}: id is that of {images[number].place} too; ids must differ")
-        name, *_ = _names(entry, place)
-        if (before := files.setdefault(name, place)) != place:
-            raise DataError(f"{place}: file {name!r} is that of {before} too; merge the two")
-        images[number] = ShownImage(place, entry, size_of(entry, place), [])
+            raise DataError(
+                f"{location}: id is that of {images[number].location} too; ids must differ"
+            )
+        name, *_ = _names(entry, location)
+        if (before := files.setdefault(name, location)) != location:
+            raise DataError(f"{location}: file {name!r} is that of {before} too; merge the two")
+        images[number] = ShownImage(location, entry, size_of(entry, location), [])
     if not images:
         raise DataError(f"{path}: no images; add the images it annotates")
     return images
@@ -126,47 +130,51 @@ def _fill(
     """Puts every object on its image. Returns how many boxes were treated in which way."""
     tally: Counter[str] = Counter()
     seen: set[int] = set()
-    for place, entry, number in _entries(whole, "annotations", path):
+    for location, entry, number in _entries(whole, "annotations", path):
         if number in seen:
-            raise DataError(f"{place}: another annotation has this id; ids must differ")
+            raise DataError(f"{location}: another annotation has this id; ids must differ")
         seen.add(number)
-        image_id, label_id = (whole_of(entry, key, place) for key in ("image_id", "category_id"))
+        image_id, label_id = (whole_of(entry, key, location) for key in ("image_id", "category_id"))
         if image_id not in images:
-            raise DataError(f"{place}: image_id {image_id} is not among the images; add the image")
+            raise DataError(
+                f"{location}: image_id {image_id} is not among the images; add the image"
+            )
         if label_id not in labels:
-            raise DataError(f"{place}: category_id {label_id} is not among the categories; add it")
+            raise DataError(
+                f"{location}: category_id {label_id} is not among the categories; add it"
+            )
         if (number, image_id) in EMPTY and _is_empty(entry):
             tally[EMPTY_NOTE] += 1
             continue
         image = images[image_id]
-        corners = corners_of_bbox(value_of(entry, "bbox", place), place)
-        box = box_in(corners, image.size, place, tally)
-        image.objects.append(LabelledBox(labels[label_id], box, _is_crowd(entry, place)))
+        corners = corners_of_bbox(value_of(entry, "bbox", location), location)
+        box = box_in(corners, image.size, location, tally)
+        image.objects.append(LabelledBox(labels[label_id], box, _is_crowd(entry, location)))
     return tally
 
 
 def _entries(whole: object, key: str, path: DataPath) -> Iterator[tuple[str, Thing, int]]:
     """The entries of one of the file's lists: place, entry, id."""
     for position, entry in enumerate(list_of(whole, key, str(path))):
-        place = f"{path}: {key}[{position}]"
-        number = whole_of(entry, "id", place)
+        location = f"{path}: {key}[{position}]"
+        number = whole_of(entry, "id", location)
         assert isinstance(entry, dict)
-        yield f"{place} (id {number})", entry, number
+        yield f"{location} (id {number})", entry, number
 
 
-def _names(entry: Thing, place: str) -> list[str]:
+def _names(entry: Thing, location: str) -> list[str]:
     """The image's file, and where else to look: LVIS says in an address which folder it is in."""
     names = []
     if "file_name" in entry or not isinstance(entry.get("coco_url"), str):
-        name = value_of(entry, "file_name", place)
+        name = value_of(entry, "file_name", location)
         if not isinstance(name, str) or not name.strip():
-            raise DataError(f"{place}: file_name {shown(name)} is not the path of an image")
+            raise DataError(f"{location}: file_name {shown(name)} is not the path of an image")
         names.append(name)
     if isinstance(address := entry.get("coco_url"), str) and "neg_category_ids" in entry:
         parts = [part for part in urlsplit(address).path.split("/") if part]
         names += ["/".join(parts[-2:]), *parts[-1:]]
     if not names:
-        raise DataError(f"{place}: no 'file_name'; every image needs the path of its image")
+        raise DataError(f"{location}: no 'file_name'; every image needs the path of its image")
     return names
 
 
@@ -174,23 +182,23 @@ def _is_empty(entry: Thing) -> bool:
     return isinstance(box := entry.get("bbox"), list) and len(box) == 4 and box[3] == 0
 
 
-def _is_crowd(entry: Thing, place: str) -> bool:
+def _is_crowd(entry: Thing, location: str) -> bool:
     value = entry.get("iscrowd", 0)
     if value not in (0, 1) or not isinstance(value, int):
-        raise DataError(f"{place}: iscrowd {shown(value)} is neither 0 nor 1; fix it")
+        raise DataError(f"{location}: iscrowd {shown(value)} is neither 0 nor 1; fix it")
     return bool(value)
 
 
 def _annotated(image: ShownImage, categories: tuple[str, ...], **more: object) -> Annotated:
     width, height = image.size
-    name, *others = _names(image.entry, image.place)
+    name, *others = _names(image.entry, image.location)
     values = {
         "size": f"{width}x{height}",
         "objects": tuple(image.objects),
         "categories": categories,
         **more,
     }
-    return Annotated(image.place, name, values, tuple(others))
+    return Annotated(image.location, name, values, tuple(others))
 
 
 def _lvis(image: ShownImage, labels: Labels, frequency: dict[str, str]) -> Annotated:
@@ -198,25 +206,27 @@ def _lvis(image: ShownImage, labels: Labels, frequency: dict[str, str]) -> Annot
     partly = _listed(image, "not_exhaustive_category_ids", labels)
     present = dict.fromkeys(thing.label for thing in image.objects)
     if both := [label for label in absent if label in present]:
-        raise DataError(f"{image.place}: {both[0]!r} is boxed and said to be absent; fix one")
+        raise DataError(f"{image.location}: {both[0]!r} is boxed and said to be absent; fix one")
     categories = tuple(dict.fromkeys([*present, *absent]))
     return _annotated(image, categories, not_exhaustive=partly, frequency=frequency)
 
 
 def _listed(image: ShownImage, key: str, labels: Labels) -> tuple[str, ...]:
     names = []
-    for number in list_of(image.entry, key, image.place):
+    for number in list_of(image.entry, key, image.location):
         if isinstance(number, bool) or not isinstance(number, int) or number not in labels:
-            raise DataError(f"{image.place}: {key} holds {shown(number)}, no category of the file")
+            raise DataError(
+                f"{image.location}: {key} holds {shown(number)}, no category of the file"
+            )
         names.append(labels[number])
     return tuple(names)
 
 
 def _frequencies(whole: object, labels: Labels, path: DataPath) -> dict[str, str]:
     frequencies = {}
-    for place, entry, number in _entries(whole, "categories", path):
-        value = value_of(entry, "frequency", place)
+    for location, entry, number in _entries(whole, "categories", path):
+        value = value_of(entry, "frequency", location)
         if value not in FREQUENCIES:
-            raise DataError(f"{place}: frequency {shown(value)} is none of r, c and f; fix it")
+            raise DataError(f"{location}: frequency {shown(value)} is none of r, c and f; fix it")
         frequencies[labels[number]] = str(value)
     return frequencies

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rftkit.core import Row
-from rftkit.data.locate import place_of
+from rftkit.data.locate import locate
 from rftkit.data.paths import DataPath, Note, image_in
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.folder import existing_folder
@@ -26,22 +26,24 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     The file is `{split: [[path, label id, class name], …]}`, `.json` or `.json.gz`. Underscores in
     names become spaces, as in CoOp's prompts. `label_id` orders the classes for base and new.
     """
-    path = place_of(data.path, split, note)
+    path = locate(data.path, split, note)
     root = path.parent
     if data.images:
-        root = existing_folder(place_of(data.images, split, note), "data.images")
+        root = existing_folder(locate(data.images, split, note), "data.images")
     listed = cache.once((data.source, path), lambda _: _load(path))
     if not isinstance(listed.get(split), list):
         raise DataError(f"{path}: no split {split!r}; {did_you_mean(split, listed)}")
     for number, entry in enumerate(listed[split]):
-        place = f"{path}:{split}[{number}]"
+        location = f"{path}:{split}[{number}]"
         match entry:
             case [str(name), int(label_id), str(label)]:
-                image = image_in(root, name, place)
+                image = image_in(root, name, location)
                 label = label.replace("_", " ")
-                yield Row(place, image, {"image": name, "label": label, "label_id": label_id})
+                yield Row(location, image, {"image": name, "label": label, "label_id": label_id})
             case _:
-                raise DataError(f"{place}: {str(entry)[:80]} is not [path, label id, class name]")
+                raise DataError(
+                    f"{location}: {str(entry)[:80]} is not [path, label id, class name]"
+                )
 
 
 def _load(path: DataPath) -> dict[str, list[object]]:

@@ -20,75 +20,81 @@ Corners = tuple[float, float, float, float]
 Size = tuple[int, int]
 
 
-def value_of(entry: object, key: str, place: str) -> object:
+def value_of(entry: object, key: str, location: str) -> object:
     """What an object has under a key. Raises DataError if it is no object, or lacks the key."""
     if not isinstance(entry, dict):
-        raise DataError(f"{place}: {shown(entry)} is not an object; write {{…}}")
+        raise DataError(f"{location}: {shown(entry)} is not an object; write {{…}}")
     if key not in entry:
-        raise DataError(f"{place}: no {key!r}; {did_you_mean(key, list(entry)[:20])}")
+        raise DataError(f"{location}: no {key!r}; {did_you_mean(key, list(entry)[:20])}")
     return entry[key]
 
 
-def list_of(entry: object, key: str, place: str) -> list[object]:
+def list_of(entry: object, key: str, location: str) -> list[object]:
     """The list that an object has under a key."""
-    value = value_of(entry, key, place)
+    value = value_of(entry, key, location)
     if not isinstance(value, list):
-        raise DataError(f"{place}: {key!r} is {shown(value)}, not a list")
+        raise DataError(f"{location}: {key!r} is {shown(value)}, not a list")
     return value
 
 
-def whole_of(entry: object, key: str, place: str) -> int:
+def whole_of(entry: object, key: str, location: str) -> int:
     """The whole number that an object has under a key: an id, a count."""
-    value = value_of(entry, key, place)
+    value = value_of(entry, key, location)
     if type(value) is not int:  # a bool is an int too
-        raise DataError(f"{place}: {key} {shown(value)} is not a whole number; fix it")
+        raise DataError(f"{location}: {key} {shown(value)} is not a whole number; fix it")
     return value
 
 
-def size_of(entry: object, place: str) -> Size:
+def size_of(entry: object, location: str) -> Size:
     """Width and height of an image in pixels, as its annotation says."""
-    width, height = whole_of(entry, "width", place), whole_of(entry, "height", place)
+    width, height = whole_of(entry, "width", location), whole_of(entry, "height", location)
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
-        raise DataError(f"{place}: {width} × {height} pixels is no size of an image; fix it")
+        raise DataError(f"{location}: {width} × {height} pixels is no size of an image; fix it")
     return width, height
 
 
-def text_of(value: object, what: str, place: str) -> str:
+def text_of(value: object, what: str, location: str) -> str:
     """A label or a phrase, on one line. Raises DataError for what a prompt cannot carry."""
     text = " ".join(value.split()) if isinstance(value, str) else ""
     if not text:
-        raise DataError(f"{place}: {what} {shown(value)} is not a text; write some words")
+        raise DataError(f"{location}: {what} {shown(value)} is not a text; write some words")
     if len(text) > MAX_TEXT:
-        raise DataError(f"{place}: {what} of {len(text)} characters, above {MAX_TEXT}; shorten it")
+        raise DataError(
+            f"{location}: {what} of {len(text)} characters, above {MAX_TEXT}; shorten it"
+        )
     if replies.TAG.search(text) or "<|" in text or not text.isprintable():
         raise DataError(
-            f"{place}: {what} {shown(text)} holds a tag or control character; reword it"
+            f"{location}: {what} {shown(text)} holds a tag or control character; reword it"
         )
     return text
 
 
-def numbers_of(value: object, count: int, what: str, place: str) -> list[float]:
+def numbers_of(value: object, count: int, what: str, location: str) -> list[float]:
     """A list of so many finite numbers; texts and truth values are none."""
     if not isinstance(value, list | tuple) or len(value) != count:
-        raise DataError(f"{place}: {what} {shown(value)} is not a list of {count} numbers; fix it")
+        raise DataError(
+            f"{location}: {what} {shown(value)} is not a list of {count} numbers; fix it"
+        )
     for item in value:
         if type(item) not in (int, float) or not -LARGEST < item < LARGEST:
-            raise DataError(f"{place}: {what} {shown(value)} holds {shown(item)}, no finite number")
+            raise DataError(
+                f"{location}: {what} {shown(value)} holds {shown(item)}, no finite number"
+            )
     return [float(item) for item in value]
 
 
-def corners_of_bbox(value: object, place: str) -> Corners:
+def corners_of_bbox(value: object, location: str) -> Corners:
     """The corners of a COCO box, [x, y, width, height] in pixels."""
-    x, y, width, height = numbers_of(value, 4, "bbox", place)
+    x, y, width, height = numbers_of(value, 4, "bbox", location)
     if width <= 0 or height <= 0:
         raise DataError(
-            f"{place}: bbox {shown(value)} is {width:g} wide and {height:g} high; it is "
+            f"{location}: bbox {shown(value)} is {width:g} wide and {height:g} high; it is "
             "[x, y, width, height], fix it or take it out"
         )
     return x, y, x + width, y + height
 
 
-def box_in(corners: Corners, size: Size, place: str, tally: Counter[str]) -> Box:
+def box_in(corners: Corners, size: Size, location: str, tally: Counter[str]) -> Box:
     """The box in fractions of the image. corners: x1, y1, x2, y2 in pixels, from 0 to its size.
 
     An edge less than a pixel beyond the image is clipped, and counted in `tally`. Raises
@@ -101,7 +107,7 @@ def box_in(corners: Corners, size: Size, place: str, tally: Counter[str]) -> Box
     )
     if not beyond < 1:
         raise DataError(
-            f"{place}: box {_written(corners)} leaves the image of "
+            f"{location}: box {_written(corners)} leaves the image of "
             f"{width} × {height} pixels; clip it, or fix the size"
         )
     if beyond > 0:
@@ -111,7 +117,7 @@ def box_in(corners: Corners, size: Size, place: str, tally: Counter[str]) -> Box
         top, bottom = max(0.0, top), min(bottom, float(height))
     x1, y1, x2, y2 = left / width, top / height, right / width, bottom / height
     if not (x1 < x2 and y1 < y2):
-        raise DataError(f"{place}: box {_written(corners)} has no area; take it out")
+        raise DataError(f"{location}: box {_written(corners)} has no area; take it out")
     return Box(x1, y1, x2, y2)
 
 

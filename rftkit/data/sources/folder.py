@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rftkit.core import Row
 from rftkit.data import splits
 from rftkit.data.images import SUFFIXES, FileImage
-from rftkit.data.locate import place_of
+from rftkit.data.locate import locate
 from rftkit.data.paths import DataPath, check_name, stay_inside
 from rftkit.data.source_notes import SourceNotes
 from rftkit.errors import DataError
@@ -30,7 +30,7 @@ class Listing:
 
 def rows(data: Data, split: str, note: SourceNotes) -> Iterator[Row]:
     """One row for each image of the split, sorted by class and name; the class is the label."""
-    root = existing_folder(place_of(data.path, split, note))
+    root = existing_folder(locate(data.path, split, note))
     divided = has_splits(root, data.splits)
     if divided and split not in (present := subfolders(root)):
         raise DataError(f"{root}/: no split {split!r}; {did_you_mean(split, present)}")
@@ -104,9 +104,9 @@ def _images(root: DataPath, folder: DataPath, skipped: Counter[str]) -> tuple[st
     return tuple(images)
 
 
-def _share(listing: Listing, data: Data, split: str, place: str) -> Listing:
-    test = splits.is_test(data, split, place)
-    chosen = splits.held_out(listing.images, place)
+def _share(listing: Listing, data: Data, split: str, location: str) -> Listing:
+    test = splits.is_test(data, split, location)
+    chosen = splits.held_out(listing.images, location)
     kept = {
         label: tuple(name for name in names if (name in chosen) == test)
         for label, names in listing.images.items()

@@ -34,12 +34,12 @@ class HubImage:
     number: int
     table: Dataset = field(repr=False, compare=False)
     roots: tuple[str, ...] = field(repr=False, compare=False)
-    place: int | None = None  # in the cell, where it holds a list
+    index: int | None = None  # in the cell, where it holds a list
 
     def open(self) -> Image:
         """The image, upright, mode RGB. Raises DataError, naming itself."""
         cell = next(iter(self.table[self.number].values())) or {}
-        cell = cell if self.place is None else cell[self.place] or {}
+        cell = cell if self.index is None else cell[self.index] or {}
         if content := cell.get("bytes"):
             return open_safely(content, self.name)
         if path := cell.get("path"):
@@ -74,10 +74,10 @@ def rows(data: Data, split: str) -> Iterator[Row]:
     roots = _roots(data.path)
     texts = table.select_columns(others) if others else ({} for _ in range(len(table)))
     for number, values in enumerate(texts):
-        place = f"{data.path}:{split}:{number}"
+        location = f"{data.path}:{split}:{number}"
         count = counts[number] if counts else None
-        shown = _shown(HubImage(f"{split}:{number}", number, images, roots), count, place)
-        row = Row(place, shown[0], _named(values, table), tuple(shown[1:]))
+        shown = _shown(HubImage(f"{split}:{number}", number, images, roots), count, location)
+        row = Row(location, shown[0], _named(values, table), tuple(shown[1:]))
         yield with_objects(row, table.features) if "objects" in table.features else row
 
 
@@ -129,14 +129,14 @@ def _counts(images: Dataset, column: str) -> list[int] | None:
     return [count or 0 for count in list_value_length(cells).to_pylist()]
 
 
-def _shown(first: HubImage, count: int | None, place: str) -> list[HubImage]:
+def _shown(first: HubImage, count: int | None, location: str) -> list[HubImage]:
     """The images of a row. Raises DataError if its list is empty."""
     if count is None:
         return [first]
     if count == 0:
-        raise DataError(f"{place}: no image in this row; take the row out")
+        raise DataError(f"{location}: no image in this row; take the row out")
     names = [first.name, *(f"{first.name}+{extra}" for extra in range(1, count))]
-    return [replace(first, name=name, place=turn) for turn, name in enumerate(names)]
+    return [replace(first, name=name, index=turn) for turn, name in enumerate(names)]
 
 
 def _load(path: str, split: str) -> Dataset:

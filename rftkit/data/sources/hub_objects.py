@@ -29,7 +29,7 @@ def with_objects(row: Row, features: Mapping[str, Any]) -> Row:
         )
         if len(boxes) != len(labels):
             raise DataError(
-                f"{row.place}: 'objects' has {len(boxes)} in 'bbox' and {len(labels)} in "
+                f"{row.location}: 'objects' has {len(boxes)} in 'bbox' and {len(labels)} in "
                 "'category' (or 'label'); every box needs one"
             )
         pairs = [*zip(boxes, labels, strict=True)]
@@ -38,16 +38,16 @@ def with_objects(row: Row, features: Mapping[str, Any]) -> Row:
             (thing.get("bbox"), thing.get("category", thing.get("label"))) for thing in objects
         ]
     else:
-        raise DataError(f"{row.place}: 'objects' holds no boxes; it needs 'bbox' and 'category'")
+        raise DataError(f"{row.location}: 'objects' holds no boxes; it needs 'bbox' and 'category'")
     grid = _grid(row)
-    things = tuple(_thing(box, label, names, grid, row.place) for box, label in pairs)
+    things = tuple(_thing(box, label, names, grid, row.location) for box, label in pairs)
     categories = names or tuple(sorted({thing.label for thing in things}))
     more = {"objects": things, "categories": categories, "size": str(grid)}
     return replace(row, values={**row.values, **more})
 
 
 def _thing(
-    box: object, label: object, names: tuple[str, ...], grid: Grid, place: str
+    box: object, label: object, names: tuple[str, ...], grid: Grid, location: str
 ) -> LabelledBox:
     match box:
         case [
@@ -58,13 +58,15 @@ def _thing(
         ]:
             edges = [x, y, min(x + w, grid.width), min(y + h, grid.height)]
         case _:
-            raise DataError(f"{place}: box {repr(box)[:60]} is not [x, y, width, height]; fix it")
+            raise DataError(
+                f"{location}: box {repr(box)[:60]} is not [x, y, width, height]; fix it"
+            )
     if isinstance(label, int) and names and not 0 <= label < len(names):
-        raise DataError(f"{place}: category {label} is none of the {len(names)} names; fix it")
+        raise DataError(f"{location}: category {label} is none of the {len(names)} names; fix it")
     if isinstance(label, int) and names:
-        return LabelledBox(names[label], gold_box(edges, grid, place))
-    text = text_of(cell_text(label, "category", place), "category", place)
-    return LabelledBox(text, gold_box(edges, grid, place))
+        return LabelledBox(names[label], gold_box(edges, grid, location))
+    text = text_of(cell_text(label, "category", location), "category", location)
+    return LabelledBox(text, gold_box(edges, grid, location))
 
 
 def _grid(row: Row) -> Grid:

@@ -82,26 +82,26 @@ def read_annotations(path: DataPath, name: str, tally: Counter[str] | None = Non
         raise DataError(f"{path}: 'text' is empty; write what the polygons show")
     phrases = []
     for number, text in enumerate(texts):
-        place = f"{path}: text[{number}]"
-        phrases.append(Phrase(place, name, text_of(text, "text", place), corners))
+        location = f"{path}: text[{number}]"
+        phrases.append(Phrase(location, name, text_of(text, "text", location), corners))
     return phrases
 
 
 def _around(values: object, path: DataPath, tally: Counter[str]) -> Corners:
     points: list[list[float]] = []
     for number, shape in enumerate(list_of(values, "shapes", str(path))):
-        place = f"{path}: shapes[{number}]"
-        label = value_of(shape, "label", place)
+        location = f"{path}: shapes[{number}]"
+        label = value_of(shape, "label", location)
         if not isinstance(label, str):
-            raise DataError(f"{place}: label {shown(label)} is not a text; write {TARGET!r}")
+            raise DataError(f"{location}: label {shown(label)} is not a text; write {TARGET!r}")
         if label.casefold() != TARGET:
             if label.casefold() not in UNUSED:
                 tally[label[:40]] += 1
             continue
-        own = list_of(shape, "points", place)
+        own = list_of(shape, "points", location)
         if len(own) < 2:
-            raise DataError(f"{place}: {len(own)} points; a polygon has at least three")
-        points += [numbers_of(point, 2, f"points[{n}]", place) for n, point in enumerate(own)]
+            raise DataError(f"{location}: {len(own)} points; a polygon has at least three")
+        points += [numbers_of(point, 2, f"points[{n}]", location) for n, point in enumerate(own)]
     if not points:
         raise DataError(f"{path}: no polygon is {TARGET!r}; draw one, or take the file out")
     xs, ys = zip(*points, strict=True)

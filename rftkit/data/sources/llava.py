@@ -40,7 +40,7 @@ class Turn(NamedTuple):
 class Talk(NamedTuple):
     """One conversation: the images that it is about, and the values of its row."""
 
-    place: str
+    location: str
     names: tuple[str, ...]
     values: dict[str, object]
     split: str = ""
@@ -62,8 +62,8 @@ def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterato
     read = partial(read_annotations, where.annotations)
     talks = read_shared(read, where, data, note, cache)
     for item in talks if SPLIT in data.path else of_split(talks, data, split, note):
-        first, *others = (image_in(where.images, name, item.place) for name in item.names)
-        yield Row(item.place, first, item.values, tuple(others))
+        first, *others = (image_in(where.images, name, item.location) for name in item.names)
+        yield Row(item.location, first, item.values, tuple(others))
 
 
 def read_annotations(path: DataPath, note: Note = silent) -> list[Talk]:
@@ -81,21 +81,23 @@ def read_annotations(path: DataPath, note: Note = silent) -> list[Talk]:
 
 
 def _read(record: Record) -> Talk:
-    place, values = record
+    location, values = record
     turns = _turns(record)
     names = _names(record)
     tags = sum(turn.tags for turn in turns)
     if tags not in (0, len(names)):
-        raise DataError(f"{place}: {tags} times <image>, but {len(names)} images; fix one")
+        raise DataError(f"{location}: {tags} times <image>, but {len(names)} images; fix one")
     *before, last = turns
     answer, question = last.text, _question(before)
     for what, text in (("question", question), ("answer", answer)):
         if not text or len(text) > MAX_TEXT:
-            raise DataError(f"{place}: {what} of {len(text)} characters; 1 to {MAX_TEXT} are read")
+            raise DataError(
+                f"{location}: {what} of {len(text)} characters; 1 to {MAX_TEXT} are read"
+            )
     split = values.get("split", "")
     if not isinstance(split, str):
-        raise DataError(f"{place}: split {shown(split)} is not the name of one; fix it")
-    return Talk(place, names, {"question": question, "answer": answer}, split.strip())
+        raise DataError(f"{location}: split {shown(split)} is not the name of one; fix it")
+    return Talk(location, names, {"question": question, "answer": answer}, split.strip())
 
 
 def _question(turns: list[Turn]) -> str:
@@ -108,13 +110,13 @@ def _question(turns: list[Turn]) -> str:
 
 def _turns(record: Record) -> list[Turn]:
     """The turns, which alternate; the last one is a reply."""
-    place, values = record
+    location, values = record
     key, role, text = ("messages", "role", "content")
     if "conversations" in values or "messages" not in values:
         key, role, text = ("conversations", "from", "value")
     turns = []
-    for number, entry in enumerate(list_of(values, key, place)):
-        inside = f"{place}: {key}[{number}]"
+    for number, entry in enumerate(list_of(values, key, location)):
+        inside = f"{location}: {key}[{number}]"
         who = value_of(entry, role, inside)
         if not isinstance(who, str) or who not in ROLES:
             raise DataError(f"{inside}: {role} {shown(who)} is none of {', '.join(ROLES)}")
@@ -123,43 +125,43 @@ def _turns(record: Record) -> list[Turn]:
     if not spoken or spoken != [ASKS, REPLIES] * (len(spoken) // 2):
         speakers = ", ".join(spoken[:6]) or "none"
         raise DataError(
-            f"{place}: the turns are {speakers}; they must be user, assistant, …, assistant"
+            f"{location}: the turns are {speakers}; they must be user, assistant, …, assistant"
         )
     if any(turn.role == RULES for turn in turns[1:]):
-        raise DataError(f"{place}: a system turn that is not the first; move or remove it")
+        raise DataError(f"{location}: a system turn that is not the first; move or remove it")
     return turns
 
 
-def _turn(role: str, value: object, place: str) -> Turn:
+def _turn(role: str, value: object, location: str) -> Turn:
     """A turn whose content is a text, or a list of parts that are texts and images."""
     if isinstance(value, str):
         text = value
     elif isinstance(value, list):
-        text = "".join(_part(part, f"{place}: part {n}") for n, part in enumerate(value))
+        text = "".join(_part(part, f"{location}: part {n}") for n, part in enumerate(value))
     else:
-        raise DataError(f"{place}: {shown(value)} is not a text; fix it")
+        raise DataError(f"{location}: {shown(value)} is not a text; fix it")
     return Turn(role, IMAGE_TAG.sub("", text).strip(), len(IMAGE_TAG.findall(text)))
 
 
-def _part(part: object, place: str) -> str:
+def _part(part: object, location: str) -> str:
     match part:
         case {"type": "text", "text": str(text)}:
             return text
         case {"type": "image"}:
             return "<image>\n"
-    raise DataError(f"{place}: {shown(part)} is neither a text nor an image; fix it")
+    raise DataError(f"{location}: {shown(part)} is neither a text nor an image; fix it")
 
 
 def _names(record: Record) -> tuple[str, ...]:
     """The images of a conversation, by the paths that `image` or `images` give."""
-    place, values = record
+    location, values = record
     value = values.get("image", values.get("images"))
     if value is None or value == []:
         return ()
     names = value if isinstance(value, list) else [value]
     for name in names:
         if not isinstance(name, str) or not name.strip():
-            raise DataError(f"{place}: image {shown(name)} is not the path of an image; fix it")
+            raise DataError(f"{location}: image {shown(name)} is not the path of an image; fix it")
     if len(names) > MAX_IMAGES:
-        raise DataError(f"{place}: {len(names)} images; at most {MAX_IMAGES} are read")
+        raise DataError(f"{location}: {len(names)} images; at most {MAX_IMAGES} are read")
     return tuple(names)

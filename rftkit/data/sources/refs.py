@@ -37,7 +37,7 @@ SPOKEN_KEYS = ("sent", "raw", "sentence")  # of an entry of `sentences` that is 
 class Phrase(NamedTuple):
     """A phrase about an image. corners: in pixels; size: None where the annotation has none."""
 
-    place: str
+    location: str
     name: str
     phrase: str
     corners: Corners
@@ -77,65 +77,69 @@ def phrase_rows(
     tally: Counter[str] = Counter()
     sizes: dict[str, Size] = {}
     for item in phrases:
-        image = image_in(root, item.name, item.place)
+        image = image_in(root, item.name, item.location)
         if item.size is None and item.name not in sizes:
             sizes[item.name] = upright_size(image)
         width, height = size = item.size or sizes[item.name]
         values = {
             "phrase": item.phrase,
             "size": f"{width}x{height}",
-            "objects": (LabelledBox(item.phrase, box_in(item.corners, size, item.place, tally)),),
+            "objects": (
+                LabelledBox(item.phrase, box_in(item.corners, size, item.location, tally)),
+            ),
             "categories": (item.phrase,),
         }
-        yield Row(item.place, image, values)
+        yield Row(item.location, image, values)
     for what, count in tally.items():
         note(f"{source}: {count} boxes {what}")
 
 
 def _read(record: Record, columns: Mapping[str, str]) -> Iterator[Phrase]:
-    place, values = record
+    location, values = record
     name = str(_one_of(record, _keys(columns, "image", IMAGE_KEYS), str))
-    size = size_of(values, place) if {"width", "height"} & set(values) else None
+    size = size_of(values, location) if {"width", "height"} & set(values) else None
     corners = _corners(record, columns)
     split = values.get("split", "")
     if not isinstance(split, str):
-        raise DataError(f"{place}: split {shown(split)} is not the name of one; fix it")
+        raise DataError(f"{location}: split {shown(split)} is not the name of one; fix it")
     for inside, phrase in _phrases(record, columns):
         yield Phrase(inside, name, phrase, corners, size, split.strip())
 
 
 def _corners(record: Record, columns: Mapping[str, str]) -> Corners:
-    place, values = record
+    location, values = record
     key = columns.get("box", "box")
     if (key in values) == ("bbox" in values and key != "bbox"):
         raise DataError(
-            f"{place}: needs either 'bbox', [x, y, width, height], or {key!r}, [x1, y1, x2, y2]; "
-            f"it has {', '.join(sorted(values)[:9])}"
+            f"{location}: needs either 'bbox', [x, y, width, height], or {key!r}, "
+            f"[x1, y1, x2, y2]; it has {', '.join(sorted(values)[:9])}"
         )
     if key not in values:
-        return corners_of_bbox(values["bbox"], place)
-    x1, y1, x2, y2 = numbers_of(values[key], 4, key, place)
+        return corners_of_bbox(values["bbox"], location)
+    x1, y1, x2, y2 = numbers_of(values[key], 4, key, location)
     if not (x1 < x2 and y1 < y2):
-        raise DataError(f"{place}: {key} {shown(values[key])} is not [x1, y1, x2, y2] with x1 < x2")
+        raise DataError(
+            f"{location}: {key} {shown(values[key])} is not [x1, y1, x2, y2] with x1 < x2"
+        )
     return x1, y1, x2, y2
 
 
 def _phrases(record: Record, columns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The phrases of a record, each with its place."""
-    place, values = record
+    location, values = record
     if "sentences" not in values:
         yield (
-            place,
+            location,
             text_of(
-                _one_of(record, _keys(columns, "phrase", PHRASE_KEYS), object), "phrase", place
+                _one_of(record, _keys(columns, "phrase", PHRASE_KEYS), object), "phrase", location
             ),
         )
         return
-    sentences = list_of(values, "sentences", place)
+    sentences = list_of(values, "sentences", location)
     if not sentences:
-        raise DataError(f"{place}: 'sentences' is empty; add one, or take the line out")
+        raise DataError(f"{location}: 'sentences' is empty; add one, or take the line out")
     for number, sentence in enumerate(sentences):
-        inside = f"{place}: sentences[{number}]"
+        inside = f"{location}: sentences[{number}]"
         if isinstance(sentence, dict):
             sentence = _one_of(Record(inside, sentence), SPOKEN_KEYS, object)
         yield inside, text_of(sentence, "phrase", inside)
@@ -147,10 +151,10 @@ def _keys(columns: Mapping[str, str], role: str, usual: Sequence[str]) -> Sequen
 
 def _one_of(record: Record, keys: Sequence[str], kind: type) -> object:
     """The value under the first of the keys that is there."""
-    place, values = record
+    location, values = record
     key = next((key for key in keys if key in values), None)
     if key is None:
-        raise DataError(f"{place}: no {keys[0]!r}; {did_you_mean(keys[0], list(values)[:20])}")
+        raise DataError(f"{location}: no {keys[0]!r}; {did_you_mean(keys[0], list(values)[:20])}")
     if not isinstance(values[key], kind):
-        raise DataError(f"{place}: {key} {shown(values[key])} is not a text; fix it")
+        raise DataError(f"{location}: {key} {shown(values[key])} is not a text; fix it")
     return values[key]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rftkit.core import Row
 from rftkit.data import splits
-from rftkit.data.locate import SPLIT, place_of
+from rftkit.data.locate import SPLIT, locate
 from rftkit.data.paths import DataPath, image_in
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.source_notes import SourceNotes
@@ -27,9 +27,9 @@ NAME_IT = "write it, or take all of them out"  # the remedy for a split that som
 
 
 class Record(NamedTuple):
-    """One line of a table. `place` is what an error calls it (`pets.csv:17`)."""
+    """One line of a table. `location` is what an error calls it (`pets.csv:17`)."""
 
-    place: str
+    location: str
     values: Mapping[str, object]
 
 
@@ -45,12 +45,12 @@ def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterato
         key = (data.source, path, _image_column(data))
         records = cache.once(key, lambda _: _records(path, data))
         own = _of_split(records, path, data, split, note)
-    root = place_of(data.images, split, note) if data.images else path.parent
+    root = locate(data.images, split, note) if data.images else path.parent
     for record in own:
         named = record.values[_image_column(data)]
         names = named if isinstance(named, list) and named else [named]
-        first, *others = (image_in(root, name, record.place) for name in names)
-        yield Row(record.place, first, record.values, tuple(others))
+        first, *others = (image_in(root, name, record.location) for name in names)
+        yield Row(record.location, first, record.values, tuple(others))
 
 
 def read_csv(path: DataPath) -> Iterator[Record]:
@@ -60,15 +60,15 @@ def read_csv(path: DataPath) -> Iterator[Record]:
         try:
             header = _header(next(lines, []), path)
             for cells in lines:
-                place = f"{path}:{lines.line_num}"
+                location = f"{path}:{lines.line_num}"
                 if not cells:
                     continue
                 if len(cells) != len(header):
                     raise DataError(
-                        f"{place}: {len(cells)} cells under {len(header)} column names; "
+                        f"{location}: {len(cells)} cells under {len(header)} column names; "
                         "put quotes around a cell that holds a comma"
                     )
-                yield Record(place, dict(zip(header, cells, strict=True)))
+                yield Record(location, dict(zip(header, cells, strict=True)))
         except csv.Error as error:
             raise DataError(f"{path}:{lines.line_num}: not CSV ({error}); fix the line") from error
         except UnicodeDecodeError as error:
@@ -79,21 +79,21 @@ def read_jsonl(path: DataPath) -> Iterator[Record]:
     """The records of a JSON lines file. Raises DataError, with the line, for what is no object."""
     with Path(path).open("rb") as file:
         for number, line in enumerate(file, start=1):
-            place = f"{path}:{number}"
+            location = f"{path}:{number}"
             text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
             if not text.strip():
                 continue
             try:
                 values = json.loads(text)
             except (ValueError, RecursionError) as error:
-                raise DataError(f"{place}: not JSON ({error}); fix the line") from error
+                raise DataError(f"{location}: not JSON ({error}); fix the line") from error
             if not isinstance(values, dict):
-                raise DataError(f'{place}: not a JSON object; write {{"image": …, "label": …}}')
-            check_letters(text, values, place)
-            yield Record(place, values)
+                raise DataError(f'{location}: not a JSON object; write {{"image": …, "label": …}}')
+            check_letters(text, values, location)
+            yield Record(location, values)
 
 
-def check_letters(content: bytes, values: object, place: str) -> None:
+def check_letters(content: bytes, values: object, location: str) -> None:
     """Raises DataError for JSON texts with half of a surrogate pair, which nothing can encode."""
     if not SURROGATE.search(content):
         return
@@ -101,12 +101,12 @@ def check_letters(content: bytes, values: object, place: str) -> None:
         json.dumps(values, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         half = error.object[error.start]
-        raise DataError(f"{place}: {half!a} is half of a letter; fix the text") from error
+        raise DataError(f"{location}: {half!a} is half of a letter; fix the text") from error
 
 
 def _table(data: Data, split: str) -> tuple[DataPath, bool]:
     """The table to read, and whether it holds this split alone."""
-    path, suffix = place_of(data.path, split), f".{data.source}"
+    path, suffix = locate(data.path, split), f".{data.source}"
     if path.is_dir():
         table = path / f"{split}{suffix}"
         if not table.is_file():
@@ -126,7 +126,7 @@ def _records(path: DataPath, data: Data) -> list[Record]:
     image = _image_column(data)
     for record in records:
         if image not in record.values:
-            raise DataError(f"{record.place}: {missing_column('image', image, record.values)}")
+            raise DataError(f"{record.location}: {missing_column('image', image, record.values)}")
     return records
 
 
@@ -160,7 +160,7 @@ def _marked(records: Sequence[Record], path: DataPath, split: str) -> list[Recor
     for record in records:
         name = str(record.values.get("split") or "").strip()
         if not name:
-            raise DataError(f"{record.place}: no split, and other rows have one; {NAME_IT}")
+            raise DataError(f"{record.location}: no split, and other rows have one; {NAME_IT}")
         by_split.setdefault(name, []).append(record)
     if split not in by_split:
         there = ", ".join(repr(name) for name in sorted(by_split)[:10])

@@ -62,8 +62,8 @@ def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterato
             stems[folder] = by_stem(folder)
         name = _image_name(stems[folder].get(xml.stem, []), item, folder)
         base = where.images if folder.is_relative_to(where.images) else folder
-        image = image_in(base, (folder / name).relative_to(base).as_posix(), item.place)
-        yield Row(item.place, image, {**item.values, "categories": categories})
+        image = image_in(base, (folder / name).relative_to(base).as_posix(), item.location)
+        yield Row(item.location, image, {**item.values, "categories": categories})
 
 
 def _read_all(paths: Sequence[DataPath], root: DataPath, note: Note) -> dict[DataPath, Annotated]:
@@ -84,10 +84,10 @@ def read_annotations(path: DataPath, tally: Counter[str] | None = None) -> Annot
     size = size_of(_numbers(root.find("size"), f"{path}: size"), f"{path}: size")
     objects = []
     for position, entry in enumerate(root.findall("object")):
-        place = f"{path}:{entry.get('line')}: object[{position}]"
-        label = text_of(entry.findtext("name"), "name", place)
-        box = _box(entry, size, place, tally)
-        objects.append(LabelledBox(label, box, _flag(entry, "difficult", place)))
+        location = f"{path}:{entry.get('line')}: object[{position}]"
+        label = text_of(entry.findtext("name"), "name", location)
+        box = _box(entry, size, location, tally)
+        objects.append(LabelledBox(label, box, _flag(entry, "difficult", location)))
     values = {"size": f"{size[0]}x{size[1]}", "objects": tuple(objects)}
     names = (name,) if (name := root.findtext("filename")) else ()
     return Annotated(str(path), str(path), values, names)
@@ -99,19 +99,19 @@ def _objects(item: Annotated) -> Iterable[LabelledBox]:
     return objects
 
 
-def _box(entry: ET.Element, size: Size, place: str, tally: Counter[str]) -> Box:
+def _box(entry: ET.Element, size: Size, location: str, tally: Counter[str]) -> Box:
     bounds = entry.find("bndbox")
     if bounds is None:
-        raise DataError(f"{place}: no bndbox; every object needs its box")
-    x1, y1, x2, y2 = (_number(bounds, key, place) for key in ("xmin", "ymin", "xmax", "ymax"))
+        raise DataError(f"{location}: no bndbox; every object needs its box")
+    x1, y1, x2, y2 = (_number(bounds, key, location) for key in ("xmin", "ymin", "xmax", "ymax"))
     if x2 < x1 or y2 < y1:
         raise DataError(
-            f"{place}: box from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g}) is inside out; fix it"
+            f"{location}: box from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g}) is inside out; fix it"
         )
     if 0 <= min(x1, y1) < 1:
         tally[FROM_ZERO] += 1
         x1, y1 = max(1.0, x1), max(1.0, y1)
-    return box_in((x1 - 1, y1 - 1, x2, y2), size, place, tally)
+    return box_in((x1 - 1, y1 - 1, x2, y2), size, location, tally)
 
 
 def _parse(path: DataPath) -> ET.Element:
@@ -185,14 +185,16 @@ def _listed(lists: DataPath, split: str, folder: DataPath) -> list[DataPath]:
     for number, line in enumerate(
         Path(path).read_text("utf-8", errors="replace").splitlines(), start=1
     ):
-        stem, place = line.strip(), f"{path}:{number}"
+        stem, location = line.strip(), f"{path}:{number}"
         if not stem:
             continue
-        check_name(stem, place)
+        check_name(stem, location)
         if "/" in stem or not (folder / f"{stem}.xml").is_file():
-            raise DataError(f"{place}: no {shown(stem)[1:-1]}.xml in {folder}/; take the line out")
+            raise DataError(
+                f"{location}: no {shown(stem)[1:-1]}.xml in {folder}/; take the line out"
+            )
         if stem in by_name:
-            raise DataError(f"{place}: {stem!r} is in the list twice; take one out")
+            raise DataError(f"{location}: {stem!r} is in the list twice; take one out")
         by_name[stem] = folder / f"{stem}.xml"
     return list(by_name.values())
 
@@ -210,29 +212,31 @@ def _image_name(names: list[str], item: Annotated, folder: DataPath) -> str:
         return named[0]
     stem = Path(item.name).stem
     if not names:
-        raise DataError(f"{item.place}: no image {stem!r} in {folder}/; add it or set data.images")
-    raise DataError(f"{item.place}: {' and '.join(names)} in {folder}/; keep one of them")
+        raise DataError(
+            f"{item.location}: no image {stem!r} in {folder}/; add it or set data.images"
+        )
+    raise DataError(f"{item.location}: {' and '.join(names)} in {folder}/; keep one of them")
 
 
-def _numbers(element: ET.Element | None, place: str) -> dict[str, object]:
+def _numbers(element: ET.Element | None, location: str) -> dict[str, object]:
     if element is None:
-        raise DataError(f"{place}: missing; every file needs width and height of its image")
-    return {key: int(_number(element, key, place)) for key in ("width", "height")}
+        raise DataError(f"{location}: missing; every file needs width and height of its image")
+    return {key: int(_number(element, key, location)) for key in ("width", "height")}
 
 
-def _number(element: ET.Element, key: str, place: str) -> float:
+def _number(element: ET.Element, key: str, location: str) -> float:
     text = element.findtext(key)
     try:
         value = float(text or "")
     except ValueError:
         value = float("nan")
     if not abs(value) < 1e9:
-        raise DataError(f"{place}: {key} {shown(text)} is not a number; fix it")
+        raise DataError(f"{location}: {key} {shown(text)} is not a number; fix it")
     return value
 
 
-def _flag(entry: ET.Element, key: str, place: str) -> bool:
+def _flag(entry: ET.Element, key: str, location: str) -> bool:
     text = (entry.findtext(key) or "0").strip()
     if text not in ("0", "1"):
-        raise DataError(f"{place}: {key} {shown(text)} is neither 0 nor 1; fix it")
+        raise DataError(f"{location}: {key} {shown(text)} is neither 0 nor 1; fix it")
     return text == "1"

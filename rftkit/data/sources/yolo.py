@@ -25,7 +25,7 @@ MAX_BYTES = 10_000_000  # of one file of labels
 class Line(NamedTuple):
     """An object of a file of labels: its class and its edges in fractions, nothing clipped."""
 
-    place: str
+    location: str
     label: str
     edges: tuple[float, float, float, float]
 
@@ -43,13 +43,13 @@ def rows(data: Data, split: str, note: SourceNotes) -> Iterator[Row]:
     own = layout.images if layout.divided else of_split(layout.images, data, split, note)
     tally: Counter[str] = Counter()
     for item in own:
-        place = str(item.text if item.text.is_file() else layout.root / item.name)
-        image = image_in(layout.root, item.name, place)
+        location = str(item.text if item.text.is_file() else layout.root / item.name)
+        image = image_in(layout.root, item.name, location)
         size = upright_size(image)
         lines = read_annotations(item.text, layout.labels) if item.text.is_file() else []
         objects = tuple(LabelledBox(line.label, _box(line, size, tally)) for line in lines)
         shape = f"{size[0]}x{size[1]}"
-        yield Row(place, image, {"size": shape, "objects": objects, "categories": categories})
+        yield Row(location, image, {"size": shape, "objects": objects, "categories": categories})
     for what, count in tally.items():
         note(f"{layout.root}/: {count} boxes {what}")
 
@@ -72,41 +72,43 @@ def read_annotations(path: DataPath, labels: Labels) -> list[Line]:
     return images
 
 
-def _line(parts: list[str], labels: Labels, place: str) -> Line:
-    numbers = [_number(part, place) for part in parts[1:]]
+def _line(parts: list[str], labels: Labels, location: str) -> Line:
+    numbers = [_number(part, location) for part in parts[1:]]
     if not parts[0].isdecimal() or int(parts[0][:9]) not in labels or len(parts[0]) > 9:
-        raise DataError(f"{place}: class {shown(parts[0])} has no name; {_known(labels)}")
+        raise DataError(f"{location}: class {shown(parts[0])} has no name; {_known(labels)}")
     label = labels[int(parts[0])]
     if len(numbers) == 4:
         x, y, width, height = numbers
         if width <= 0 or height <= 0:
-            raise DataError(f"{place}: box {width:g} wide and {height:g} high; take the line out")
+            raise DataError(
+                f"{location}: box {width:g} wide and {height:g} high; take the line out"
+            )
         edges = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
     elif len(numbers) >= 6 and len(numbers) % 2 == 0:
         xs, ys = numbers[0::2], numbers[1::2]
         edges = (min(xs), min(ys), max(xs), max(ys))
     else:
         raise DataError(
-            f"{place}: {len(parts)} values; a box has 5 (class x y width height), a polygon its "
+            f"{location}: {len(parts)} values; a box has 5 (class x y width height), a polygon its "
             "class and at least three pairs"
         )
-    return Line(place, label, edges)
+    return Line(location, label, edges)
 
 
-def _number(text: str, place: str) -> float:
+def _number(text: str, location: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise DataError(f"{place}: {shown(text)} is not a number; fix it")
+        raise DataError(f"{location}: {shown(text)} is not a number; fix it")
     return value
 
 
 def _box(line: Line, size: Size, tally: Counter[str]) -> Box:
     sides = (*size, *size)
     x1, y1, x2, y2 = (edge * side for edge, side in zip(line.edges, sides, strict=True))
-    return box_in((x1, y1, x2, y2), size, line.place, tally)
+    return box_in((x1, y1, x2, y2), size, line.location, tally)
 
 
 def _known(labels: Mapping[int, str]) -> str:

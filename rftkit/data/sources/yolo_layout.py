@@ -44,7 +44,7 @@ class ShownImage(NamedTuple):
     split: str = ""
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """What an error calls it."""
         return str(self.text)
 
@@ -105,12 +105,12 @@ def _names(value: object, path: DataPath) -> Labels:
     labels: Labels = {}
     seen: set[str] = set()
     for key, name in pairs:
-        place = f"{path}: names[{shown(key)}]"
+        location = f"{path}: names[{shown(key)}]"
         if isinstance(key, bool) or not isinstance(key, int) or key < 0:
-            raise DataError(f"{place}: not the number of a class; write 0, 1, 2, …")
-        label = text_of(name, "name", place)
+            raise DataError(f"{location}: not the number of a class; write 0, 1, 2, …")
+        label = text_of(name, "name", location)
         if label in seen:
-            raise DataError(f"{place}: name {label!r} is that of another class too; rename one")
+            raise DataError(f"{location}: name {label!r} is that of another class too; rename one")
         seen.add(label)
         labels[key] = label
     return labels
@@ -175,13 +175,13 @@ def _folders(root: DataPath, data: Data, split: str) -> tuple[list[DataPath], bo
     return [images], SPLIT in data.path
 
 
-def _images(place: DataPath, root: DataPath) -> list[ShownImage]:
+def _images(location: DataPath, root: DataPath) -> list[ShownImage]:
     """The images below a folder, or those that a text file lists."""
-    if place.is_file():
-        return [_imaged(name, root) for name in _lines(place, root)]
-    images = [path for path in sorted(place.glob("**/*")) if path.suffix.lower() in SUFFIXES]
+    if location.is_file():
+        return [_imaged(name, root) for name in _lines(location, root)]
+    images = [path for path in sorted(location.glob("**/*")) if path.suffix.lower() in SUFFIXES]
     if not images:
-        raise DataError(f"{place}/: no images; check the path")
+        raise DataError(f"{location}/: no images; check the path")
     return [_imaged(path.relative_to(root).as_posix(), root) for path in images]
 
 
