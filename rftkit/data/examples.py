@@ -28,7 +28,7 @@ from rftkit.recipe.schema import Recipe
 from rftkit.tasks.annotated import chosen_categories
 from rftkit.tasks.options import DetectionOptions, LabelOptions, Names
 
-ByHalf = Mapping[str, tuple[str, ...]]  # "base" and "new", or "all" -> its sorted classes
+ClassesByHalf = Mapping[str, tuple[str, ...]]  # "base" and "new", or "all" -> its sorted classes
 
 
 @dataclass(frozen=True)
@@ -78,23 +78,25 @@ def load_undivided(
     if not (held_out_note := read.own.held_out_note):
         return _prepare_split(recipe, split, read, limit)
     rest = read_split(recipe, recipe.data.train_split, cache, as_test=True)
-    whole = read._replace(own=_joined(read.own, rest), naming=[*read.naming, rest])
+    whole = read._replace(own=_joined(read.own, rest), class_splits=[*read.class_splits, rest])
     examples = _prepare_split(recipe, split, whole, limit)
     return replace(examples, notes=tuple(note for note in examples.notes if note != held_out_note))
 
 
 class _Read(NamedTuple):
-    """own: the split. naming: those whose classes count. labels: known ones besides."""
+    """own: the split. class_splits: those that define the classes. labels: known ones besides."""
 
     own: SplitExamples
-    naming: Sequence[SplitExamples]
+    class_splits: Sequence[SplitExamples]
     labels: Sequence[str]
 
 
 def _read(recipe: Recipe, split: str, labels: Sequence[str], cache: ReadCache) -> _Read:
     own = read_split(recipe, split, cache)
-    naming = [read_split(recipe, name, cache) for name in _naming_splits(recipe, split, labels)]
-    return _Read(own, naming, labels)
+    class_splits = [
+        read_split(recipe, name, cache) for name in _class_splits(recipe, split, labels)
+    ]
+    return _Read(own, class_splits, labels)
 
 
 def _joined(test: SplitExamples, rest: SplitExamples) -> SplitExamples:
@@ -106,9 +108,9 @@ def _joined(test: SplitExamples, rest: SplitExamples) -> SplitExamples:
 
 def _prepare_split(recipe: Recipe, split: str, read: _Read, limit: int) -> Examples:
     """The examples with half, question, labels, grid and aliases; training ones are drawn."""
-    own, naming, labels = read
-    classes = _classes(recipe, own, naming, labels)
-    halves = _halves(recipe, classes, _label_ids([*naming, own]))
+    own, class_splits, labels = read
+    classes = _classes(recipe, own, class_splits, labels)
+    halves = _halves(recipe, classes, _label_ids([*class_splits, own]))
     half_of = {name: half for half, names in halves.items() for name in names}
     examples = own.examples
     if split == recipe.data.train_split:
@@ -121,7 +123,7 @@ def _prepare_split(recipe: Recipe, split: str, read: _Read, limit: int) -> Examp
     )
     if aliases := hierarchy.spellings:
         prepared = tuple(replace(example, aliases=aliases) for example in prepared)
-    notes = dict.fromkeys(note for part in (own, *naming) for note in part.notes)
+    notes = dict.fromkeys(note for part in (own, *class_splits) for note in part.notes)
     return Examples(prepared, _shown_classes(recipe, classes, own), tuple(notes), hierarchy.levels)
 
 
@@ -131,7 +133,7 @@ def limited(recipe: Recipe, examples: Sequence[Example], limit: int) -> tuple[Ex
     return picked(examples, limit)
 
 
-def _naming_splits(recipe: Recipe, split: str, labels: Sequence[str]) -> list[str]:
+def _class_splits(recipe: Recipe, split: str, labels: Sequence[str]) -> list[str]:
     """The splits whose examples say which classes there are.
 
     Halves are those of both splits together, so that they are the same for each: new classes need
@@ -149,19 +151,19 @@ def _naming_splits(recipe: Recipe, split: str, labels: Sequence[str]) -> list[st
 
 
 def _classes(
-    recipe: Recipe, own: SplitExamples, naming: Sequence[SplitExamples], labels: Sequence[str]
+    recipe: Recipe, own: SplitExamples, class_splits: Sequence[SplitExamples], labels: Sequence[str]
 ) -> tuple[str, ...]:
     """The labels or categories of the data, sorted. Raises DataError where they cannot be right.
 
     That is for labels that read the same, an example of another class, and a single label.
     """
     if not tasks.get_task(recipe.task).predicts_labels:
-        classes = {example.category for part in naming for example in part.examples}
+        classes = {example.category for part in class_splits for example in part.examples}
         _check_known(recipe, "category", own, classes)
         return tuple(sorted(classes))
-    classes = {*labels, *(example.gold for part in naming for example in part.examples)}
+    classes = {*labels, *(example.gold for part in class_splits for example in part.examples)}
     places = dict.fromkeys(labels, "")
-    for example in (example for part in (*naming, own) for example in part.examples):
+    for example in (example for part in (*class_splits, own) for example in part.examples):
         places[example.gold] = places.get(example.gold) or example.location
     check_spellings("labels", places)
     _check_known(recipe, "label", own, classes)
@@ -173,7 +175,7 @@ def _classes(
 
 
 def _check_known(recipe: Recipe, kind: str, own: SplitExamples, classes: set[str]) -> None:
-    """Raises DataError for an example whose class the naming splits do not have."""
+    """Raises DataError for an example whose class the class splits do not have."""
     where = "training split" if recipe.data.classes == "all" else "training and the test split"
     for example in own.examples:
         if example.category not in classes:
@@ -187,7 +189,9 @@ def _label_ids(splits: Sequence[SplitExamples]) -> dict[str, int]:
     return {name: number for part in splits for name, number in part.label_ids.items()}
 
 
-def _halves(recipe: Recipe, classes: tuple[str, ...], label_ids: Mapping[str, int]) -> ByHalf:
+def _halves(
+    recipe: Recipe, classes: tuple[str, ...], label_ids: Mapping[str, int]
+) -> ClassesByHalf:
     """The classes of each half: as the recipe names the new ones, else as CoOp divides them."""
     if recipe.data.classes == "all":
         return {"all": classes}
@@ -232,7 +236,7 @@ def _shown_classes(recipe: Recipe, classes: tuple[str, ...], own: SplitExamples)
     return tuple(name for name in classes if name)
 
 
-def _prepare_example(example: Example, recipe: Recipe, half: str, halves: ByHalf) -> Example:
+def _prepare_example(example: Example, recipe: Recipe, half: str, halves: ClassesByHalf) -> Example:
     """The example with its question and half; of classification, with the labels it is offered."""
     question = _question(recipe, example)
     prepared = replace(example, question=question, meta={**example.meta, "half": half})

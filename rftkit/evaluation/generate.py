@@ -32,7 +32,7 @@ from rftkit.metrics.samples import (
     timing_line,
 )
 from rftkit.metrics.scoring import derive, sample_of
-from rftkit.models.policy import Decoding, Generation, Generator, Prompt
+from rftkit.models.policy import AnswerModel, Decoding, Generation, Prompt
 from rftkit.runs.versions import versions
 from rftkit.tasks import get_task
 
@@ -51,7 +51,7 @@ class EvalSpec:
 
 
 def evaluate(
-    policy: Generator, examples: Sequence[Example], spec: EvalSpec, console: Console
+    policy: AnswerModel, examples: Sequence[Example], spec: EvalSpec, console: Console
 ) -> None:
     """Answer every example on every side; answers already in the file are kept."""
     _open(spec)
@@ -66,7 +66,11 @@ def evaluate(
 
 
 def header_of(
-    policy: Generator, examples: Sequence[Example], style: Style, header: Header, decoding: Decoding
+    policy: AnswerModel,
+    examples: Sequence[Example],
+    style: Style,
+    header: Header,
+    decoding: Decoding,
 ) -> Header:
     """`header`, with what only the model and the examples can tell filled in."""
     prompts = [get_task(header.task).prompt(example, style) for example in examples]
@@ -116,7 +120,7 @@ def _identity(header: Header) -> Header:
 
 
 def _answer_all(
-    policy: Generator, examples: Sequence[Example], spec: EvalSpec, side: Side
+    policy: AnswerModel, examples: Sequence[Example], spec: EvalSpec, side: Side
 ) -> Iterator[int]:
     """Answer in batches, append each as it ends, yield its size; the first one warms up."""
     with peak_memory() as peak:
@@ -162,7 +166,7 @@ class _Stopwatch:
 
 
 def _answer(
-    policy: Generator, examples: Sequence[Example], spec: EvalSpec, side: Side
+    policy: AnswerModel, examples: Sequence[Example], spec: EvalSpec, side: Side
 ) -> tuple[list[Sample], Generation]:
     header = spec.header
     prompts = [_prompt(example, header) for example in examples]
@@ -180,7 +184,7 @@ def _answer(
 
 
 def _choose(
-    policy: Generator,
+    policy: AnswerModel,
     examples: Sequence[Example],
     prompts: list[Prompt],
     spec: EvalSpec,
@@ -214,7 +218,7 @@ def _prompt(example: Example, header: Header) -> Prompt:
     return Prompt(example.image, text, replies.prefill(header.style), example.others)
 
 
-def _cost(policy: Generator, reply: Reply, seconds: float) -> dict[str, float]:
+def _cost(policy: AnswerModel, reply: Reply, seconds: float) -> dict[str, float]:
     """The fields of a Sample that say what its reply took. seconds: its part of the batch's."""
     return {
         "reasoning_tokens": policy.count_tokens(reply.reasoning or ""),
@@ -244,7 +248,7 @@ def _timing(
     )
 
 
-def _side(policy: Generator, side: Side) -> AbstractContextManager[None]:
+def _side(policy: AnswerModel, side: Side) -> AbstractContextManager[None]:
     return policy.base() if side == "base" else nullcontext()
 
 

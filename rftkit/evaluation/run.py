@@ -23,10 +23,10 @@ from rftkit.evaluation.overlap import NO_SHOTS, Shots, find_overlap, read_shots
 from rftkit.evaluation.reuse_base import reuse_base
 from rftkit.files import sha256
 from rftkit.metrics import Summary
-from rftkit.metrics.files import SAMPLES, Evaluation, finish
+from rftkit.metrics.files import REPORT, SAMPLES, Evaluation, finish
 from rftkit.metrics.samples import Header, Overlap, OverlapSkipped, Provenance, Side
 from rftkit.models import open_for_inference, out_of_memory
-from rftkit.models.policy import Decoding, Generator
+from rftkit.models.policy import AnswerModel, Decoding
 from rftkit.recipe.builtin import find_recipe
 from rftkit.recipe.schema import Recipe, budget
 from rftkit.recipe.sections import Data
@@ -63,7 +63,7 @@ class EvalSubject:
     ckpt: Checkpoint
     recipe: Recipe
     examples: Examples
-    policy: Generator
+    policy: AnswerModel
     shots: Shots = NO_SHOTS
 
 
@@ -233,10 +233,10 @@ def _held_folder(
 
 
 def _report(subject: EvalSubject, folder: Path, summary: Summary) -> None:
-    """The page of this evaluation; that of a run's own is the run's."""
+    """Write the evaluation's page; that of a run's main evaluation is also the run's report."""
     from rftkit.report.run_page import ShownData, ShownEvaluation, write_run_report
 
-    page, run = folder / "report.html", subject.ckpt.run
+    page, run = folder / REPORT, subject.ckpt.run
     evaluation, data = ShownEvaluation(folder, summary), ShownData(subject.examples.examples)
     write_run_report(page, run, subject.recipe, evaluation, data)
     if run and folder == run.main_evaluation(subject.recipe):

@@ -16,7 +16,7 @@ from rftkit.inference.form import Asked
 from rftkit.inference.panes import Pane, Piece
 from rftkit.metrics.behaviour import probabilities
 from rftkit.metrics.samples import Side
-from rftkit.models.policy import Decoding, Generation, Generator, Prompt
+from rftkit.models.policy import AnswerModel, Decoding, Generation, Prompt
 from rftkit.tasks import get_task
 
 LONGEST = 120.0  # seconds that one side may take
@@ -31,7 +31,7 @@ class ModelBackend:
     longest: seconds after which a side is cut off.
     """
 
-    policy: Generator
+    policy: AnswerModel
     longest: float = LONGEST
     lock: threading.Lock = field(default_factory=threading.Lock)
 

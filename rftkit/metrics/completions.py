@@ -31,7 +31,7 @@ def score_lines(lines: Iterable[str], task: str, style: Style, rules: Rules) -> 
     number, at the first line that cannot be scored.
     """
     chosen = get_task(task)
-    if rules == "paper" and not chosen.paper:
+    if rules == "paper" and not chosen.paper_rewards:
         raise UserError(f"--rules: {no_paper(chosen)}")
     for number, line in enumerate(lines, start=1):
         if line.strip("\ufeff \t\r\n"):
@@ -82,7 +82,7 @@ def example_of(values: Mapping[str, object], location: str, task: Task) -> Examp
 def _reading(task: Task) -> Reading:
     """How a line is read: options stay in the order in which they were shown."""
     return Reading(
-        task.as_shown or task.options(), LABEL_COLUMNS if task.predicts_labels else COLUMNS
+        task.score_options or task.options(), LABEL_COLUMNS if task.predicts_labels else COLUMNS
     )
 
 

@@ -15,14 +15,14 @@ from rftkit.recipe.sections import Model
 
 if TYPE_CHECKING:
     from rftkit.hardware.prompt_size import PromptSize
-    from rftkit.models.policy import Generator, Policy
+    from rftkit.models.policy import AnswerModel, Policy
 
 
 def open_for_inference(
     settings: Model,
     adapter: Path | None = None,
     engine: Literal["transformers", "vllm"] = "transformers",
-) -> Generator:
+) -> AnswerModel:
     """The recipe's model, with an adapter on it if one is given.
 
     engine: what answers; vLLM only answers, and cannot be trained.

@@ -66,7 +66,7 @@ class ModelFacts:
     device: str
 
 
-class Generator(Protocol):
+class AnswerModel(Protocol):
     """A model that answers, with an adapter on it: transformers', Unsloth's or vLLM's.
 
     The base and the fine-tuned model share one copy of the weights.
@@ -94,7 +94,7 @@ class Generator(Protocol):
         """What a report must name."""
 
 
-class Policy(Generator, Protocol):
+class Policy(AnswerModel, Protocol):
     """A generator whose adapter is trained."""
 
     model: Any  # a PeftModel, or before training the bare model

@@ -82,7 +82,7 @@ def _options(
 
 
 class VllmPolicy:
-    """Implements `Generator`: it answers, and trains nothing."""
+    """Implements `AnswerModel`: it answers, and trains nothing."""
 
     def __init__(
         self,

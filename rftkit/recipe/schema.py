@@ -19,7 +19,7 @@ from rftkit.recipe.sections import TINY, Column, Data, Eval, Method, Model, Sect
 from rftkit.rewards import general as rewards
 from rftkit.tasks import DEFAULT, TASKS, get_task
 from rftkit.tasks.options import DetectionOptions, LabelOptions, Options
-from rftkit.tasks.task import TABLES, counts, no_paper
+from rftkit.tasks.task import TABLES, no_paper, reward_applies
 
 BUILT_IN = ("digits", "hangar", "scenes")  # data that are no files
 CUSTOM_REWARD = re.compile(r".+\.py:[A-Za-z_]\w*")  # a function in a file of the user's
@@ -106,7 +106,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _known_rewards(self) -> Recipe:
         task = get_task(self.task)
-        paid = task.rewards if self.rules == "strict" else task.paper
+        paid = task.rewards if self.rules == "strict" else task.paper_rewards
         if not paid:
             raise ValueError(f"rules: {no_paper(task)}")
         names = [*paid, *rewards.GENERAL]
@@ -196,7 +196,11 @@ class Recipe(Section):
     @property
     def active_rewards(self) -> dict[str, float]:
         """The weights of the rewards that count in this recipe's style."""
-        return {name: weight for name, weight in self.rewards.items() if counts(name, self.style)}
+        return {
+            name: weight
+            for name, weight in self.rewards.items()
+            if reward_applies(name, self.style)
+        }
 
     def _offers_labels(self) -> bool:
         task = get_task(self.task)

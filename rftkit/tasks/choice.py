@@ -256,7 +256,7 @@ TASK = Task(
     read=read,
     prompt=prompt,
     rewards={"accuracy": accuracy, "format": format_reward},
-    paper={"accuracy": paper_choice, "format": paper_format},
+    paper_rewards={"accuracy": paper_choice, "format": paper_format},
     parsed=parsed,
     sample=Example(
         "sample",
@@ -275,5 +275,5 @@ TASK = Task(
     ),
     sources=(*TABLES, "llava", "scenes"),
     options=ChoiceOptions,
-    as_shown=AS_SHOWN,
+    score_options=AS_SHOWN,
 )

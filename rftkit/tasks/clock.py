@@ -143,7 +143,7 @@ def unlabelled(trained: Trained, question: Question) -> list[Unlabelled]:
     return [Unlabelled(trained.filled(QUESTION))]
 
 
-def bind(options: Options, progress: float) -> dict[str, Reward]:
+def scheduled_rewards(options: Options, progress: float) -> dict[str, Reward]:
     """The accuracy with the recipe's tolerance."""
     assert isinstance(options, ClockOptions)
     return {"accuracy": lambda attempt: within(attempt, options.tolerance)}
@@ -163,5 +163,5 @@ TASK = Task(
     form=QuestionForm((), unlabelled),
     words=Words("images", headline="Exact times only"),
     options=ClockOptions,
-    bind=bind,
+    scheduled_rewards=scheduled_rewards,
 )

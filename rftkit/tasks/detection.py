@@ -220,7 +220,7 @@ def unlabelled(trained: Trained, question: Question) -> list[Unlabelled]:
     ]
 
 
-def bind(chosen: Options, progress: float) -> dict[str, Reward]:
+def scheduled_rewards(chosen: Options, progress: float) -> dict[str, Reward]:
     """The IoU reward with the recipe's threshold at this share of the run."""
     assert isinstance(chosen, DetectionOptions)
     least = options.at(chosen.threshold, progress)
@@ -264,7 +264,7 @@ TASK = Task(
         "map_length": map_length,
         "format": format_reward,
     },
-    paper={
+    paper_rewards={
         "iou": detection_paper.iou,
         "confidence": detection_paper.confidence,
         "format": paper_format,
@@ -292,7 +292,7 @@ TASK = Task(
     placeholder="{label}",
     weights={"iou": 1.0, "confidence": 1.0, "format": 1.0},
     options=DetectionOptions,
-    bind=bind,
+    scheduled_rewards=scheduled_rewards,
     min_gold_reward=THRESHOLD,
     rounded=rounded,
     answer_tokens=256,

@@ -119,7 +119,7 @@ def unlabelled(trained: Trained, question: Question) -> list[Unlabelled]:
     return [Unlabelled(text, meta={**boxes_asked(phrase), "phrase": phrase})]
 
 
-def bind(chosen: Options, progress: float) -> dict[str, Reward]:
+def scheduled_rewards(chosen: Options, progress: float) -> dict[str, Reward]:
     """The IoU that the recipe's threshold allows at this share of the run."""
     assert isinstance(chosen, GroundingOptions)
     least = options.at(chosen.threshold, progress) - boxes.NEAR
@@ -154,7 +154,7 @@ TASK = Task(
     read=read,
     prompt=prompt,
     rewards={"iou": iou, "hit": hit, "format": format_reward},
-    paper={"iou": paper_iou, "format": paper_format},
+    paper_rewards={"iou": paper_iou, "format": paper_format},
     parsed=parsed,
     sample=Example(
         "sample",
@@ -175,7 +175,7 @@ TASK = Task(
     placeholder="{phrase}",
     weights={"iou": 1.0, "format": 1.0},
     options=GroundingOptions,
-    bind=bind,
+    scheduled_rewards=scheduled_rewards,
     min_gold_reward=0.5,
     rounded=rounded,
 )

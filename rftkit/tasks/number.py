@@ -130,7 +130,7 @@ def unlabelled(trained: Trained, question: Question) -> list[Unlabelled]:
     return [Unlabelled(trained.filled(question.text or QUESTION), meta=meta)]
 
 
-def bind(options: Options, progress: float) -> dict[str, Reward]:
+def scheduled_rewards(options: Options, progress: float) -> dict[str, Reward]:
     """The rewards that the recipe's tolerance changes."""
     assert isinstance(options, NumberOptions)
     return {"accuracy": lambda attempt: within(attempt, options.tolerance)}
@@ -150,7 +150,7 @@ TASK = Task(
     read=read,
     prompt=prompt,
     rewards={"accuracy": exact, "close": close, "format": format_reward},
-    paper={"accuracy": paper_accuracy, "format": paper_format},
+    paper_rewards={"accuracy": paper_accuracy, "format": paper_format},
     parsed=parsed,
     sample=Example("sample", NoImage(), "How many dogs are in this picture?", "12"),
     metrics=metrics,
@@ -159,5 +159,5 @@ TASK = Task(
     words=Words(headline="Exact numbers only"),
     sources=(*TABLES, "llava", "scenes"),
     options=NumberOptions,
-    bind=bind,
+    scheduled_rewards=scheduled_rewards,
 )

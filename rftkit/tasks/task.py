@@ -31,11 +31,11 @@ class Reading:
         return row.values.get(self.columns.get(role, role), default)
 
     def cell(self, row: Row, role: str) -> str:
-        """The same as text, "" if there is none. Raises DataError as `cell_text` does."""
+        """The cell in that column as text, "" if empty. Raises DataError as `cell_text` does."""
         return cell_text(self.value(row, role), role, row.location)
 
     def text(self, row: Row, role: str) -> str:
-        """The same as a text of one line. Raises DataError if there is none."""
+        """The cell on one line, white space collapsed. Raises DataError if it is empty."""
         wanted = self.columns.get(role, role)
         if wanted not in row.values:
             raise DataError(f"{row.location}: {missing_column(role, wanted, row.values)}")
@@ -75,7 +75,7 @@ def cell_text(value: object, what: str, location: str) -> str:
     raise DataError(f"{location}: {what} {repr(value)[:60]} is not a text or a number; write one")
 
 
-def counts(reward: str, style: Style) -> bool:
+def reward_applies(reward: str, style: Style) -> bool:
     """Whether a reward counts in a style: `direct` replies have no format to reward."""
     return (style, reward) != ("direct", "format")
 
@@ -135,27 +135,39 @@ def no_metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
 class Task:
     """Everything that varies between tasks; nobody else asks for a task's name.
 
-    read(row, reading) -> the examples that a row makes, without choices. prompt(example, style) ->
-    the text beside the image. parsed(attempt) -> the answer as JSON, None if there is none.
-    written(example) -> the gold answer as the model is to write it. spelled(example, label) -> an
-    offered label as the model is to write it. sample: one example, for the tests of every task.
-    answer_kind: what an answer is, by which pages, tables and forms choose what to show.
+    What is asked and answered:
+      read(row, reading)        the examples that a row makes, without choices
+      prompt(example, style)    the text beside the image
+      written(example)          the gold answer as the model is to write it
+      spelled(example, label)   an offered label as the model is to write it
+      parsed(attempt)           the answer as JSON, None if there is none
+      answer_kind               what an answer is: pages, tables and forms choose by it
+      answer_tokens             the longest answer, in tokens
+      sample                    one example, for the tests of every task
 
-    rewards: name -> reward in [0, 1]. paper: the same by the papers' code, which may leave that
-    range; none where no paper has the task. weights: of the rewards, unless a recipe gives its own;
-    none given: 1 for the headline and 1 for the format. headline: the reward that evaluation
-    reports, called `metric`. metrics(scored attempts) -> what is reported beside it.
-    paper_evaluation: the papers' evaluation, where it is not their training reward.
-    options: what a recipe may set. bind(options, progress in [0, 1]) -> the rewards that these
-    change, for training. as_shown: the options by which a line of `rftkit score` is read.
-    min_gold_reward: what the gold answer must earn; below 1 for boxes, which text rounds.
-    rounded(attempt) -> whether an answer that earns less differs from gold by rounding alone.
+    How it is scored:
+      rewards                   name -> reward in [0, 1]
+      paper_rewards             the same by the papers' code, which may leave that range; none
+                                where no paper has the task
+      weights                   of the rewards in a recipe that gives none; by default 1 for the
+                                headline and 1 for the format
+      scheduled_rewards(options, progress)
+                                rewards that options change, at this fraction of the training
+      headline, metric          the reward that evaluation reports, and what it is called
+      metrics(scored)           what evaluation reports beside it
+      paper_evaluation          the papers' evaluation, where it is not their training reward
+      min_gold_reward           what the gold answer must earn; below 1 for boxes, which text rounds
+      rounded(attempt)          whether an answer that earns less differs from gold by rounding only
+      wrong_answers(example)    wrong answers of the right kind, as the model would write them;
+                                None: the other offered labels
+      probes(example)           name -> an answer that must earn less than the gold one
 
-    wrong_answers(example) -> wrong answers of the right kind, as the model would write them;
-    None: the other offered labels. probes(example) -> name -> an answer that must not earn as much
-    as the gold one. form: what a person may ask of an image that nobody labelled.
-    words: how results are called. sources: of data. placeholder: what `data.question` must hold.
-    answer_tokens: the longest answer, in tokens.
+    What a user sets and sees:
+      options, score_options    what a recipe may set; what `rftkit score` reads a line by
+      sources                   of data
+      placeholder               what `data.question` must hold
+      form                      what may be asked of an image that nobody labelled
+      words                     how results are called
     """
 
     name: str
@@ -170,12 +182,12 @@ class Task:
     spelled: Callable[[Example, str], str] = as_is
     metric: str = "accuracy"
     metrics: Callable[[Sequence[Scored]], tuple[Measure, ...]] = no_metrics
-    paper: Mapping[str, Reward] = field(default_factory=dict)
+    paper_rewards: Mapping[str, Reward] = field(default_factory=dict)
     paper_evaluation: Reward | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
     options: type[Options] = Options
-    bind: Callable[[Options, float], Mapping[str, Reward]] | None = None
-    as_shown: Options | None = None
+    scheduled_rewards: Callable[[Options, float], Mapping[str, Reward]] | None = None
+    score_options: Options | None = None
     min_gold_reward: float = 1.0
     rounded: Callable[[Attempt], bool] = never_rounded
     wrong_answers: Callable[[Example], list[str]] | None = None
@@ -234,9 +246,11 @@ class Task:
 
     def rewards_of(self, attempt: Attempt, rules: Rules = "strict") -> dict[str, float]:
         """Each reward of the attempt, unweighted, by name."""
-        chosen = self.rewards if rules == "strict" else self.paper
+        chosen = self.rewards if rules == "strict" else self.paper_rewards
         return {
-            name: reward(attempt) for name, reward in chosen.items() if counts(name, attempt.style)
+            name: reward(attempt)
+            for name, reward in chosen.items()
+            if reward_applies(name, attempt.style)
         }
 
     def training_rewards(
@@ -244,5 +258,8 @@ class Task:
     ) -> Mapping[str, Reward]:
         """The rewards as a run pays them at this share of its steps."""
         if rules == "paper":
-            return self.paper
-        return {**self.rewards, **(self.bind(options, progress) if self.bind else {})}
+            return self.paper_rewards
+        return {
+            **self.rewards,
+            **(self.scheduled_rewards(options, progress) if self.scheduled_rewards else {}),
+        }

@@ -49,9 +49,9 @@ def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     scorer = Scorer(recipe, examples, policy.stop_ids(), log, length)
     wanted = settings(job, scorer.all_weights()) | _vllm_settings(job, examples)
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
-    off = shared_prefix_off(job)
+    not_shared = explain_no_sharing(job)
     by_vllm = bool(wanted.get("use_vllm"))
-    kind = trainer_class(shared=off is None, by_vllm=by_vllm)
+    kind = trainer_class(shared=not_shared is None, by_vllm=by_vllm)
     with engine_like(policy.processor) if by_vllm else nullcontext():
         trainer = kind(
             model=policy.model,
@@ -61,16 +61,16 @@ def train(job: TrainingJob, examples: Sequence[Example]) -> None:
             processing_class=policy.processor,
             peft_config=policy.new_adapter(),  # added by TRL, KL is measured with it switched off
         )
-    if off is None:
+    if not_shared is None:
         trainer.features = policy.features  # one cache for training and evaluation
-    shared = {"shared_prefix": "on" if off is None else f"off: {off}"}
+    shared = {"shared_prefix": "on" if not_shared is None else f"off: {not_shared}"}
     verify(trainer, wanted, job.run, USED_BY_THE_LOSS, shared)
     trainer.add_callback(Agreement(job.console))  # says nothing where transformers generates
     fit(trainer, job)
 
 
-def shared_prefix_off(job: TrainingJob) -> str | None:
-    """Why prefixes are not shared, said once on the console; None where they are."""
+def explain_no_sharing(job: TrainingJob) -> str | None:
+    """The reason why prefixes are not shared, also on the console; None where they are."""
     switched_off = job.recipe.method.shared_prefix == "off"
     off = 'method.shared_prefix = "off"' if switched_off else obstacle(job.policy.model)
     if off is not None:

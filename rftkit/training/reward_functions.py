@@ -43,7 +43,7 @@ class RolloutLog:
 
 
 class Scorer:
-    """Scores completions by the recipe's rewards; the same functions score evaluation."""
+    """Scores completions by the task's rewards, as the recipe's rules and schedules pay them."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Scorer:
         self.task, self.stop_ids = get_task(recipe.task), frozenset(stop_ids)
         self.weights = recipe.active_rewards
         self.rewards = {**GENERAL, **self._custom()}
-        self._progress(0.0)
+        self._set_progress(0.0)
         self.batches = 0
 
     def functions(self) -> list[Callable[..., list[float]]]:
@@ -74,14 +74,14 @@ class Scorer:
         named = [name for name in self.weights if CUSTOM_REWARD.fullmatch(name)]
         return {name: load_reward(name) for name in named}
 
-    def _progress(self, share: float) -> None:
-        """Pay rewards as they are at this share of the run: a threshold may follow a schedule."""
+    def _set_progress(self, progress: float) -> None:
+        """Pay rewards as at this fraction of the run's steps: a threshold may follow a schedule."""
         recipe = self.recipe
-        paid = self.task.training_rewards(recipe.rules, recipe.options, share)
+        paid = self.task.training_rewards(recipe.rules, recipe.options, progress)
         self.rewards = {**self.rewards, **paid}
 
     def _function(self, name: str) -> Callable[..., list[float]]:
-        first = name == next(iter(self.weights))
+        first = name == next(iter(self.weights))  # TRL calls the functions in their order
 
         def reward(
             completions: list[Any], completion_ids: list[list[int]], index: list[int], **rest: Any
@@ -89,7 +89,7 @@ class Scorer:
             attempts = self.attempts(completions, completion_ids, index)
             if first:
                 state = rest["trainer_state"]
-                self._progress(state.global_step / max(1, state.max_steps - 1))
+                self._set_progress(state.global_step / max(1, state.max_steps - 1))
                 self._inspect(attempts, state.global_step + 1)
             return [checked(name, self._value(name, attempt)) for attempt in attempts]
 

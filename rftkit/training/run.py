@@ -17,7 +17,7 @@ from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
 from rftkit.hardware.prompt_size import largest_prompt
 from rftkit.messages import pip_install
 from rftkit.models import open_for_inference, open_for_training
-from rftkit.models.policy import Generator, Policy
+from rftkit.models.policy import AnswerModel, Policy
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.rewards.custom import load_reward
 from rftkit.runs.adapter import Checkpoint, write_card
@@ -46,7 +46,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
             resume.begin_run(run, request, recipe, train_set)
         for note in dict.fromkeys([*recipe.notes(), *train_set.notes, *held_out.notes]):
             console.print(f"note: {note}", highlight=False, markup=False)
-        with _state_kept(run, request):
+        with _early_end_recorded(run, request):
             steps = Steps(run, recipe, request, console)
             policy = steps.trained_model(train_set)
             steps.evaluate(policy, train_set, held_out)
@@ -63,7 +63,7 @@ class Steps:
     request: TrainRequest
     console: Console
 
-    def trained_model(self, train_set: Examples) -> Generator:
+    def trained_model(self, train_set: Examples) -> AnswerModel:
         """The fine-tuned model: trained now, or by an earlier session of this run."""
         if self.run.status()["state"] in ("trained", "finished"):
             return open_for_inference(self.recipe.model, self.run.adapter)
@@ -75,7 +75,7 @@ class Steps:
         self.run.set_status("trained")
         return policy
 
-    def evaluate(self, policy: Generator, train_set: Examples, held_out: Examples) -> None:
+    def evaluate(self, policy: AnswerModel, train_set: Examples, held_out: Examples) -> None:
         """Base and fine-tuned model on the held-out images, then the report."""
         checkpoint = Checkpoint(self.run.adapter, self.recipe, self.run.evaluations, self.run)
         shots = Shots(train_set.examples)
@@ -116,8 +116,8 @@ def _check_logger_and_rewards(recipe: Recipe, request: TrainRequest) -> None:
 
 
 @contextmanager
-def _state_kept(run: RunFolder, request: TrainRequest) -> Iterator[None]:
-    """A run that ends early has the reason in run.json; a stop names the command that continues."""
+def _early_end_recorded(run: RunFolder, request: TrainRequest) -> Iterator[None]:
+    """An error of the user's makes the run "failed"; a stop names the command that continues."""
     try:
         yield
     except UserError as error:

@@ -174,7 +174,7 @@ def test_a_recipe_without_rewards_pays_the_headline(task: Task) -> None:
 def test_the_rules_of_papers_are_for_tasks_that_a_paper_has(task: Task) -> None:
     text = f'task = "{task.name}"\nrules = "paper"\n[data]\nsource = "csv"\npath = "x"\n'
     text += f"[rewards]\n{task.headline} = 1\n"
-    if task.paper:
+    if task.paper_rewards:
         assert parse_recipe(text, "given").rules == "paper"
     else:
         with pytest.raises(RecipeError, match=f"rules: no paper .* task '{task.name}'; .*strict"):

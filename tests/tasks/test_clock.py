@@ -72,7 +72,7 @@ def test_the_way_round_is_the_shorter_one() -> None:
 
 
 def test_a_tolerance_pays_what_is_near() -> None:
-    paid = clock.bind(clock.ClockOptions(tolerance=5), 1.0)["accuracy"]
+    paid = clock.scheduled_rewards(clock.ClockOptions(tolerance=5), 1.0)["accuracy"]
     assert [paid(attempt(text)) for text in ("07:40", "07:41", "07:30")] == [1.0, 0.0, 1.0]
 
 
