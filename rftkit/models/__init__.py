@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from rftkit.cache import cache_folder
 from rftkit.errors import ModelError
 from rftkit.messages import first_line
 from rftkit.recipe.schema import Recipe
@@ -43,7 +47,7 @@ def _open_trainable(settings: Model, adapter: Path | None) -> Policy:
     from rftkit.models import backends
 
     if backends.backend_of(settings, backends.here()) == "unsloth":
-        with _importing_unsloth():
+        with importing_unsloth():
             from rftkit.models.unsloth import Training, open_unsloth
 
         return open_unsloth(settings, adapter, None if adapter else Training())
@@ -68,7 +72,7 @@ def open_for_training(recipe: Recipe, prompt: PromptSize | None = None) -> Polic
     with out_of_memory.named("loading the model", out_of_memory.LOADING):
         if backends.backend_of(recipe.model, machine) != "unsloth":
             return _open_trainable(recipe.model, None)
-        with _importing_unsloth():
+        with importing_unsloth():
             from rftkit.models.unsloth import Training, open_unsloth
 
         fast = generation == "vllm"
@@ -78,16 +82,32 @@ def open_for_training(recipe: Recipe, prompt: PromptSize | None = None) -> Polic
 
 
 @contextmanager
-def _importing_unsloth() -> Iterator[None]:
-    """Raises ModelError where it is installed and does not load."""
+def importing_unsloth() -> Iterator[None]:
+    """Within it Unsloth may be imported: its banner goes to standard error, where progress goes.
+
+    It asks the hub for nothing, and writes what it compiles into rftkit's cache instead of the
+    current folder. Raises ModelError where it is installed and does not load.
+    """
+    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(_compiled_modules()))
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     except (ImportError, OSError, RuntimeError) as error:
         first = first_line(error)
         raise ModelError(
             f"model.backend: unsloth does not load ({first}); see `rftkit doctor`, or set "
             'model.backend = "transformers"'
         ) from None
+
+
+def _compiled_modules() -> Path:
+    """A folder for what Unsloth makes of the sources of this very transformers and TRL."""
+    installed = []
+    for name in ("unsloth", "unsloth_zoo", "transformers", "trl"):
+        with suppress(PackageNotFoundError):
+            installed.append(version(name))
+    return cache_folder(lambda line: None) / f"unsloth-{'-'.join(installed)}"
 
 
 def _quiet() -> None:

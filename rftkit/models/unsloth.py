@@ -1,11 +1,12 @@
 """A policy whose model Unsloth has loaded: 4-bit on one CUDA GPU. The only file that imports it.
 
-Import this before TRL: Unsloth patches TRL's trainers as it loads.
+Import this before TRL, within `importing_unsloth`: Unsloth patches TRL's trainers as it loads.
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import sys
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,16 @@ def open_unsloth(
 ) -> TransformersPolicy:
     """The recipe's model through Unsloth: with a trained adapter on it, a new one, or none.
 
-    training: given where it is to be trained; then a new adapter is put on it.
+    training: given where it is to be trained; then a new adapter is put on it. What Unsloth
+    prints meanwhile goes to standard error.
     """
     if adapter:
         loading.check_adapter(adapter)
+    with redirect_stdout(sys.stderr):
+        return _opened(settings, adapter, training)
+
+
+def _opened(settings: Model, adapter: Path | None, training: Training | None) -> TransformersPolicy:
     source = loading.resolve(settings.name)
     # Unsloth's own processor may be patched: ours is the one that every backend shares
     processor = loading.load_processor_of(source, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 import fakes
 import pytest
 import torch
+import transformers
 from PIL import Image
 
 from rftkit import models
@@ -37,6 +39,9 @@ LIMITS = {"shortest_edge": 3136, "longest_edge": 401408}
 OURS = SimpleNamespace(image_processor=SimpleNamespace(size=LIMITS))
 
 
+UNSLOTHS_ENVIRONMENT = ("UNSLOTH_DISABLE_STATISTICS", "UNSLOTH_COMPILE_LOCATION")
+
+
 @dataclass
 class FastVisionModel:
     """Unsloth's loader, as far as it is used: notes what it is asked."""
@@ -46,12 +51,14 @@ class FastVisionModel:
     engine: dict[str, Any] = field(default_factory=dict)
 
     def from_pretrained(self, name: str, **options: Any) -> tuple[str, str]:
+        print("loading")
         self.loaded = {"name": name, **options}
         zoo = sys.modules["unsloth_zoo.vllm_utils"]
         self.engine = zoo._get_multimodal_engine_args(None, True)
         return "a model", "its own processor"
 
     def get_peft_model(self, model: str, **options: Any) -> str:
+        print("adapting")
         self.adapted = options
         return f"{model} with a new adapter"
 
@@ -68,6 +75,8 @@ def unsloth(monkeypatch: pytest.MonkeyPatch) -> Iterator[FastVisionModel]:
     monkeypatch.setitem(sys.modules, "unsloth_zoo", zoo)
     monkeypatch.setitem(sys.modules, "unsloth_zoo.vllm_utils", tools)
     monkeypatch.delitem(sys.modules, "rftkit.models.unsloth", raising=False)
+    for name in UNSLOTHS_ENVIRONMENT:
+        monkeypatch.setenv(name, "set before")
     monkeypatch.setattr(backends, "here", lambda: AMPERE)
     monkeypatch.setattr(loading, "load_processor_of", lambda source, settings: OURS)
     monkeypatch.setattr(loading, "longest", lambda source: 128_000)
@@ -173,6 +182,34 @@ def test_an_unsloth_that_does_not_load_is_one_line(
     monkeypatch.setitem(sys.modules, "unsloth", None)
     with pytest.raises(ModelError, match=r"unsloth does not load .*backend = .transformers."):
         models.open_for_training(recipe())
+
+
+def test_what_unsloth_prints_as_it_loads_is_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "prints.py").write_text("print('a banner')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path / "cache"))
+    for name in UNSLOTHS_ENVIRONMENT:
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    with models.importing_unsloth():
+        importlib.import_module("prints")
+    assert capsys.readouterr() == ("", "a banner\n")
+    assert os.environ["UNSLOTH_DISABLE_STATISTICS"] == "1"
+    folder = Path(os.environ["UNSLOTH_COMPILE_LOCATION"])
+    assert folder.parent == tmp_path / "cache"  # not where the command was typed
+    assert transformers.__version__ in folder.name  # whose sources it holds
+    monkeypatch.setenv("UNSLOTH_COMPILE_LOCATION", "elsewhere")
+    with models.importing_unsloth():
+        assert os.environ["UNSLOTH_COMPILE_LOCATION"] == "elsewhere"
+
+
+def test_what_unsloth_prints_as_it_loads_a_model_is_no_result(
+    unsloth: FastVisionModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models.open_for_training(recipe())
+    assert capsys.readouterr() == ("", "loading\nadapting\n")
 
 
 def test_transformers_is_taken_where_unsloth_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

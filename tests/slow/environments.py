@@ -15,10 +15,10 @@ HERE = Path(__file__).parent
 def driven(
     name: str, folder: Path, *arguments: str, site: str = "", seconds: float = 1500.0
 ) -> dict[str, Any]:
-    """What the driver found. Fails with the end of its output if it found nothing.
+    """What the driver found, and as `printed` what else was on its standard output.
 
-    It works in `folder`: Unsloth writes a cache of compiled modules where it is started. site: a
-    folder here whose sitecustomize.py the process and its children read.
+    Fails with the end of its output if it found nothing. It works in `folder`. site: a folder here
+    whose sitecustomize.py the process and its children read.
     """
     ours = [str(HERE.parent.parent), str(HERE), *([str(HERE / site)] if site else [])]
     paths = os.pathsep.join([*ours, os.environ.get("PYTHONPATH", "")])
@@ -34,4 +34,4 @@ def driven(
     told = [line[1:] for line in lines if line.startswith("@{")]
     assert told, done.stderr.decode("utf-8", "replace")[-3000:]
     found: dict[str, Any] = json.loads(told[-1])
-    return found
+    return found | {"printed": [line for line in lines if line and not line.startswith("@{")]}

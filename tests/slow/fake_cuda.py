@@ -22,7 +22,6 @@ CARD = SimpleNamespace(
 ENVIRONMENT = {
     "UNSLOTH_ALLOW_CPU": "1",
     "UNSLOTH_COMPILE_DISABLE": "1",
-    "UNSLOTH_DISABLE_STATISTICS": "1",
     "HF_HUB_OFFLINE": "1",
 }
 

@@ -40,6 +40,12 @@ def test_it_is_unsloths_trainer_that_trains(trained: Any, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sft", "grpo"])
+def test_standard_output_and_the_current_folder_are_the_users(trained: Any, kind: str) -> None:
+    assert trained(kind, "unsloth")["printed"] == []
+    assert trained(kind, "unsloth")["beside"] == ["run"]
+
+
+@pytest.mark.parametrize("kind", ["sft", "grpo"])
 def test_both_backends_train_as_many_weights(trained: Any, kind: str) -> None:
     ours, reference = (trained(kind, name)["trainable"] for name in ("unsloth", "transformers"))
     assert ours == reference

@@ -66,6 +66,7 @@ def main() -> None:
         "base": base,
         "images": _images(policy, asked),
         "tuned": _replies(policy, recipe, held_out[:8]),
+        "beside": sorted(path.name for path in Path().iterdir()),
         "scores": _scores(policy, recipe, held_out[:2]),
     }))  # fmt: skip
 
@@ -73,8 +74,11 @@ def main() -> None:
 def patch() -> None:
     import fake_cuda
 
+    from rftkit.models import importing_unsloth
+
     fake_cuda.before_unsloth()
-    import unsloth
+    with importing_unsloth():
+        import unsloth
 
     fake_cuda.after_unsloth()
     _still_images()
