@@ -20,7 +20,7 @@ from rftkit.tasks import get_task
 from rftkit.training import vllm_rollouts
 from rftkit.training.dataset import lazy_dataset, schedule
 from rftkit.training.reward_functions import RolloutLog, Scorer
-from rftkit.training.trainer import TrainingJob, common_arguments, fit, verify
+from rftkit.training.trainer import TrainingJob, common_arguments, fit, prints_to_stderr, verify
 from rftkit.training.vllm_agreement import Agreement
 from rftkit.training.vllm_rollouts import engine_like, with_plain_prompts
 
@@ -40,6 +40,7 @@ USED_BY_THE_LOSS = {  # setting -> the trainer's own copy of it, which is what t
 }
 
 
+@prints_to_stderr()
 def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     """Train the policy's adapter by GRPO on the examples."""
     recipe, policy = job.recipe, job.policy

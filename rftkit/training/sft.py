@@ -10,9 +10,10 @@ from transformers import set_seed
 from rftkit.core import Example
 from rftkit.tasks import get_task
 from rftkit.training.dataset import lazy_dataset, schedule
-from rftkit.training.trainer import TrainingJob, common_arguments, fit, verify
+from rftkit.training.trainer import TrainingJob, common_arguments, fit, prints_to_stderr, verify
 
 
+@prints_to_stderr()
 def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     """Train the policy's adapter on the ideal replies to the examples."""
     from trl import SFTTrainer  # after the backend: Unsloth patches TRL as it is imported

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -122,6 +124,13 @@ def verify(
                 f"{name}: the recipe asks for {value!r}, but a library changed it to "
                 f"{effective[name]!r}; pin the versions in constraints.txt"
             )
+
+
+@contextmanager
+def prints_to_stderr() -> Iterator[None]:
+    """What libraries print while they train goes where progress goes: it is no result."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def fit(trainer: Any, job: TrainingJob) -> None:

@@ -23,6 +23,7 @@ from rftkit.training.trainer import (
     TrainingJob,
     common_arguments,
     fit,
+    prints_to_stderr,
     verify,
     widen,
 )
@@ -140,3 +141,15 @@ def test_without_tensorboard_nothing_is_written_for_it(tmp_path: Path) -> None:
     callbacks = fitted(job_in(tmp_path)).callbacks
     assert not [c for c in callbacks if isinstance(c, TensorBoardCallback)]
     assert not (tmp_path / "tensorboard").exists()
+
+
+def test_what_a_library_prints_while_it_trains_is_no_result(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @prints_to_stderr()
+    def trained() -> str:
+        print("mixed precision is off")
+        return "done"
+
+    assert trained() == "done"
+    assert capsys.readouterr() == ("", "mixed precision is off\n")
