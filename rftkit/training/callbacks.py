@@ -100,7 +100,7 @@ class Metrics(TrainerCallback):
             self.bar.update(self.task, completed=state.global_step, note=note)
         elif state.global_step % self.every == 0 or state.global_step in (1, state.max_steps):
             line = f"step {state.global_step}/{state.max_steps}  {note}"
-            self.console.print(line, highlight=False, markup=False)
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class Keeper(TrainerCallback):
@@ -189,7 +189,7 @@ def describe(record: dict[str, Any]) -> str:
     if "length" in record:
         parts.append(f"{record['length']:.0f} tokens")
         parts.append(f"{record.get('truncated', 0):.0%} truncated")
-        parts.append(f"{record.get('silent_groups', 0):.0%} zero-variance groups")
+        parts.append(f"{record.get('silent_groups', 0):.0%} zero-variance")
     else:
         parts.append(f"loss {record['loss']:.3f}")
     return " · ".join(parts)

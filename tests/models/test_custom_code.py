@@ -84,6 +84,7 @@ def test_code_beside_a_known_model_is_passed_over(tmp_path: Path, marker: Path) 
     assert not marker.exists()
 
 
+@pytest.mark.slow
 def test_at_a_terminal_nothing_is_asked_and_nothing_runs(tmp_path: Path) -> None:
     folder, ours = model_with_code(tmp_path / "model", "evil"), tmp_path / "ran"
     terminal, theirs = pty.openpty()
