@@ -43,7 +43,7 @@ LOOKS = {
 
 
 def boxes_html(both: Comparison) -> str:
-    """A slider from base to tuned over the image, and a table of all boxes; "" without boxes.
+    """A slider from base to fine-tuned over the image, and a table of all boxes; "" without boxes.
 
     In its middle both show; towards an end the other's fade.
     """
