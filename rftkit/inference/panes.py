@@ -124,7 +124,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict | None:
-        """What the change from base to tuned is; None until both have answered to the end."""
+        """What changed from base to fine-tuned; None until both have answered to the end."""
         if self.base.state != "done" or self.tuned.state != "done":
             return None
         if self.base.right is None or self.tuned.right is None:

@@ -54,7 +54,7 @@ def broken_gates(
 ) -> list[str]:
     """What a script should fail on, in words; empty if every gate holds.
 
-    fail_if_worse: the fall of the headline from base to tuned that is still allowed. max_invalid:
+    fail_if_worse: how far the headline may fall from base to fine-tuned. max_invalid:
     the allowed share of invalid replies, of tuned if it was evaluated, else of base.
     """
     broken: list[str] = []
