@@ -19,6 +19,7 @@ from rftkit.recipe import toml
 from rftkit.recipe.builtin import find_recipe
 from rftkit.recipe.schema import Recipe
 from rftkit.runs import run as runs
+from rftkit.runs.adapter import recipe_of
 from rftkit.runs.run import RunFolder
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe that ran, with every default and override."""
-        return toml.parse_recipe(toml.read_text(self._files.resolved), str(self._files.resolved))
+        """The recipe that ran, with every default and override. Raises UserError if damaged."""
+        return recipe_of(self._files)
 
     @property
     def summary(self) -> Summary | None:

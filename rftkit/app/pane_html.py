@@ -35,7 +35,7 @@ BARS = 5  # labels shown of a list of probabilities
 
 
 def pane_html(pane: Pane, name: str) -> str:
-    """One side: the answer large, the reasoning open under it, then the figures, small."""
+    """One side: the answer large, the reasoning open under it, then the numbers, small."""
     parts = [
         f'<header><h3>{escape(name)}</h3><span class="state {_slug(pane.state)}">'
         f"{STATES[pane.state]}</span></header>",

@@ -10,6 +10,7 @@ from rftkit import files
 from rftkit.errors import UserError
 from rftkit.messages import printable, runnable
 from rftkit.metrics.files import evaluations, read_summary
+from rftkit.metrics.schema import display_model
 from rftkit.report.published.table import beside, show_beside
 from rftkit.report.terminal import show_summary
 from rftkit.runs.adapter import recipe_of
@@ -57,7 +58,8 @@ def list_runs(folder: Path, console: Console, as_json: bool) -> None:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in COLUMNS:
-        table.add_column(name, justify="right" if name in ("step", "base", "tuned") else "left")
+        number = name in ("step", "base", "tuned")
+        table.add_column(display_model(name), justify="right" if number else "left")
     for row in rows:
         table.add_row(*(Text(printable(str(row[name]))) for name in COLUMNS))
     console.print(table)

@@ -1,6 +1,6 @@
 """What each part of a run takes of the GPU, in bytes, by formula.
 
-Every figure is counted from sizes, in the number format the part has on a GPU: 2 bytes for
+Every number is counted from sizes, in the number format the part has on a GPU: 2 bytes for
 activations and unquantised weights, 4 for norms and logits within a computation. Nothing here was
 fitted to a measurement; docs/measured.md says what has been measured.
 """

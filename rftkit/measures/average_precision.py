@@ -41,7 +41,7 @@ MAX_CELLS = 100_000  # images × labels that are resampled: half a minute at mos
 
 
 class CocoMetrics(Record):
-    """COCO's figures, in [0, 1]; None where there is no such object."""
+    """COCO's metrics, in [0, 1]; None where there is no such object."""
 
     images: int
     objects: int = Field(description="gold objects, crowds not counted")
@@ -56,7 +56,7 @@ class CocoMetrics(Record):
 
 
 class LvisMetrics(Record):
-    """LVIS's figures, in [0, 1]; None where there is no such object."""
+    """LVIS's metrics, in [0, 1]; None where there is no such object."""
 
     images: int
     objects: int
@@ -88,11 +88,11 @@ def coco_map(
     images: Sequence[EvalImage],
     labels: Sequence[str],
 ) -> CocoMetrics:
-    """COCO's figures of these labels; truths and guesses of other labels are left out.
+    """COCO's metrics over these labels; boxes of other labels are left out.
 
-    A guess of a label that its scene neither lists nor has an object of is left out too: nobody
-    asked for it. Where every scene lists every label the figures are those of pycocotools.
-    Raises DataError for an image without scene, or with two.
+    A detection of a label that its image neither lists nor has an object of is left out too: nobody
+    asked for it. Where every image lists every label the results are those of pycocotools. Raises
+    DataError for an image that is not listed, or twice.
     """
     curves = _curves(evaluator_of(gold_boxes, detections, images, labels, "coco"))
     return CocoMetrics(
@@ -108,12 +108,12 @@ def lvis_map(
     labels: Sequence[str],
     frequency: Mapping[str, Frequency],
 ) -> LvisMetrics:
-    """LVIS's figures of these labels; one that `frequency` lacks is in no group, only in AP.
+    """LVIS's metrics over these labels; one that `frequency` lacks is in no group, only in AP.
 
-    The 300 most confident guesses of an image are kept. Then those of a label that the scene
+    The 300 most confident detections of an image are kept. Then those of a label that the image
     neither lists nor has an object of are left out, and unmatched ones of a label in
     `not_exhaustive` are not held against the model. LVIS has no crowds: the mark is not looked at.
-    Raises DataError for an image without scene, or with two.
+    Raises DataError for an image that is not listed, or twice.
 
     Source: Gupta, Dollár and Girshick 2019, and the rules of lvis-api 0.5.
     """
@@ -157,7 +157,7 @@ def map_interval(
     cells = np.asarray(evaluator._evalImgs_cpp, dtype=object).reshape(-1, len(images))
     rng = np.random.default_rng(SEED)
     draws = (rng.integers(len(images), size=len(images)) for _ in range(RESAMPLES))
-    means = [_resampled(evaluator, cells[:, images]) for images in draws]
+    means = [_resampled(evaluator, cells[:, columns]) for columns in draws]
     defined = [mean for mean in means if mean is not None]
     if not defined:
         return None
@@ -186,7 +186,7 @@ def _shared(
     precision, names, wanted_labels = curves.precision, distinct(labels), set(labels)
     return {
         "images": len(images),
-        "objects": sum(truth.label in wanted_labels and not truth.crowd for truth in gold_boxes),
+        "objects": sum(box.label in wanted_labels and not box.crowd for box in gold_boxes),
         "ap": _mean(precision[..., 0]),
         "ap50": _mean(precision[0, ..., 0]),
         "ap75": _mean(precision[5, ..., 0]),

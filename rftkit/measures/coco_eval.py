@@ -1,4 +1,4 @@
-"""Objects, guesses and images as neutral values, and the evaluator of COCO's rules over them."""
+"""Gold boxes, detections and images as neutral values, and the evaluator of COCO's rules."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def evaluator_of(
         key=lambda g: (g.image, g.label, rank(g.box, g.confidence)),
     )
     frame = {
-        "images": [_image(k, scene, categories) for k, scene in places.values()],
+        "images": [_image(k, image, categories) for k, image in places.values()],
         # groups by frequency are made here: every label is given one that the library knows
         "categories": [{"id": k, "name": n, "frequency": "f"} for n, k in categories.items()],
     }
@@ -95,32 +95,34 @@ def distinct(labels: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(labels))
 
 
-def _gold_order(truth: GoldBox) -> tuple[str, str, Box, bool, float]:
-    return (truth.image, truth.label, truth.box, truth.crowd, truth.area or 0.0)
+def _gold_order(gold_box: GoldBox) -> tuple[str, str, Box, bool, float]:
+    return (gold_box.image, gold_box.label, gold_box.box, gold_box.crowd, gold_box.area or 0.0)
 
 
 def _in_order(
     images: Sequence[EvalImage], gold_boxes: Sequence[GoldBox], detections: Sequence[Detection]
 ) -> list[EvalImage]:
-    """The scenes by name, each once, with every object and guess in one of them."""
-    counts = Counter(scene.image for scene in images)
+    """The images by name, each once; every object and detection is of one of them."""
+    counts = Counter(image.image for image in images)
     for image, count in counts.items():
         if count > 1:
-            raise DataError(f"scenes: image {image!r} stands {count} times; merge its labels")
-    used = {truth.image for truth in gold_boxes} | {guess.image for guess in detections}
+            raise DataError(f"images: {image!r} is listed {count} times; merge its labels")
+    used = {gold_box.image for gold_box in gold_boxes} | {
+        detection.image for detection in detections
+    }
     for image in sorted(used - set(counts)):
-        raise DataError(f"scenes: image {image!r} has boxes but no scene; add one")
+        raise DataError(f"images: {image!r} has boxes but is not listed; add it")
     return sorted(images)
 
 
 def _most_confident(detections: Sequence[Detection]) -> list[Detection]:
     by_image: dict[str, list[Detection]] = defaultdict(list)
-    for guess in detections:
-        by_image[guess.image].append(guess)
+    for detection in detections:
+        by_image[detection.image].append(detection)
     return [
-        guess
+        detection
         for group in by_image.values()
-        for guess in sorted(
+        for detection in sorted(
             group, key=lambda g: (-g.confidence, g.label, rank(g.box, g.confidence))
         )[:LVIS_MAX_FOUND]
     ]
@@ -129,18 +131,18 @@ def _most_confident(detections: Sequence[Detection]) -> list[Detection]:
 def _allowed(
     detections: Sequence[Detection], gold_boxes: Sequence[GoldBox], images: Sequence[EvalImage]
 ) -> list[Detection]:
-    allowed = {(scene.image, label) for scene in images for label in scene.labels}
-    allowed |= {(truth.image, truth.label) for truth in gold_boxes}
-    return [guess for guess in detections if (guess.image, guess.label) in allowed]
+    allowed = {(image.image, label) for image in images for label in image.labels}
+    allowed |= {(gold_box.image, gold_box.label) for gold_box in gold_boxes}
+    return [detection for detection in detections if (detection.image, detection.label) in allowed]
 
 
-def _image(number: int, scene: EvalImage, categories: Mapping[str, int]) -> dict[str, Any]:
+def _image(number: int, image: EvalImage, categories: Mapping[str, int]) -> dict[str, Any]:
     return {
         "id": number,
-        "width": scene.width,
-        "height": scene.height,
-        "neg_category_ids": _numbers(scene.labels, categories),
-        "not_exhaustive_category_ids": _numbers(scene.not_exhaustive, categories),
+        "width": image.width,
+        "height": image.height,
+        "neg_category_ids": _numbers(image.labels, categories),
+        "not_exhaustive_category_ids": _numbers(image.not_exhaustive, categories),
     }
 
 
@@ -153,11 +155,11 @@ def _row(
     places: Mapping[str, tuple[int, EvalImage]],
     categories: Mapping[str, int],
 ) -> dict[str, Any]:
-    number, scene = places[entry.image]
+    number, image = places[entry.image]
     x1, y1, x2, y2 = entry.box or (0.0, 0.0, 0.0, 0.0)  # an empty box meets nothing
-    left, top = _pixels(x1, scene.width), _pixels(y1, scene.height)
-    width = round(_pixels(x2, scene.width) - left, 6)
-    height = round(_pixels(y2, scene.height) - top, 6)
+    left, top = _pixels(x1, image.width), _pixels(y1, image.height)
+    width = round(_pixels(x2, image.width) - left, 6)
+    height = round(_pixels(y2, image.height) - top, 6)
     return {
         "image_id": number,
         "category_id": categories[entry.label],

@@ -1,4 +1,4 @@
-"""The figures of an evaluation: `summary.json`, computed from a samples file and nothing else."""
+"""The results of an evaluation: `summary.json`, computed from a samples file and nothing else."""
 
 from rftkit.metrics.schema import Summary
 from rftkit.metrics.summary import summarise, to_json

@@ -19,7 +19,7 @@ DIGITS = 6  # of a float in summary.json
 
 
 def summarise(file: SamplesFile) -> Summary:
-    """The figures of one side, or of both and their difference.
+    """The results of one side, or of both and their difference.
 
     Derived fields in the file are not trusted but computed anew, so that evaluating and rescoring
     give the same summary. Reads no clock and no environment.

@@ -101,8 +101,8 @@ def _verdict(interval: statistics.Interval) -> Verdict:
 
 def _words(verdict: Verdict, paired: statistics.Paired, visible: float) -> str:
     low, high = (points(end, signed=True) for end in paired.interval)
-    figures = f"{points(paired.difference, signed=True)} points, 95 % interval {low} to {high}"
+    text = f"{points(paired.difference, signed=True)} points, 95 % interval {low} to {high}"
     if verdict == "no difference detected":
         effect = f"minimum detectable effect at 80 % power: {points(visible)} points"
-        return f"no significant difference ({effect}): {figures}"
-    return f"the fine-tuned model is {verdict}: {figures}"
+        return f"no significant difference ({effect}): {text}"
+    return f"the fine-tuned model is {verdict}: {text}"

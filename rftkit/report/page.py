@@ -120,7 +120,7 @@ def _classes(
 
 
 def _provenance(page: ReportInput) -> list[tuple[str, str]]:
-    """Name and value of everything known about how the run and its figures were made."""
+    """Name and value of everything known about how the run and its results were made."""
     facts: dict[str, object] = {"shared_prefix": page.shared_prefix}
     if page.summary:
         facts |= page.summary.provenance.model_dump(exclude={"prompt", "versions"})

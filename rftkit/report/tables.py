@@ -25,7 +25,7 @@ Sides = Sequence[tuple[str, SideSummary]]
 
 
 class Cell(NamedTuple):
-    """A figure in words; `interval` is empty where there is none."""
+    """A metric in words; `interval` is empty where there is none."""
 
     text: str
     interval: str = ""
@@ -99,7 +99,7 @@ def kinds(summary: Summary, sides: Sides) -> Kinds | None:
     )
 
 
-def in_words(figure: Measure | Rate) -> str:
+def in_words(metric: Measure | Rate) -> str:
     """A share in per cent, a number with two decimals, "–" where it is not defined.
 
     >>> in_words(Measure(name="map", value=0.5))
@@ -107,18 +107,18 @@ def in_words(figure: Measure | Rate) -> str:
     >>> in_words(Measure(name="mae", value=1.25, unit="number"))
     '1.25'
     """
-    if figure.value is None:
+    if metric.value is None:
         return NONE
-    if isinstance(figure, Measure) and figure.unit == "number":
-        return f"{figure.value:.2f}".replace("-", "−")
-    return f"{points(figure.value)} %"
+    if isinstance(metric, Measure) and metric.unit == "number":
+        return f"{metric.value:.2f}".replace("-", "−")
+    return f"{points(metric.value)} %"
 
 
-def interval(figure: Measure | Rate) -> str:
+def interval(metric: Measure | Rate) -> str:
     """Both ends in per cent; empty where there are none."""
-    if figure.low is None or figure.high is None:
+    if metric.low is None or metric.high is None:
         return ""
-    return f"{points(figure.low)}–{points(figure.high)}"
+    return f"{points(metric.low)}–{points(metric.high)}"
 
 
 def peak_words(sides: Sides) -> str:
@@ -147,16 +147,16 @@ def _kind(name: str, summary: Summary, sides: Sides, precise: bool, other: bool)
     return KindRow(name, last.n if last else None, tuple(bars), tuple(others))
 
 
-def _bar(side: str, figure: Measure | Rate | None, unit: str) -> Bar:
-    if figure is None or figure.value is None:
+def _bar(side: str, metric: Measure | Rate | None, unit: str) -> Bar:
+    if metric is None or metric.value is None:
         return Bar(side, None, f"{display_model(side)}: not defined")
-    ends, name = interval(figure), display_model(side)
-    of = f", {figure.n} {unit}" if figure.n else ""
-    return Bar(side, figure.value, f"{name}{of}" + (f", 95 % interval {ends} %" if ends else ""))
+    ends, name = interval(metric), display_model(side)
+    of = f", {metric.n} {unit}" if metric.n else ""
+    return Bar(side, metric.value, f"{name}{of}" + (f", 95 % interval {ends} %" if ends else ""))
 
 
-def _cell(figure: Measure | None) -> Cell:
-    return Cell(in_words(figure), interval(figure)) if figure else Cell("")
+def _cell(metric: Measure | None) -> Cell:
+    return Cell(in_words(metric), interval(metric)) if metric else Cell("")
 
 
 def _note(name: str, label: str, sides: Sides) -> str:

@@ -119,14 +119,22 @@ def _alive(owner: Owner, folder: Path) -> bool:
         return False
     except PermissionError:
         pass  # somebody else's, and alive
+    if _process_fields(owner.pid)[:1] == ["Z"]:  # killed, and its parent has not looked yet
+        return False
     now = _started(owner.pid)
     return not (now and owner.started) or now == owner.started
 
 
 def _started(pid: int) -> str:
     """When a process began, in ticks since its machine did; "" where /proc does not say."""
+    fields = _process_fields(pid)
+    return fields[19] if fields else ""
+
+
+def _process_fields(pid: int) -> list[str]:
+    """What /proc says of a process, from its state on; empty where it does not say."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
-        return ""
-    return text.rpartition(")")[2].split()[19]  # after the program's name, which may hold blanks
+        return []
+    return text.rpartition(")")[2].split()  # after the program's name, which may hold blanks

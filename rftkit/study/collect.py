@@ -1,4 +1,4 @@
-"""From the runs of a study to its figures."""
+"""From the runs of a study to its results."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Means over seeds and differences of two sides, with intervals that draw whole images.
 
 The same test image comes once per seed, and may have several questions: what is independent is
-the image. So an interval says how far other images would move a figure. How far other seeds
+the image. So an interval says how far other images would move a result. How far other seeds
 would, the values of the single seeds show.
 """
 
@@ -28,7 +28,7 @@ Seeds = Mapping[int, Sequence[Sample]]  # seed -> what one side wrote
 
 
 class Seeded(Record):
-    """A figure of one seed."""
+    """The result of one seed."""
 
     seed: int
     value: float

@@ -124,7 +124,7 @@ def environment() -> Environment:
     environment.filters |= {
         "spread": _spread,
         "shots": words.shots,
-        "words": words.figures,
+        "words": words.numbers,
         "between": _between,
         "display_name": display_name,
         "capital": lambda text: text[:1].upper() + text[1:],

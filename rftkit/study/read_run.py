@@ -38,7 +38,7 @@ class Measured:
 
 
 def read_cell(cell: Cell, out: Path) -> Measured:
-    """The figures of a finished cell."""
+    """The results of a finished cell."""
     run, recipe = run_of(cell, out), cell.wanted
     folder = run.main_evaluation(recipe)
     file = rescored(read_samples(folder / SAMPLES))

@@ -56,7 +56,7 @@ def plan_study(path: Path, out: Path) -> list[tuple[str, runner.Progress]]:
 
 
 def read_study(page: Path) -> StudySummary:
-    """The figures of a page, from the file beside it."""
+    """The results on a page, from the file beside it."""
     return StudySummary.model_validate_json(page.with_name(SUMMARY).read_text("utf-8"))
 
 
@@ -95,7 +95,7 @@ def _make(out: Path) -> None:
 
 
 class _Page:
-    """The page and its figures, written anew at most every EVERY seconds while runs continue."""
+    """The page and its JSON, written anew at most every EVERY seconds while runs continue."""
 
     def __init__(self, job: StudyJob) -> None:
         self.job = job

@@ -27,11 +27,11 @@ def answer(comparisons: Sequence[Versus]) -> tuple[str, ...]:
 
 def versus(one: Versus, tests: int) -> str:
     """A style against `direct` in one setting. tests: how many are corrected for."""
-    text = f"{_verdict(one)}: {figures(one.contrast)}"
+    text = f"{_verdict(one)}: {numbers(one.contrast)}"
     return _sentence([text + _caution(one.contrast, tests), _cost(one)])
 
 
-def figures(contrast: Contrast) -> str:
+def numbers(contrast: Contrast) -> str:
     """The difference with its interval."""
     low, high = points(contrast.low, signed=True), points(contrast.high, signed=True)
     return f"{points(contrast.value, signed=True)} points (95 % interval {low} to {high})"

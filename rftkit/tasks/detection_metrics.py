@@ -52,21 +52,21 @@ def metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
 def _average_precision(
     attempts: Sequence[Attempt], listed: Sequence[ImageBoxes]
 ) -> tuple[AveragePrecision, tuple[Measure, ...]]:
-    truths = [GoldBox(o.image, g.label, g.box, g.crowd) for o in listed for g in o.gold]
-    guesses = [
+    gold_boxes = [GoldBox(o.image, g.label, g.box, g.crowd) for o in listed for g in o.gold]
+    detections = [
         Detection(o.image, f.label, f.box, f.confidence) for o in listed for f in o.predicted
     ]
-    scenes = _scenes([attempt.example for attempt in attempts])
-    labels = sorted({label for scene in scenes for label in scene.labels})
+    images = _eval_images([attempt.example for attempt in attempts])
+    labels = sorted({label for image in images for label in image.labels})
     frequency = _frequencies([attempt.example for attempt in attempts])
     rules: Rules = "lvis" if frequency else "coco"
     precision: AveragePrecision = (
-        lvis_map(truths, guesses, scenes, labels, frequency)  # type: ignore[arg-type]
+        lvis_map(gold_boxes, detections, images, labels, frequency)  # type: ignore[arg-type]
         if frequency
-        else coco_map(truths, guesses, scenes, labels)
+        else coco_map(gold_boxes, detections, images, labels)
     )
-    low, high = map_interval(truths, guesses, scenes, labels, rules) or (None, None)
-    stated = any(guess.confidence != 1 for guess in guesses)
+    low, high = map_interval(gold_boxes, detections, images, labels, rules) or (None, None)
+    stated = any(detection.confidence != 1 for detection in detections)
     note = f"{rules.upper()} rules, {'stated' if stated else 'constant'} confidences"
     n = precision.objects
     return precision, (
@@ -134,8 +134,8 @@ def _labelled(example: Example, text: str | None, crowd: bool = False) -> list[L
     return [LabelledBox(name, box, crowd) for name, box in zip(names, listed, strict=True)]
 
 
-def _scenes(examples: Sequence[Example]) -> list[EvalImage]:
-    """One scene for each image, with all categories that it was asked for."""
+def _eval_images(examples: Sequence[Example]) -> list[EvalImage]:
+    """Each image once, with all categories that it was asked for."""
     asked: dict[str, list[str]] = {}
     partly: dict[str, list[str]] = {}
     sizes: dict[str, tuple[int, int]] = {}

@@ -16,9 +16,9 @@ from rftkit.errors import RecipeError
 from rftkit.models.policy import Policy
 from rftkit.recipe.diff import differences
 from rftkit.recipe.schema import Recipe
-from rftkit.recipe.toml import dump_recipe, parse_recipe, read_text
+from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import run as runs
-from rftkit.runs.adapter import CARD, read_card, write_card
+from rftkit.runs.adapter import CARD, read_card, recipe_of, write_card
 from rftkit.runs.run import RunFolder
 from rftkit.runs.versions import versions
 from rftkit.training.request import TrainRequest
@@ -57,7 +57,7 @@ def renew_recipe(run: RunFolder, request: TrainRequest, recipe: Recipe) -> None:
 def unfinished_run(request: TrainRequest, recipe: Recipe) -> RunFolder:
     """The run to resume. Raises RecipeError, naming each difference, if the recipe is another."""
     run = runs.unfinished_run(request.out)
-    before = parse_recipe(read_text(run.resolved), str(run.resolved))
+    before = recipe_of(run)
     if changed := differences(recipe, before, ignore=("eval.",)):  # which trains nothing
         raise RecipeError(
             f"{run.folder}: cannot resume with another recipe: {'; '.join(changed)}; "

@@ -380,8 +380,8 @@ def test_an_overlap_of_exactly_one_half_is_not_lost_in_fractions(
 @pytest.mark.parametrize(
     ("scenes", "words"),
     [
-        ([SCENE], "image 'q' has boxes but no scene"),
-        ([SCENE, SCENE], "image 'p' stands 2 times"),
+        ([SCENE], "images: 'q' has boxes but is not listed"),
+        ([SCENE, SCENE], "images: 'p' is listed 2 times"),
     ],
 )
 def test_every_image_has_one_scene(scenes: list[EvalImage], words: str) -> None:

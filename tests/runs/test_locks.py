@@ -126,6 +126,15 @@ def test_a_live_process_keeps_its_lock_and_its_number_alone_does_not(tmp_path: P
         other.communicate(b"\n")
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_killed_process_that_nobody_waited_for_has_no_lock(tmp_path: Path) -> None:
+    with running() as other:
+        (tmp_path / "lock").write_text(f"{other.pid} {HERE} {locks._started(other.pid)}")
+        other.kill()
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # dead, and still listed
+        assert locks.holder(tmp_path) == ""
+
+
 @pytest.mark.parametrize("more", ["", " 1"])
 def test_a_lock_with_our_own_number_that_we_did_not_take_is_stale(
     tmp_path: Path, more: str

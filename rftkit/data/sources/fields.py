@@ -1,4 +1,4 @@
-"""Checks of what an annotation says: each takes any value and a place, and refuses with both."""
+"""Checks of what an annotation says: each takes a value and its location, and refuses with both."""
 
 from __future__ import annotations
 
