@@ -72,8 +72,8 @@ def train(path: str, seed: int, out: Path) -> None:
     from rftkit.training import run
     from rftkit.training.request import TrainRequest
 
-    shared = "auto" if path == "shared" else "off"
-    changes = (f"seed={seed}", f"method.shared_prefix={shared}")
+    trainer = "shared" if path == "shared" else "trl"
+    changes = (f"seed={seed}", f"method.trainer={trainer}")
     request = TrainRequest(recipe=RECIPE, out=out, overrides=changes)
     run.train(request, Console(stderr=True))
     used = resource.getrusage(resource.RUSAGE_SELF)

@@ -115,7 +115,7 @@ def _recipe(given: argparse.Namespace) -> Any:
         "method.steps": given.steps,
         "method.batch_size": given.prompts,
         "method.group_size": given.group,
-        "method.shared_prefix": "auto" if given.stack == "rftkit" else "off",
+        "method.trainer": "auto" if given.stack == "rftkit" else "trl",
         "method.learning_rate": 5e-6,
         "method.kl": 0.0,
         "method.loss": "dr_grpo",

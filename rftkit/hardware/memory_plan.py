@@ -106,7 +106,7 @@ def setup_of(recipe: Recipe) -> Setup:
     return Setup(
         "unsloth" if unsloth else "transformers",
         "vllm" if vllm and grpo else "transformers",
-        shared=grpo and not unsloth and recipe.method.shared_prefix == "auto",
+        shared=grpo and recipe.method.trainer in ("auto", "shared"),
     )
 
 

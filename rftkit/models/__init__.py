@@ -90,6 +90,8 @@ def importing_unsloth() -> Iterator[None]:
     """
     os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
     os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(_compiled_modules()))
+    # its generate asks for a static cache, whose rows cannot be copied; it compiles none of these
+    os.environ.setdefault("UNSLOTH_DISABLE_FAST_GENERATION", "1")
     try:
         with redirect_stdout(sys.stderr):
             yield

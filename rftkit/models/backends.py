@@ -144,7 +144,7 @@ def longest(recipe: Recipe, prompt: PromptSize | None = None) -> int:
 
 def _with_vllm(recipe: Recipe, machine: Here) -> Setup:
     backend = backend_of(recipe.model, machine)
-    shared = backend == "transformers" and recipe.method.shared_prefix == "auto"
+    shared = recipe.method.trainer in ("auto", "shared")
     return Setup(backend, "vllm", shared)
 
 

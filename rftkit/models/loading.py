@@ -19,6 +19,8 @@ from rftkit.models.processor import load_processor
 from rftkit.recipe.sections import TINY, Model
 
 HASHED_UP_TO = 2**28  # bytes of a weights file
+# parts of module names that stay in 16 bit: encoder, projector and output layer
+UNQUANTISED = ("visual", "vision_model", "connector", "lm_head")
 VISION = r".*(visual|vision|connector|merger).*"  # module names of vision encoders and projectors
 
 
@@ -116,7 +118,7 @@ def load_processor_of(source: Source, settings: Model) -> Any:
 
 
 def nf4() -> BitsAndBytesConfig:
-    """4-bit NormalFloat with double quantisation; the vision encoder and the head stay as they are.
+    """4-bit NormalFloat with double quantisation; vision encoder and output layer stay as they are.
 
     transformers matches the names to skip as prefixes of the full module path.
     """
@@ -125,7 +127,9 @@ def nf4() -> BitsAndBytesConfig:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype_here(),
-        llm_int8_skip_modules=["model.visual", "model.vision_model", "lm_head"],
+        llm_int8_skip_modules=[
+            part if part == "lm_head" else f"model.{part}" for part in UNQUANTISED
+        ],
     )
 
 

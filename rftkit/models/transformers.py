@@ -172,7 +172,7 @@ class TransformersPolicy:
         return inputs, prompt_keys(ids, images)
 
     def _shares_prefixes(self) -> bool:
-        return self.backend == "transformers" and unsupported(self.model) is None
+        return unsupported(self.model) is None
 
     def render(self, prompt: Prompt) -> str:
         """The whole text the model reads, chat template and prefill included."""

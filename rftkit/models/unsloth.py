@@ -57,8 +57,8 @@ def _opened(settings: Model, adapter: Path | None, training: Training | None) ->
     processor = loading.load_processor_of(source, settings)
     options = _options(settings, source, training)
     try:
-        fast = "fast_inference" in options
-        with engine_with(images_of_engine(processor)) if fast else nullcontext():
+        engine = engine_with(images_of_engine(processor), loading.UNQUANTISED)
+        with engine if "fast_inference" in options else nullcontext():
             model, _ = FastVisionModel.from_pretrained(
                 source.name, trust_remote_code=False, **options
             )
@@ -77,7 +77,7 @@ def _options(settings: Model, source: loading.Source, training: Training | None)
     options: dict[str, Any] = {
         "revision": source.revision,
         "dtype": loading.dtype_here(),
-        "load_in_4bit": settings.load_in_4bit,
+        **_quantisation(settings),
         "max_seq_length": _limit(source, training),
         "use_exact_model_name": True,  # no silent swap for another repository's weights
         "use_gradient_checkpointing": _checkpointing(training),
@@ -89,6 +89,13 @@ def _options(settings: Model, source: loading.Source, training: Training | None)
             "max_lora_rank": settings.lora_rank,
         }
     return options
+
+
+def _quantisation(settings: Model) -> dict[str, Any]:
+    """The same for every backend: left to itself Unsloth quantises the encoder of some families."""
+    if not settings.load_in_4bit:
+        return {"load_in_4bit": False}
+    return {"load_in_4bit": True, "quantization_config": loading.nf4()}
 
 
 def _limit(source: loading.Source, training: Training | None) -> int:

@@ -6,6 +6,7 @@ The overrides of GRPOTrainer's own methods stand in `shared_prefix/trainer.py` a
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -27,11 +28,25 @@ OVERRIDDEN = {  # methods of GRPOTrainer -> the names of their parameters
 Rows = dict[str, Any]
 
 
+def own(name: str) -> Any:
+    """TRL's own class of this name, also where Unsloth has put one of its own in its place.
+
+    The module of Unsloth's class, which is generated from TRL's source, imports TRL's by name.
+    """
+    import trl
+
+    found = getattr(trl, name)
+    if not found.__module__.startswith("trl."):
+        found = vars(sys.modules[found.__module__])[name]
+    assert found.__module__.startswith("trl."), f"{name} is not TRL's, but {found.__module__}'s"
+    return found
+
+
 def changed() -> str | None:
     """The first of what rftkit overrides or replaces that TRL has changed; None if nothing."""
     from trl.trainer import grpo_trainer
 
-    trainer = grpo_trainer.GRPOTrainer
+    trainer = own("GRPOTrainer")
     for name, expected in OVERRIDDEN.items():
         if not hasattr(trainer, name) or parameters(getattr(trainer, name)) != expected:
             return f"GRPOTrainer.{name}"

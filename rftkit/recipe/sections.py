@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rftkit.rewards.length import Length
 
@@ -157,15 +157,25 @@ class Method(Section):
         description="budget of one completion; unless given it follows task and style: 32 for "
         "direct, 256 for detection in direct, 224 more with reasoning",
     )
-    shared_prefix: Literal["auto", "off"] = Field(
+    trainer: Literal["auto", "shared", "unsloth", "trl"] = Field(
         default="auto",
-        description="encode each prompt once for its group of completions, not once per "
-        "completion, where the model allows it (docs/shared_prefix.md); off: TRL's own loss",
+        description="what computes the loss of GRPO: shared encodes each prompt once for its group "
+        "of completions (docs/shared_prefix.md), trl and unsloth once per completion; auto: "
+        "shared where the model allows it, else the backend's own",
     )
     update: Update = Update()
     length: Length | None = Field(
         default=None, description="reward for the length of the reasoning; docs/methods.md"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shared_prefix_is_now_trainer(cls, values: object) -> object:
+        """Recipes and runs of older versions say `shared_prefix = "auto"` or `"off"`."""
+        if not isinstance(values, Mapping) or values.get("shared_prefix") not in ("auto", "off"):
+            return values
+        rest = {name: value for name, value in values.items() if name != "shared_prefix"}
+        return {"trainer": "trl" if values["shared_prefix"] == "off" else "auto", **rest}
 
 
 class Eval(Section):

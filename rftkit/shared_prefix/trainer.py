@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rftkit.patches.trl import changed, reordered_after_shuffle
+from rftkit.patches.trl import changed, own, reordered_after_shuffle
 from rftkit.shared_prefix.decoding import shared_prefill
 from rftkit.shared_prefix.feature_cache import FeatureCache
 from rftkit.shared_prefix.forward import LogpOptions
@@ -26,12 +26,8 @@ def obstacle(model: Any) -> str | None:
 
     Open the backend before: Unsloth patches TRL as it is imported.
     """
-    from trl import GRPOTrainer
-
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return "several processes share the work"
-    if not GRPOTrainer.__module__.startswith("trl."):
-        return "the backend brings a loss of its own"
     if name := changed():
         return f"TRL has changed {name}"
     return unsupported(model)
@@ -40,9 +36,8 @@ def obstacle(model: Any) -> str | None:
 @cache
 def shared_prefix_trainer() -> Any:
     """The class of trainers, for models without an `obstacle`."""
-    from trl import GRPOTrainer
 
-    class SharedPrefixTrainer(GRPOTrainer):  # type: ignore[misc, unused-ignore]
+    class SharedPrefixTrainer(own("GRPOTrainer")):  # type: ignore[misc]
         """Overrides how log-probabilities are computed, prompts prefilled and images processed.
 
         Rewards, advantages, loss and logging are TRL's. features: the cache of image features,

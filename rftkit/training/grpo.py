@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from transformers import set_seed
 
@@ -14,6 +14,7 @@ from rftkit.errors import RecipeError
 from rftkit.hardware.prompt_size import TEMPLATE_TOKENS, largest_prompt, longest_text
 from rftkit.models import backends
 from rftkit.models.policy import Decoding, Prompt
+from rftkit.patches.trl import own
 from rftkit.rewards.length import LengthReward, auto_target
 from rftkit.shared_prefix.trainer import obstacle, shared_prefix_trainer
 from rftkit.tasks import get_task
@@ -50,18 +51,19 @@ def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     scorer = Scorer(recipe, examples, policy.stop_ids(), log, length)
     wanted = settings(job, scorer.all_weights()) | _vllm_settings(job, examples)
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
-    not_shared = explain_no_sharing(job)
+    loss, not_shared = choose_loss(job)
     by_vllm = bool(wanted.get("use_vllm"))
-    kind = trainer_class(shared=not_shared is None, by_vllm=by_vllm)
+    kind = trainer_class(loss, by_vllm=by_vllm)
     with engine_like(policy.processor) if by_vllm else nullcontext():
         trainer = kind(
             model=policy.model,
             reward_funcs=scorer.functions(),
-            args=_config(wanted),
+            args=_config(loss, wanted),
             train_dataset=_dataset(job, examples),
             processing_class=policy.processor,
             peft_config=policy.new_adapter(),  # added by TRL, KL is measured with it switched off
         )
+    forget_reference_copy(trainer.model)
     if not_shared is None:
         trainer.features = policy.features  # one cache for training and evaluation
     shared = {"shared_prefix": "on" if not_shared is None else f"off: {not_shared}"}
@@ -70,22 +72,51 @@ def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     fit(trainer, job)
 
 
-def explain_no_sharing(job: TrainingJob) -> str | None:
-    """The reason why prefixes are not shared, also on the console; None where they are."""
-    switched_off = job.recipe.method.shared_prefix == "off"
-    off = 'method.shared_prefix = "off"' if switched_off else obstacle(job.policy.model)
-    if off is not None:
-        line = f"shared-prefix GRPO is off ({off}); using TRL's own loss"
-        job.console.print(line, highlight=False, markup=False)
-    return off
+Loss = Literal["shared", "unsloth", "trl"]
 
 
-def trainer_class(*, shared: bool, by_vllm: bool) -> Any:
+def choose_loss(job: TrainingJob) -> tuple[Loss, str | None]:
+    """What computes the loss, and why prefixes are not shared; None where they are.
+
+    Where sharing was left to rftkit and is not possible, the console says so. Raises RecipeError
+    where it was asked for by name.
+    """
+    asked = job.recipe.method.trainer
+    if asked in ("unsloth", "trl"):
+        return asked, f'method.trainer = "{asked}"'
+    off = obstacle(job.policy.model)
+    if off is None:
+        return "shared", None
+    if asked == "shared":
+        raise RecipeError(
+            f"method.trainer: 'shared' is not possible here: {off}; set method.trainer = \"auto\""
+        )
+    backend = job.policy.facts().backend
+    loss: Loss = "unsloth" if backend == "unsloth" else "trl"
+    name = "Unsloth's" if loss == "unsloth" else "TRL's"
+    line = f"shared-prefix GRPO is off ({off}); using {name} own loss"
+    job.console.print(line, highlight=False, markup=False)
+    return loss, off
+
+
+def trainer_class(loss: Loss, *, by_vllm: bool) -> Any:
     """The class that trains. Open the backend before: Unsloth patches TRL as it is imported."""
-    from trl import GRPOTrainer
+    import trl
 
-    kind = shared_prefix_trainer() if shared else GRPOTrainer
+    if loss == "shared":
+        kind = shared_prefix_trainer()
+    else:
+        kind = trl.GRPOTrainer if loss == "unsloth" else own("GRPOTrainer")
     return with_plain_prompts(kind) if by_vllm else kind
+
+
+def forget_reference_copy(model: Any) -> None:
+    """Delete the copy of the adapter that TRL makes of one that is there already, for the KL term.
+
+    It takes the adapter for a trained one. Ours is new: with it switched off the model is the base.
+    """
+    if "ref" in model.peft_config:
+        model.delete_adapter("ref")
 
 
 def check_budget(job: TrainingJob, examples: Sequence[Example]) -> None:
@@ -186,10 +217,11 @@ def _vllm_settings(job: TrainingJob, examples: Sequence[Example]) -> dict[str, A
     return engine
 
 
-def _config(wanted: dict[str, Any]) -> Any:
-    from trl import GRPOConfig
+def _config(loss: Loss, wanted: dict[str, Any]) -> Any:
+    import trl
 
-    return GRPOConfig(**wanted)
+    kind = trl.GRPOConfig if loss == "unsloth" else own("GRPOConfig")
+    return kind(**wanted)
 
 
 def _dataset(job: TrainingJob, examples: Sequence[Example]) -> Any:

@@ -192,9 +192,9 @@ def test_the_engine_takes_a_share_of_the_card_with_the_weights_it_serves() -> No
 
 @pytest.mark.parametrize(("overrides", "setup"), [
     ((), Setup("transformers", "transformers", shared=True)),
-    (("model.backend=unsloth",), Setup("unsloth", "transformers", shared=False)),
-    (("model.generation=vllm", "model.backend=unsloth"), Setup("unsloth", "vllm", shared=False)),
-    (("method.shared_prefix=off",), Setup("transformers", "transformers", shared=False)),
+    (("model.backend=unsloth",), Setup("unsloth", "transformers", shared=True)),
+    (("model.generation=vllm", "model.backend=unsloth"), Setup("unsloth", "vllm", shared=True)),
+    (("method.trainer=trl",), Setup("transformers", "transformers", shared=False)),
     (("model.generation=vllm", "method.kind=sft"), Setup("transformers", "transformers", False)),
 ])  # fmt: skip
 def test_a_recipe_is_planned_as_it_would_run(overrides: tuple[str, ...], setup: Setup) -> None:

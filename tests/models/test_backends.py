@@ -39,6 +39,13 @@ LIMITS = {"shortest_edge": 3136, "longest_edge": 401408}
 OURS = SimpleNamespace(image_processor=SimpleNamespace(size=LIMITS))
 
 
+class Quantisation:
+    """What Unsloth has vLLM quantise by; keeps what it is told."""
+
+    def __init__(self, llm_int8_skip_modules: list[str] | None = None, **more: Any) -> None:
+        self.spared = llm_int8_skip_modules
+
+
 UNSLOTHS_ENVIRONMENT = ("UNSLOTH_DISABLE_STATISTICS", "UNSLOTH_COMPILE_LOCATION")
 
 
@@ -49,12 +56,15 @@ class FastVisionModel:
     loaded: dict[str, Any] = field(default_factory=dict)
     adapted: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
+    spared: list[Any] = field(default_factory=list)
 
     def from_pretrained(self, name: str, **options: Any) -> tuple[str, str]:
         print("loading")
         self.loaded = {"name": name, **options}
         zoo = sys.modules["unsloth_zoo.vllm_utils"]
         self.engine = zoo._get_multimodal_engine_args(None, True)
+        made = (Quantisation(), Quantisation(llm_int8_skip_modules=["lm_head"]))
+        self.spared = [quantisation.spared for quantisation in made]
         return "a model", "its own processor"
 
     def get_peft_model(self, model: str, **options: Any) -> str:
@@ -71,6 +81,7 @@ def unsloth(monkeypatch: pytest.MonkeyPatch) -> Iterator[FastVisionModel]:
     monkeypatch.setitem(sys.modules, "unsloth", module)
     zoo, tools = ModuleType("unsloth_zoo"), ModuleType("unsloth_zoo.vllm_utils")
     tools.__dict__["_get_multimodal_engine_args"] = lambda *_: UNSLOTHS_ENGINE
+    tools.__dict__["BitsAndBytesConfig"] = Quantisation
     zoo.__dict__["vllm_utils"] = tools
     monkeypatch.setitem(sys.modules, "unsloth_zoo", zoo)
     monkeypatch.setitem(sys.modules, "unsloth_zoo.vllm_utils", tools)
@@ -90,9 +101,11 @@ def test_a_learner_gets_a_new_adapter_drawn_from_the_recipes_seed(unsloth: FastV
     policy = models.open_for_training(recipe("model.generation=transformers", "model.lora_rank=8"))
     assert (policy.model, policy.processor) == ("a model with a new adapter", OURS)
     assert policy.facts().backend == "unsloth"
+    assert unsloth.loaded.pop("quantization_config").to_dict() == loading.nf4().to_dict()
     assert unsloth.loaded == {
         "name": "Qwen/Qwen2.5-VL-3B-Instruct", "revision": None, "dtype": loading.dtype_here(),
-        "load_in_4bit": True, "max_seq_length": 32_768, "use_exact_model_name": True,
+        "load_in_4bit": True, "max_seq_length": 32_768,
+        "use_exact_model_name": True,
         "use_gradient_checkpointing": "unsloth", "trust_remote_code": False,
     }  # fmt: skip
     assert unsloth.adapted == {
@@ -117,8 +130,11 @@ def test_vllm_shares_the_weights_and_takes_what_the_plan_gives_it(
         "limit_mm_per_prompt": {"image": 8, "video": 0},
         "mm_processor_kwargs": {"size": {"shortest_edge": 3136, "longest_edge": 401408}},
     }
+    encoder_too = ["visual", "vision_model", "connector", "lm_head"]
+    assert unsloth.spared == [encoder_too, ["lm_head"]], "a checkpoint's own list stays"
     models.open_for_training(recipe("model.generation=transformers"))
     assert unsloth.engine == UNSLOTHS_ENGINE, "put back"
+    assert unsloth.spared == [None, ["lm_head"]], "put back"
 
 
 def test_positions_are_never_scaled(

@@ -211,7 +211,7 @@ def test_a_difference_is_said_once_and_a_log_without_one_is_passed_over() -> Non
         watching.on_log(None, None, None, {MEAN: 3.0})
 
 
-@pytest.mark.parametrize(("key", "shared"), [("auto", True), ("off", False)])
+@pytest.mark.parametrize(("key", "shared"), [("auto", True), ("trl", False)])
 def test_a_prefix_that_is_not_shared_is_planned_so_beside_vllm(key: str, shared: bool) -> None:
-    asked = recipe("model.backend=transformers", f"method.shared_prefix={key}")
+    asked = recipe("model.backend=transformers", f"method.trainer={key}")
     assert _with_vllm(asked, AMPERE) == Setup("transformers", "vllm", shared)

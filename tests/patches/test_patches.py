@@ -105,6 +105,7 @@ def zoo(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """As much of unsloth_zoo as is patched."""
     package, utils = ModuleType("unsloth_zoo"), ModuleType("unsloth_zoo.vllm_utils")
     utils.__dict__["_get_multimodal_engine_args"] = lambda config, **_: {"config": config, "max": 9}
+    utils.__dict__["BitsAndBytesConfig"] = type("BitsAndBytesConfig", (dict,), {})
     package.__dict__["vllm_utils"] = utils
     monkeypatch.setitem(sys.modules, "unsloth_zoo", package)
     monkeypatch.setitem(sys.modules, "unsloth_zoo.vllm_utils", utils)
@@ -113,16 +114,20 @@ def zoo(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_unsloths_engine_is_told_our_limits(zoo: Any) -> None:
     own = zoo._get_multimodal_engine_args
-    with engine_with({"max": 2}):
+    with engine_with({"max": 2}, ("visual",)):
         found = zoo._get_multimodal_engine_args("here", is_vision_model=True)
+        quantised = zoo.BitsAndBytesConfig(load_in_4bit=True)
     assert found == {"config": "here", "max": 2}
+    assert quantised == {"load_in_4bit": True, "llm_int8_skip_modules": ["visual"]}
     assert zoo._get_multimodal_engine_args is own
+    assert zoo.BitsAndBytesConfig() == {}, "put back"
 
 
-def test_an_unsloth_without_the_function_is_refused(zoo: Any) -> None:
-    del zoo._get_multimodal_engine_args
+@pytest.mark.parametrize("name", ["_get_multimodal_engine_args", "BitsAndBytesConfig"])
+def test_an_unsloth_without_what_is_replaced_is_refused(zoo: Any, name: str) -> None:
+    delattr(zoo, name)
     with (
-        pytest.raises(ModelError, match="unsloth_zoo has no _get_multimodal_engine_args"),
-        engine_with({}),
+        pytest.raises(ModelError, match=f"unsloth_zoo has no {name}"),
+        engine_with({}, ()),
     ):
         pass

@@ -21,14 +21,18 @@ CARD = SimpleNamespace(
 )  # fmt: skip
 ENVIRONMENT = {
     "UNSLOTH_ALLOW_CPU": "1",
-    "UNSLOTH_COMPILE_DISABLE": "1",
+    "UNSLOTH_DISABLE_PINNED_MEMORY": "1",  # which a CPU does not have
     "HF_HUB_OFFLINE": "1",
 }
 
 
-def before_unsloth() -> None:
-    """Let torch.cuda describe a card of 24 GB; it still says that none is available."""
+def before_unsloth(*, compiled: bool = False) -> None:
+    """Let torch.cuda describe a card of 24 GB; it still says that none is available.
+
+    compiled: whether Unsloth compiles layers, which takes minutes.
+    """
     os.environ.update(ENVIRONMENT)
+    os.environ["UNSLOTH_COMPILE_DISABLE"] = "0" if compiled else "1"
     answers: dict[str, Any] = {
         "get_device_properties": lambda *_, **__: CARD,
         "get_device_capability": lambda *_, **__: (CARD.major, CARD.minor),

@@ -223,13 +223,13 @@ def test_grpo_computes_each_prompt_once_and_ends_where_trl_ends(
     asked = ("method.steps=2", "method.kl=0.1", "eval.limit=10", "rewards.no_repetition=1.0")
     asked += ("method.temperature=1.5",)
     ours = short_run(*asked)
-    theirs = short_run(*asked, 'method.shared_prefix="off"')
+    theirs = short_run(*asked, 'method.trainer="trl"')
     effective = [json.loads(run.effective.read_text("utf-8")) for run in (ours, theirs)]
     assert [facts["trainer"] for facts in effective] == ["SharedPrefixTrainer", "GRPOTrainer"]
-    off = 'off: method.shared_prefix = "off"'
+    off = 'off: method.trainer = "trl"'
     assert [facts["shared_prefix"] for facts in effective] == ["on", off]
     page = theirs.report.read_text("utf-8")
-    assert page.count("off: method.shared_prefix") == 1
+    assert page.count("off: method.trainer") == 1
     for one, other in zip(curve(ours), curve(theirs), strict=True):
         assert one == pytest.approx(other, abs=1e-5)
         assert other[2] > 1e-2, "a gradient worth comparing"

@@ -32,11 +32,79 @@ def trained(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return look
 
 
-@pytest.mark.parametrize("kind", ["sft", "grpo"])
-def test_it_is_unsloths_trainer_that_trains(trained: Any, kind: str) -> None:
-    assert not trained(kind, "unsloth")["trainer"].startswith("trl.")
-    assert trained(kind, "transformers")["trainer"].startswith("trl.")
-    assert [line["step"] for line in trained(kind, "unsloth")["lines"]] == [1, 2, 3]
+MEASURED = ("loss", "grad_norm", "reward", "length", "kl")
+BY_ROW = ("loss", "grad_norm", "reward", "length")  # which micro-batch a row is in changes none
+AS_A_LARGE_MODEL = ("+accumulate", "method.kl=0.04")
+
+
+def close(run: Any, reference: Any, rel: float, names: tuple[str, ...] = MEASURED) -> None:
+    """Steps of two runs are equal, but for rounding."""
+    for ours, theirs in zip(run["lines"], reference["lines"], strict=True):
+        for name in names:
+            if name in theirs:
+                assert ours[name] == pytest.approx(theirs[name], rel=rel, abs=1e-6), name
+
+
+def test_imitation_is_trained_by_unsloths_own_trainer(trained: Any) -> None:
+    assert not trained("sft", "unsloth")["trainer"].startswith("trl.")
+    assert trained("sft", "transformers")["trainer"].startswith("trl.")
+    assert [line["step"] for line in trained("sft", "unsloth")["lines"]] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("asked", "trainer", "shared"),
+    [
+        ("auto", "SharedPrefixTrainer", "on"),
+        ("shared", "SharedPrefixTrainer", "on"),
+        ("trl", "GRPOTrainer", 'off: method.trainer = "trl"'),
+        ("unsloth", "UnslothGRPOTrainer", 'off: method.trainer = "unsloth"'),
+    ],
+)
+def test_the_key_chooses_what_computes_the_loss(
+    trained: Any, asked: str, trainer: str, shared: str
+) -> None:
+    run = trained("grpo", "unsloth", f"method.trainer={asked}")
+    assert (run["effective"]["trainer"], run["effective"]["shared_prefix"]) == (trainer, shared)
+    assert [line["step"] for line in run["lines"]] == [1, 2, 3]
+
+
+def test_a_run_with_shared_prefixes_is_that_of_transformers(trained: Any) -> None:
+    close(trained("grpo", "unsloth", "method.trainer=auto"), trained("grpo", "transformers"), 1e-3)
+
+
+def test_so_is_one_that_accumulates_with_a_kl_term(trained: Any) -> None:
+    ours, reference = (
+        trained("grpo", name, *AS_A_LARGE_MODEL) for name in ("unsloth", "transformers")
+    )
+    assert ours["effective"]["gradient_accumulation_steps"] == "2"
+    assert any(line["kl"] > 0 for line in reference["lines"])
+    close(ours, reference, 5e-3)
+
+
+@pytest.mark.parametrize("trainer", ["trl", "unsloth"])
+def test_and_one_by_the_slower_trainers(trained: Any, trainer: str) -> None:
+    ours = trained("grpo", "unsloth", *AS_A_LARGE_MODEL, f"method.trainer={trainer}")
+    close(ours, trained("grpo", "transformers", *AS_A_LARGE_MODEL), 2e-2, BY_ROW)
+
+
+def test_compiled_layers_give_the_same(trained: Any) -> None:
+    ours = trained("grpo", "unsloth", *AS_A_LARGE_MODEL, "+compile", "method.steps=1")
+    assert ours["effective"]["trainer"] == "SharedPrefixTrainer"
+    reference = trained("grpo", "transformers", *AS_A_LARGE_MODEL, "method.steps=1")
+    close(ours, reference, 5e-3)
+
+
+@pytest.mark.parametrize("kl", ["0.0", "0.04"])
+def test_no_copy_of_the_adapter_is_kept(trained: Any, kl: str) -> None:
+    more = AS_A_LARGE_MODEL if kl == "0.04" else ()
+    assert trained("grpo", "unsloth", *more)["adapters"] == ["default"]
+
+
+def test_the_base_is_quantised_as_transformers_quantises_it(trained: Any) -> None:
+    ours, reference = (trained("grpo", name)["quantised"] for name in ("unsloth", "transformers"))
+    assert ours == reference
+    assert ours
+    assert not [name for name in ours if "visual" in name]
 
 
 @pytest.mark.parametrize("kind", ["sft", "grpo"])

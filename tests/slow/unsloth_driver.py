@@ -1,6 +1,9 @@
 """Run by test_unsloth.py in a process of its own: trains the tiny model, prints what it saw.
 
-    python unsloth_driver.py FOLDER grpo|sft BACKEND [override ...]
+    python unsloth_driver.py FOLDER grpo|sft BACKEND [+accumulate] [+compile] [override ...]
+
++accumulate: micro-batches of one group, with Unsloth's own checkpointing, as a large model has
+them. +compile: Unsloth compiles the layers, as it does on a GPU.
 
 Unsloth must be imported before TRL and patches it for good, so one process serves one backend.
 """
@@ -34,20 +37,25 @@ batch_size = 8
 
 
 def main() -> None:
-    folder, kind, backend, *overrides = sys.argv[1:]
+    folder, kind, backend, *more = sys.argv[1:]
+    overrides = [word for word in more if not word.startswith("+")]
+    accumulated = "+accumulate" in more
     if backend == "unsloth":
-        patch()
+        patch(compiled="+compile" in more)
     from rich.console import Console
 
     from rftkit.data.examples import load_examples
     from rftkit.files import read_lines
     from rftkit.recipe.toml import parse_recipe
     from rftkit.runs.run import new_run
-    from rftkit.training import grpo, sft
+    from rftkit.training import grpo, sft, trainer
     from rftkit.training.trainer import TrainingJob
 
+    if accumulated:
+        trainer.WHOLE_BATCH_BELOW = 0
+
     recipe = parse_recipe(RECIPE, "driver", [f"method.kind={kind}", *overrides])
-    policy = _open(recipe, backend)
+    policy = _open(recipe, backend, checkpointed=accumulated)
     train, held_out = (load_examples(recipe, split).examples for split in ("train", "test"))
     run, asked = new_run(Path(folder)), list[tuple[list[int], list[int]]]()
     grpo.trainer_class = _noting(grpo.trainer_class, asked)
@@ -59,6 +67,8 @@ def main() -> None:
         base = _replies(policy, recipe, held_out[:8])
     print("\n@" + json.dumps({
         "trainer": _trainer(kind),
+        "adapters": list(policy.model.peft_config),
+        "quantised": _quantised(policy.model),
         "trainable": sum(p.numel() for p in policy.model.parameters() if p.requires_grad),
         "lines": read_lines(run.metrics),
         "effective": json.loads(run.effective.read_text("utf-8")),
@@ -71,12 +81,12 @@ def main() -> None:
     }))  # fmt: skip
 
 
-def patch() -> None:
+def patch(*, compiled: bool = False) -> None:
     import fake_cuda
 
     from rftkit.models import importing_unsloth
 
-    fake_cuda.before_unsloth()
+    fake_cuda.before_unsloth(compiled=compiled)
     with importing_unsloth():
         import unsloth
 
@@ -106,14 +116,15 @@ def _noting(own: Any, asked: list[tuple[list[int], list[int]]]) -> Any:
     """As rftkit's choice of a class, which notes the prompts that vLLM would get, and TRL's."""
     from rftkit.training.vllm_rollouts import with_plain_prompts
 
-    def chosen(**given: Any) -> Any:
-        kind = own(**given)
+    def chosen(*given: Any, **more: Any) -> Any:
+        kind = own(*given, **more)
 
         class Noting(with_plain_prompts(kind)):  # type: ignore[misc]
             def _generate_single_turn(self, prompt_ids: Any, *rest: Any, **more: Any) -> Any:
                 asked.extend(zip(self._plain, map(list, prompt_ids), strict=True))
                 return kind._generate_single_turn(self, prompt_ids, *rest, **more)
 
+        Noting.__name__ = kind.__name__
         return Noting
 
     return chosen
@@ -130,14 +141,23 @@ def _images(policy: Any, asked: list[tuple[list[int], list[int]]]) -> list[list[
     ]
 
 
-def _open(recipe: Any, backend: str) -> Any:
+def _quantised(model: Any) -> list[str]:
+    """The modules whose weights are in 4 bit, by their transformers names."""
+    from bitsandbytes.nn import Params4bit
+
+    bare = model.get_base_model()
+    names = (name for name, weight in bare.named_parameters() if isinstance(weight, Params4bit))
+    return sorted(name.replace(".base_layer", "") for name in names)
+
+
+def _open(recipe: Any, backend: str, *, checkpointed: bool) -> Any:
     if backend != "unsloth":
         from rftkit.models.transformers import open_transformers
 
         return open_transformers(recipe.model)
     from rftkit.models.unsloth import Training, open_unsloth
 
-    return open_unsloth(recipe.model, None, Training(recipe.seed, checkpointed=False))
+    return open_unsloth(recipe.model, None, Training(recipe.seed, checkpointed=checkpointed))
 
 
 def _prompts(recipe: Any, examples: Any) -> Any:
