@@ -11,10 +11,11 @@ import torch
 from peft import PeftModel
 
 from rftkit.errors import ModelError, TrainingError, UserError
+from rftkit.hardware import backends
 from rftkit.messages import did_you_mean, first_line
 from rftkit.metrics import Summary
 from rftkit.metrics.files import read_summary
-from rftkit.models import backends, loading, out_of_memory
+from rftkit.models import loading, out_of_memory
 from rftkit.models.vllm import open_vllm
 from rftkit.recipe.sections import Model
 

@@ -176,7 +176,7 @@ def check(
     """Check a recipe and its data without a model: rows, gold answers, images, copies."""
     from rftkit.cli.show_check import show_checked
     from rftkit.errors import HubError
-    from rftkit.models import backends
+    from rftkit.hardware import backends
     from rftkit.recipe.builtin import find_recipe
     from rftkit.recipe.toml import load_recipe
 

@@ -44,7 +44,7 @@ def open_for_inference(
 
 
 def _open_trainable(settings: Model, adapter: Path | None) -> Policy:
-    from rftkit.models import backends
+    from rftkit.hardware import backends
 
     if backends.backend_of(settings, backends.here()) == "unsloth":
         with importing_unsloth():
@@ -62,7 +62,8 @@ def open_for_training(recipe: Recipe, prompt: PromptSize | None = None) -> Polic
     prompt: the largest one that it is trained on; assumed if None.
     Raises RecipeError, before anything loads, for a model and an engine that do not go together.
     """
-    from rftkit.models import backends, out_of_memory
+    from rftkit.hardware import backends
+    from rftkit.models import out_of_memory
 
     machine = backends.here()
     generation = backends.generation_of(recipe, machine, prompt)

@@ -18,8 +18,9 @@ from transformers import GenerationConfig
 
 from rftkit.core import Completion
 from rftkit.errors import ModelError
+from rftkit.hardware import backends
 from rftkit.messages import first_line
-from rftkit.models import backends, loading
+from rftkit.models import loading
 from rftkit.models.policy import Decoding, Generation, ModelFacts, Prompt, Watch
 from rftkit.models.vllm_options import engine_options
 from rftkit.recipe.sections import Model

@@ -11,8 +11,8 @@ from transformers import set_seed
 
 from rftkit.core import Example
 from rftkit.errors import RecipeError
+from rftkit.hardware import backends
 from rftkit.hardware.prompt_size import TEMPLATE_TOKENS, largest_prompt, longest_text
-from rftkit.models import backends
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.patches.trl import own
 from rftkit.rewards.length import LengthReward, auto_target

@@ -8,10 +8,10 @@ from functools import cache, partial
 from typing import Any
 
 from rftkit.errors import ModelError
+from rftkit.hardware.backends import Here, backend_of, generation_of, longest, share
 from rftkit.hardware.prompt_size import PromptSize
 from rftkit.messages import first_line
 from rftkit.models import out_of_memory
-from rftkit.models.backends import Here, backend_of, generation_of, longest, share
 from rftkit.models.vllm_options import engine_options
 from rftkit.patches.trl import engine_built_by
 from rftkit.recipe.schema import Recipe

@@ -20,8 +20,9 @@ from PIL import Image
 
 from rftkit import models
 from rftkit.errors import ModelError, RecipeError, TrainingError
-from rftkit.models import backends, loading
-from rftkit.models.backends import Here
+from rftkit.hardware import backends
+from rftkit.hardware.backends import Here
+from rftkit.models import loading
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model

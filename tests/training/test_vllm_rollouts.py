@@ -13,9 +13,9 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from trl.generation import vllm_generation
 
 from rftkit.errors import ModelError, RecipeError
+from rftkit.hardware import backends
+from rftkit.hardware.backends import longest
 from rftkit.hardware.prompt_size import largest_prompt
-from rftkit.models import backends
-from rftkit.models.backends import longest
 from rftkit.models.processor import StillQwen25VLProcessor
 from rftkit.models.tiny.tokenizer import train_tokenizer
 from rftkit.recipe.toml import parse_recipe

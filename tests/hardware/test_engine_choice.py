@@ -11,10 +11,7 @@ from rich.console import Console
 
 from rftkit.cli import main as cli
 from rftkit.errors import ModelError, RecipeError, TrainingError
-from rftkit.hardware.memory_plan import Setup, need
-from rftkit.hardware.prompt_size import PromptSize
-from rftkit.model_info.families import architecture_of
-from rftkit.models.backends import (
+from rftkit.hardware.backends import (
     Here,
     _with_vllm,
     backend_of,
@@ -23,6 +20,9 @@ from rftkit.models.backends import (
     longest,
     share,
 )
+from rftkit.hardware.memory_plan import Setup, need
+from rftkit.hardware.prompt_size import PromptSize
+from rftkit.model_info.families import architecture_of
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model
 from rftkit.recipe.toml import parse_recipe
