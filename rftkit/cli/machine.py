@@ -24,6 +24,7 @@ def plan(
     Prompts are measured on the data, where it is on this machine.
     """
     from rftkit.cli.show_plan import plan_record, refusal, show_plan
+    from rftkit.hardware.backends import elsewhere, here_with
     from rftkit.hardware.gpus import card_of
     from rftkit.hardware.probe import first_gpu
     from rftkit.hardware.prompt_size import expected_prompt
@@ -31,13 +32,15 @@ def plan(
     from rftkit.recipe.toml import load_recipe
 
     loaded = load_recipe(find_recipe(recipe), overrides)
-    card = card_of(gpu) if gpu is not None else first_gpu()
+    machine = None if gpu is None else elsewhere(card_of(gpu))
+    if machine is None and (card := first_gpu()):
+        machine = here_with(card)
     prompt = expected_prompt(loaded)
     if as_json:
-        typer.echo(json.dumps(plan_record(loaded, card, prompt), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(plan_record(loaded, machine, prompt), indent=2, ensure_ascii=False))
     else:
-        show_plan(loaded, card, prompt, results())
-    if card and (line := refusal(loaded, card, prompt)):
+        show_plan(loaded, machine, prompt, results())
+    if machine and (line := refusal(loaded, machine, prompt)):
         raise UserError(line)
 
 

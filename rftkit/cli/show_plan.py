@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rftkit.hardware.gpus import GIB, Card
+from rftkit.hardware.backends import Here, planned
+from rftkit.hardware.gpus import GIB
 from rftkit.hardware.memory_plan import Change, Need, cheapest, need, smallest, verdict
 from rftkit.hardware.prompt_size import PromptSize
 from rftkit.recipe.schema import Recipe
@@ -15,15 +17,15 @@ if TYPE_CHECKING:
 TONES = {"fits": "bold green", "tight": "bold yellow", "no": "bold red"}
 
 
-def show_plan(recipe: Recipe, card: Card | None, prompt: PromptSize, console: Console) -> None:
-    """Print the parts, the peak, and the verdict for the card; without one, the smallest size.
+def show_plan(recipe: Recipe, machine: Here | None, prompt: PromptSize, console: Console) -> None:
+    """Print the parts, the peak, and the verdict for a machine's GPU; without, the smallest size.
 
     prompt: the largest one of the recipe.
     """
     from rich.table import Table
     from rich.text import Text
 
-    needed = need(recipe, card, prompt=prompt)
+    needed = _need(recipe, machine, prompt)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
     table.add_column(Text(needed.shape.name))
     table.add_column("GiB", justify="right")
@@ -34,17 +36,18 @@ def show_plan(recipe: Recipe, card: Card | None, prompt: PromptSize, console: Co
     table.add_row("at most", _gib(needed.bytes), Text(f"in {needed.peak_phase}"), style="bold")
     console.print(table)
     console.print(Text(_prompt(needed)), soft_wrap=True)
-    for line, tone in _verdict(recipe, needed, card):
+    console.print(Text(_setup(needed)), soft_wrap=True)
+    for line, tone in _verdict(recipe, needed, machine):
         console.print(Text(line, style=tone), soft_wrap=True)
 
 
-def plan_record(recipe: Recipe, card: Card | None, prompt: PromptSize) -> dict[str, Any]:
-    """For `--json`: the parts, and for a card its memory, the verdict and a change."""
-    needed = need(recipe, card, prompt=prompt)
+def plan_record(recipe: Recipe, machine: Here | None, prompt: PromptSize) -> dict[str, Any]:
+    """For `--json`: the parts, and for a GPU its memory, the verdict and a change."""
+    needed = _need(recipe, machine, prompt)
     record: dict[str, Any] = {**needed.record(), "smallest": smallest(recipe, prompt)}
-    if card is None:
+    if machine is None:
         return record
-    change = change_for(recipe, needed, card)
+    card, change = machine.card, change_for(recipe, needed, machine)
     return record | {
         "gpu": card.name,
         "gpu_bytes": round(card.bytes),
@@ -53,36 +56,56 @@ def plan_record(recipe: Recipe, card: Card | None, prompt: PromptSize) -> dict[s
     }
 
 
-def change_for(recipe: Recipe, needed: Need, card: Card) -> Change | None:
+def change_for(recipe: Recipe, needed: Need, machine: Here) -> Change | None:
     """The cheapest change where one is wanted: None for a recipe that fits."""
-    return None if verdict(needed, card) == "fits" else cheapest(recipe, card, needed.prompt)
+    if verdict(needed, machine.card) == "fits":
+        return None
+    setup = partial(planned, machine=machine, prompt=needed.prompt)
+    return cheapest(recipe, machine.card, needed.prompt, setup)
 
 
-def refusal(recipe: Recipe, card: Card, prompt: PromptSize) -> str | None:
-    """One line for a recipe that does not fit the card; None where it does, if only just."""
-    needed = need(recipe, card, prompt=prompt)
+def refusal(recipe: Recipe, machine: Here, prompt: PromptSize) -> str | None:
+    """One line for a recipe that does not fit the GPU; None where it does, if only just."""
+    needed, card = _need(recipe, machine, prompt), machine.card
     if verdict(needed, card) != "no":
         return None
-    change = cheapest(recipe, card, prompt)
+    change = change_for(recipe, needed, machine)
     advice = f"try {change.words}" if change else "no single change helps; take a smaller model"
     lacks = f"needs {_gib(needed.bytes)} GiB of {_gib(card.bytes)}"
     return f"--gpu {card.name}: {lacks}, in {needed.peak_phase}; {advice}"
 
 
-def _verdict(recipe: Recipe, needed: Need, card: Card | None) -> list[tuple[str, str]]:
-    if card is None:
+def _need(recipe: Recipe, machine: Here | None, prompt: PromptSize) -> Need:
+    if machine is None:
+        return need(recipe, prompt=prompt)
+    return need(recipe, machine.card, planned(recipe, machine, prompt), prompt)
+
+
+def _verdict(recipe: Recipe, needed: Need, machine: Here | None) -> list[tuple[str, str]]:
+    if machine is None:
         size = smallest(recipe, needed.prompt)
         return [(f"smallest card that it fits: {size or 'none of the usual'}", "bold")]
+    card = machine.card
     fits = verdict(needed, card)
     free = (card.bytes - needed.bytes) / GIB
     room = f"{free:.1f} GiB stay free" if free >= 0 else f"{-free:.1f} GiB are missing"
     lines = [(f"{fits}: {card.name} has {_gib(card.bytes)} GiB, {room}", TONES[fits])]
     if needed.share:
         lines.append((f"vLLM takes {needed.share:.2f} of the card, weights among it", ""))
-    if change := change_for(recipe, needed, card):
+    if change := change_for(recipe, needed, machine):
         to = f"{_gib(change.bytes)} GiB, {change.verdict}"
         lines.append((f"cheapest change: {change.words} ({to})", ""))
     return lines
+
+
+def _setup(needed: Need) -> str:
+    names = {"transformers": "transformers", "unsloth": "Unsloth", "vllm": "vLLM", "trl": "TRL"}
+    setup, said = needed.setup, [f"model loaded by {names[needed.setup.backend]}"]
+    if needed.writes:
+        said.append(f"completions written by {names[setup.generation]}")
+        each = f"once per completion, by {names.get(setup.trainer, '')}'s trainer"
+        said.append("each prompt computed " + ("once" if setup.shared else each))
+    return ", ".join(said)
 
 
 def _prompt(needed: Need) -> str:

@@ -1,31 +1,30 @@
 """What loads the model and what writes its completions: chosen, or refused by name, beforehand.
 
-Nothing here loads a model. `refusals` and `chosen` are functions of the recipe and of `Here`, so
-that every refusal can be tested on a machine without a GPU.
+Nothing here loads a model. All but `here` are functions of the recipe and of `Here`, so that every
+choice and refusal can be tested on a machine without a GPU.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 from rftkit.errors import ModelError, RecipeError
 from rftkit.hardware.gpus import CAPABILITY_OF_VLLM, Card
-from rftkit.hardware.memory_plan import Setup, need, verdict
+from rftkit.hardware.memory_plan import Backend, Generation, Setup, need, setup_of, verdict
 from rftkit.hardware.prompt_size import PromptSize
 from rftkit.model_info.families import architecture_of
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model
 
-Backend = Literal["transformers", "unsloth"]
-Generation = Literal["transformers", "vllm"]
-
 # of the families known here, what Unsloth 2026.10 hands to vLLM
 FAST = ("qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "idefics3")
+PAYS_FROM = 64  # new tokens: below, an engine's start takes longer than it saves
+MOST = 0.95  # of the memory that is free, for vLLM
 ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
@@ -38,12 +37,17 @@ VLLM_INSTALL = "pip install -c constraints-vllm.txt -e '.[unsloth,vllm]'"
 
 @dataclass(frozen=True)
 class Here:
-    """What this machine has. capability: of the first GPU, 0 without one; gib: its memory."""
+    """What a machine has. capability: of its first GPU, 0 without one.
+
+    gib, free: its memory, and what of it no other program uses; 0 where that is not known.
+    """
 
     capability: float = 0.0
     gib: float = 0.0
     unsloth: bool = False
     vllm: bool = False
+    free: float = 0.0
+    name: str = "this GPU"
 
     @property
     def cuda(self) -> bool:
@@ -53,19 +57,40 @@ class Here:
     @property
     def card(self) -> Card:
         """The GPU as the plan knows it."""
-        return Card("this GPU", self.gib, self.capability)
+        return Card(self.name, self.gib, self.capability)
+
+    @property
+    def room(self) -> Card:
+        """The GPU, as large as what of it is free."""
+        return Card(self.name, self.free or self.gib, self.capability)
 
 
 def here() -> Here:
     """This machine."""
     import torch
 
-    installed = {name: find_spec(name) is not None for name in ("unsloth", "vllm")}
+    installed = _installed()
     if not torch.cuda.is_available():
-        return Here(**installed)
+        return installed
     major, minor = torch.cuda.get_device_capability()
     total = torch.cuda.get_device_properties(0).total_memory
-    return Here(major + minor / 10, total / 2**30, **installed)
+    free, _ = torch.cuda.mem_get_info()
+    return replace(installed, capability=major + minor / 10, gib=total / 2**30, free=free / 2**30)
+
+
+def here_with(card: Card) -> Here:
+    """This machine as its driver describes it: torch is not loaded."""
+    return replace(_installed(), capability=card.capability, gib=card.gib, name=card.name)
+
+
+def elsewhere(card: Card) -> Here:
+    """A machine with this GPU and what docs/cuda.md installs: Unsloth, no vLLM."""
+    return Here(card.capability or CAPABILITY_OF_VLLM, card.gib, unsloth=True, name=card.name)
+
+
+def _installed() -> Here:
+    unsloth, vllm = (find_spec(name) is not None for name in ("unsloth", "vllm"))
+    return Here(unsloth=unsloth, vllm=vllm)
 
 
 def set_environment() -> None:
@@ -89,19 +114,46 @@ def backend_of(settings: Model, machine: Here) -> Backend:
     return "unsloth"
 
 
-def generation_of(recipe: Recipe, machine: Here, prompt: PromptSize | None = None) -> Generation:
-    """What writes the completions of GRPO there.
+def planned(recipe: Recipe, machine: Here, prompt: PromptSize | None = None) -> Setup:
+    """How the recipe runs there, or would if it could.
 
-    `auto` is transformers until vLLM beside training has been measured on a GPU; "vllm" has to be
-    asked for. prompt: the largest one; assumed if None. Raises RecipeError, by name, for what
-    cannot be.
+    Of a recipe that names its engine nothing is checked. `auto` is vLLM within Unsloth where that
+    is installed, can serve the model, fits by plan, and is worth its start. prompt: the largest
+    one; assumed if None.
     """
-    if recipe.method.kind != "grpo" or recipe.model.generation != "vllm":
+    backend: Backend = "unsloth" if machine.unsloth else "transformers"
+    if recipe.model.backend != "auto":
+        backend = recipe.model.backend
+    model = recipe.model.model_copy(update={"backend": backend})
+    setup = setup_of(recipe.model_copy(update={"model": model}))
+    if recipe.model.generation == "auto" and _vllm_pays(recipe):
+        faster = replace(setup, generation="vllm")
+        served = machine.cuda and not any(refusals(recipe.model, backend, machine))
+        if backend == "unsloth" and served and _fits(recipe, machine, faster, prompt):
+            return faster
+    return setup
+
+
+def _vllm_pays(recipe: Recipe) -> bool:
+    method = recipe.method
+    return method.kind == "grpo" and recipe.style != "direct" and method.max_new_tokens > PAYS_FROM
+
+
+def generation_of(recipe: Recipe, machine: Here, prompt: PromptSize | None = None) -> Generation:
+    """What writes the completions of GRPO there; for `auto` see `planned`.
+
+    prompt: the largest one; assumed if None. Raises RecipeError, by name, for what cannot be.
+    """
+    if recipe.method.kind != "grpo" or recipe.model.generation == "transformers":
         return "transformers"
-    why = next(refusals(recipe.model, backend_of(recipe.model, machine), machine), None)
+    backend = backend_of(recipe.model, machine)
+    setup = planned(recipe, machine, prompt)
+    if recipe.model.generation == "auto":
+        return setup.generation if machine.cuda else "transformers"
+    why = next(refusals(recipe.model, backend, machine), None)
     if why is not None:
         raise RecipeError(f'{why}; or set model.generation = "transformers"')
-    if machine.cuda and not _fits(recipe, machine, prompt):
+    if machine.cuda and not _fits(recipe, machine, setup, prompt):
         raise RecipeError(
             "model.generation: 'vllm' and training do not fit this GPU together; see rftkit plan, "
             'or set model.generation = "transformers"'
@@ -130,31 +182,44 @@ def refusals(model: Model, backend: Backend, machine: Here) -> Iterator[str]:
         )
 
 
-def share(recipe: Recipe, machine: Here, prompt: PromptSize | None = None) -> float:
-    """The share of the GPU's memory that vLLM is to take, by plan; 0.3 where there is none."""
-    if not machine.cuda:
-        return 0.3
-    return round(need(recipe, machine.card, _with_vllm(recipe, machine), prompt).share, 3)
+class EngineRoom(NamedTuple):
+    """What vLLM gets, by plan.
+
+    share: of the GPU's memory. Unsloth takes it of what is free, TRL of all. longest: tokens of
+    the largest prompt and a completion. rows: completions that are written at once.
+    """
+
+    share: float
+    longest: int
+    rows: int
 
 
-def longest(recipe: Recipe, prompt: PromptSize | None = None) -> int:
-    """Tokens of the largest prompt and a completion, by plan: what vLLM makes room for."""
-    return need(recipe, prompt=prompt).prompt_tokens + recipe.method.max_new_tokens
+def engine_room(recipe: Recipe, machine: Here, prompt: PromptSize | None = None) -> EngineRoom:
+    """What vLLM gets there; a share of 0.3 without a GPU."""
+    setup = planned(_by_vllm(recipe), machine, prompt)
+    card = machine.room if setup.backend == "unsloth" else machine.card
+    needed = need(recipe, card if machine.cuda else None, setup, prompt)
+    share = min(MOST, round(needed.share, 3)) if machine.cuda else 0.3
+    rows = recipe.method.batch_size * recipe.method.group_size
+    return EngineRoom(share, needed.prompt_tokens + recipe.method.max_new_tokens, rows)
 
 
-def _with_vllm(recipe: Recipe, machine: Here) -> Setup:
-    backend = backend_of(recipe.model, machine)
-    shared = recipe.method.trainer in ("auto", "shared")
-    return Setup(backend, "vllm", shared)
+def _by_vllm(recipe: Recipe) -> Recipe:
+    model = recipe.model.model_copy(update={"generation": "vllm"})
+    return recipe.model_copy(update={"model": model})
 
 
-def _fits(recipe: Recipe, machine: Here, prompt: PromptSize | None) -> bool:
-    """Whether engine and training fit the GPU by plan; not where the model's sizes are unknown."""
+def _fits(recipe: Recipe, machine: Here, setup: Setup, prompt: PromptSize | None) -> bool:
+    """Whether it fits what is free by plan, where vLLM was left to rftkit with a tenth to spare.
+
+    Not where the model's sizes are unknown.
+    """
     try:
-        needed = need(recipe, machine.card, _with_vllm(recipe, machine), prompt)
+        needed = need(recipe, machine.room, setup, prompt)
     except ModelError:
         return False
-    return verdict(needed, machine.card) != "no"
+    found = verdict(needed, machine.room)
+    return found == "fits" if recipe.model.generation == "auto" else found != "no"
 
 
 def _impossible(model: Model, backend: Backend) -> Iterator[str]:

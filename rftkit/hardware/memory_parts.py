@@ -19,7 +19,8 @@ HALF, FULL = 2, 4  # bytes of a number
 NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
 CUDA = 0.6 * GIB  # context and kernels of torch, cuBLAS and bitsandbytes, beside the allocator
 FRAGMENTS = 0.05  # of what comes and goes: blocks the allocator holds and cannot give
-ENGINE = 0.5 * GIB  # vLLM's own: graphs and workspaces
+ENGINE = 0.5 * GIB  # vLLM's own workspaces
+GRAPHS = 0.5 * GIB  # its CUDA graphs with an adapter; 0.15 to 1.0 by Unsloth's own estimate
 ENGINE_TOKENS = 8192  # that vLLM computes at once, of texts and of images
 
 
@@ -165,7 +166,7 @@ def engine(shape: Shape, rows: int, tokens: int, patches: int, own_weights: floa
         ENGINE_TOKENS * layer_bytes(shape.text, gradients=False),
         image_bytes(shape.vision, images * patches, gradients=False),
     )
-    return cache + trial + ENGINE + own_weights
+    return cache + trial + ENGINE + GRAPHS + own_weights
 
 
 def overhead(shape: Shape, four_bit: bool, moving: float) -> float:

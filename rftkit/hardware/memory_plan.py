@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from rftkit.hardware import memory_parts
 from rftkit.hardware.gpus import SIZES, Card, card_of
 from rftkit.hardware.prompt_size import PromptSize, assumed_prompt
-from rftkit.model_info.families import family_of
+from rftkit.model_info.families import SHARED, architecture_of, family_of
 from rftkit.model_info.limits import LOGITS_AT_ONCE
 from rftkit.model_info.sizes import Shape, shape_of, smaller
 from rftkit.recipe.schema import Recipe
@@ -18,15 +18,23 @@ ROOM = 0.1  # of the card that stays free where a recipe "fits"; less is tight
 CHOICES_WIDTH = 4  # rows of one forward, for each image, where labels are scored
 
 Verdict = Literal["fits", "tight", "no"]
+Backend = Literal["transformers", "unsloth"]
+Generation = Literal["transformers", "vllm"]
+Trainer = Literal["shared", "unsloth", "trl"]
 
 
 @dataclass(frozen=True)
 class Setup:
-    """How the recipe is run. shared: each prompt is computed once for its whole group."""
+    """How a recipe is run: what loads the model, writes completions and computes the loss."""
 
-    backend: Literal["transformers", "unsloth"] = "transformers"
-    generation: Literal["transformers", "vllm"] = "transformers"
-    shared: bool = True
+    backend: Backend = "unsloth"
+    generation: Generation = "transformers"
+    trainer: Trainer = "shared"
+
+    @property
+    def shared(self) -> bool:
+        """Whether each prompt is computed once for its whole group."""
+        return self.trainer == "shared"
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,11 @@ class Need:
         return always + max((part.bytes for part in self.parts if part.phase), default=0.0)
 
     @property
+    def writes(self) -> bool:
+        """Whether completions are written while it trains."""
+        return self.setup.generation == "vllm" or any(p.phase == "rollout" for p in self.parts)
+
+    @property
     def peak_phase(self) -> str:
         """The phase that needs most."""
         phases = [part for part in self.parts if part.phase]
@@ -87,6 +100,7 @@ class Need:
             "model": self.shape.name,
             "parameters": self.shape.size,
             **asdict(self.setup),
+            "shared": self.setup.shared,
             "prompt_tokens": self.prompt_tokens,
             "text_tokens": self.prompt.text_tokens,
             "images": self.prompt.images,
@@ -100,14 +114,18 @@ class Need:
 
 
 def setup_of(recipe: Recipe) -> Setup:
-    """How a recipe is run where it says so, and by transformers with shared prefixes where not."""
-    unsloth, vllm = recipe.model.backend == "unsloth", recipe.model.generation == "vllm"
-    grpo = recipe.method.kind == "grpo"
-    return Setup(
-        "unsloth" if unsloth else "transformers",
-        "vllm" if vllm and grpo else "transformers",
-        shared=grpo and recipe.method.trainer in ("auto", "shared"),
-    )
+    """How a recipe is run with Unsloth and without vLLM, unless it names others."""
+    backend: Backend = "transformers" if recipe.model.backend == "transformers" else "unsloth"
+    own: Trainer = "unsloth" if backend == "unsloth" else "trl"
+    if recipe.method.kind != "grpo":
+        return Setup(backend, "transformers", own)
+    asked = recipe.method.trainer
+    vllm = recipe.model.generation == "vllm"
+    if asked != "auto":
+        own = asked
+    elif architecture_of(recipe.model) in (*SHARED, ""):  # "" is not known
+        own = "shared"
+    return Setup(backend, "vllm" if vllm else "transformers", own)
 
 
 def need(
@@ -118,8 +136,9 @@ def need(
 ) -> Need:
     """What the recipe needs. card: for the share of its memory that vLLM is to take.
 
-    Images are as large as the budget allows, and completions as long as they may be. prompt: the
-    largest one; assumed if None. Raises ModelError for a model of unknown sizes.
+    Images are as large as the budget allows, and completions as long as they may be. setup: see
+    `setup_of` if None. prompt: the largest one; assumed if None.
+    Raises ModelError for a model of unknown sizes.
     """
     shape, setup = shape_of(recipe.model), setup or setup_of(recipe)
     prompt = prompt or assumed_prompt(recipe)
@@ -161,15 +180,20 @@ def verdict(needed: Need, card: Card) -> Verdict:
     return "tight" if needed.bytes <= card.bytes else "no"
 
 
-def cheapest(recipe: Recipe, card: Card, prompt: PromptSize | None = None) -> Change | None:
+def cheapest(
+    recipe: Recipe,
+    card: Card,
+    prompt: PromptSize | None = None,
+    setup: Callable[[Recipe], Setup] = setup_of,
+) -> Change | None:
     """The first single change that makes the recipe fit, else the one that comes nearest to it.
 
     Those that leave the result as it is come first, then those that change it little; None where
-    no change helps.
+    no change helps. setup: how a recipe is run on that card.
     """
-    now, changes = need(recipe, card, prompt=prompt), list[Change]()
+    now, changes = need(recipe, card, setup(recipe), prompt), list[Change]()
     for key, value, changed in _changes(recipe):
-        after = need(changed, card, prompt=now.prompt)
+        after = need(changed, card, setup(changed), now.prompt)
         changes.append(Change(key, value, after.bytes, verdict(after, card)))
         if changes[-1].verdict == "fits":
             return changes[-1]
@@ -224,7 +248,7 @@ def _training(load: _Load) -> Part:
     shape, group = load.shape, load.recipe.method.group_size
     copies = 1 if load.setup.shared else group
     tokens = copies * load.prompt + group * load.new
-    chunked = load.setup.shared or load.setup.backend == "unsloth"
+    chunked = load.setup.trainer in ("shared", "unsloth")
     at_once = LOGITS_AT_ONCE if chunked else None
     scored = memory_parts.logits(shape.text, group * load.new, at_once)
     patches, vision = copies * load.patches, load.recipe.model.lora_vision

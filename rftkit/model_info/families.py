@@ -22,6 +22,10 @@ WIDEST = 200  # an image whose one side is more than 200 times the other is refu
 TINY_SIDE = 56  # pixels: the side of the square that the built-in models see
 SCENES = ("tiny-scenes", "tiny-quiz")  # these have a larger square, and units of their own
 SCENES_SIDE = 112
+# architectures whose prompts can be shared (shared_prefix/), by the axes of their position ids
+M_ROPE = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")  # three, and pixels by patch
+TEXT_ROPE = ("idefics3", "smolvlm")  # one, and pixels by prompt and tile
+SHARED = (*M_ROPE, *TEXT_ROPE)
 CARD = "rftkit.json"  # lies beside the weights of a built-in model
 
 

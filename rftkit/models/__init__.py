@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rftkit.cache import cache_folder
-from rftkit.errors import ModelError
+from rftkit.errors import ModelError, TrainingError
 from rftkit.messages import first_line
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model
 
 if TYPE_CHECKING:
+    from rftkit.hardware.backends import EngineRoom
     from rftkit.hardware.prompt_size import PromptSize
     from rftkit.models.policy import AnswerModel, Policy
 
@@ -56,10 +57,15 @@ def _open_trainable(settings: Model, adapter: Path | None) -> Policy:
     return open_transformers(settings, adapter)
 
 
-def open_for_training(recipe: Recipe, prompt: PromptSize | None = None) -> Policy:
+def open_for_training(
+    recipe: Recipe,
+    prompt: PromptSize | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Policy:
     """The recipe's model, to be trained, with the engine beside it that writes completions.
 
-    prompt: the largest one that it is trained on; assumed if None.
+    prompt: the largest one that it is trained on; assumed if None. say: is told where an engine
+    that was left to rftkit does not start, and transformers takes its place.
     Raises RecipeError, before anything loads, for a model and an engine that do not go together.
     """
     from rftkit.hardware import backends
@@ -72,14 +78,41 @@ def open_for_training(recipe: Recipe, prompt: PromptSize | None = None) -> Polic
     _quiet()
     with out_of_memory.named("loading the model", out_of_memory.LOADING):
         if backends.backend_of(recipe.model, machine) != "unsloth":
-            return _open_trainable(recipe.model, None)
+            policy = _open_trainable(recipe.model, None)
+            policy.generation = generation
+            return policy
+    if generation == "vllm":
+        room = backends.engine_room(recipe, machine, prompt)
+        try:
+            return _opened_by_unsloth(recipe, room)
+        except (ModelError, TrainingError) as error:
+            if recipe.model.generation != "auto":
+                raise
+            say(f"vLLM does not start ({error}); transformers writes the completions")
+        _free_memory()  # outside the handler: its traceback holds what was loaded
+    return _opened_by_unsloth(recipe, None)
+
+
+def _opened_by_unsloth(recipe: Recipe, engine: EngineRoom | None) -> Policy:
+    from rftkit.models import out_of_memory
+
+    with out_of_memory.named("loading the model", out_of_memory.LOADING):
         with importing_unsloth():
             from rftkit.models.unsloth import Training, open_unsloth
 
-        fast = generation == "vllm"
-        share = backends.share(recipe, machine, prompt) if fast else 0.0
-        longest = backends.longest(recipe, prompt) if fast else 0
-        return open_unsloth(recipe.model, None, Training(recipe.seed, True, share, longest))
+        policy = open_unsloth(recipe.model, None, Training(recipe.seed, True, engine))
+    policy.generation = "vllm" if engine else "transformers"
+    return policy
+
+
+def _free_memory() -> None:
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from rftkit.core import Completion, LazyImage
 
 if TYPE_CHECKING:
+    from rftkit.hardware.memory_plan import Generation as Engine
     from rftkit.shared_prefix.feature_cache import FeatureCache
 
 
@@ -99,6 +100,7 @@ class Policy(AnswerModel, Protocol):
 
     model: Any  # a PeftModel, or before training the bare model
     features: FeatureCache | None  # of the images, where the vision encoder is frozen
+    generation: Engine  # what writes completions while it is trained
 
     def new_adapter(self) -> Any:
         """The PEFT configuration of the adapter a trainer is to add; None if one is there."""

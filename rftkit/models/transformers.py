@@ -15,6 +15,7 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 
 from rftkit.core import Completion
 from rftkit.errors import ModelError
+from rftkit.hardware.memory_plan import Generation as Engine
 from rftkit.models import loading
 from rftkit.models.finite import fault, finite_logits
 from rftkit.models.policy import Decoding, Generation, ModelFacts, Prompt, Watch
@@ -57,6 +58,7 @@ class TransformersPolicy:
         self.settings, self.source, self.backend = settings, source, backend
         self.model, self.processor = model, processor
         self.features = None if settings.lora_vision else FeatureCache()
+        self.generation: Engine = "transformers"
 
     @torch.inference_mode()
     def generate(

@@ -13,6 +13,7 @@ from typing import Any
 
 from unsloth import FastVisionModel
 
+from rftkit.hardware.backends import EngineRoom
 from rftkit.models import loading, out_of_memory
 from rftkit.models.transformers import TransformersPolicy
 from rftkit.models.vllm_options import images_of_engine
@@ -27,14 +28,12 @@ class Training:
     """What a model needs to know to be trained.
 
     seed: of the adapter's first weights. checkpointed: whether layers are computed again in the
-    backward pass. share: of the GPU's memory for vLLM, 0 without it. longest: tokens of a prompt
-    and its completion, 0 for as many as it was made for.
+    backward pass. engine: what vLLM gets where it writes the completions.
     """
 
     seed: int = 0
     checkpointed: bool = True
-    share: float = 0.0
-    longest: int = 0
+    engine: EngineRoom | None = None
 
 
 def open_unsloth(
@@ -77,30 +76,28 @@ def _options(settings: Model, source: loading.Source, training: Training | None)
     options: dict[str, Any] = {
         "revision": source.revision,
         "dtype": loading.dtype_here(),
-        **_quantisation(settings),
+        "load_in_4bit": settings.load_in_4bit,
         "max_seq_length": _limit(source, training),
         "use_exact_model_name": True,  # no silent swap for another repository's weights
         "use_gradient_checkpointing": _checkpointing(training),
     }
-    if training and training.share:
+    if training and training.engine:
         options |= {
             "fast_inference": True,
-            "gpu_memory_utilization": training.share,
+            "gpu_memory_utilization": training.engine.share,
             "max_lora_rank": settings.lora_rank,
+            # left to itself it takes 8 or 16 from a small share: the rest would wait for a turn
+            "max_num_seqs": training.engine.rows,
         }
+    elif settings.load_in_4bit:
+        # left to itself it quantises the encoder of some families; `engine_with` tells vLLM
+        options["quantization_config"] = loading.nf4()
     return options
-
-
-def _quantisation(settings: Model) -> dict[str, Any]:
-    """The same for every backend: left to itself Unsloth quantises the encoder of some families."""
-    if not settings.load_in_4bit:
-        return {"load_in_4bit": False}
-    return {"load_in_4bit": True, "quantization_config": loading.nf4()}
 
 
 def _limit(source: loading.Source, training: Training | None) -> int:
     """Where Unsloth cuts sequences. Above what the model was made for it would scale positions."""
-    asked = training.longest if training and training.longest else UNCUT
+    asked = training.engine.longest if training and training.engine else UNCUT
     return min(asked, loading.longest(source))
 
 

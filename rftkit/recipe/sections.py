@@ -46,7 +46,8 @@ class Model(Section):
     )
     generation: Literal["auto", "transformers", "vllm"] = Field(
         default="auto",
-        description="engine that generates GRPO rollouts; auto is transformers",
+        description="engine that generates GRPO rollouts; auto: vllm within unsloth where it is "
+        "installed, fits and is worth its start, else transformers (docs/cuda.md)",
     )
     load_in_4bit: bool = Field(
         default=True,

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rftkit.model_info.families import M_ROPE
 from rftkit.patches.transformers import GENERATE_ENCODES_IMAGES, image_features_by
 from rftkit.shared_prefix.groups import PromptKey
 from rftkit.shared_prefix.lru import LruCache
-from rftkit.shared_prefix.supported import M_ROPE, bare
+from rftkit.shared_prefix.supported import bare
 
 LIMIT = 2**29  # bytes of features, in the computer's memory; on the GPU nothing is kept
 

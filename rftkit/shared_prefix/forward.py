@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from rftkit.model_info.families import M_ROPE
 from rftkit.model_info.limits import LOGITS_AT_ONCE
 from rftkit.shared_prefix.feature_cache import FeatureCache
 from rftkit.shared_prefix.groups import PromptKey
 from rftkit.shared_prefix.packing import Packed, attention_mask
-from rftkit.shared_prefix.supported import M_ROPE
 
 
 @dataclass(frozen=True)

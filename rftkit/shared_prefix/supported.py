@@ -6,17 +6,16 @@ from typing import Any
 
 from peft import PeftModel
 
+from rftkit.model_info.families import SHARED
 from rftkit.patches.transformers import changed
 
-M_ROPE = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")  # position ids of three axes, pixels by patch
-TEXT_ROPE = ("idefics3", "smolvlm")  # position ids of one axis, pixels by prompt and tile
 ENCODER = ("visual", "vision_model", "connector")  # modules between pixels and the text model
 
 
 def unsupported(model: Any) -> str | None:
     """Why this model cannot share prefixes, in a few words; None if it can."""
     config = bare(model).config
-    if config.model_type not in (*M_ROPE, *TEXT_ROPE):
+    if config.model_type not in SHARED:
         return f"architecture '{config.model_type}' is not among those it is tested with"
     text = config.get_text_config()
     if text._attn_implementation not in ("sdpa", "eager"):

@@ -202,19 +202,17 @@ def _vllm_settings(job: TrainingJob, examples: Sequence[Example]) -> dict[str, A
 
     Raises RecipeError if a prompt is longer than estimated: the engine has no room for it.
     """
-    policy, prompt = job.policy, largest_prompt(job.recipe, examples)
-    engine = vllm_rollouts.trainer_settings(
-        job.recipe, policy.banned_ids(), backends.here(), prompt
-    )
-    if engine:
-        text = longest_text(job.recipe, examples)
-        tokens, room = policy.count_tokens(text), prompt.text_tokens - TEMPLATE_TOKENS
-        if tokens > room:
-            raise RecipeError(
-                f"model.generation: a prompt of {tokens} tokens was estimated at {room}, and vLLM "
-                'has no room for it; set model.generation = "transformers"'
-            )
-    return engine
+    policy = job.policy
+    if policy.generation != "vllm":
+        return {}
+    prompt, text = largest_prompt(job.recipe, examples), longest_text(job.recipe, examples)
+    tokens, room = policy.count_tokens(text), prompt.text_tokens - TEMPLATE_TOKENS
+    if tokens > room:
+        raise RecipeError(
+            f"model.generation: a prompt of {tokens} tokens was estimated at {room}, and vLLM "
+            'has no room for it; set model.generation = "transformers"'
+        )
+    return vllm_rollouts.trainer_settings(job.recipe, policy.banned_ids(), backends.here(), prompt)
 
 
 def _config(loss: Loss, wanted: dict[str, Any]) -> Any:

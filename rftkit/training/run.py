@@ -68,7 +68,8 @@ class Steps:
         if self.run.status()["state"] in ("trained", "finished"):
             return open_for_inference(self.recipe.model, self.run.adapter)
         # the backend opens here, before TRL is imported: Unsloth patches TRL as it loads
-        policy = open_for_training(self.recipe, largest_prompt(self.recipe, train_set.examples))
+        prompt = largest_prompt(self.recipe, train_set.examples)
+        policy = open_for_training(self.recipe, prompt, self._say)
         self._fit(policy, train_set)
         policy.save(self.run.adapter)
         write_card(self.run.adapter, self.recipe, train_set.labels, train_set.examples[0].aliases)
@@ -83,6 +84,9 @@ class Steps:
         request = EvalRequest(command=self.request.command, base_from=self.request.base_from)
         run_evaluation(subject, request, self.console)
         resume.keep_example(self.run, held_out.examples[0])
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _fit(self, policy: Policy, train_set: Examples) -> None:
         """Train, from the newest whole checkpoint if there is one."""

@@ -8,7 +8,7 @@ from functools import cache, partial
 from typing import Any
 
 from rftkit.errors import ModelError
-from rftkit.hardware.backends import Here, backend_of, generation_of, longest, share
+from rftkit.hardware.backends import Here, backend_of, engine_room
 from rftkit.hardware.prompt_size import PromptSize
 from rftkit.messages import first_line
 from rftkit.models import out_of_memory
@@ -67,18 +67,17 @@ def with_plain_prompts(kind: Any) -> Any:
 def trainer_settings(
     recipe: Recipe, banned: list[int], machine: Here, prompt: PromptSize
 ) -> dict[str, Any]:
-    """TRL's settings of the engine that `generation_of` chooses; none for transformers' own.
+    """TRL's settings of the engine, where vLLM writes the completions.
 
     banned: ids that must not be sampled, which vLLM takes as a bias. prompt: the largest one.
     """
-    if generation_of(recipe, machine, prompt) != "vllm":
-        return {}
     own_copy = backend_of(recipe.model, machine) == "transformers"
+    room = engine_room(recipe, machine, prompt)
     return {
         "use_vllm": True,
         "vllm_mode": "colocate",
-        "vllm_gpu_memory_utilization": share(recipe, machine, prompt),
-        "vllm_max_model_length": longest(recipe, prompt),
+        "vllm_gpu_memory_utilization": room.share,
+        "vllm_max_model_length": room.longest,
         # what it holds beside the trainer's weights is given back while the trainer works; where
         # they share them, Unsloth's engine for images cannot
         "vllm_enable_sleep_mode": own_copy and machine.cuda,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,15 @@ from rftkit.cli import main as cli
 from rftkit.errors import ModelError, RecipeError, TrainingError
 from rftkit.hardware.backends import (
     Here,
-    _with_vllm,
     backend_of,
     check_recipe,
+    elsewhere,
+    engine_room,
     generation_of,
-    longest,
-    share,
+    here_with,
+    planned,
 )
+from rftkit.hardware.gpus import Card
 from rftkit.hardware.memory_plan import Setup, need
 from rftkit.hardware.prompt_size import PromptSize
 from rftkit.model_info.families import architecture_of
@@ -34,6 +37,7 @@ BARE = Here()
 AMPERE = Here(8.6, 23.7, unsloth=True, vllm=True)
 SMALL = Here(8.6, 5.8, unsloth=True, vllm=True)
 T4 = Here(7.5, 14.75, unsloth=True, vllm=True)
+BUSY = Here(8.6, 23.7, unsloth=True, vllm=True, free=8.0)
 NO_VLLM = Here(8.6, 23.7, unsloth=True)
 LONG, SHORT = PromptSize(1300, 2, "a test"), PromptSize(200, 1, "a test")
 NO_UNSLOTH = Here(8.6, 23.7, vllm=True)
@@ -62,7 +66,18 @@ def test_a_backend_that_cannot_be_is_refused(machine: Here, said: str) -> None:
 
 
 @pytest.mark.parametrize(("overrides", "machine", "expected"), [
-    ((), AMPERE, "transformers"),
+    ((), AMPERE, "vllm"),
+    (("model.name=Qwen/Qwen3-VL-4B-Instruct", "style=answer-first"), AMPERE, "vllm"),
+    (("method.max_new_tokens=64",), AMPERE, "transformers"),
+    (("style=direct", "method.max_new_tokens=300"), AMPERE, "transformers"),
+    (("method.kind=sft",), AMPERE, "transformers"),
+    (("model.lora_vision=true",), AMPERE, "transformers"),
+    (("model.name=Qwen/Qwen2-VL-2B-Instruct",), AMPERE, "transformers"),
+    (("model.backend=transformers",), AMPERE, "transformers"),
+    ((), NO_VLLM, "transformers"),
+    ((), NO_UNSLOTH, "transformers"),
+    ((), SMALL, "transformers"),
+    ((), BUSY, "transformers"),
     ((), T4, "transformers"),
     ((), CPU, "transformers"),
     (("method.kind=sft", "model.generation=vllm"), T4, "transformers"),
@@ -133,15 +148,48 @@ def test_the_command_refuses_it_without_reading_data(tmp_path: Path) -> None:
         cli.check(path, [], schema_only=True)
 
 
-def test_a_recipe_without_vllm_adds_nothing_to_the_trainer() -> None:
-    assert trainer_settings(recipe(), [7], CPU, LONG) == {}
-    assert trainer_settings(recipe(VLLM, "method.kind=sft"), [7], AMPERE, LONG) == {}
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        (VLLM,),
+        ("style=direct",),
+        ("method.trainer=trl",),
+        ("method.trainer=unsloth",),
+        ("method.kind=sft",),
+    ],
+)
+@pytest.mark.parametrize("machine", [AMPERE, NO_VLLM, NO_UNSLOTH, T4, SMALL, BUSY])
+def test_what_is_planned_is_what_runs(overrides: tuple[str, ...], machine: Here) -> None:
+    wanted = recipe(*overrides)
+    setup = planned(wanted, machine)
+    try:
+        generation = generation_of(wanted, machine)
+    except RecipeError:
+        assert setup.generation == "vllm", "the plan shows why it is refused"
+    else:
+        assert setup.generation == generation
+    assert setup.backend == backend_of(wanted.model, machine)
+
+
+def test_a_gpu_elsewhere_is_planned_with_what_the_docs_install() -> None:
+    machine = elsewhere(Card("12GB", 11.6))
+    assert (machine.unsloth, machine.vllm, machine.card.name) == (True, False, "12GB")
+    assert planned(recipe(), machine) == Setup("unsloth", "transformers", "shared")
+    assert planned(recipe(VLLM), machine) == Setup("unsloth", "vllm", "shared")
+
+
+def test_a_gpu_of_this_machine_is_planned_with_what_is_installed_here() -> None:
+    machine = here_with(Card("a card", 23.0, 8.9))
+    assert (machine.cuda, machine.card) == (True, Card("a card", 23.0, 8.9))
+    expected = "unsloth" if machine.unsloth else "transformers"
+    assert planned(recipe("style=direct"), machine).backend == expected
 
 
 def test_the_trainer_is_told_everything_of_its_engine() -> None:
     wanted = recipe(VLLM)
     found = trainer_settings(wanted, [7, 9], AMPERE, LONG)
-    setup = Setup("unsloth", "vllm", shared=False)
+    setup = Setup("unsloth", "vllm", "shared")
     planned = need(wanted, AMPERE.card, setup, LONG).share
     assert planned > need(wanted, AMPERE.card, setup).share
     assert found.pop("vllm_gpu_memory_utilization") == pytest.approx(planned, abs=5e-4)
@@ -163,15 +211,28 @@ def test_an_engine_with_weights_of_its_own_sleeps_while_the_trainer_works() -> N
     wanted = recipe(VLLM, "model.load_in_4bit=false")
     assert trainer_settings(wanted, [], NO_UNSLOTH, SHORT)["vllm_enable_sleep_mode"]
     assert not trainer_settings(wanted, [], CPU, LONG)["vllm_enable_sleep_mode"]
-    assert share(wanted, CPU) == 0.3
+    assert engine_room(wanted, CPU).share == 0.3
+
+
+def test_unsloth_takes_its_share_of_what_is_free() -> None:
+    busy, wanted = replace(AMPERE, free=20.0), recipe(VLLM)
+    all_of_it, of_free = (engine_room(wanted, machine).share for machine in (AMPERE, busy))
+    assert of_free * 20.0 == pytest.approx(all_of_it * 23.7, abs=0.02)
+    own = recipe(VLLM, "model.load_in_4bit=false")
+    of_all = engine_room(own, replace(NO_UNSLOTH, free=20.0)).share
+    assert of_all == engine_room(own, NO_UNSLOTH).share
+
+
+def test_every_completion_of_a_step_is_written_at_once() -> None:
+    assert engine_room(recipe(VLLM, "method.batch_size=3"), AMPERE).rows == 3 * 8
 
 
 @pytest.mark.parametrize("prompt", [None, LONG])
 def test_vllm_has_room_for_the_prompt_of_the_plan(prompt: PromptSize | None) -> None:
     for wanted in (recipe(VLLM), recipe("model.name=tiny")):
-        planned = need(wanted, prompt=prompt).prompt_tokens
-        assert longest(wanted, prompt) == planned + wanted.method.max_new_tokens
-    assert longest(recipe("model.name=tiny")) == 4 + 256 + 256
+        tokens = need(wanted, prompt=prompt).prompt_tokens
+        assert engine_room(wanted, AMPERE, prompt).longest == tokens + 256
+    assert engine_room(recipe("model.name=tiny"), AMPERE).longest == 4 + 256 + 256
 
 
 @pytest.mark.parametrize(("name", "expected"), [
@@ -209,9 +270,3 @@ def test_a_difference_is_said_once_and_a_log_without_one_is_passed_over() -> Non
     assert out.getvalue().count("note: log-probabilities of vLLM and the trainer differ") == 1
     with pytest.raises(TrainingError):
         watching.on_log(None, None, None, {MEAN: 3.0})
-
-
-@pytest.mark.parametrize(("key", "shared"), [("auto", True), ("trl", False)])
-def test_a_prefix_that_is_not_shared_is_planned_so_beside_vllm(key: str, shared: bool) -> None:
-    asked = recipe("model.backend=transformers", f"method.trainer={key}")
-    assert _with_vllm(asked, AMPERE) == Setup("transformers", "vllm", shared)

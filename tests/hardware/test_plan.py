@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from rftkit.cli import main as cli
 from rftkit.errors import ModelError, RecipeError
 from rftkit.hardware import memory_parts, probe
+from rftkit.hardware.backends import elsewhere, planned
 from rftkit.hardware.gpus import CARDS, GIB, Card, card_of
 from rftkit.hardware.memory_plan import Need, Setup, cheapest, need, setup_of, smallest, verdict
 from rftkit.hardware.probe import Gpu
@@ -132,7 +134,7 @@ def test_logits_are_counted_whole_or_a_few_at_a_time() -> None:
 
 def test_the_phases_of_grpo_by_hand() -> None:
     wanted = recipe("style=direct", "method.batch_size=2", "method.max_new_tokens=16")
-    shape, found = shape_of(wanted.model), need(wanted)
+    shape, found = shape_of(wanted.model), need(wanted, setup=Setup("transformers"))
     prompt = 512 + 256
     assert (found.image_tokens, found.prompt_tokens) == (512, prompt)
     packed = prompt + 8 * 16
@@ -143,6 +145,9 @@ def test_the_phases_of_grpo_by_hand() -> None:
     masked = 3 * packed**2
     assert part(found, "forward and backward") == kept + max(layer, scored, image) + masked
     cache = 16 * (prompt + 16) * 36_864 * 37 / 36 + 3 * 16 * 151936 * 4
+    offloaded = need(wanted, setup=Setup("unsloth"))
+    kept = packed * 2048 * 2 * 2
+    assert part(offloaded, "forward and backward") == kept + max(layer, scored, image) + masked
     read = max(2 * prompt * memory_parts.layer_bytes(shape.text, False), 2 * image)
     assert part(found, "rollout") == pytest.approx(max(cache, read + 2 * prompt * 36_864))
 
@@ -158,7 +163,8 @@ def test_the_peak_is_what_is_always_there_and_the_costliest_phase() -> None:
 
 def test_a_shared_prefix_takes_less_than_a_prompt_for_every_completion() -> None:
     wanted = recipe("style=direct")
-    shared, stock = (need(wanted, setup=Setup(shared=shared)) for shared in (True, False))
+    shared = need(wanted, setup=Setup("transformers", trainer="shared"))
+    stock = need(wanted, setup=Setup("transformers", trainer="trl"))
     assert part(stock, "forward and backward") > 4 * part(shared, "forward and backward")
     assert part(stock, "rollout") > 3 * part(shared, "rollout")
 
@@ -185,17 +191,20 @@ def test_the_engine_takes_a_share_of_the_card_with_the_weights_it_serves() -> No
     assert part(found, "vLLM") == reserved
     assert reserved > 32 * 1024 * 36_864
     assert found.share == pytest.approx((reserved + load) / card.bytes)
-    own = need(wanted, card, Setup("transformers", "vllm", shared=True))
+    own = need(wanted, card, Setup("transformers", "vllm", "shared"))
     assert part(own, "vLLM") == pytest.approx(reserved + load)
     assert need(recipe(), card).share == 0
 
 
 @pytest.mark.parametrize(("overrides", "setup"), [
-    ((), Setup("transformers", "transformers", shared=True)),
-    (("model.backend=unsloth",), Setup("unsloth", "transformers", shared=True)),
-    (("model.generation=vllm", "model.backend=unsloth"), Setup("unsloth", "vllm", shared=True)),
-    (("method.trainer=trl",), Setup("transformers", "transformers", shared=False)),
-    (("model.generation=vllm", "method.kind=sft"), Setup("transformers", "transformers", False)),
+    ((), Setup("unsloth", "transformers", "shared")),
+    (("model.backend=transformers",), Setup("transformers", "transformers", "shared")),
+    (("model.generation=vllm",), Setup("unsloth", "vllm", "shared")),
+    (("method.trainer=trl",), Setup("unsloth", "transformers", "trl")),
+    (("method.trainer=unsloth",), Setup("unsloth", "transformers", "unsloth")),
+    (("model.generation=vllm", "method.kind=sft"), Setup("unsloth", "transformers", "unsloth")),
+    (("model.backend=transformers", "method.kind=sft"),
+     Setup("transformers", "transformers", "trl")),
 ])  # fmt: skip
 def test_a_recipe_is_planned_as_it_would_run(overrides: tuple[str, ...], setup: Setup) -> None:
     assert setup_of(recipe(*overrides)) == setup
@@ -432,6 +441,30 @@ def test_a_recipe_for_a_gpu_names_the_smallest_that_fits(path: Path) -> None:
     wanted = load_recipe(path)
     assert smallest(wanted) == f"{said[1]}GB"
     assert f"{need(wanted).bytes / GIB:.1f}" == said[2]
+
+
+MODELS = ("Qwen/Qwen2-VL-2B-Instruct", "Qwen/Qwen2.5-VL-3B-Instruct", "Qwen/Qwen3-VL-4B-Instruct",
+          SEVEN, "Qwen/Qwen3-VL-8B-Instruct")  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "gpu"), [
+    ("8 GB", "8GB"), ("12 GB", "12GB"), ("T4, 15 GB", "t4"), ("16 GB", "16GB"), ("24 GB", "24GB"),
+])  # fmt: skip
+def test_the_table_of_cards_is_the_plans(row: str, gpu: str) -> None:
+    machine = replace(elsewhere(card_of(gpu)), vllm=True)
+
+    def fits(style: str, name: str) -> str:
+        wanted = recipe(f"style={style}", f"model.name={name}")
+        setup = planned(wanted, machine)
+        found = verdict(need(wanted, machine.card, setup), machine.card)
+        return f"{found} + vLLM" if setup.generation == "vllm" else found
+
+    cells = []
+    for name in MODELS:
+        direct, think = fits("direct", name), fits("think", name)
+        cells.append(direct if direct == think else f"{direct}; think {think}")
+    line = f"| {row} | {' | '.join(cells)} |"
+    assert line in (ROOT / "docs" / "cuda.md").read_text("utf-8").splitlines()
 
 
 def test_the_page_of_figures_has_those_of_the_plan() -> None:

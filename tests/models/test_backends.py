@@ -123,8 +123,11 @@ def test_vllm_shares_the_weights_and_takes_what_the_plan_gives_it(
     wanted = recipe("model.generation=vllm")
     models.open_for_training(wanted)
     assert unsloth.loaded["fast_inference"] is True
-    assert unsloth.loaded["gpu_memory_utilization"] == backends.share(wanted, AMPERE)
-    assert unsloth.loaded["max_seq_length"] == backends.longest(wanted)
+    room = backends.engine_room(wanted, AMPERE)
+    assert unsloth.loaded["gpu_memory_utilization"] == room.share
+    assert unsloth.loaded["max_seq_length"] == room.longest
+    assert unsloth.loaded["max_num_seqs"] == 32, "every completion of a step at once"
+    assert "quantization_config" not in unsloth.loaded
     assert unsloth.loaded["max_lora_rank"] == 16
     assert unsloth.engine == {
         "language_model_only": False,
@@ -161,6 +164,35 @@ def test_a_trained_adapter_is_put_on_without_a_new_one(unsloth: FastVisionModel)
     assert (unsloth.loaded["name"], unsloth.loaded["revision"]) == ("a/b", "v2")
     assert unsloth.loaded["use_gradient_checkpointing"] is False
     assert "fast_inference" not in unsloth.loaded
+
+
+@pytest.mark.parametrize("error", [
+    RuntimeError("Engine core initialization failed"), torch.OutOfMemoryError("CUDA out of memory"),
+])  # fmt: skip
+def test_an_engine_that_does_not_start_gives_way_where_it_was_left_to_us(
+    unsloth: FastVisionModel, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, said = unsloth.from_pretrained, list[str]()
+
+    def broken(name: str, **options: Any) -> Any:
+        if options.get("fast_inference"):
+            raise error
+        return loaded(name, **options)
+
+    monkeypatch.setattr(unsloth, "from_pretrained", broken)
+    policy = models.open_for_training(recipe(), None, said.append)
+    assert policy.generation == "transformers"
+    assert "fast_inference" not in unsloth.loaded
+    assert len(said) == 1
+    assert said[0].startswith("vLLM does not start (")
+    assert said[0].endswith("; transformers writes the completions")
+    with pytest.raises((ModelError, TrainingError)):
+        models.open_for_training(recipe("model.generation=vllm"))
+
+
+def test_the_engine_that_starts_is_the_policys(unsloth: FastVisionModel) -> None:
+    assert models.open_for_training(recipe()).generation == "vllm"
+    assert models.open_for_training(recipe("style=direct")).generation == "transformers"
 
 
 @pytest.mark.parametrize("error", [
@@ -233,7 +265,12 @@ def test_transformers_is_taken_where_unsloth_is_not(monkeypatch: pytest.MonkeyPa
     asked: list[Any] = []
     transformers = importlib.import_module("rftkit.models.transformers")
     monkeypatch.setattr(backends, "here", Here)
-    monkeypatch.setattr(transformers, "open_transformers", lambda *given: asked.append(given))
+
+    def opened(*given: Any) -> Any:
+        asked.append(given)
+        return SimpleNamespace()
+
+    monkeypatch.setattr(transformers, "open_transformers", opened)
     wanted = recipe()
     models.open_for_training(wanted)
     models.open_for_inference(wanted.model, Path("x"))
@@ -426,6 +463,7 @@ def running_on(capability: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> 
         patched.setattr(torch.cuda, "get_device_capability", lambda: capability)
         total = SimpleNamespace(total_memory=12 * 2**30)
         patched.setattr(torch.cuda, "get_device_properties", lambda number: total)
+        patched.setattr(torch.cuda, "mem_get_info", lambda: (9 * 2**30, 12 * 2**30))
         yield
 
 
@@ -433,4 +471,5 @@ def test_this_machine_is_what_torch_says(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not backends.here().cuda
     with running_on((8, 9), monkeypatch):
         found = backends.here()
-    assert (found.cuda, found.capability, found.gib) == (True, 8.9, 12.0)
+    assert (found.cuda, found.capability, found.gib, found.free) == (True, 8.9, 12.0, 9.0)
+    assert (found.card.gib, found.room.gib) == (12.0, 9.0)

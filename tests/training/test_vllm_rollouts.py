@@ -14,7 +14,7 @@ from trl.generation import vllm_generation
 
 from rftkit.errors import ModelError, RecipeError
 from rftkit.hardware import backends
-from rftkit.hardware.backends import longest
+from rftkit.hardware.backends import engine_room
 from rftkit.hardware.prompt_size import largest_prompt
 from rftkit.models.processor import StillQwen25VLProcessor
 from rftkit.models.tiny.tokenizer import train_tokenizer
@@ -140,7 +140,9 @@ def test_a_prompt_that_vllm_has_no_room_for_is_refused_before_training(
         "test",
         ["model.generation=vllm", "model.backend=transformers", "model.load_in_4bit=false"],
     )
-    policy: Any = SimpleNamespace(banned_ids=lambda: [7], count_tokens=lambda text: tokens)
+    policy: Any = SimpleNamespace(
+        banned_ids=lambda: [7], count_tokens=lambda text: tokens, generation="vllm"
+    )
     job = TrainingJob(recipe, policy, RunFolder(tmp_path), Console(quiet=True))
     sample = get_task("classification").sample
     if refused:
@@ -148,4 +150,7 @@ def test_a_prompt_that_vllm_has_no_room_for_is_refused_before_training(
             grpo._vllm_settings(job, [sample])
     else:
         found = grpo._vllm_settings(job, [sample])
-        assert found["vllm_max_model_length"] == longest(recipe, largest_prompt(recipe, [sample]))
+        room = engine_room(recipe, backends.here(), largest_prompt(recipe, [sample]))
+        assert found["vllm_max_model_length"] == room.longest
+        policy.generation = "transformers"
+        assert grpo._vllm_settings(job, [sample]) == {}
