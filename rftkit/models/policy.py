@@ -74,6 +74,7 @@ class AnswerModel(Protocol):
     """
 
     processor: Any
+    base_apart: bool  # whether `base` is a model of its own, not the adapter switched off
 
     def generate(
         self, prompts: Sequence[Prompt], decoding: Decoding, watch: Watch | None = None
@@ -100,6 +101,7 @@ class Policy(AnswerModel, Protocol):
 
     model: Any  # a PeftModel, or before training the bare model
     features: FeatureCache | None  # of the images, where the vision encoder is frozen
+    shares: bool  # whether equal prompts may be computed once
     generation: Engine  # what writes completions while it is trained
 
     def new_adapter(self) -> Any:

@@ -59,6 +59,8 @@ class TransformersPolicy:
         self.model, self.processor = model, processor
         self.features = None if settings.lora_vision else FeatureCache()
         self.generation: Engine = "transformers"
+        self.shares = True  # whether equal prompts may be computed once
+        self.base_apart = False  # whether the base is loaded beside the model with the adapter
 
     @torch.inference_mode()
     def generate(
@@ -128,9 +130,18 @@ class TransformersPolicy:
     @contextmanager
     def base(self) -> Iterator[None]:
         """Within it the adapter is off: the model answers as it was before training."""
-        off = self.model.disable_adapter() if isinstance(self.model, PeftModel) else nullcontext()
-        with off:
+        tuned = self.model
+        if not isinstance(tuned, PeftModel):
             yield
+        elif self.base_apart:
+            self.model = loading.load_model(self.source, self.settings)
+            try:
+                yield
+            finally:
+                self.model = tuned
+        else:
+            with tuned.disable_adapter():
+                yield
 
     def new_adapter(self) -> Any:
         """The configuration of the adapter that a trainer is to add; None if one is there."""
@@ -174,7 +185,7 @@ class TransformersPolicy:
         return inputs, prompt_keys(ids, images)
 
     def _shares_prefixes(self) -> bool:
-        return unsupported(self.model) is None
+        return self.shares and unsupported(self.model) is None
 
     def render(self, prompt: Prompt) -> str:
         """The whole text the model reads, chat template and prefill included."""

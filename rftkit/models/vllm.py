@@ -95,6 +95,7 @@ class VllmPolicy:
     ) -> None:
         self.settings, self.source, self.llm = settings, source, llm
         self.processor, self.adapter, self.tuned = processor, adapter, adapter is not None
+        self.base_apart = False
 
     def generate(
         self, prompts: Sequence[Prompt], decoding: Decoding, watch: Watch | None = None

@@ -39,7 +39,7 @@ class ReportInput:
     samples: derived ones (`metrics.scoring.rescored`). metrics: the lines of `metrics.jsonl`.
     versions: package -> version of the machine that trained. open_images: example id -> its
     images, none where they cannot be had. beside: what papers measured on the same data.
-    shared_prefix: whether GRPO encoded each prompt once per group ("on"), or why not.
+    how: which paths the training took, by the names of `effective.json`.
     no_images: why the images of the data cannot be shown, empty where they can.
     """
 
@@ -51,7 +51,7 @@ class ReportInput:
     versions: Mapping[str, str] = field(default_factory=dict)
     open_images: examples.OpenImages = no_image
     beside: Beside | None = None
-    shared_prefix: str = ""
+    how: Mapping[str, str] = field(default_factory=dict)
     no_images: str = ""
 
 
@@ -121,7 +121,7 @@ def _classes(
 
 def _provenance(page: ReportInput) -> list[tuple[str, str]]:
     """Name and value of everything known about how the run and its results were made."""
-    facts: dict[str, object] = {"shared_prefix": page.shared_prefix}
+    facts: dict[str, object] = dict(page.how)
     if page.summary:
         facts |= page.summary.provenance.model_dump(exclude={"prompt", "versions"})
     named = [(name.replace("_", " "), str(value)) for name, value in facts.items()]

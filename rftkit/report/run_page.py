@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -64,17 +63,19 @@ def write_run_report(
             versions=status.get("versions", {}),
             open_images=opener(data.examples),
             beside=beside(recipe, summary) if summary else None,
-            shared_prefix=_shared_prefix(run),
+            how=how_it_ran(run),
             no_images=data.no_images,
         ),
     )
 
 
-def _shared_prefix(run: RunFolder | None) -> str:
-    """ "on", or "off: " and why, as the trainer wrote it; empty for SFT."""
-    if run is None or not run.effective.exists():
-        return ""
-    return str(json.loads(run.effective.read_text("utf-8")).get("shared_prefix", ""))
+HOW = ("shared_prefix", "generation", "base_model", "out_of_memory")  # of effective.json
+
+
+def how_it_ran(run: RunFolder | None) -> dict[str, str]:
+    """Which paths the training took, and what it measured of them on its first batch."""
+    found = run.settings_in_force() if run else {}
+    return {name: value for name, value in found.items() if name in HOW or "checked " in name}
 
 
 def rewrite_report(location: Path) -> RunFolder:

@@ -61,6 +61,13 @@ class RunFolder:
         """The settings the trainer really had, beside what the recipe asked."""
         return self.folder / "effective.json"
 
+    def settings_in_force(self) -> dict[str, str]:
+        """What `effective.json` says; nothing before training has begun."""
+        if not self.effective.exists():
+            return {}
+        found: dict[str, str] = json.loads(self.effective.read_text("utf-8"))
+        return found
+
     @property
     def report(self) -> Path:
         """The page for people."""

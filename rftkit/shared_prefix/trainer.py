@@ -55,10 +55,14 @@ def shared_prefix_trainer() -> Any:
             self._prompts_B = prompt_keys(ids, images)
             return ids, images, fields
 
-        def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
-            model = self.accelerator.unwrap_model(self.model_wrapped)
-            with shared_prefill(model, self._prompts_B, self.features):
-                return super()._generate_single_turn(*args, **kwargs)
+        def _generate_single_turn(
+            self, prompt_ids: list[Any], images: Any, *args: Any, **kwargs: Any
+        ) -> Any:
+            model, keys = self.accelerator.unwrap_model(self.model_wrapped), self._prompts_B
+            if len(keys) != len(prompt_ids):  # some rows of a batch alone
+                keys = prompt_keys(prompt_ids, images)
+            with shared_prefill(model, keys, self.features):
+                return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
 
         def _generate_and_score_completions(self, inputs: Any) -> Any:
             with self.images.used_by(self.processing_class.image_processor):
@@ -106,10 +110,11 @@ def groups_together(batch: dict[str, Any]) -> dict[str, Any]:
     them; numbers are passed through.
     """
     order = [row for group in find_groups(batch[KEYS]) for row in group]
-    return {name: _reordered(values, order) for name, values in batch.items()}
+    return {name: reordered(values, order) for name, values in batch.items()}
 
 
-def _reordered(values: Any, order: Sequence[int]) -> Any:
+def reordered(values: Any, order: Sequence[int]) -> Any:
+    """The entries of these rows, in this order: of a tensor or a list; numbers as they are."""
     if values is None or (isinstance(values, Tensor) and values.ndim == 0):
         return values
     return values[order] if isinstance(values, Tensor) else [values[row] for row in order]

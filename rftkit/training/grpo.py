@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
+import torch
 from transformers import set_seed
 
 from rftkit.core import Example
@@ -20,8 +22,17 @@ from rftkit.shared_prefix.trainer import obstacle, shared_prefix_trainer
 from rftkit.tasks import get_task
 from rftkit.training import vllm_rollouts
 from rftkit.training.dataset import lazy_dataset, schedule
+from rftkit.training.first_step import FirstStep, PathRefused, checked
+from rftkit.training.halving import halving
 from rftkit.training.reward_functions import RolloutLog, Scorer
-from rftkit.training.trainer import TrainingJob, common_arguments, fit, prints_to_stderr, verify
+from rftkit.training.trainer import (
+    TrainingJob,
+    common_arguments,
+    fit,
+    note,
+    prints_to_stderr,
+    verify,
+)
 from rftkit.training.vllm_agreement import Agreement
 from rftkit.training.vllm_rollouts import engine_like, with_plain_prompts
 
@@ -41,38 +52,117 @@ USED_BY_THE_LOSS = {  # setting -> the trainer's own copy of it, which is what t
 }
 
 
+Loss = Literal["shared", "unsloth", "trl"]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """How this run computes. not_shared: why prompts are not shared; None where they are.
+
+    base: how the base model is had: by the adapter switched off, or as a copy of its own.
+    """
+
+    loss: Loss
+    not_shared: str | None
+    vllm: bool = False
+    base: Literal["adapter off", "a copy"] = "adapter off"
+
+    def record(self) -> dict[str, str]:
+        """For effective.json."""
+        return {
+            "shared_prefix": "on" if self.not_shared is None else f"off: {self.not_shared}",
+            "generation": "vllm" if self.vllm else "transformers",
+            "base_model": self.base,
+        }
+
+
 @prints_to_stderr()
 def train(job: TrainingJob, examples: Sequence[Example]) -> None:
-    """Train the policy's adapter by GRPO on the examples."""
-    recipe, policy = job.recipe, job.policy
+    """Train the policy's adapter by GRPO on the examples.
+
+    A fast path that is not as its slow twin on the first batch is left, and training begins anew
+    without it.
+    """
     check_budget(job, examples)
+    length, step = _length_reward(job, examples), FirstStep()
+    paths = Paths(*choose_loss(job), vllm=job.policy.generation == "vllm")
+    if job.resume and job.run.settings_in_force().get("base_model") == "a copy":
+        paths, job.policy.base_apart = replace(paths, base="a copy"), True
+    while True:
+        try:
+            fit(_trainer(job, examples, paths, (length, step)), job)
+        except PathRefused as refused:
+            paths, line = without(paths, refused, job)
+            step.refuse(refused)
+        else:
+            return
+        job.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _trainer(
+    job: TrainingJob,
+    examples: Sequence[Example],
+    paths: Paths,
+    scored: tuple[LengthReward | None, FirstStep],
+) -> Any:
+    """The trainer that computes by these paths, its settings verified."""
+    recipe, policy, (length, step) = job.recipe, job.policy, scored
     log = RolloutLog(job.run.rollouts, job.console, job.checkpointing.save_every)
-    length = _length_reward(job, examples)
     scorer = Scorer(recipe, examples, policy.stop_ids(), log, length)
     wanted = settings(job, scorer.all_weights()) | _vllm_settings(job, examples)
+    forget_reference(policy.model)
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
-    loss, not_shared = choose_loss(job)
-    by_vllm = bool(wanted.get("use_vllm"))
-    kind = trainer_class(loss, by_vllm=by_vllm)
-    with engine_like(policy.processor) if by_vllm else nullcontext():
+    kind = trainer_class(paths.loss, by_vllm=paths.vllm)
+    with engine_like(policy.processor) if paths.vllm else nullcontext():
         trainer = kind(
             model=policy.model,
             reward_funcs=scorer.functions(),
-            args=_config(loss, wanted),
+            args=_config(paths.loss, wanted),
             train_dataset=_dataset(job, examples),
             processing_class=policy.processor,
             peft_config=policy.new_adapter(),  # added by TRL, KL is measured with it switched off
         )
-    forget_reference_copy(trainer.model)
-    if not_shared is None:
+    forget_reference(trainer.model)
+    if paths.base == "a copy":
+        add_reference(trainer.model)
+    if paths.loss == "shared":
         trainer.features = policy.features  # one cache for training and evaluation
-    shared = {"shared_prefix": "on" if not_shared is None else f"off: {not_shared}"}
-    verify(trainer, wanted, job.run, USED_BY_THE_LOSS, shared)
+    verify(trainer, wanted, job.run, USED_BY_THE_LOSS, paths.record() | step.record())
     trainer.add_callback(Agreement(job.console))  # says nothing where transformers generates
-    fit(trainer, job)
+    if paths.loss != "unsloth":
+        trainer.first_step = step
+        trainer.on_checked = partial(_say_checked, job)
+        trainer.on_halved = partial(_say_halved, job)
+    return trainer
 
 
-Loss = Literal["shared", "unsloth", "trl"]
+def _say_checked(job: TrainingJob, step: FirstStep) -> None:
+    note(job.run, step.record())
+    job.console.print(step.line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _say_halved(job: TrainingJob, line: str) -> None:
+    note(job.run, {"out_of_memory": line})
+    job.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def without(paths: Paths, refused: PathRefused, job: TrainingJob) -> tuple[Paths, str]:
+    """The paths without the one that was refused, and the line that says so."""
+    why = f"not as without on the first batch: {refused.why}"
+    if refused.path == "shared prefixes":
+        job.policy.shares = False
+        line = f"shared prefixes are {why}; using TRL's own loss"
+        return replace(paths, loss="trl", not_shared=refused.why), line
+    if refused.path == "vLLM":
+        job.policy.generation = "transformers"
+        line = (
+            f"vLLM is not as the trainer on the first batch: {refused.why}; transformers writes "
+            "the completions"
+        )
+        return replace(paths, vllm=False), line
+    job.policy.base_apart = True
+    line = f"the adapter switched off is not the base: {refused.why}; the base is loaded beside it"
+    return replace(paths, base="a copy"), line
 
 
 def choose_loss(job: TrainingJob) -> tuple[Loss, str | None]:
@@ -81,7 +171,12 @@ def choose_loss(job: TrainingJob) -> tuple[Loss, str | None]:
     Where sharing was left to rftkit and is not possible, the console says so. Raises RecipeError
     where it was asked for by name.
     """
-    asked = job.recipe.method.trainer
+    asked, backend = job.recipe.method.trainer, job.policy.facts().backend
+    if asked == "unsloth" and backend != "unsloth":
+        raise RecipeError(
+            f"method.trainer: 'unsloth', but {backend} has loaded the model; set "
+            'method.trainer = "auto"'
+        )
     if asked in ("unsloth", "trl"):
         return asked, f'method.trainer = "{asked}"'
     off = obstacle(job.policy.model)
@@ -91,7 +186,6 @@ def choose_loss(job: TrainingJob) -> tuple[Loss, str | None]:
         raise RecipeError(
             f"method.trainer: 'shared' is not possible here: {off}; set method.trainer = \"auto\""
         )
-    backend = job.policy.facts().backend
     loss: Loss = "unsloth" if backend == "unsloth" else "trl"
     name = "Unsloth's" if loss == "unsloth" else "TRL's"
     line = f"shared-prefix GRPO is off ({off}); using {name} own loss"
@@ -107,16 +201,24 @@ def trainer_class(loss: Loss, *, by_vllm: bool) -> Any:
         kind = shared_prefix_trainer()
     else:
         kind = trl.GRPOTrainer if loss == "unsloth" else own("GRPOTrainer")
-    return with_plain_prompts(kind) if by_vllm else kind
+    kind = with_plain_prompts(kind) if by_vllm else kind
+    return kind if loss == "unsloth" else halving(checked(kind))
 
 
-def forget_reference_copy(model: Any) -> None:
-    """Delete the copy of the adapter that TRL makes of one that is there already, for the KL term.
+def forget_reference(model: Any) -> None:
+    """Delete the adapter `ref`, a copy that TRL makes of an adapter that is there already.
 
-    It takes the adapter for a trained one. Ours is new: with it switched off the model is the base.
+    It takes that for a trained one. Ours is new: with it switched off the model is the base.
     """
-    if "ref" in model.peft_config:
+    if "ref" in getattr(model, "peft_config", {}):
         model.delete_adapter("ref")
+
+
+def add_reference(model: Any) -> None:
+    """The adapter `ref`, by which TRL then measures KL: a new one, which changes nothing."""
+    with torch.random.fork_rng():
+        model.add_adapter("ref", model.peft_config["default"])
+    model.set_adapter("default")
 
 
 def check_budget(job: TrainingJob, examples: Sequence[Example]) -> None:

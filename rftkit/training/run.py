@@ -66,7 +66,9 @@ class Steps:
     def trained_model(self, train_set: Examples) -> AnswerModel:
         """The fine-tuned model: trained now, or by an earlier session of this run."""
         if self.run.status()["state"] in ("trained", "finished"):
-            return open_for_inference(self.recipe.model, self.run.adapter)
+            opened = open_for_inference(self.recipe.model, self.run.adapter)
+            opened.base_apart = self.run.settings_in_force().get("base_model") == "a copy"
+            return opened
         # the backend opens here, before TRL is imported: Unsloth patches TRL as it loads
         prompt = largest_prompt(self.recipe, train_set.examples)
         policy = open_for_training(self.recipe, prompt, self._say)

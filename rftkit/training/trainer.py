@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -126,6 +127,11 @@ def verify(
             )
 
 
+def note(run: RunFolder, facts: Mapping[str, str]) -> None:
+    """Add to what `verify` has written of a run."""
+    write_atomically(run.effective, _json({**run.settings_in_force(), **facts}))
+
+
 @contextmanager
 def prints_to_stderr() -> Iterator[None]:
     """What libraries print while they train goes where progress goes: it is no result."""
@@ -201,6 +207,4 @@ def _plain(value: object) -> object:
 
 
 def _json(value: object) -> str:
-    import json
-
     return json.dumps(value, indent=2) + "\n"

@@ -1,5 +1,6 @@
 import base64
 import io
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -24,7 +25,7 @@ from rftkit.metrics.scoring import rescored
 from rftkit.report.confusion import commonest, grid
 from rftkit.report.page import ReportInput, no_image, render, write_report
 from rftkit.report.plots import training
-from rftkit.report.run_page import _shared_prefix
+from rftkit.report.run_page import how_it_ran
 from rftkit.report.samples_shown import groups, thumbnail
 from rftkit.report.terminal import show_summary
 from rftkit.report.training_curves import column, cost, reward_names, smoothed
@@ -269,13 +270,14 @@ def test_a_page_is_written_whole(tmp_path: Path) -> None:
 def test_a_page_says_why_prefixes_were_not_shared(tmp_path: Path) -> None:
     why = "off: some layers attend to a sliding window only"
     row = f'<th scope="row">shared prefix</th><td>{why}</td>'
-    assert row in page_of(evaluated(), shared_prefix=why)
-    assert row in render(ReportInput("stopped", shared_prefix=why))
+    assert row in page_of(evaluated(), how={"shared_prefix": why})
+    assert row in render(ReportInput("stopped", how={"shared_prefix": why}))
     assert "shared prefix" not in page_of(evaluated())
     run = RunFolder(tmp_path)
-    assert _shared_prefix(run) == _shared_prefix(None) == ""
-    run.effective.write_text(f'{{"trainer": "GRPOTrainer", "shared_prefix": "{why}"}}')
-    assert _shared_prefix(run) == why
+    assert how_it_ran(run) == how_it_ran(None) == {}
+    checked = {"shared_prefix": why, "checked vLLM": "log-probabilities differ by 1e-03 nats"}
+    run.effective.write_text(json.dumps({"trainer": "GRPOTrainer", "beta": "0.04", **checked}))
+    assert how_it_ran(run) == checked
 
 
 def test_a_page_made_from_a_stored_summary_is_the_same() -> None:

@@ -518,5 +518,3 @@ def test_a_run_that_cannot_share_says_why(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("WORLD_SIZE")
     monkeypatch.setattr(GRPOTrainer, "_compute_loss", lambda self, inputs: None)
     assert obstacle(model) == "TRL has changed GRPOTrainer._compute_loss"
-    monkeypatch.setattr(GRPOTrainer, "__module__", "UnslothGRPOTrainer")
-    assert str(obstacle(model)).endswith("a loss of its own")

@@ -76,5 +76,27 @@ def test_the_engine_reads_the_images_and_the_adapter_of_the_trainer(
     assert max(largest for _, largest in trained["differences"]) < 0.001
 
 
+def test_the_engine_has_proved_itself_on_the_first_batch(trained: dict[str, Any]) -> None:
+    lines = [line for line in trained["said"] if line.startswith("checked on the first batch")]
+    assert len(lines) == 1
+    assert "vLLM: log-probabilities differ by " in lines[0]
+    assert trained["effective"]["checked vLLM"].startswith("log-probabilities differ by ")
+    assert trained["effective"]["generation"] == "vllm"
+
+
+def test_an_engine_that_is_another_model_gives_way_to_transformers(
+    tiny: Path, tmp_path: Path
+) -> None:
+    found = driven("vllm_driver.py", tmp_path, str(tmp_path), "train", "+broken", site="vllm_site")
+    lines = [line for line in found["said"] if "vLLM is not as the trainer" in line]
+    assert len(lines) == 1
+    assert lines[0].endswith("; transformers writes the completions")
+    assert found["effective"]["generation"] == "transformers"
+    assert found["effective"]["checked vLLM"].startswith("left: log-probabilities differ by 1e+00")
+    assert "use_vllm" not in found["effective"]
+    assert [line["step"] for line in found["lines"]] == [1, 2, 3]
+    assert "checked vLLM" not in found["said"][-1]
+
+
 def test_a_report_names_the_engine(told: dict[str, Any]) -> None:
     assert told["facts"]["backend"] == "vllm"

@@ -1,11 +1,13 @@
 """Run by test_vllm.py in a process of its own: vLLM's answers and scores beside transformers'.
 
 python vllm_driver.py FOLDER          answers and scores of both, base and with an adapter
-python vllm_driver.py FOLDER train [SET …]   GRPO with rollouts by vLLM, and how far the two differ
+python vllm_driver.py FOLDER train [+broken] [SET …]   GRPO with rollouts by vLLM, and how far the
+    two differ; +broken: the engine's log-probabilities are of another model
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -72,17 +74,36 @@ def _trained(folder: Path) -> dict[str, Any]:
     from rftkit.training.trainer import TrainingJob
 
     _eager()
-    recipe = parse_recipe(RECIPE, "driver", sys.argv[3:])
+    sets = [word for word in sys.argv[3:] if word != "+broken"]
+    recipe = parse_recipe(RECIPE, "driver", sets)
+    if "+broken" in sys.argv:
+        _break_engine()
     seen: list[tuple[float, float]] = []
     agreement.judge = lambda mean, largest: seen.append((mean, largest))
     policy, run = open_for_training(recipe), new_run(folder / "run")
     examples = load_examples(recipe, "train").examples
-    grpo.train(TrainingJob(recipe, policy, run, Console(quiet=True)), examples)
+    console = Console(file=io.StringIO(), width=400)
+    grpo.train(TrainingJob(recipe, policy, run, console), examples)
     return {
+        "said": console.file.getvalue().splitlines(),
         "lines": read_lines(run.metrics),
         "differences": seen,
         "effective": json.loads(run.effective.read_text("utf-8")),
     }
+
+
+def _break_engine() -> None:
+    """The log-probabilities that TRL gets from the engine are a nat too low."""
+    from trl.generation.vllm_generation import VLLMGeneration
+
+    own = VLLMGeneration.generate
+
+    def shifted(self: Any, *given: Any, **more: Any) -> Any:
+        prompts, completions, logps, ids = own(self, *given, **more)
+        moved = [[[value - 1.0 for value in token] for token in row] for row in logps]
+        return prompts, completions, moved, ids
+
+    VLLMGeneration.generate = shifted
 
 
 def _eager() -> None:

@@ -1,0 +1,245 @@
+"""Each fast path is broken on purpose: the run says so in a line and goes on by the slow one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from rich.console import Console
+
+from rftkit.errors import TrainingError
+from rftkit.files import read_lines
+from rftkit.models.transformers import TransformersPolicy
+from rftkit.runs.run import RunFolder
+from rftkit.shared_prefix import forward, logps
+from rftkit.training import halving, trainer
+from rftkit.training.request import TrainRequest
+from rftkit.training.run import train
+
+pytestmark = pytest.mark.slow
+
+RECIPE = """
+seed = 3
+[model]
+name = "tiny"
+[data]
+source = "digits"
+shots = 8
+[method]
+steps = 2
+learning_rate = 1e-3
+batch_size = 4
+group_size = 4
+kl = 0.04
+max_new_tokens = 32
+[eval]
+limit = 6
+"""
+Run = Callable[..., tuple[RunFolder, str]]
+
+
+@pytest.fixture
+def run(tiny: Path, tmp_path: Path) -> Run:
+    """Trains, and returns the run and what was printed."""
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE, "utf-8")
+
+    def trained(*overrides: str, out: str = "run") -> tuple[RunFolder, str]:
+        console = Console(file=io.StringIO(), width=400)
+        request = TrainRequest(recipe=recipe, out=tmp_path / out, overrides=overrides)
+        folder = train(request, console)
+        return folder, console.file.getvalue()  # type: ignore[attr-defined]
+
+    return trained
+
+
+def curve(run: RunFolder) -> list[list[float]]:
+    names = ("loss", "grad_norm", "reward", "length", "kl")
+    return [[line[name] for name in names] for line in read_lines(run.metrics)]
+
+
+def close(one: RunFolder, other: RunFolder) -> None:
+    for ours, theirs in zip(curve(one), curve(other), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-6)
+
+
+def test_paths_that_are_right_are_said_in_one_line(run: Run) -> None:
+    folder, printed = run()
+    lines = [line for line in printed.splitlines() if line.startswith("checked on the first batch")]
+    assert len(lines) == 1
+    assert "shared prefixes: log-probabilities differ by " in lines[0]
+    assert "adapter off: log-probabilities differ by 0e+00 nats a token" in lines[0]
+    found = folder.settings_in_force()
+    assert "gradients by" in found["checked shared prefixes"]
+    assert (found["shared_prefix"], found["base_model"]) == ("on", "adapter off")
+
+
+def test_the_check_changes_nothing_about_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_check, _ = run()
+    monkeypatch.setattr("rftkit.training.first_step._check_loss", lambda trainer, step, *_: None)
+    without, _ = run(out="unchecked")
+    assert curve(with_check) == curve(without)
+
+
+def leaky(segments: torch.Tensor) -> torch.Tensor:
+    """A mask by which every completion attends to those before it."""
+    length = segments.shape[1]
+    return torch.ones(length, length, dtype=torch.bool).tril().expand(len(segments), 1, -1, -1)
+
+
+def test_completions_that_see_each_other_are_noticed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference, _ = run("method.trainer=trl", out="trl")
+    monkeypatch.setattr(forward, "attention_mask", leaky)
+    folder, printed = run()
+    found = folder.settings_in_force()
+    assert "shared prefixes are not as without on the first batch: log-prob" in printed
+    assert found["trainer"] == "GRPOTrainer"
+    assert found["checked shared prefixes"].startswith("left: log-probabilities differ by ")
+    assert found["shared_prefix"].startswith("off: log-probabilities differ by ")
+    close(folder, reference)
+    steps = [line["step"] for line in read_lines(folder.rollouts)]
+    assert steps == [line["step"] for line in read_lines(reference.rollouts)], "each step once"
+
+
+def test_a_path_that_does_not_run_is_left(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("no kernel for this mask")
+
+    monkeypatch.setattr(logps, "token_logps", broken)
+    folder, printed = run()
+    assert "shared prefixes are not as without on the first batch: no kernel for this" in printed
+    assert folder.settings_in_force()["trainer"] == "GRPOTrainer"
+    assert [line["step"] for line in read_lines(folder.metrics)] == [1, 2]
+
+
+@contextmanager
+def another_base(self: PeftModel) -> Iterator[None]:
+    """Switches the adapter off, and the output layer upside down."""
+    weight = self.get_output_embeddings().weight
+    with torch.no_grad():
+        weight.neg_()
+        yield
+        weight.neg_()
+
+
+def test_an_adapter_that_cannot_be_switched_off_is_noticed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference, _ = run(out="right")
+    monkeypatch.setattr(PeftModel, "disable_adapter", another_base)
+    folder, printed = run()
+    assert "the adapter switched off is not the base: log-probabilities differ by " in printed
+    assert folder.settings_in_force()["base_model"] == "a copy"
+    close(folder, reference)
+    ours, theirs = (base_replies(one) for one in (folder, reference))
+    assert ours == theirs
+
+
+def base_replies(run: RunFolder) -> list[tuple[str, str]]:
+    lines = read_lines(run.evaluations / "test" / "samples.jsonl")
+    found = [(line["id"], line["text"]) for line in lines if line.get("side") == "base"]
+    assert found
+    return found
+
+
+def test_the_base_beside_the_model_is_a_model_without_an_adapter(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = TransformersPolicy.__new__(TransformersPolicy)
+    policy.model, policy.base_apart = PeftModel.__new__(PeftModel), True
+    policy.source = policy.settings = None  # type: ignore[assignment]
+    tuned = policy.model
+    monkeypatch.setattr("rftkit.models.loading.load_model", lambda *_: "bare")
+    with policy.base():
+        assert policy.model == "bare"
+    assert policy.model is tuned
+
+
+NOT_ENOUGH = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+@pytest.mark.parametrize("by", ["shared", "trl"])
+@pytest.mark.parametrize("loss", ["grpo", "dr_grpo", "bnpo", "dapo", "gspo"])
+def test_a_step_that_runs_out_of_memory_is_repeated_in_parts(
+    run: Run, monkeypatch: pytest.MonkeyPatch, loss: str, by: str
+) -> None:
+    """Micro-batches of four rows, of which two fit; the second one fails, after a gradient."""
+    monkeypatch.setattr(trainer, "WHOLE_BATCH_BELOW", 0)
+    asked = (f"method.loss={loss}", f"method.trainer={by}")
+    reference, _ = run(*asked, out="whole")
+    failed = fail_above(2, monkeypatch, spared=3)
+    folder, printed = run(*asked)
+    assert failed
+    line = "step 1: the GPU ran out of memory, so a micro-batch is computed 2 rows at a time"
+    assert [text for text in printed.splitlines() if "ran out" in text] == [line]
+    assert folder.settings_in_force()["out_of_memory"] == line
+    for ours, theirs in zip(curve(folder), curve(reference), strict=True):
+        assert ours[:4] == pytest.approx(theirs[:4], rel=1e-3, abs=1e-6)
+
+
+def fail_above(
+    most: int, monkeypatch: pytest.MonkeyPatch, spared: int = 0, fails: int = 10**9
+) -> list[int]:
+    """Losses of more than so many rows run out of memory in their backward pass."""
+    failed: list[int] = []
+    calls = [0]
+    own = halving.halving.__wrapped__
+
+    def failing(kind: Any) -> Any:
+        class Failing(kind):
+            def compute_loss(self, model: Any, inputs: Any, *given: Any, **more: Any) -> Any:
+                loss = super().compute_loss(model, inputs, *given, **more)
+                calls[0] += 1
+                if len(inputs["completion_mask"]) > most and calls[0] > spared:
+                    loss.backward()  # as far as it came
+                    failed.append(calls[0])
+                    raise NOT_ENOUGH
+                return loss
+
+        Failing.__name__ = kind.__name__
+        return own(Failing)
+
+    monkeypatch.setattr("rftkit.training.grpo.halving", failing)
+    return failed
+
+
+def test_only_a_row_that_does_not_fit_ends_the_run(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_above(0, monkeypatch)
+    with pytest.raises(TrainingError, match=r"change in this order: model.max_pixels=\d+, method"):
+        run()
+
+
+def test_completions_are_written_in_waves_where_memory_runs_out(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import Qwen2_5_VLForConditionalGeneration as Model
+
+    rows: list[int] = []
+    own = Model.generate
+
+    def generate(self: Any, *given: Any, **more: Any) -> Any:
+        rows.append(len(more["input_ids"]))
+        if self.training and rows[-1] > 4:
+            raise NOT_ENOUGH
+        return own(self, *given, **more)
+
+    monkeypatch.setattr(Model, "generate", generate)
+    folder, printed = run("method.max_new_tokens=16", "model.lora_vision=true")
+    said = [line for line in printed.splitlines() if "ran out" in line]
+    assert said == [
+        f"step 1: the GPU ran out of memory, so completions are written {n} at a time"
+        for n in (8, 4)
+    ]
+    assert rows[:2] == [16, 8]
+    assert [line["step"] for line in read_lines(folder.metrics)] == [1, 2]
+    assert all(line["length"] > 0 for line in read_lines(folder.metrics))
