@@ -53,6 +53,10 @@ def trainer_of(case: Case, arm: str) -> Any:
     if arm != "stock" and (why := obstacle(model)):
         sys.exit(f"prefixes cannot be shared: {why}")
     kind = GRPOTrainer if arm == "stock" else shared_prefix_trainer()
+    if arm == "merged":
+        from rftkit.training.merged_rollouts import writing_merged
+
+        kind = writing_merged(kind)
     config = GRPOConfig(
         output_dir=tempfile.gettempdir(),
         per_device_train_batch_size=case.prompts * case.group,

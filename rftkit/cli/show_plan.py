@@ -99,7 +99,10 @@ def _verdict(recipe: Recipe, needed: Need, machine: Here | None) -> list[tuple[s
 
 
 def _setup(needed: Need) -> str:
-    names = {"transformers": "transformers", "unsloth": "Unsloth", "vllm": "vLLM", "trl": "TRL"}
+    names = {
+        "transformers": "transformers", "unsloth": "Unsloth", "vllm": "vLLM", "trl": "TRL",
+        "merged": "a merged 16-bit copy",
+    }  # fmt: skip
     setup, said = needed.setup, [f"model loaded by {names[needed.setup.backend]}"]
     if needed.writes:
         said.append(f"completions written by {names[setup.generation]}")

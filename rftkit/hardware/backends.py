@@ -118,25 +118,28 @@ def planned(recipe: Recipe, machine: Here, prompt: PromptSize | None = None) -> 
     """How the recipe runs there, or would if it could.
 
     Of a recipe that names its engine nothing is checked. `auto` is vLLM within Unsloth where that
-    is installed, can serve the model, fits by plan, and is worth its start. prompt: the largest
-    one; assumed if None.
+    is installed, can serve the model, fits by plan, and is worth its start; else a merged copy
+    where that fits. prompt: the largest one; assumed if None.
     """
     backend: Backend = "unsloth" if machine.unsloth else "transformers"
     if recipe.model.backend != "auto":
         backend = recipe.model.backend
     model = recipe.model.model_copy(update={"backend": backend})
     setup = setup_of(recipe.model_copy(update={"model": model}))
-    if recipe.model.generation == "auto" and _vllm_pays(recipe):
-        faster = replace(setup, generation="vllm")
-        served = machine.cuda and not any(refusals(recipe.model, backend, machine))
-        if backend == "unsloth" and served and _fits(recipe, machine, faster, prompt):
-            return faster
+    if recipe.model.generation != "auto" or recipe.method.kind != "grpo" or not machine.cuda:
+        return setup
+    by_vllm, merged = replace(setup, generation="vllm"), replace(setup, generation="merged")
+    served = backend == "unsloth" and not any(refusals(recipe.model, backend, machine))
+    if served and _vllm_pays(recipe) and _fits(recipe, machine, by_vllm, prompt):
+        return by_vllm
+    four_bit = recipe.model.load_in_4bit  # else there is little to gain
+    if four_bit and setup.trainer != "unsloth" and _fits(recipe, machine, merged, prompt):
+        return merged
     return setup
 
 
 def _vllm_pays(recipe: Recipe) -> bool:
-    method = recipe.method
-    return method.kind == "grpo" and recipe.style != "direct" and method.max_new_tokens > PAYS_FROM
+    return recipe.style != "direct" and recipe.method.max_new_tokens > PAYS_FROM
 
 
 def generation_of(recipe: Recipe, machine: Here, prompt: PromptSize | None = None) -> Generation:
@@ -148,8 +151,13 @@ def generation_of(recipe: Recipe, machine: Here, prompt: PromptSize | None = Non
         return "transformers"
     backend = backend_of(recipe.model, machine)
     setup = planned(recipe, machine, prompt)
-    if recipe.model.generation == "auto":
-        return setup.generation if machine.cuda else "transformers"
+    if recipe.model.generation == "merged" and setup.trainer == "unsloth":
+        raise RecipeError(
+            "model.generation: 'merged', but Unsloth's own trainer writes without a copy; set "
+            'method.trainer = "auto"'
+        )
+    if recipe.model.generation in ("auto", "merged"):
+        return setup.generation
     why = next(refusals(recipe.model, backend, machine), None)
     if why is not None:
         raise RecipeError(f'{why}; or set model.generation = "transformers"')

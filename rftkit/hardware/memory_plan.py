@@ -19,7 +19,7 @@ CHOICES_WIDTH = 4  # rows of one forward, for each image, where labels are score
 
 Verdict = Literal["fits", "tight", "no"]
 Backend = Literal["transformers", "unsloth"]
-Generation = Literal["transformers", "vllm"]
+Generation = Literal["transformers", "merged", "vllm"]
 Trainer = Literal["shared", "unsloth", "trl"]
 
 
@@ -119,13 +119,12 @@ def setup_of(recipe: Recipe) -> Setup:
     own: Trainer = "unsloth" if backend == "unsloth" else "trl"
     if recipe.method.kind != "grpo":
         return Setup(backend, "transformers", own)
-    asked = recipe.method.trainer
-    vllm = recipe.model.generation == "vllm"
+    asked, writes = recipe.method.trainer, recipe.model.generation
     if asked != "auto":
         own = asked
     elif architecture_of(recipe.model) in (*SHARED, ""):  # "" is not known
         own = "shared"
-    return Setup(backend, "vllm" if vllm else "transformers", own)
+    return Setup(backend, "transformers" if writes == "auto" else writes, own)
 
 
 def need(
@@ -164,6 +163,9 @@ def need(
         reserved = memory_parts.engine(shape, load.rows, tokens, load.image_patches, copied)
         detail = f"{load.rows} × {tokens} tokens in its KV cache"
         always.append(Part("vLLM", reserved, detail))
+    if setup.generation == "merged":
+        copied = memory_parts.HALF * float(shape.text.linear)
+        always.append(Part("copy for rollouts", copied, "matrices in 16 bit, adapter merged"))
     phases = list(_phases(load))
     moving = max(phase.bytes for phase in phases)
     extra = memory_parts.overhead(shape, recipe.model.load_in_4bit, moving)
@@ -232,7 +234,7 @@ def _phases(load: _Load) -> Iterator[Part]:
     recipe, shape = load.recipe, load.shape
     shared, method = load.setup.shared, recipe.method
     grpo = method.kind == "grpo"
-    if grpo and load.setup.generation == "transformers":
+    if grpo and load.setup.generation != "vllm":
         prompts = method.batch_size if shared else load.rows
         tokens = (load.prompt, load.new)
         held = memory_parts.generation(shape, load.rows, prompts, tokens, load.patches)
@@ -282,7 +284,7 @@ def _changes(recipe: Recipe) -> Iterator[tuple[str, str, Recipe]]:
         return f"{table}.{key}", written, recipe.model_copy(update={table: inner})
 
     yield from (with_("eval", "batch_size", size) for size in _halves(recipe.eval.batch_size, 1))
-    if model.generation == "vllm":
+    if model.generation in ("vllm", "merged"):
         yield with_("model", "generation", "transformers")
     if not model.load_in_4bit:
         yield with_("model", "load_in_4bit", True)

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -65,7 +66,7 @@ def open_for_training(
     """The recipe's model, to be trained, with the engine beside it that writes completions.
 
     prompt: the largest one that it is trained on; assumed if None. say: is told where an engine
-    that was left to rftkit does not start, and transformers takes its place.
+    that was left to rftkit does not start, and the next best takes its place.
     Raises RecipeError, before anything loads, for a model and an engine that do not go together.
     """
     from rftkit.hardware import backends
@@ -84,13 +85,19 @@ def open_for_training(
     if generation == "vllm":
         room = backends.engine_room(recipe, machine, prompt)
         try:
-            return _opened_by_unsloth(recipe, room)
+            policy = _opened_by_unsloth(recipe, room)
         except (ModelError, TrainingError) as error:
             if recipe.model.generation != "auto":
                 raise
-            say(f"vLLM does not start ({error}); transformers writes the completions")
+            say(f"vLLM does not start ({error}); completions are written without it")
+        else:
+            policy.generation = generation
+            return policy
         _free_memory()  # outside the handler: its traceback holds what was loaded
-    return _opened_by_unsloth(recipe, None)
+        generation = backends.generation_of(recipe, replace(machine, vllm=False), prompt)
+    policy = _opened_by_unsloth(recipe, None)
+    policy.generation = generation
+    return policy
 
 
 def _opened_by_unsloth(recipe: Recipe, engine: EngineRoom | None) -> Policy:
@@ -100,9 +107,7 @@ def _opened_by_unsloth(recipe: Recipe, engine: EngineRoom | None) -> Policy:
         with importing_unsloth():
             from rftkit.models.unsloth import Training, open_unsloth
 
-        policy = open_unsloth(recipe.model, None, Training(recipe.seed, True, engine))
-    policy.generation = "vllm" if engine else "transformers"
-    return policy
+        return open_unsloth(recipe.model, None, Training(recipe.seed, True, engine))
 
 
 def _free_memory() -> None:

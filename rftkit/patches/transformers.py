@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
+import torch
 import transformers
 from packaging.version import Version
 from transformers import LogitsProcessor, LogitsProcessorList
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from rftkit.patches import parameters, replaced
 
@@ -59,6 +61,28 @@ def logits_processed_by(model: Any, processor: LogitsProcessor) -> AbstractConte
         return own(*given, logits_processor=processors, **more)
 
     return replaced(model, "generate", generate)
+
+
+def attend_in_two_calls(attend: Callable[..., Any]) -> None:
+    """From now on sdpa attention with a mask of integers is `attend(q, k, v, mask, scale)`.
+
+    It stays, because a backward pass computes layers again after the forward has returned; no mask
+    of transformers' own holds integers.
+    """
+    own = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    if getattr(own, "attends_in_two_calls", False):
+        return
+
+    @wraps(own)
+    def attention(
+        module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **more: Any
+    ) -> Any:
+        if attention_mask is None or attention_mask.dtype != torch.int32:
+            return own(module, query, key, value, attention_mask, **more)
+        return attend(query, key, value, attention_mask, more.get("scaling")), None
+
+    vars(attention)["attends_in_two_calls"] = True
+    ALL_ATTENTION_FUNCTIONS["sdpa"] = attention
 
 
 def image_features_by(model: Any, features: Callable[..., Any]) -> AbstractContextManager[None]:

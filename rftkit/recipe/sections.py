@@ -44,10 +44,10 @@ class Model(Section):
     backend: Literal["auto", "transformers", "unsloth"] = Field(
         default="auto", description="auto: unsloth on CUDA when installed, else transformers"
     )
-    generation: Literal["auto", "transformers", "vllm"] = Field(
+    generation: Literal["auto", "transformers", "merged", "vllm"] = Field(
         default="auto",
-        description="engine that generates GRPO rollouts; auto: vllm within unsloth where it is "
-        "installed, fits and is worth its start, else transformers (docs/cuda.md)",
+        description="what generates GRPO rollouts: transformers, a merged 16-bit copy of the "
+        "language model, or vllm; auto: on a GPU the fastest that is possible (docs/cuda.md)",
     )
     load_in_4bit: bool = Field(
         default=True,

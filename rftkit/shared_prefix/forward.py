@@ -13,6 +13,8 @@ from torch.utils.checkpoint import checkpoint
 
 from rftkit.model_info.families import M_ROPE
 from rftkit.model_info.limits import LOGITS_AT_ONCE
+from rftkit.patches.transformers import attend_in_two_calls
+from rftkit.shared_prefix.attention import attend
 from rftkit.shared_prefix.feature_cache import FeatureCache
 from rftkit.shared_prefix.groups import PromptKey
 from rftkit.shared_prefix.packing import Packed, attention_mask
@@ -87,10 +89,11 @@ def token_logps(
 
 
 def _mask(model: Any, packed: Packed) -> Tensor:
-    """(P, 1, L, L): bool for sdpa; to be added to the scores for eager attention."""
-    allowed = attention_mask(packed.segment_ids_PL)
+    """For sdpa the segment ids, (P, 1, 1, L); for eager attention what is added, (P, 1, L, L)."""
     if model.config.get_text_config()._attn_implementation == "sdpa":
-        return allowed
+        attend_in_two_calls(attend)
+        return packed.segment_ids_PL[:, None, None].int()
+    allowed = attention_mask(packed.segment_ids_PL)
     least = torch.finfo(model.dtype).min
     return torch.zeros_like(allowed, dtype=model.dtype).masked_fill(~allowed, least)
 

@@ -5,7 +5,7 @@ its first step, and `training/grpo.py` builds another without it.
 
     fast path            its slow twin                          compared
     shared prefixes      TRL's own forward, a row each          log-probabilities and one gradient
-    vLLM                 the trainer                            log-probabilities of what it wrote
+    vLLM, merged copy    the trainer                            log-probabilities of what they wrote
     base = adapter off   a new adapter, which changes nothing   log-probabilities
 """
 
@@ -26,10 +26,10 @@ from rftkit.patches.trl import own
 from rftkit.shared_prefix.trainer import KEYS, shared_prefix_trainer
 from rftkit.training.batch_rows import rows_of
 
-FastPath = Literal["shared prefixes", "vLLM", "adapter off"]
+FastPath = Literal["shared prefixes", "vLLM", "merged copy", "adapter off"]
 ROWS = 2  # completions of one prompt that are compared
 ROUNDING = 4.0  # times what the slow path differs from itself, one row at a time
-ENGINE = 0.1  # nats a token, on average: bf16 against bf16 differs by some thousandths
+ENGINE = 0.1  # nats a token, on average, of what writes: bf16 differs by some thousandths
 
 
 class Difference(NamedTuple):
@@ -110,14 +110,15 @@ def checked(kind: Any) -> Any:
         _written: list[list[float]] | None = None  # log-probabilities, by the engine
 
         def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
-            with _refusing(self):
+            merged = getattr(self, "writes_merged", False)
+            with _refusing(self, "merged copy" if merged else "shared prefixes"):
                 ids, logps = super()._generate_single_turn(*args, **kwargs)
             if self.use_vllm and self.first_step and not self.first_step.engine_checked:
                 self._written = logps
             return ids, logps
 
         def _get_per_token_logps_and_entropies(self, *given: Any, **more: Any) -> Any:
-            with _refusing(self):
+            with _refusing(self, "shared prefixes"):
                 found = super()._get_per_token_logps_and_entropies(*given, **more)
             if self._written is not None and self.first_step:
                 written, self._written = self._written, None
@@ -135,10 +136,10 @@ def checked(kind: Any) -> Any:
 
 
 @contextmanager
-def _refusing(trainer: Any) -> Iterator[None]:
-    """Raises PathRefused if shared prefixes do not run, before they have been compared."""
-    step = trainer.first_step
-    if step is None or step.loss_checked or not isinstance(trainer, shared_prefix_trainer()):
+def _refusing(trainer: Any, path: FastPath) -> Iterator[None]:
+    """Raises PathRefused if a path does not run, before it has been compared."""
+    step, shares = trainer.first_step, isinstance(trainer, shared_prefix_trainer())
+    if step is None or step.loss_checked or (path == "shared prefixes" and not shares):
         yield
         return
     try:
@@ -146,7 +147,7 @@ def _refusing(trainer: Any) -> Iterator[None]:
     except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
         if out_of_memory.ran_out(error):
             raise
-        raise PathRefused("shared prefixes", first_line(error, 120)) from error
+        raise PathRefused(path, first_line(error, 120)) from error
 
 
 def _check_engine(
@@ -193,8 +194,11 @@ def _check_loss(trainer: Any, step: FirstStep, model: Any, inputs: Mapping[str, 
             step.loss_checked = True
             return
         if isinstance(trainer, shared_prefix_trainer()):
-            with _refusing(trainer):
+            with _refusing(trainer, "shared prefixes"):
                 step.found["shared prefixes"] = twin.shared_prefixes()
+        if getattr(trainer, "merged", None):
+            with _refusing(trainer, "merged copy"):
+                step.found["merged copy"] = twin.merged_copy()
         if "adapter off" not in step.left and _is_new(trainer.accelerator.unwrap_model(model)):
             step.found["adapter off"] = twin.adapter_off()
     step.loss_checked = True
@@ -224,6 +228,13 @@ class _Twin:
         """What was measured. Raises PathRefused where they differ."""
         packed = _computed(self.trainer, self.model, [self.batch], _as_it_trains)
         return self._judged("shared prefixes", _between(packed, self.plain), self.most)
+
+    def merged_copy(self) -> str:
+        """What was measured. Raises PathRefused where they differ by more than a merge rounds."""
+        with torch.no_grad(), self.trainer.merged.in_place():
+            merged = _logps(self.trainer, self.model, self.batch, _plainly)
+        difference = Difference(_apart(merged, self.plain.logps))
+        return self._judged("merged copy", difference, Difference(ENGINE))
 
     def adapter_off(self) -> str:
         """What was measured, of an adapter that has learnt nothing yet. Raises PathRefused."""

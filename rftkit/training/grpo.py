@@ -14,6 +14,7 @@ from transformers import set_seed
 from rftkit.core import Example
 from rftkit.errors import RecipeError
 from rftkit.hardware import backends
+from rftkit.hardware.memory_plan import Generation
 from rftkit.hardware.prompt_size import TEMPLATE_TOKENS, largest_prompt, longest_text
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.patches.trl import own
@@ -24,6 +25,7 @@ from rftkit.training import vllm_rollouts
 from rftkit.training.dataset import lazy_dataset, schedule
 from rftkit.training.first_step import FirstStep, PathRefused, checked
 from rftkit.training.halving import halving
+from rftkit.training.merged_rollouts import writing_merged
 from rftkit.training.reward_functions import RolloutLog, Scorer
 from rftkit.training.trainer import (
     TrainingJob,
@@ -57,21 +59,22 @@ Loss = Literal["shared", "unsloth", "trl"]
 
 @dataclass(frozen=True)
 class Paths:
-    """How this run computes. not_shared: why prompts are not shared; None where they are.
+    """How this run computes.
 
+    not_shared: why prompts are not shared; None where they are. writes: what writes completions.
     base: how the base model is had: by the adapter switched off, or as a copy of its own.
     """
 
     loss: Loss
     not_shared: str | None
-    vllm: bool = False
+    writes: Generation = "transformers"
     base: Literal["adapter off", "a copy"] = "adapter off"
 
     def record(self) -> dict[str, str]:
         """For effective.json."""
         return {
             "shared_prefix": "on" if self.not_shared is None else f"off: {self.not_shared}",
-            "generation": "vllm" if self.vllm else "transformers",
+            "generation": self.writes,
             "base_model": self.base,
         }
 
@@ -85,7 +88,7 @@ def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     """
     check_budget(job, examples)
     length, step = _length_reward(job, examples), FirstStep()
-    paths = Paths(*choose_loss(job), vllm=job.policy.generation == "vllm")
+    paths = Paths(*choose_loss(job), writes=job.policy.generation)
     if job.resume and job.run.settings_in_force().get("base_model") == "a copy":
         paths, job.policy.base_apart = replace(paths, base="a copy"), True
     while True:
@@ -112,8 +115,8 @@ def _trainer(
     wanted = settings(job, scorer.all_weights()) | _vllm_settings(job, examples)
     forget_reference(policy.model)
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
-    kind = trainer_class(paths.loss, by_vllm=paths.vllm)
-    with engine_like(policy.processor) if paths.vllm else nullcontext():
+    kind = trainer_class(paths.loss, paths.writes)
+    with engine_like(policy.processor) if paths.writes == "vllm" else nullcontext():
         trainer = kind(
             model=policy.model,
             reward_funcs=scorer.functions(),
@@ -153,13 +156,13 @@ def without(paths: Paths, refused: PathRefused, job: TrainingJob) -> tuple[Paths
         job.policy.shares = False
         line = f"shared prefixes are {why}; using TRL's own loss"
         return replace(paths, loss="trl", not_shared=refused.why), line
-    if refused.path == "vLLM":
+    if refused.path in ("vLLM", "merged copy"):
         job.policy.generation = "transformers"
         line = (
-            f"vLLM is not as the trainer on the first batch: {refused.why}; transformers writes "
-            "the completions"
+            f"{refused.path} is not as the trainer on the first batch: {refused.why}; transformers "
+            "writes the completions"
         )
-        return replace(paths, vllm=False), line
+        return replace(paths, writes="transformers"), line
     job.policy.base_apart = True
     line = f"the adapter switched off is not the base: {refused.why}; the base is loaded beside it"
     return replace(paths, base="a copy"), line
@@ -193,7 +196,7 @@ def choose_loss(job: TrainingJob) -> tuple[Loss, str | None]:
     return loss, off
 
 
-def trainer_class(loss: Loss, *, by_vllm: bool) -> Any:
+def trainer_class(loss: Loss, writes: Generation) -> Any:
     """The class that trains. Open the backend before: Unsloth patches TRL as it is imported."""
     import trl
 
@@ -201,7 +204,8 @@ def trainer_class(loss: Loss, *, by_vllm: bool) -> Any:
         kind = shared_prefix_trainer()
     else:
         kind = trl.GRPOTrainer if loss == "unsloth" else own("GRPOTrainer")
-    kind = with_plain_prompts(kind) if by_vllm else kind
+    kind = with_plain_prompts(kind) if writes == "vllm" else kind
+    kind = writing_merged(kind) if writes == "merged" else kind
     return kind if loss == "unsloth" else halving(checked(kind))
 
 

@@ -54,6 +54,10 @@ def halving(kind: Any) -> Any:
 
         def _halve(self) -> bool:
             """Compute less at once from now on. False where that is impossible."""
+            if getattr(self, "writes_merged", False):
+                self.give_up_copy()
+                self._say("the merged copy is given back")
+                return True
             rows = self.args.per_device_train_batch_size
             if self._writing:
                 rows *= self.args.steps_per_generation
@@ -65,9 +69,12 @@ def halving(kind: Any) -> Any:
                 doing = f"a micro-batch is computed {-(-rows // self.parts)} rows at a time"
                 changed = self.parts > most
             if changed:
-                number = self.state.global_step + 1
-                self.on_halved(f"step {number}: the GPU ran out of memory, so {doing}")
+                self._say(doing)
             return changed
+
+        def _say(self, doing: str) -> None:
+            number = self.state.global_step + 1
+            self.on_halved(f"step {number}: the GPU ran out of memory, so {doing}")
 
         def _learn_again(self, model: Any) -> None:
             """Repeat the micro-batches of this step that came before this one."""

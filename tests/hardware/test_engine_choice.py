@@ -68,17 +68,20 @@ def test_a_backend_that_cannot_be_is_refused(machine: Here, said: str) -> None:
 @pytest.mark.parametrize(("overrides", "machine", "expected"), [
     ((), AMPERE, "vllm"),
     (("model.name=Qwen/Qwen3-VL-4B-Instruct", "style=answer-first"), AMPERE, "vllm"),
-    (("method.max_new_tokens=64",), AMPERE, "transformers"),
-    (("style=direct", "method.max_new_tokens=300"), AMPERE, "transformers"),
+    (("method.max_new_tokens=64",), AMPERE, "merged"),
+    (("style=direct", "method.max_new_tokens=300"), AMPERE, "merged"),
+    (("model.lora_vision=true",), AMPERE, "merged"),
+    (("model.name=Qwen/Qwen2-VL-2B-Instruct",), AMPERE, "merged"),
+    (("model.backend=transformers",), AMPERE, "merged"),
+    ((), NO_VLLM, "merged"),
+    ((), NO_UNSLOTH, "merged"),
+    ((), T4, "merged"),
     (("method.kind=sft",), AMPERE, "transformers"),
-    (("model.lora_vision=true",), AMPERE, "transformers"),
-    (("model.name=Qwen/Qwen2-VL-2B-Instruct",), AMPERE, "transformers"),
-    (("model.backend=transformers",), AMPERE, "transformers"),
-    ((), NO_VLLM, "transformers"),
-    ((), NO_UNSLOTH, "transformers"),
+    (("model.load_in_4bit=false", "style=direct"), AMPERE, "transformers"),
+    (("method.trainer=unsloth", "style=direct"), AMPERE, "transformers"),
     ((), SMALL, "transformers"),
     ((), BUSY, "transformers"),
-    ((), T4, "transformers"),
+    (("model.generation=merged",), CPU, "merged"),
     ((), CPU, "transformers"),
     (("method.kind=sft", "model.generation=vllm"), T4, "transformers"),
     (("model.generation=transformers",), AMPERE, "transformers"),
@@ -105,6 +108,8 @@ REFUSED = {  # overrides, machine -> part of the line
     "absent": ((VLLM,), NO_VLLM, "'vllm' needs vllm: pip install -c constraints-vllm.txt -e '.["),
     "4 bit": ((VLLM,), NO_UNSLOTH, "model.load_in_4bit: true, but TRL hands its weights to vLLM"),
     "unknown sizes": ((VLLM, "model.name=Qwen/Qwen3-VL-30B"), AMPERE, "do not fit this GPU"),
+    "Unsloth's trainer": (("model.generation=merged", "method.trainer=unsloth"), AMPERE,
+                          "'merged', but Unsloth's own trainer writes without a copy"),
     "no room": ((VLLM,), SMALL, "do not fit this GPU together; see rftkit plan"),
 }  # fmt: skip
 
@@ -117,7 +122,7 @@ def test_what_cannot_be_is_refused_by_name(
         generation_of(recipe(*overrides), machine)
     line = str(caught.value)
     assert said in line
-    assert line.endswith('or set model.generation = "transformers"')
+    assert line.endswith(('or set model.generation = "transformers"', 'method.trainer = "auto"'))
     assert "\n" not in line
 
 
@@ -176,6 +181,7 @@ def test_a_gpu_elsewhere_is_planned_with_what_the_docs_install() -> None:
     machine = elsewhere(Card("12GB", 11.6))
     assert (machine.unsloth, machine.vllm, machine.card.name) == (True, False, "12GB")
     assert planned(recipe(), machine) == Setup("unsloth", "transformers", "shared")
+    assert planned(recipe(), elsewhere(Card("24GB", 23))) == Setup("unsloth", "merged", "shared")
     assert planned(recipe(VLLM), machine) == Setup("unsloth", "vllm", "shared")
 
 

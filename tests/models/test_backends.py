@@ -181,18 +181,18 @@ def test_an_engine_that_does_not_start_gives_way_where_it_was_left_to_us(
 
     monkeypatch.setattr(unsloth, "from_pretrained", broken)
     policy = models.open_for_training(recipe(), None, said.append)
-    assert policy.generation == "transformers"
+    assert policy.generation == "merged"
     assert "fast_inference" not in unsloth.loaded
     assert len(said) == 1
     assert said[0].startswith("vLLM does not start (")
-    assert said[0].endswith("; transformers writes the completions")
+    assert said[0].endswith("; completions are written without it")
     with pytest.raises((ModelError, TrainingError)):
         models.open_for_training(recipe("model.generation=vllm"))
 
 
 def test_the_engine_that_starts_is_the_policys(unsloth: FastVisionModel) -> None:
     assert models.open_for_training(recipe()).generation == "vllm"
-    assert models.open_for_training(recipe("style=direct")).generation == "transformers"
+    assert models.open_for_training(recipe("style=direct")).generation == "merged"
 
 
 @pytest.mark.parametrize("error", [

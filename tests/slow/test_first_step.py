@@ -15,9 +15,10 @@ from rich.console import Console
 
 from rftkit.errors import TrainingError
 from rftkit.files import read_lines
+from rftkit.models.merged import MergedCopy
 from rftkit.models.transformers import TransformersPolicy
 from rftkit.runs.run import RunFolder
-from rftkit.shared_prefix import forward, logps
+from rftkit.shared_prefix import attention, logps
 from rftkit.training import halving, trainer
 from rftkit.training.request import TrainRequest
 from rftkit.training.run import train
@@ -87,17 +88,18 @@ def test_the_check_changes_nothing_about_the_run(run: Run, monkeypatch: pytest.M
     assert curve(with_check) == curve(without)
 
 
-def leaky(segments: torch.Tensor) -> torch.Tensor:
-    """A mask by which every completion attends to those before it."""
-    length = segments.shape[1]
-    return torch.ones(length, length, dtype=torch.bool).tril().expand(len(segments), 1, -1, -1)
+def leaky(query: Any, key: Any, value: Any, layout: Any, scale: float) -> torch.Tensor:
+    """Attention by which every completion attends to those before it."""
+    attend = torch.nn.functional.scaled_dot_product_attention
+    parts = (part[None] for part in (query, key, value))
+    return attend(*parts, is_causal=True, scale=scale, enable_gqa=True)[0].transpose(0, 1)
 
 
 def test_completions_that_see_each_other_are_noticed(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reference, _ = run("method.trainer=trl", out="trl")
-    monkeypatch.setattr(forward, "attention_mask", leaky)
+    monkeypatch.setattr(attention, "_attend_row", leaky)
     folder, printed = run()
     found = folder.settings_in_force()
     assert "shared prefixes are not as without on the first batch: log-prob" in printed
@@ -117,6 +119,54 @@ def test_a_path_that_does_not_run_is_left(run: Run, monkeypatch: pytest.MonkeyPa
     folder, printed = run()
     assert "shared prefixes are not as without on the first batch: no kernel for this" in printed
     assert folder.settings_in_force()["trainer"] == "GRPOTrainer"
+    assert [line["step"] for line in read_lines(folder.metrics)] == [1, 2]
+
+
+@pytest.mark.parametrize("four_bit", ["true", "false"])
+def test_a_merged_copy_writes_what_the_model_writes(run: Run, four_bit: str) -> None:
+    loaded = f"model.load_in_4bit={four_bit}"
+    reference, _ = run(loaded, out="reference")
+    folder, printed = run(loaded, "model.generation=merged")
+    assert "merged copy: log-probabilities differ by " in printed
+    assert folder.settings_in_force()["generation"] == "merged"
+    assert "nats a token" in folder.settings_in_force()["checked merged copy"]
+    close(folder, reference)
+
+
+def test_a_copy_that_is_another_model_is_noticed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = MergedCopy.refresh
+
+    def wrong(self: MergedCopy) -> None:
+        own(self)
+        self.layers[0].weight.neg_()
+
+    monkeypatch.setattr(MergedCopy, "refresh", wrong)
+    folder, printed = run("model.generation=merged")
+    assert "merged copy is not as the trainer on the first batch: log-probabilities" in printed
+    assert folder.settings_in_force()["generation"] == "transformers"
+    assert folder.settings_in_force()["trainer"] == "SharedPrefixTrainer"
+    assert [line["step"] for line in read_lines(folder.metrics)] == [1, 2]
+
+
+def test_a_copy_that_cannot_be_made_is_left(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: MergedCopy) -> None:
+        raise RuntimeError("no dequantisation here")
+
+    monkeypatch.setattr(MergedCopy, "refresh", broken)
+    folder, printed = run("model.generation=merged")
+    assert "merged copy is not as the trainer on the first batch: no dequantisation" in printed
+    assert folder.settings_in_force()["shared_prefix"] == "on"
+
+
+def test_the_copy_is_given_back_where_memory_runs_out(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = fail_above(0, monkeypatch, spared=1, fails=1)
+    folder, printed = run("model.generation=merged")
+    assert failed == [2]
+    line = "step 2: the GPU ran out of memory, so the merged copy is given back"
+    assert folder.settings_in_force()["out_of_memory"] == line
+    assert line in printed
     assert [line["step"] for line in read_lines(folder.metrics)] == [1, 2]
 
 
@@ -198,7 +248,8 @@ def fail_above(
             def compute_loss(self, model: Any, inputs: Any, *given: Any, **more: Any) -> Any:
                 loss = super().compute_loss(model, inputs, *given, **more)
                 calls[0] += 1
-                if len(inputs["completion_mask"]) > most and calls[0] > spared:
+                over = len(inputs["completion_mask"]) > most
+                if over and calls[0] > spared and len(failed) < fails:
                     loss.backward()  # as far as it came
                     failed.append(calls[0])
                     raise NOT_ENOUGH

@@ -87,6 +87,19 @@ def test_and_one_by_the_slower_trainers(trained: Any, trainer: str) -> None:
     close(ours, trained("grpo", "transformers", *AS_A_LARGE_MODEL), 2e-2, BY_ROW)
 
 
+def test_every_path_has_proved_itself(trained: Any) -> None:
+    found = trained("grpo", "unsloth", *AS_A_LARGE_MODEL)["effective"]
+    assert "gradients by" in found["checked shared prefixes"]
+    assert found["checked adapter off"].startswith("log-probabilities differ by ")
+
+
+def test_a_merged_copy_writes_what_the_model_writes(trained: Any) -> None:
+    ours = trained("grpo", "unsloth", *AS_A_LARGE_MODEL, "model.generation=merged")
+    assert ours["effective"]["generation"] == "merged"
+    assert "nats a token" in ours["effective"]["checked merged copy"]
+    close(ours, trained("grpo", "transformers", *AS_A_LARGE_MODEL), 5e-3)
+
+
 def test_compiled_layers_give_the_same(trained: Any) -> None:
     ours = trained("grpo", "unsloth", *AS_A_LARGE_MODEL, "+compile", "method.steps=1")
     assert ours["effective"]["trainer"] == "SharedPrefixTrainer"

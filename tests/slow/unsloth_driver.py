@@ -157,7 +157,10 @@ def _open(recipe: Any, backend: str, *, checkpointed: bool) -> Any:
         return open_transformers(recipe.model)
     from rftkit.models.unsloth import Training, open_unsloth
 
-    return open_unsloth(recipe.model, None, Training(recipe.seed, checkpointed=checkpointed))
+    policy = open_unsloth(recipe.model, None, Training(recipe.seed, checkpointed=checkpointed))
+    if recipe.model.generation == "merged":
+        policy.generation = "merged"
+    return policy
 
 
 def _prompts(recipe: Any, examples: Any) -> Any:
