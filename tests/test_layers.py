@@ -28,7 +28,7 @@ ORDER = (
     "evaluation inference",
     "training",
     "api",
-    "study app notebook",
+    "study app notebook bench",
     "cli",
     "__main__",
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from rftkit import __version__, exits
+from rftkit.cli import bench as cli_bench
 from rftkit.cli import demo as cli_demo
 from rftkit.cli import files as cli_files
 from rftkit.cli import machine as cli_machine
@@ -223,7 +224,7 @@ def predict(
 
 for command in (
     *(cli_score.score, cli_files.recipes, cli_files.init, cli_files.runs, cli_files.report),
-    *(cli_files.study, cli_machine.plan, cli_machine.doctor, cli_demo.demo),
+    *(cli_files.study, cli_machine.plan, cli_bench.bench, cli_machine.doctor, cli_demo.demo),
 ):
     app.command()(command)
 

@@ -18,8 +18,6 @@ from torch.nn.functional import linear
 from rftkit.models import loading
 from rftkit.patches import replaced
 
-ENCODERS = ("visual", "vision_model", "connector", "lm_head")  # these are left as they are
-
 
 class _Layer(NamedTuple):
     """An adapted matrix, and its copy."""
@@ -37,7 +35,7 @@ class MergedCopy:
         self.layers = [
             _Layer(module, torch.empty(_shape(module), dtype=dtype, device=_device(module)))
             for name, module in model.named_modules()
-            if hasattr(module, "lora_A") and not {*name.split(".")} & {*ENCODERS}
+            if hasattr(module, "lora_A") and not {*name.split(".")} & {*loading.UNQUANTISED}
         ]
 
     @property

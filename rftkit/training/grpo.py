@@ -115,7 +115,7 @@ def _trainer(
     wanted = settings(job, scorer.all_weights()) | _vllm_settings(job, examples)
     forget_reference(policy.model)
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
-    kind = trainer_class(paths.loss, paths.writes)
+    kind = job.dress(trainer_class(paths.loss, paths.writes))
     with engine_like(policy.processor) if paths.writes == "vllm" else nullcontext():
         trainer = kind(
             model=policy.model,

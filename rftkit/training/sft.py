@@ -20,7 +20,7 @@ def train(job: TrainingJob, examples: Sequence[Example]) -> None:
 
     recipe, wanted = job.recipe, settings(job)
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
-    trainer = SFTTrainer(
+    trainer = job.dress(SFTTrainer)(
         model=job.policy.model,
         args=_config(wanted),
         train_dataset=_dataset(job, examples),

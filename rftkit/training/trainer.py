@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,7 @@ class TrainingJob:
     console: Console
     resume: Path | None = None
     checkpointing: CheckpointSettings = CheckpointSettings()
+    dress: Callable[[Any], Any] = lambda kind: kind  # the last say on the trainer's class
 
 
 def common_arguments(job: TrainingJob, rows: int, unit: int) -> dict[str, Any]:

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText, Idefics3Config
 
+from rftkit.bench.random_weights import TEXTS, config_of
 from rftkit.model_info.sizes import KNOWN, Shape
 from rftkit.models.tiny.tokenizer import train_tokenizer
 
 pytestmark = pytest.mark.slow
-MAKER = Path(__file__).parents[2] / "benchmarks" / "gpu" / "models.py"
-
-
-@pytest.fixture(scope="module")
-def maker() -> ModuleType:
-    """The benchmark's, which makes models of these sizes with random weights."""
-    spec = importlib.util.spec_from_file_location("gpu_models", MAKER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def idefics3(shape: Shape) -> Any:
@@ -49,11 +35,11 @@ def idefics3(shape: Shape) -> Any:
 
 
 @pytest.mark.parametrize("shape", KNOWN, ids=lambda shape: shape.name)
-def test_a_model_of_these_sizes_has_so_many_parameters(shape: Shape, maker: ModuleType) -> None:
+def test_a_model_of_these_sizes_has_so_many_parameters(shape: Shape) -> None:
     if shape.kind == "idefics3":
         config = idefics3(shape)
     else:
-        config = maker.config_of(shape, train_tokenizer(maker.TEXTS, 400))
+        config = config_of(shape, train_tokenizer(TEXTS, 400))
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
     model.tie_weights()

@@ -1,7 +1,5 @@
 """Vision-language models of real size with random weights, made from their sizes alone.
 
-    python benchmarks/gpu/models.py FOLDER qwen2.5-vl-3b [--tiny]
-
 Speed and memory are those of the real model, answers are noise. The tokenizer is the tiny model's
 within the real vocabulary: random weights almost never write the token that ends a reply, so every
 completion is as long as it may be, and steps can be compared.
@@ -9,7 +7,8 @@ completion is as long as it may be, and steps can be compared.
 
 from __future__ import annotations
 
-import argparse
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,10 @@ from transformers import (
     Qwen3VLConfig,
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.utils import logging as transformers_logging
 
+from rftkit.cache import cache_folder
+from rftkit.errors import ModelError
 from rftkit.model_info.sizes import Shape, Text, Vision, shape_of
 from rftkit.models.tiny.tokenizer import END, PAD, token_ids, train_tokenizer
 from rftkit.recipe.sections import Model
@@ -34,23 +36,39 @@ CONFIGS: dict[str, Any] = {
 SECTIONS = {"qwen2_vl": [16, 24, 24], "qwen2_5_vl": [16, 24, 24], "qwen3_vl": [24, 20, 20]}
 TEXTS = ["How many circles are in the image? Give the number, and the reasoning before it."]
 MOST_PIXELS = 2**24
+DONE = "preprocessor_config.json"  # written last
 
 
-def main() -> None:
-    """Parse, make, say how large it is."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("model", help="the name of a Qwen-VL, e.g. qwen2.5-vl-3b")
-    parser.add_argument("--tiny", action="store_true", help="the architecture in small")
-    given = parser.parse_args()
-    count = make(given.folder, given.model, given.tiny)
-    print(f"{given.folder}: {count / 1e9:.3f} billion parameters")
+def random_model(model: Model, say: Callable[[str], None], *, tiny: bool = False) -> Path:
+    """The folder of a model of the same sizes as a recipe's, in rftkit's cache, made if needed.
+
+    tiny: the same architecture in small. Raises ModelError for unknown sizes and for architectures
+    that are not made here.
+    """
+    shape = shape_of(model)
+    if shape.kind not in CONFIGS:
+        raise ModelError(
+            f"model.name: random weights are made for Qwen-VL models, not for {shape.name}; name "
+            "one of those, or leave out --random-weights"
+        )
+    folder = cache_folder(say) / f"random-{shape.name}{'-tiny' if tiny else ''}"
+    if not (folder / DONE).exists():
+        shape = small(shape) if tiny else shape
+        say(f"making random weights for {shape.name}, {2 * shape.size / 2**30:.1f} GiB, once")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder.parent).free
+        if free < 2 * shape.size:
+            raise ModelError(
+                f"{folder}: random weights take {2 * shape.size / 2**30:.1f} GiB and "
+                f"{free / 2**30:.1f} are free; make room, or set RFTKIT_CACHE to another disk"
+            )
+        make(folder, shape)
+    return folder
 
 
-def make(folder: Path, name: str, tiny: bool) -> int:
-    """Write the model's folder. Returns its parameters; on the GPU where there is one."""
-    shape = shape_of(Model(name=f"x/{name}"))
-    shape = small(shape) if tiny else shape
+def make(folder: Path, shape: Shape) -> None:
+    """Write a model's folder; on the GPU where there is one."""
+    transformers_logging.disable_progress_bar()
     tokenizer = train_tokenizer(TEXTS, 400)
     config = config_of(shape, tokenizer)
     torch.manual_seed(0)
@@ -67,7 +85,6 @@ def make(folder: Path, name: str, tiny: bool) -> int:
         patch_size=encoder.patch,
         merge_size=encoder.merge,
     ).save_pretrained(folder)
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def small(shape: Shape) -> Shape:
@@ -141,7 +158,3 @@ def _vision(shape: Shape, encoder: Vision) -> dict[str, Any]:
             "num_position_embeddings": encoder.positions,
         }
     return common | {"fullatt_block_indexes": list(range(7, encoder.layers, 8)) or [0]}
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,87 @@
+"""All paths of a recipe on this machine, one process each, within the time that there is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rftkit.bench.measure import Measured, Order
+from rftkit.bench.paths import name_of, possible, with_setup
+from rftkit.bench.random_weights import random_model
+from rftkit.hardware import backends
+from rftkit.hardware.memory_plan import Setup
+from rftkit.hardware.prompt_size import expected_prompt
+from rftkit.recipe.schema import Recipe
+from rftkit.recipe.toml import dump_recipe
+
+LEAST = 20.0  # seconds below which no further path is begun
+
+
+@dataclass(frozen=True)
+class BenchRequest:
+    """What to measure. only: of the paths whose name holds this. cap: GB of the GPU, 0 for all.
+
+    seconds: for all paths together. tiny: the model's architecture in small.
+    """
+
+    recipe: Recipe
+    random_weights: bool = False
+    tiny: bool = False
+    steps: int = 2
+    seconds: float = 300.0
+    only: str = ""
+    cap: float = 0.0
+
+
+def bench(request: BenchRequest, say: Callable[[str], None]) -> Iterator[Measured]:
+    """What each path costs, as soon as it is measured. Raises UserError as the recipe's model does.
+
+    The prompt is as large as the plan of the recipe counts with.
+    """
+    recipe, prompt = request.recipe, expected_prompt(request.recipe)
+    if request.random_weights:
+        folder = random_model(recipe.model, say, tiny=request.tiny)
+        model = recipe.model.model_copy(update={"name": str(folder)})
+        recipe = recipe.model_copy(update={"model": model})
+    end = time.monotonic() + request.seconds
+    for setup in possible(recipe, backends.here()):
+        if request.only not in name_of(setup):
+            continue
+        left = end - time.monotonic()
+        if left < LEAST:
+            yield _nothing(setup, "no time left; --seconds gives more")
+            continue
+        say(f"measuring {name_of(setup)}")
+        text = dump_recipe(with_setup(recipe, setup))
+        yield _by_a_process(Order(text, prompt, request.steps, request.cap), setup, left)
+
+
+def _by_a_process(order: Order, setup: Setup, seconds: float) -> Measured:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "order.json"
+        path.write_text(json.dumps(asdict(order)), "utf-8")
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "rftkit.bench.measure", str(path)],
+                capture_output=True,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return _nothing(setup, f"not done in {seconds:.0f} s; --seconds gives more")
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    told = [line[1:] for line in lines if line.startswith("@{")]
+    if told:
+        return Measured(**json.loads(told[-1]))
+    errors = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no word"]
+    return _nothing(setup, f"ended with {done.returncode}: {errors[-1][:160]}")
+
+
+def _nothing(setup: Setup, error: str) -> Measured:
+    return Measured(setup={k: str(v) for k, v in asdict(setup).items()}, error=error)
