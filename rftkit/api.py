@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rftkit import files
 from rftkit.core import Attempt, Example, Style
+from rftkit.hardware.allocator import grow_segments
 from rftkit.recipe import toml
 from rftkit.recipe.builtin import find_recipe
 from rftkit.recipe.schema import Recipe
@@ -112,6 +113,7 @@ def train(
     Raises UserError for what the user can fix, Interrupted after Ctrl-C: both leave a run that can
     be resumed.
     """
+    grow_segments()
     from rftkit.training.request import TrainRequest
     from rftkit.training.run import train as run_training
 

@@ -73,7 +73,9 @@ def make(folder: Path, shape: Shape) -> None:
     config = config_of(shape, tokenizer)
     torch.manual_seed(0)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
+        model = AutoModelForImageTextToText.from_config(
+            config, dtype=torch.bfloat16, trust_remote_code=False
+        )
     end, pad = token_ids(tokenizer, [END, PAD])
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad)
     folder.mkdir(parents=True, exist_ok=True)

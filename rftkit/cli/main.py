@@ -27,6 +27,7 @@ from rftkit.cli.options import (
     say,
 )
 from rftkit.errors import Interrupted, UserError, stopped
+from rftkit.hardware.allocator import grow_segments
 from rftkit.messages import runnable
 
 if TYPE_CHECKING:
@@ -232,6 +233,7 @@ for command in (
 def main() -> NoReturn:
     """Run the command line; turn what the user can fix into one line and an exit code."""
     os.environ["PYTHONSAFEPATH"] = "1"  # what libraries start imports nothing from this folder
+    grow_segments()
     exits.run(lambda: app(prog_name="rftkit"))
 
 

@@ -75,6 +75,19 @@ def first_gpu() -> Card | None:
     return Card(listed[0].name, listed[0].total / 1024, listed[0].capability) if listed else None
 
 
+def unseen_gpu() -> str | None:
+    """The name of a GPU that the driver shows and torch does not reach; None if there is none.
+
+    CUDA_VISIBLE_DEVICES set to nothing, or to -1, hides it on purpose.
+    """
+    import torch
+
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or torch.cuda.is_available():
+        return None
+    listed = gpus()
+    return listed[0].name if listed else None
+
+
 def imports(modules: Sequence[str]) -> Imports:
     """Whether each module can be imported, tried by other Pythons at the same time.
 

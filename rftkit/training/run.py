@@ -11,14 +11,16 @@ from rich.console import Console
 
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
-from rftkit.errors import Interrupted, RecipeError, UserError, stopped
+from rftkit.errors import Interrupted, ModelError, RecipeError, UserError, stopped
 from rftkit.evaluation.overlap import Shots
 from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
+from rftkit.hardware.probe import unseen_gpu
 from rftkit.hardware.prompt_size import largest_prompt
 from rftkit.messages import pip_install
 from rftkit.models import open_for_inference, open_for_training
 from rftkit.models.policy import AnswerModel, Policy
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
+from rftkit.recipe.sections import TINY
 from rftkit.rewards.custom import load_reward
 from rftkit.runs.adapter import Checkpoint, write_card
 from rftkit.runs.checkpoints import step_of
@@ -36,6 +38,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     """
     recipe = request.load()
     _check_logger_and_rewards(recipe, request)
+    _check_gpu(recipe, console)
     train_set, held_out = load_checked_splits(recipe)
     run = resume.unfinished_run(request, recipe) if request.resume else new_run(request.out)
     with locked(run.folder):
@@ -110,6 +113,17 @@ class Steps:
         except (Interrupted, KeyboardInterrupt):
             self.run.set_status("stopped")
             raise
+
+
+def _check_gpu(recipe: Recipe, console: Console) -> None:
+    """Raises ModelError where a large model would train on the CPU beside a GPU that is idle."""
+    name = unseen_gpu()
+    if name is None:
+        return
+    line = f"torch does not reach the GPU ({name}): see `rftkit doctor`"
+    if recipe.model.name not in TINY:
+        raise ModelError(f"{line}, or set CUDA_VISIBLE_DEVICES=-1 to train on the CPU, for hours")
+    console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _check_logger_and_rewards(recipe: Recipe, request: TrainRequest) -> None:

@@ -460,6 +460,28 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+@pytest.mark.parametrize("name", ["variant", "variation"])
+def test_labels_of_a_hub_set_may_have_another_usual_name(hub: Path, name: str) -> None:
+    rename_label(hub, "label", name)
+    found = read("hub", hub, columns={"image": "img"})
+    assert [row.values["label"] for row in found[:2]] == ["cat", "dog"]
+    named = read("hub", hub, columns={"image": "img", "label": name})
+    assert [row.values[name] for row in named[:2]] == ["cat", "dog"]
+
+
+def test_of_a_hub_set_without_labels_the_columns_are_said(hub: Path) -> None:
+    rename_label(hub, "label", "kind")
+    line = refusal("hub", hub, columns={"image": "img"})
+    assert "no column 'label'; there are: kind. Set data.columns.label" in line
+
+
+def rename_label(hub: Path, old: str, new: str) -> None:
+    from datasets import Dataset
+
+    for path in hub.glob("*.parquet"):
+        Dataset.from_parquet(str(path)).rename_column(old, new).to_parquet(path)
+
+
 def test_a_parquet_data_set_gives_names_and_images(hub: Path) -> None:
     found = read("hub", hub, columns={"image": "img"})
     assert len(found) == 200

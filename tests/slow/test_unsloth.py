@@ -107,6 +107,14 @@ def test_compiled_layers_give_the_same(trained: Any) -> None:
     close(ours, reference, 5e-3)
 
 
+@pytest.mark.parametrize("kind", ["grpo", "sft"])
+def test_every_weight_with_a_gradient_moves_at_a_small_learning_rate(
+    trained: Any, kind: str
+) -> None:
+    rate = ("method.learning_rate=1e-5", "method.temperature=1.5", "method.steps=5")
+    assert trained(kind, "unsloth", *rate)["moved"] == 1.0
+
+
 @pytest.mark.parametrize("kl", ["0.0", "0.04"])
 def test_no_copy_of_the_adapter_is_kept(trained: Any, kl: str) -> None:
     more = AS_A_LARGE_MODEL if kl == "0.04" else ()

@@ -59,14 +59,15 @@ def main() -> None:
     train, held_out = (load_examples(recipe, split).examples for split in ("train", "test"))
     run, asked = new_run(Path(folder)), list[tuple[list[int], list[int]]]()
     grpo.trainer_class = _noting(grpo.trainer_class, asked)
-    (grpo if kind == "grpo" else sft).train(
-        TrainingJob(recipe, policy, run, Console(quiet=True)), train
-    )
+    moves = Moves()
+    job = TrainingJob(recipe, policy, run, Console(quiet=True), dress=moves.watched)
+    (grpo if kind == "grpo" else sft).train(job, train)
     policy.save(run.adapter)
     with policy.base():
         base = _replies(policy, recipe, held_out[:8])
     print("\n@" + json.dumps({
         "trainer": _trainer(kind),
+        "moved": moves.share(policy.model),
         "adapters": list(policy.model.peft_config),
         "quantised": _quantised(policy.model),
         "trainable": sum(p.numel() for p in policy.model.parameters() if p.requires_grad),
@@ -79,6 +80,54 @@ def main() -> None:
         "beside": sorted(path.name for path in Path().iterdir()),
         "scores": _scores(policy, recipe, held_out[:2]),
     }))  # fmt: skip
+
+
+class Moves:
+    """Which weights of lora_A had a gradient in any step, and which have moved in any.
+
+    A gradient far below AdamW's epsilon of 1e-8 moves nothing in any number format.
+    """
+
+    LEAST = 1e-7
+
+    def __init__(self) -> None:
+        self.before: dict[str, Any] = {}
+        self.had: dict[str, Any] = {}
+        self.moved: dict[str, Any] = {}
+
+    def watched(self, kind: Any) -> Any:
+        """A class of trainers that notes both."""
+        moves = self
+
+        class Watched(kind):  # type: ignore[misc]
+            def training_step(self, model: Any, *given: Any, **more: Any) -> Any:
+                moves.look(model)
+                loss = super().training_step(model, *given, **more)
+                for name, weight in moves.trained(model):
+                    had = weight.grad.abs() > moves.LEAST
+                    moves.had[name] = had | moves.had.get(name, had)
+                return loss
+
+        Watched.__name__ = kind.__name__
+        return Watched
+
+    def trained(self, model: Any) -> list[tuple[str, Any]]:
+        return [(n, p) for n, p in model.named_parameters() if "lora_A.default" in n]
+
+    def look(self, model: Any) -> None:
+        """Note what has moved since the last look."""
+        for name, weight in self.trained(model):
+            moved = weight != self.before.get(name, weight)
+            self.moved[name] = moved | self.moved.get(name, moved)
+            self.before[name] = weight.detach().clone()
+
+    def share(self, model: Any) -> float:
+        """Moved of those that had a gradient."""
+        self.look(model)
+        had = sum(int(had.sum()) for had in self.had.values())
+        assert had > 500
+        moved = sum(int((had & self.moved[name]).sum()) for name, had in self.had.items())
+        return moved / had
 
 
 def patch(*, compiled: bool = False) -> None:

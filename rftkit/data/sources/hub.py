@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+LABELS = ("variant", "variation")  # what copies of fine-grained sets call their `label`
+
+
 @dataclass(frozen=True)
 class HubImage:
     """A cell of a data set on disk, read when it is opened: only its number is in memory.
@@ -68,6 +71,7 @@ def rows(data: Data, split: str) -> Iterator[Row]:
     column = data.columns.get("image", "image")
     if column not in table.column_names:
         raise DataError(f"{data.path}: {missing_column('image', column, table.column_names)}")
+    table = _with_label(table, data)
     images = _images(table, data.path, column)
     counts = _counts(images, column)
     others = [c for c, kind in table.features.items() if c != column and not _shows(kind)]
@@ -79,6 +83,18 @@ def rows(data: Data, split: str) -> Iterator[Row]:
         shown = _shown(HubImage(f"{split}:{number}", number, images, roots), count, location)
         row = Row(location, shown[0], _named(values, table), tuple(shown[1:]))
         yield with_objects(row, table.features) if "objects" in table.features else row
+
+
+def _with_label(table: Dataset, data: Data) -> Dataset:
+    """The table, its labels in a column `label` where they have one of the other usual names.
+
+    A recipe that names the column, and a table that has `label`, stay as they are.
+    """
+    names = table.column_names
+    other = next((name for name in LABELS if name in names), None)
+    if other is None or "label" in data.columns or "label" in names:
+        return table
+    return table.rename_column(other, "label")
 
 
 def _images(table: Dataset, path: str, column: str) -> Dataset:
