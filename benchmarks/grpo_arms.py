@@ -1,4 +1,4 @@
-"""The two arms of `grpo_step.py`: a random Qwen2.5-VL, its prompts, and the trainer of an arm."""
+"""The three arms of `grpo_step.py`: a random Qwen2.5-VL, its prompts, and the trainer of an arm."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from rftkit.models.processor import StillQwen25VLProcessor
 from rftkit.models.tiny.tokenizer import SPECIALS, token_ids, train_tokenizer
 from rftkit.shared_prefix.trainer import obstacle, shared_prefix_trainer
+from rftkit.training.merged_rollouts import writing_merged
 
 NEW_TOKENS = {"direct": 16, "think": 128}
 PATCH, MERGE = 14, 2
@@ -45,7 +46,7 @@ class Case:
 
 
 def trainer_of(case: Case, arm: str) -> Any:
-    """TRL's trainer, or ours ("shared"), on a model of its own with the same weights."""
+    """TRL's trainer, or ours ("shared", "merged"), on a model of its own with the same weights."""
     from trl import GRPOConfig, GRPOTrainer
 
     set_seed(0)
@@ -53,10 +54,7 @@ def trainer_of(case: Case, arm: str) -> Any:
     if arm != "stock" and (why := obstacle(model)):
         sys.exit(f"prefixes cannot be shared: {why}")
     kind = GRPOTrainer if arm == "stock" else shared_prefix_trainer()
-    if arm == "merged":
-        from rftkit.training.merged_rollouts import writing_merged
-
-        kind = writing_merged(kind)
+    kind = writing_merged(kind) if arm == "merged" else kind
     config = GRPOConfig(
         output_dir=tempfile.gettempdir(),
         per_device_train_batch_size=case.prompts * case.group,

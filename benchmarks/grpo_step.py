@@ -4,11 +4,11 @@
     python benchmarks/grpo_step.py --quick            # one case of each kind
     python benchmarks/grpo_step.py --cases direct-300-8 think-300-8 --steps 5 --out out/step.json
 
-Both arms hold the same random Qwen2.5-VL, adapter, data, seeds and settings, and take their steps
-in turn, so that whatever else the machine does falls on both; on a CPU the seconds are those that
-this process got, on CUDA those of the clock. Peak memory is measured in a process
-of its own for each arm: what a step adds to the model, its adapter and the optimizer. A case is
-named style-prompt tokens-group size.
+All arms (stock TRL, shared prefixes, and those with a merged copy that writes) hold the same random
+Qwen2.5-VL, adapter, data, seeds and settings, and take their steps in turn, so that whatever else
+the machine does falls on all of them; on a CPU the seconds are those that this process got, on CUDA
+those of the clock. Peak memory is measured in a process of its own for each arm: what a step adds
+to the model, its adapter and the optimizer. A case is named style-prompt tokens-group size.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from transformers.utils import logging
 
 PROMPTS, GROUPS = (100, 300, 1000), (4, 8, 16)
 QUICK = ("direct-300-8", "think-300-8")
-ARMS = ("stock", "shared")
+ARMS = ("stock", "shared", "merged")
 PARTS = ("generation", "log-probs", "loss and backward", "rest")  # rest: text, images, rewards
 HEAD = (
-    "| case | stock, s | shared, s | ratio (least to most) | generation | log-probs | "
-    "loss, backward | rest | tokens | peak memory of a step, MB | of stock |"
+    "| case | stock, s | shared, s | merged, s | stock / shared | stock / merged | generation | "
+    "log-probs | loss, backward | rest | tokens | peak memory of a step, MB | of stock |"
 )
 
 
@@ -62,7 +62,7 @@ def main() -> None:
         case = Case(**json.loads(given.cases[0]))
         print(json.dumps({"bytes": _peak_of_a_step(case, given.memory_of)}))
         return
-    print(HEAD + "\n" + "|---" * 11 + "|", flush=True)
+    print(HEAD + "\n" + "|---" * 13 + "|", flush=True)
     found = json.loads(given.out.read_text("utf-8")) if given.out and given.out.exists() else []
     for name in given.cases or (QUICK if given.quick else _every_case()):
         case = _case(name, given)
@@ -218,27 +218,30 @@ def _resident(name: str) -> int:
 
 
 def line(found: dict[str, Any]) -> str:
-    """A case as a line of the table: medians, stock → shared."""
+    """A case as a line of the table: medians, stock → shared → merged."""
 
     def medians(of: Callable[[dict[str, Any]], float], digits: int = 2) -> str:
         middle = [statistics.median(map(of, found["steps"][arm])) for arm in ARMS]
         return " → ".join(f"{value:.{digits}f}" for value in middle)
 
-    ratios, peaks = ratios_of(found["steps"]), found["peak_bytes"]
+    peaks = found["peak_bytes"]
     cells = [Case(**found["case"]).name, *medians(itemgetter("seconds")).split(" → ")]
-    cells.append(f"**{statistics.median(ratios):.1f}** ({min(ratios):.1f} to {max(ratios):.1f})")
+    for arm in ARMS[1:]:
+        ratios = ratios_of(found["steps"], arm)
+        middle, ends = statistics.median(ratios), f"{min(ratios):.1f} to {max(ratios):.1f}"
+        cells.append(f"**{middle:.1f}** ({ends})")
     cells += [medians(lambda step, part=part: step["parts"][part]) for part in PARTS]  # type: ignore[misc]
     cells.append(medians(itemgetter("tokens"), 0))
     if peaks:
-        cells.append(f"{peaks['stock'] / 1e6:.0f} → {peaks['shared'] / 1e6:.0f}")
-        cells.append(f"{100 * peaks['shared'] / peaks['stock']:.0f} %")
+        cells.append(" → ".join(f"{peaks[arm] / 1e6:.0f}" for arm in ARMS))
+        cells.append(", ".join(f"{100 * peaks[arm] / peaks['stock']:.0f} %" for arm in ARMS[1:]))
     return "| " + " | ".join(cells) + " |"
 
 
-def ratios_of(steps: dict[str, list[dict[str, Any]]]) -> list[float]:
-    """Stock over shared, of the steps that were taken next to each other."""
-    pairs = zip(steps["stock"], steps["shared"], strict=True)
-    return [stock["seconds"] / shared["seconds"] for stock, shared in pairs]
+def ratios_of(steps: dict[str, list[dict[str, Any]]], arm: str = "shared") -> list[float]:
+    """Stock over another arm, of the steps that were taken next to each other."""
+    pairs = zip(steps["stock"], steps[arm], strict=True)
+    return [stock["seconds"] / ours["seconds"] for stock, ours in pairs]
 
 
 def _plain(steps: dict[str, list[Step]]) -> dict[str, list[dict[str, Any]]]:
