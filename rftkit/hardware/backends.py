@@ -121,7 +121,7 @@ def planned(recipe: Recipe, machine: Here, prompt: PromptSize | None = None) -> 
     is installed, can serve the model, fits by plan, and is worth its start; else a merged copy
     where that fits. prompt: the largest one; assumed if None.
     """
-    backend: Backend = "unsloth" if machine.unsloth else "transformers"
+    backend: Backend = "unsloth" if machine.unsloth and machine.cuda else "transformers"
     if recipe.model.backend != "auto":
         backend = recipe.model.backend
     model = recipe.model.model_copy(update={"backend": backend})

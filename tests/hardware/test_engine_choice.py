@@ -164,7 +164,7 @@ def test_the_command_refuses_it_without_reading_data(tmp_path: Path) -> None:
         ("method.kind=sft",),
     ],
 )
-@pytest.mark.parametrize("machine", [AMPERE, NO_VLLM, NO_UNSLOTH, T4, SMALL, BUSY])
+@pytest.mark.parametrize("machine", [AMPERE, NO_VLLM, NO_UNSLOTH, T4, SMALL, BUSY, CPU, BARE])
 def test_what_is_planned_is_what_runs(overrides: tuple[str, ...], machine: Here) -> None:
     wanted = recipe(*overrides)
     setup = planned(wanted, machine)

@@ -14,7 +14,7 @@ import pytest
 from rftkit.cli import main as cli
 from rftkit.errors import ModelError, RecipeError
 from rftkit.hardware import memory_parts, probe
-from rftkit.hardware.backends import elsewhere, planned
+from rftkit.hardware.backends import backend_of, elsewhere, generation_of, planned
 from rftkit.hardware.gpus import CARDS, GIB, Card, card_of
 from rftkit.hardware.memory_plan import Need, Setup, cheapest, need, setup_of, smallest, verdict
 from rftkit.hardware.probe import Gpu
@@ -441,6 +441,17 @@ def test_a_recipe_for_a_gpu_names_the_smallest_that_fits(path: Path) -> None:
     wanted = load_recipe(path)
     assert smallest(wanted) == f"{said[1]}GB"
     assert f"{need(wanted).bytes / GIB:.1f}" == said[2]
+
+
+@pytest.mark.parametrize("vllm", [False, True])
+@pytest.mark.parametrize("gpu", ["8GB", "12GB", "t4", "16GB", "24GB"])
+@pytest.mark.parametrize("path", LARGE, ids=lambda path: path.stem)
+def test_a_recipe_runs_on_a_card_as_it_is_planned(path: Path, gpu: str, vllm: bool) -> None:
+    wanted, machine = load_recipe(path), replace(elsewhere(card_of(gpu)), vllm=vllm)
+    setup = planned(wanted, machine)
+    assert setup.backend == backend_of(wanted.model, machine) == "unsloth"
+    assert setup.generation == generation_of(wanted, machine)
+    assert setup.shared == (wanted.method.kind == "grpo")
 
 
 MODELS = ("Qwen/Qwen2-VL-2B-Instruct", "Qwen/Qwen2.5-VL-3B-Instruct", "Qwen/Qwen3-VL-4B-Instruct",
