@@ -83,7 +83,8 @@ def measured(order: Order) -> Measured:
     """Train the steps, then answer. Running out of memory is a result too."""
     recipe = parse_recipe(order.recipe, "bench", [f"method.steps={WARM + order.steps}"])
     _cap(order.cap)
-    before, machine = _resident(), backends.here()  # the libraries, before any weights
+    before = _resident()  # the libraries, before any weights
+    machine = backends.here()
     setup = backends.planned(recipe, machine, order.prompt)
     found = Measured(setup=_plain(asdict(setup)), planned=round(_planned(order, recipe, setup)))
     clock = Clock()
@@ -219,20 +220,22 @@ def _resident() -> int:
 
 
 def _cap(gib: float) -> None:
-    """Let the process have so much of the GPU, and tell that to who asks how much is free."""
+    """Let the process have so much of the GPU, and tell that to who asks how large it is."""
     import torch
 
     if not gib or not torch.cuda.is_available():
         return
+    real = backends.here
     total = torch.cuda.get_device_properties(0).total_memory
     most = int(gib * 2**30 - memory_parts.CUDA)
     torch.cuda.set_per_process_memory_fraction(min(1.0, most / total))
 
-    def capped(device: Any = None) -> tuple[int, int]:
+    def left(device: Any = None) -> tuple[int, int]:
         # libraries size their batches by this
         return max(0, most - torch.cuda.memory_reserved()), int(gib * 2**30)
 
-    torch.cuda.mem_get_info = capped
+    torch.cuda.mem_get_info = left
+    backends.here = lambda: backends.capped(real(), gib)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, str]:

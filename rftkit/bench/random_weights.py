@@ -67,15 +67,14 @@ def random_model(model: Model, say: Callable[[str], None], *, tiny: bool = False
 
 
 def make(folder: Path, shape: Shape) -> None:
-    """Write a model's folder; on the GPU where there is one."""
+    """Write a model's folder. On the CPU: a GPU is left to the processes that measure."""
     transformers_logging.disable_progress_bar()
     tokenizer = train_tokenizer(TEXTS, 400)
     config = config_of(shape, tokenizer)
     torch.manual_seed(0)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = AutoModelForImageTextToText.from_config(
-            config, dtype=torch.bfloat16, trust_remote_code=False
-        )
+    model = AutoModelForImageTextToText.from_config(
+        config, dtype=torch.bfloat16, trust_remote_code=False
+    )
     end, pad = token_ids(tokenizer, [END, PAD])
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad)
     folder.mkdir(parents=True, exist_ok=True)

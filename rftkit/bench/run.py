@@ -15,7 +15,9 @@ from rftkit.bench.measure import Measured, Order
 from rftkit.bench.paths import name_of, possible, with_setup
 from rftkit.bench.random_weights import random_model
 from rftkit.hardware import backends
+from rftkit.hardware.gpus import Card
 from rftkit.hardware.memory_plan import Setup
+from rftkit.hardware.probe import first_gpu
 from rftkit.hardware.prompt_size import expected_prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe
@@ -50,7 +52,9 @@ def bench(request: BenchRequest, say: Callable[[str], None]) -> Iterator[Measure
         model = recipe.model.model_copy(update={"name": str(folder)})
         recipe = recipe.model_copy(update={"model": model})
     end = time.monotonic() + request.seconds
-    for setup in possible(recipe, backends.here()):
+    # asked of the driver: torch would take memory of the GPU for as long as this runs
+    machine = backends.here_with(first_gpu() or Card("no GPU", 0.0))
+    for setup in possible(recipe, backends.capped(machine, request.cap)):
         if request.only not in name_of(setup):
             continue
         left = end - time.monotonic()

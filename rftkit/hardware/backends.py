@@ -78,6 +78,13 @@ def here() -> Here:
     return replace(installed, capability=major + minor / 10, gib=total / 2**30, free=free / 2**30)
 
 
+def capped(machine: Here, gib: float) -> Here:
+    """The same machine with so much of its GPU's memory; 0 for all of it."""
+    if not gib or not machine.cuda:
+        return machine
+    return replace(machine, gib=min(machine.gib, gib), free=min(machine.free or gib, gib))
+
+
 def here_with(card: Card) -> Here:
     """This machine as its driver describes it: torch is not loaded."""
     return replace(_installed(), capability=card.capability, gib=card.gib, name=card.name)

@@ -78,6 +78,7 @@ def _options(settings: Model, source: loading.Source, training: Training | None)
         "dtype": loading.dtype_here(),
         "load_in_4bit": settings.load_in_4bit,
         "max_seq_length": _limit(source, training),
+        "attn_implementation": "sdpa",  # flash attention takes no packed rows
         "use_exact_model_name": True,  # no silent swap for another repository's weights
         "use_gradient_checkpointing": _checkpointing(training),
     }

@@ -14,12 +14,12 @@ none is computed, no (L, L) mask is held, and the prompt gets the kernel for cau
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+from torch.utils.checkpoint import checkpoint
 
 from rftkit.shared_prefix.packing import PROMPT
 
@@ -59,21 +59,40 @@ def row_layout(segment_ids_L: Tensor, device: torch.device) -> RowLayout:
     return RowLayout(prompt, len(places), *(tensor.to(device) for tensor in tensors))
 
 
-_layouts: OrderedDict[tuple[int, torch.Size], tuple[Tensor, list[RowLayout]]] = OrderedDict()
+class Known(NamedTuple):
+    """segments: kept, so that its memory, by which it is known again, is not another's.
 
-
-def layouts_of(segments: Tensor) -> Sequence[RowLayout]:
-    """The layout of every row, worked out once for a tensor of segment ids, (P, 1, 1, L).
-
-    The tensor is kept beside them: it is known again by its memory, which must not be another's.
+    again: whether attention is computed again in the backward pass.
     """
+
+    segments: Tensor
+    rows: list[RowLayout]
+    again: bool
+
+
+_known: OrderedDict[tuple[int, torch.Size], Known] = OrderedDict()
+
+
+def announce(segments: Tensor, *, again: bool) -> None:
+    """Work out the layout of every row of segment ids, (P, 1, 1, L), once for all layers.
+
+    again: whether attention is to be computed again in the backward pass. Its keys and values, once
+    for every completion, are then not kept until there; where whole layers are computed again
+    (gradient checkpointing) they are not kept anyway.
+    """
+    rows = [row_layout(row, segments.device) for row in segments[:, 0, 0].cpu()]
+    _known[segments.data_ptr(), segments.shape] = Known(segments, rows, again)
+    while len(_known) > KEPT:
+        _known.popitem(last=False)
+
+
+def _known_of(segments: Tensor) -> Known:
     key = (segments.data_ptr(), segments.shape)
-    if key not in _layouts:
-        rows = segments[:, 0, 0].cpu()
-        _layouts[key] = segments, [row_layout(row, segments.device) for row in rows]
-        while len(_layouts) > KEPT:
-            _layouts.popitem(last=False)
-    return _layouts[key][1]
+    if (
+        key not in _known
+    ):  # forgotten since: many forwards came between a layer and its recomputation
+        announce(segments, again=False)
+    return _known[key]
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -85,11 +104,16 @@ def attend(
     query: (P, heads, L, size). key, value: (P, key heads, L, size). segments: segment ids,
     (P, 1, 1, L). Returns (P, L, heads, size); 0 for padding.
     """
-    rows = [
-        _attend_row(query[number], key[number], value[number], layout, scale)
-        for number, layout in enumerate(layouts_of(segments))
-    ]
-    return torch.stack(rows)
+    known = _known_of(segments)
+    rows = zip(query, key, value, known.rows, strict=True)
+    if known.again and torch.is_grad_enabled():
+        found = [
+            checkpoint(_attend_row, *row, scale, use_reentrant=False, preserve_rng_state=False)
+            for row in rows
+        ]
+    else:
+        found = [_attend_row(*row, scale) for row in rows]
+    return torch.stack(found)
 
 
 def _attend_row(
@@ -97,16 +121,15 @@ def _attend_row(
 ) -> Tensor:
     """One row: (heads, L, size) each. Returns (L, heads, size)."""
     length, prompt = query.shape[1], layout.prompt
-    options: dict[str, Any] = {"scale": scale, "enable_gqa": query.shape[0] != key.shape[0]}
+    # a kernel without scores in memory takes as many heads of keys as of queries on older GPUs
+    repeats = query.shape[0] // key.shape[0]
+    key, value = (states.repeat_interleave(repeats, 0) for states in (key, value))
+    first = [states[None, :, :prompt] for states in (query, key, value)]
     of_prompt = scaled_dot_product_attention(
-        query[None, :, :prompt], key[None, :, :prompt], value[None, :, :prompt],
-        is_causal=True, **options,
-    )[0].transpose(0, 1)  # fmt: skip
-    parts = [of_prompt]
+        first[0], first[1], first[2], is_causal=True, scale=scale
+    )
+    parts = [of_prompt[0].transpose(0, 1)]
     if layout.completions:
-        queries = _by_completion(query, layout)
-        # a kernel for masks takes as many heads of keys as of queries
-        repeats = query.shape[0] // key.shape[0]
         keys, values = (
             torch.cat(
                 [
@@ -114,11 +137,11 @@ def _attend_row(
                     _by_completion(states, layout),
                 ],
                 2,
-            ).repeat_interleave(repeats, 1)
+            )
             for states in (key, value)
         )
         found = scaled_dot_product_attention(
-            queries, keys, values, attn_mask=layout.mask_RK, scale=scale
+            _by_completion(query, layout), keys, values, attn_mask=layout.mask_RK, scale=scale
         )
         parts.append(found.transpose(1, 2).flatten(0, 1)[layout.real_N])
     done = sum(len(part) for part in parts)

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from rftkit.model_info.families import M_ROPE
 from rftkit.model_info.limits import LOGITS_AT_ONCE
 from rftkit.patches.transformers import attend_in_two_calls
-from rftkit.shared_prefix.attention import attend
+from rftkit.shared_prefix.attention import announce, attend
 from rftkit.shared_prefix.feature_cache import FeatureCache
 from rftkit.shared_prefix.groups import PromptKey
 from rftkit.shared_prefix.packing import Packed, attention_mask
@@ -92,7 +92,9 @@ def _mask(model: Any, packed: Packed) -> Tensor:
     """For sdpa the segment ids, (P, 1, 1, L); for eager attention what is added, (P, 1, L, L)."""
     if model.config.get_text_config()._attn_implementation == "sdpa":
         attend_in_two_calls(attend)
-        return packed.segment_ids_PL[:, None, None].int()
+        segments = packed.segment_ids_PL[:, None, None].int()
+        announce(segments, again=not model.is_gradient_checkpointing)
+        return segments
     allowed = attention_mask(packed.segment_ids_PL)
     least = torch.finfo(model.dtype).min
     return torch.zeros_like(allowed, dtype=model.dtype).masked_fill(~allowed, least)

@@ -11,6 +11,7 @@ its first step, and `training/grpo.py` builds another without it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -107,11 +108,12 @@ def checked(kind: Any) -> Any:
 
         first_step: FirstStep | None = None
         on_checked: Callable[[FirstStep], None] = staticmethod(lambda found: None)
-        _written: list[list[float]] | None = None  # log-probabilities, by the engine
+        _written: list[list[float | None]] | None = None  # log-probabilities, by the engine
 
         def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
             merged = getattr(self, "writes_merged", False)
-            with _refusing(self, "merged copy" if merged else "shared prefixes"):
+            path: FastPath = "merged copy" if merged else "shared prefixes"
+            with _refusing(self, "vLLM" if self.use_vllm else path):
                 ids, logps = super()._generate_single_turn(*args, **kwargs)
             if self.use_vllm and self.first_step and not self.first_step.engine_checked:
                 self._written = logps
@@ -122,13 +124,14 @@ def checked(kind: Any) -> Any:
                 found = super()._get_per_token_logps_and_entropies(*given, **more)
             if self._written is not None and self.first_step:
                 written, self._written = self._written, None
-                _check_engine(self, self.first_step, written, found[0], (given, more))
+                _check_engine(self, self.first_step, _Written(written, found[0], given, more))
             return found
 
         def _compute_loss(self, model: Any, inputs: Any) -> Any:
             if self.first_step and not self.first_step.loss_checked:
                 _check_loss(self, self.first_step, model, inputs)
-                self.on_checked(self.first_step)
+                if self.first_step.loss_checked:
+                    self.on_checked(self.first_step)
             return super()._compute_loss(model, inputs)
 
     CheckedTrainer.__name__ = kind.__name__
@@ -150,37 +153,56 @@ def _refusing(trainer: Any, path: FastPath) -> Iterator[None]:
         raise PathRefused(path, first_line(error, 120)) from error
 
 
-def _check_engine(
-    trainer: Any, step: FirstStep, written: list[list[float]], ours_by_row: Tensor, call: Any
-) -> None:
-    """written: of each completion, ragged. ours_by_row: the trainer's, padded on the right.
+class _Written(NamedTuple):
+    """What an engine wrote, and the trainer made of it.
 
-    call: the arguments they were computed from.
+    by_engine: log-probabilities of each completion, ragged; None where vLLM has none. by_trainer:
+    the same, padded on the right. given, more: the arguments of which the trainer computed them.
     """
+
+    by_engine: list[list[float | None]]
+    by_trainer: Tensor
+    given: tuple[Any, ...]
+    more: Mapping[str, Any]
+
+
+def _check_engine(trainer: Any, step: FirstStep, written: _Written) -> None:
+    difference = _by_engine(written)
+    if difference is None:
+        return  # every completion is masked: a later batch tells
     step.engine_checked = True
-    difference = _by_engine(written, ours_by_row)
     if not difference.within(Difference(ENGINE)):
         if isinstance(trainer, shared_prefix_trainer()):
-            given, more = call
-            plain = _plainly(trainer, *given, **{**more, "batch_size": 1})[0]
-            if _by_engine(written, plain).within(Difference(ENGINE)):
+            more = {**written.more, "batch_size": 1}
+            plain = _plainly(trainer, *written.given, **more)[0]
+            alone = _by_engine(written._replace(by_trainer=plain))
+            if alone and alone.within(Difference(ENGINE)):
                 raise PathRefused("shared prefixes", difference.words)
         raise PathRefused("vLLM", difference.words)
     step.found["vLLM"] = difference.words
 
 
-def _by_engine(written: list[list[float]], ours_by_row: Tensor) -> Difference:
-    rows = zip(written, ours_by_row.float().cpu(), strict=True)
-    pairs = [(torch.tensor(row), ours[: len(row)]) for row, ours in rows]
-    theirs, ours = (torch.cat(values) for values in zip(*pairs, strict=True))
-    known = ~theirs.isnan()  # vLLM gives no number where it was not asked for one
-    return Difference(float((ours - theirs)[known].abs().mean()) if known.any() else 0.0)
+def _by_engine(written: _Written) -> Difference | None:
+    """None where there is nothing to compare: the trainer computes masked completions as 0."""
+    columns = written.by_trainer.shape[1]
+    masks = written.given[2][:, -columns:].bool().cpu()
+    apart = []
+    for row, ours, mask in zip(
+        written.by_engine, written.by_trainer.float().cpu(), masks, strict=True
+    ):
+        theirs = torch.tensor([math.nan if value is None else value for value in row])
+        known = ~theirs.isnan() & mask[: len(row)]
+        apart.append((ours[: len(row)] - theirs)[known].abs())
+    all_of_them = torch.cat(apart)
+    return Difference(float(all_of_them.mean())) if len(all_of_them) else None
 
 
 def _check_loss(trainer: Any, step: FirstStep, model: Any, inputs: Mapping[str, Any]) -> None:
     """Shared prefixes and the adapter switched off, on a few completions of the first prompt."""
-    keys = inputs.get(KEYS)
-    same = [row for row in range(len(inputs["prompt_ids"])) if not keys or keys[row] == keys[0]]
+    keys, kept = inputs.get(KEYS), inputs["completion_mask"].any(1).nonzero()[:, 0].tolist()
+    if not kept:
+        return  # every completion is masked: a later batch tells
+    same = [row for row in kept if not keys or keys[row] == keys[kept[0]]]
     batch = rows_of(inputs, same[:ROWS])
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices):  # the run draws what it would have drawn
@@ -268,6 +290,7 @@ def _computed(
 ) -> Computed:
     """Log-probabilities of all batches, and the gradient of their sum; on the CPU."""
     trained = [weight for weight in model.parameters() if weight.requires_grad]
+    tokens = sum(int(batch["completion_mask"].sum()) for batch in batches)
     kept = [weight.grad for weight in trained]
     for weight in trained:
         weight.grad = None
@@ -275,7 +298,8 @@ def _computed(
         logps = []
         for batch in batches:
             found = _logps(trainer, model, batch, how)
-            found.sum().backward()  # type: ignore[no-untyped-call]
+            loss: Any = found.sum() / tokens  # the size of a loss: in fp16 a sum may overflow
+            loss.backward()
             logps.append(found.detach().float().cpu())
         gradients = [
             torch.zeros(weight.shape) if weight.grad is None else weight.grad.float().cpu()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -24,7 +26,7 @@ from rftkit.tasks import get_task
 from rftkit.training import vllm_rollouts
 from rftkit.training.dataset import lazy_dataset, schedule
 from rftkit.training.first_step import FirstStep, PathRefused, checked
-from rftkit.training.halving import halving
+from rftkit.training.halving import free_memory, halving
 from rftkit.training.merged_rollouts import writing_merged
 from rftkit.training.reward_functions import RolloutLog, Scorer
 from rftkit.training.trainer import (
@@ -87,36 +89,42 @@ def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     without it.
     """
     check_budget(job, examples)
-    length, step = _length_reward(job, examples), FirstStep()
-    paths = Paths(*choose_loss(job), writes=job.policy.generation)
+    attempt = _Attempt(_length_reward(job, examples), FirstStep())
+    paths = _without_unchecked_copy(Paths(*choose_loss(job), writes=job.policy.generation), job)
     if job.resume and job.run.settings_in_force().get("base_model") == "a copy":
         paths, job.policy.base_apart = replace(paths, base="a copy"), True
     while True:
         try:
-            fit(_trainer(job, examples, paths, (length, step)), job)
+            fit(_trainer(job, examples, paths, attempt), job)
         except PathRefused as refused:
             paths, line = without(paths, refused, job)
-            step.refuse(refused)
+            attempt.step.refuse(refused)
         else:
             return
+        free_memory()  # outside the handler: its traceback holds the trainer that was left
         job.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _trainer(
-    job: TrainingJob,
-    examples: Sequence[Example],
-    paths: Paths,
-    scored: tuple[LengthReward | None, FirstStep],
-) -> Any:
+@dataclass(frozen=True)
+class _Attempt:
+    """What outlasts a trainer that is left. engines: TRL's own vLLM, once it has started."""
+
+    length: LengthReward | None
+    step: FirstStep
+    engines: list[Any] = field(default_factory=list)
+
+
+def _trainer(job: TrainingJob, examples: Sequence[Example], paths: Paths, attempt: _Attempt) -> Any:
     """The trainer that computes by these paths, its settings verified."""
-    recipe, policy, (length, step) = job.recipe, job.policy, scored
+    recipe, policy, step = job.recipe, job.policy, attempt.step
     log = RolloutLog(job.run.rollouts, job.console, job.checkpointing.save_every)
-    scorer = Scorer(recipe, examples, policy.stop_ids(), log, length)
+    scorer = Scorer(recipe, examples, policy.stop_ids(), log, attempt.length)
     wanted = settings(job, scorer.all_weights()) | _vllm_settings(job, examples)
     forget_reference(policy.model)
     set_seed(recipe.seed)  # the adapter's first weights are drawn while the trainer is built
-    kind = job.dress(trainer_class(paths.loss, paths.writes))
-    with engine_like(policy.processor) if paths.writes == "vllm" else nullcontext():
+    kind = job.dress(trainer_class(paths))
+    engine = engine_like(policy.processor, attempt.engines)
+    with engine if paths.writes == "vllm" else nullcontext():
         trainer = kind(
             model=policy.model,
             reward_funcs=scorer.functions(),
@@ -137,6 +145,14 @@ def _trainer(
         trainer.on_checked = partial(_say_checked, job)
         trainer.on_halved = partial(_say_halved, job)
     return trainer
+
+
+def _without_unchecked_copy(paths: Paths, job: TrainingJob) -> Paths:
+    """Unsloth's own trainer compares nothing: where it has to take over, no copy writes for it."""
+    if paths.loss != "unsloth" or paths.writes != "merged":
+        return paths
+    job.policy.generation = "transformers"
+    return replace(paths, writes="transformers")
 
 
 def _say_checked(job: TrainingJob, step: FirstStep) -> None:
@@ -196,17 +212,37 @@ def choose_loss(job: TrainingJob) -> tuple[Loss, str | None]:
     return loss, off
 
 
-def trainer_class(loss: Loss, writes: Generation) -> Any:
+def trainer_class(paths: Paths) -> Any:
     """The class that trains. Open the backend before: Unsloth patches TRL as it is imported."""
     import trl
 
-    if loss == "shared":
+    if paths.loss == "shared":
         kind = shared_prefix_trainer()
     else:
-        kind = trl.GRPOTrainer if loss == "unsloth" else own("GRPOTrainer")
-    kind = with_plain_prompts(kind) if writes == "vllm" else kind
-    kind = writing_merged(kind) if writes == "merged" else kind
-    return kind if loss == "unsloth" else halving(checked(kind))
+        kind = trl.GRPOTrainer if paths.loss == "unsloth" else own("GRPOTrainer")
+    kind = with_plain_prompts(kind) if paths.writes == "vllm" else kind
+    kind = writing_merged(kind) if paths.writes == "merged" else kind
+    kind = kind if paths.loss == "unsloth" else halving(checked(kind))
+    return saving_one_adapter(kind) if paths.base == "a copy" else kind
+
+
+@cache
+def saving_one_adapter(kind: Any) -> Any:
+    """A class of trainers whose checkpoints hold the trained adapter alone.
+
+    Of a checkpoint with further adapters, in folders of their own, transformers would load only
+    those.
+    """
+
+    class OneAdapterTrainer(kind):
+        """`ref` is made anew by `add_reference`."""
+
+        def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+            super()._save(output_dir, state_dict)
+            shutil.rmtree(Path(output_dir or self.args.output_dir) / "ref", ignore_errors=True)
+
+    OneAdapterTrainer.__name__ = kind.__name__
+    return OneAdapterTrainer
 
 
 def forget_reference(model: Any) -> None:

@@ -38,19 +38,20 @@ def halving(kind: Any) -> Any:
         _prepared = False  # whether the micro-batch of this step is at hand
 
         def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
-            before, self._prepared = _random_state(), False
+            before, self._prepared, again = _random_state(), False, False
             while True:
                 try:
+                    if again:
+                        self._learn_again(model)
                     return super().training_step(model, inputs, num_items_in_batch)
                 except RuntimeError as error:
                     if not out_of_memory.ran_out(error) or not self._halve():
                         raise
                 # outside the handler: the traceback holds what did not fit
-                _free_memory()
-                self._writing = False
+                free_memory()
+                self._writing, again = False, True
                 if not self._prepared:
                     _set_random_state(before)
-                self._learn_again(model)
 
         def _halve(self) -> bool:
             """Compute less at once from now on. False where that is impossible."""
@@ -59,6 +60,8 @@ def halving(kind: Any) -> Any:
                 self._say("the merged copy is given back")
                 return True
             rows = self.args.per_device_train_batch_size
+            if self._writing and self.use_vllm:
+                return False  # the engine divides its work by itself
             if self._writing:
                 rows *= self.args.steps_per_generation
                 most, self.waves = self.waves, min(2 * self.waves, rows)
@@ -160,7 +163,8 @@ def _in_waves(write: Callable[..., Any], waves: int, asked: tuple[Any, ...]) -> 
     return written, None
 
 
-def _free_memory() -> None:
+def free_memory() -> None:
+    """Give back what nothing uses any more: trainers refer to themselves in circles."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

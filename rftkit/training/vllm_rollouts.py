@@ -17,20 +17,27 @@ from rftkit.patches.trl import engine_built_by
 from rftkit.recipe.schema import Recipe
 
 
-def engine_like(processor: Any) -> AbstractContextManager[None]:
+def engine_like(processor: Any, engines: list[Any] | None = None) -> AbstractContextManager[None]:
     """Within it a trainer of TRL's builds its engine with `engine_options`.
 
+    engines: where the first one is kept; a second trainer gets it again, since a process has room
+    for one.
     Building it raises ModelError where vLLM does not start, TrainingError where memory runs out
     meanwhile. What else is raised within, such as TRL's own errors about its settings, stays.
     """
-    return engine_built_by(partial(_started, engine_options(processor)))
+    made = [] if engines is None else engines
+    return engine_built_by(partial(_started, engine_options(processor), made))
 
 
-def _started(options: Mapping[str, Any], engine: Any, *args: Any, **kwargs: Any) -> Any:
+def _started(
+    options: Mapping[str, Any], made: list[Any], engine: Any, *args: Any, **kwargs: Any
+) -> Any:
     try:
         with out_of_memory.named("starting vLLM", out_of_memory.LOADING):
-            return engine(*args, **{**kwargs, **options})
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
+            if not made:
+                made.append(engine(*args, **{**kwargs, **options}))
+            return made[0]
+    except (AssertionError, ImportError, OSError, RuntimeError, ValueError) as error:
         raise ModelError(
             f"model.generation: vLLM does not start ({first_line(error)}); see "
             '`rftkit doctor`, or set model.generation = "transformers"'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 import torch
 from peft import PeftModel
 from rich.console import Console
+from safetensors.torch import load_file
 
 from rftkit.errors import TrainingError
 from rftkit.files import read_lines
 from rftkit.models.merged import MergedCopy
 from rftkit.models.transformers import TransformersPolicy
+from rftkit.runs.checkpoints import WEIGHTS, in_order
 from rftkit.runs.run import RunFolder
 from rftkit.shared_prefix import attention, logps
 from rftkit.training import halving, trainer
@@ -51,9 +54,11 @@ def run(tiny: Path, tmp_path: Path) -> Run:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(RECIPE, "utf-8")
 
-    def trained(*overrides: str, out: str = "run") -> tuple[RunFolder, str]:
+    def trained(*overrides: str, out: str = "run", resume: bool = False) -> tuple[RunFolder, str]:
         console = Console(file=io.StringIO(), width=400)
-        request = TrainRequest(recipe=recipe, out=tmp_path / out, overrides=overrides)
+        request = TrainRequest(
+            recipe=recipe, out=tmp_path / out, overrides=overrides, resume=resume, save_every=2
+        )
         folder = train(request, console)
         return folder, console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -191,6 +196,34 @@ def test_an_adapter_that_cannot_be_switched_off_is_noticed(
     close(folder, reference)
     ours, theirs = (base_replies(one) for one in (folder, reference))
     assert ours == theirs
+
+
+def test_a_run_with_a_base_of_its_own_resumes_with_its_adapter(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(PeftModel, "disable_adapter", another_base)
+    whole, _ = run("method.steps=4", "method.learning_rate=1e-2", out="whole")
+    stopped, _ = run("method.steps=4", "method.learning_rate=1e-2", out="stopped")
+    newest, earlier = in_order(stopped.checkpoints)
+    assert not [path for path in (*newest.iterdir(), *earlier.iterdir()) if path.is_dir()]
+    shutil.rmtree(newest)
+    shutil.rmtree(stopped.adapter)
+    stopped.set_status("stopped")
+    resumed, _ = run("method.steps=4", "method.learning_rate=1e-2", out="stopped", resume=True)
+    one, other = (load_file(folder.adapter / WEIGHTS) for folder in (whole, resumed))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert max(float(one[name].abs().max()) for name in one if "lora_B" in name) > 1e-3
+
+
+@pytest.mark.parametrize("masked", ["true", "false"])
+def test_truncated_completions_prove_nothing_and_refuse_nothing(run: Run, masked: str) -> None:
+    """All of them are cut off: what is masked has no log-probabilities to compare."""
+    short = ("method.max_new_tokens=4", f"method.update.mask_truncated={masked}")
+    folder, printed = run(*short, "model.generation=merged")
+    found = folder.settings_in_force()
+    assert "on the first batch: " not in printed.replace("checked on the first batch: ", "")
+    assert (found["shared_prefix"], found["generation"]) == ("on", "merged")
+    assert ("checked shared prefixes" in found) == (masked == "false")
 
 
 def base_replies(run: RunFolder) -> list[tuple[str, str]]:

@@ -98,5 +98,16 @@ def test_an_engine_that_is_another_model_gives_way_to_transformers(
     assert "checked vLLM" not in found["said"][-1]
 
 
+def test_an_engine_that_is_right_serves_the_next_trainer_too(tiny: Path, tmp_path: Path) -> None:
+    found = driven("vllm_driver.py", tmp_path, str(tmp_path), "train", "+leaky", site="vllm_site")
+    assert any("shared prefixes are not as without" in line for line in found["said"])
+    assert (found["effective"]["trainer"], found["effective"]["generation"]) == (
+        "PlainPromptGRPOTrainer", "vllm",
+    )  # fmt: skip
+    assert found["effective"]["checked vLLM"].startswith("log-probabilities differ by ")
+    assert max(largest for _, largest in found["differences"]) < 0.001
+    assert [line["step"] for line in found["lines"]] == [1, 2, 3]
+
+
 def test_a_report_names_the_engine(told: dict[str, Any]) -> None:
     assert told["facts"]["backend"] == "vllm"

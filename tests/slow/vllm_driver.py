@@ -1,8 +1,9 @@
 """Run by test_vllm.py in a process of its own: vLLM's answers and scores beside transformers'.
 
 python vllm_driver.py FOLDER          answers and scores of both, base and with an adapter
-python vllm_driver.py FOLDER train [+broken] [SET …]   GRPO with rollouts by vLLM, and how far the
-    two differ; +broken: the engine's log-probabilities are of another model
+python vllm_driver.py FOLDER train [+broken|+leaky] [SET …]   GRPO with rollouts by vLLM, and how
+    far the two differ; +broken: the engine's log-probabilities are of another model; +leaky: shared
+    prefixes do not run
 """
 
 from __future__ import annotations
@@ -74,10 +75,12 @@ def _trained(folder: Path) -> dict[str, Any]:
     from rftkit.training.trainer import TrainingJob
 
     _eager()
-    sets = [word for word in sys.argv[3:] if word != "+broken"]
+    sets = [word for word in sys.argv[3:] if not word.startswith("+")]
     recipe = parse_recipe(RECIPE, "driver", sets)
     if "+broken" in sys.argv:
         _break_engine()
+    if "+leaky" in sys.argv:
+        _break_sharing()
     seen: list[tuple[float, float]] = []
     agreement.judge = lambda mean, largest: seen.append((mean, largest))
     policy, run = open_for_training(recipe), new_run(folder / "run")
@@ -90,6 +93,15 @@ def _trained(folder: Path) -> dict[str, Any]:
         "differences": seen,
         "effective": json.loads(run.effective.read_text("utf-8")),
     }
+
+
+def _break_sharing() -> None:
+    from rftkit.shared_prefix import logps
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("no kernel for this mask")
+
+    logps.token_logps = broken
 
 
 def _break_engine() -> None:
