@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,9 @@ from rftkit.hardware.prompt_size import expected_prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe
 
+# What is freed goes back to the system at once: a process's peak is else what malloc has kept of
+# all that came before. It says nothing to a GPU's allocator.
+RETURNED = {"MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}
 LEAST = 20.0  # seconds below which no further path is begun
 
 
@@ -74,6 +78,7 @@ def _by_a_process(order: Order, setup: Setup, seconds: float) -> Measured:
             done = subprocess.run(
                 [sys.executable, "-m", "rftkit.bench.measure", str(path)],
                 capture_output=True,
+                env={**os.environ, **RETURNED},
                 timeout=seconds,
                 check=False,
             )

@@ -291,7 +291,8 @@ def test_every_weight_with_a_gradient_moves_at_a_small_learning_rate(
     found = driven(
         "unsloth_driver.py", tmp_path, *words, "method.temperature=1.5", "method.steps=5"
     )
-    assert found["moved"] == 1.0
+    had, moved = found["had, moved"]
+    assert moved == had > 500
 
 
 def test_a_reward_that_is_not_finite_stops_the_run(

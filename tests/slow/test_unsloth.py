@@ -112,7 +112,8 @@ def test_every_weight_with_a_gradient_moves_at_a_small_learning_rate(
     trained: Any, kind: str
 ) -> None:
     rate = ("method.learning_rate=1e-5", "method.temperature=1.5", "method.steps=5")
-    assert trained(kind, "unsloth", *rate)["moved"] == 1.0
+    had, moved = trained(kind, "unsloth", *rate)["had, moved"]
+    assert moved == had > 500
 
 
 @pytest.mark.parametrize("kl", ["0.0", "0.04"])

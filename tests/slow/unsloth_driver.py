@@ -67,7 +67,7 @@ def main() -> None:
         base = _replies(policy, recipe, held_out[:8])
     print("\n@" + json.dumps({
         "trainer": _trainer(kind),
-        "moved": moves.share(policy.model),
+        "had, moved": moves.counts(policy.model),
         "adapters": list(policy.model.peft_config),
         "quantised": _quantised(policy.model),
         "trainable": sum(p.numel() for p in policy.model.parameters() if p.requires_grad),
@@ -121,13 +121,11 @@ class Moves:
             self.moved[name] = moved | self.moved.get(name, moved)
             self.before[name] = weight.detach().clone()
 
-    def share(self, model: Any) -> float:
-        """Moved of those that had a gradient."""
+    def counts(self, model: Any) -> tuple[int, int]:
+        """How many had a gradient, and how many of them have moved."""
         self.look(model)
-        had = sum(int(had.sum()) for had in self.had.values())
-        assert had > 500
         moved = sum(int((had & self.moved[name]).sum()) for name, had in self.had.items())
-        return moved / had
+        return sum(int(had.sum()) for had in self.had.values()), moved
 
 
 def patch(*, compiled: bool = False) -> None:
