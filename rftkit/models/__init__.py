@@ -93,7 +93,7 @@ def open_for_training(
         else:
             policy.generation = generation
             return policy
-        _free_memory()  # outside the handler: its traceback holds what was loaded
+        out_of_memory.free_memory()  # outside the handler: its traceback holds what was loaded
         generation = backends.generation_of(recipe, replace(machine, vllm=False), prompt)
     policy = _opened_by_unsloth(recipe, None)
     policy.generation = generation
@@ -108,16 +108,6 @@ def _opened_by_unsloth(recipe: Recipe, engine: EngineRoom | None) -> Policy:
             from rftkit.models.unsloth import Training, open_unsloth
 
         return open_unsloth(recipe.model, None, Training(recipe.seed, True, engine))
-
-
-def _free_memory() -> None:
-    import gc
-
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 @contextmanager

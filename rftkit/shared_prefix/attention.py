@@ -88,9 +88,7 @@ def announce(segments: Tensor, *, again: bool) -> None:
 
 def _known_of(segments: Tensor) -> Known:
     key = (segments.data_ptr(), segments.shape)
-    if (
-        key not in _known
-    ):  # forgotten since: many forwards came between a layer and its recomputation
+    if key not in _known:  # forgotten since: many forwards came between
         announce(segments, again=False)
     return _known[key]
 

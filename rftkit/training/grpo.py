@@ -17,7 +17,9 @@ from rftkit.core import Example
 from rftkit.errors import RecipeError
 from rftkit.hardware import backends
 from rftkit.hardware.memory_plan import Generation
+from rftkit.hardware.memory_plan import Trainer as Loss
 from rftkit.hardware.prompt_size import TEMPLATE_TOKENS, largest_prompt, longest_text
+from rftkit.models.out_of_memory import free_memory
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.patches.trl import own
 from rftkit.rewards.length import LengthReward, auto_target
@@ -26,7 +28,7 @@ from rftkit.tasks import get_task
 from rftkit.training import vllm_rollouts
 from rftkit.training.dataset import lazy_dataset, schedule
 from rftkit.training.first_step import FirstStep, PathRefused, checked
-from rftkit.training.halving import free_memory, halving
+from rftkit.training.halving import halving
 from rftkit.training.merged_rollouts import writing_merged
 from rftkit.training.reward_functions import RolloutLog, Scorer
 from rftkit.training.trainer import (
@@ -54,9 +56,6 @@ USED_BY_THE_LOSS = {  # setting -> the trainer's own copy of it, which is what t
     "importance_sampling_level": "importance_sampling_level",
     "mask_truncated_completions": "mask_truncated_completions",
 }
-
-
-Loss = Literal["shared", "unsloth", "trl"]
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,8 @@ def _without_unchecked_copy(paths: Paths, job: TrainingJob) -> Paths:
 
 def _say_checked(job: TrainingJob, step: FirstStep) -> None:
     note(job.run, step.record())
-    job.console.print(step.line, highlight=False, markup=False, soft_wrap=True)
+    if step.found:  # a resumed run by TRL's own loss has nothing left to compare
+        job.console.print(step.line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _say_halved(job: TrainingJob, line: str) -> None:

@@ -7,7 +7,6 @@ the parts of a micro-batch.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -48,7 +47,7 @@ def halving(kind: Any) -> Any:
                     if not out_of_memory.ran_out(error) or not self._halve():
                         raise
                 # outside the handler: the traceback holds what did not fit
-                free_memory()
+                out_of_memory.free_memory()
                 self._writing, again = False, True
                 if not self._prepared:
                     _set_random_state(before)
@@ -161,13 +160,6 @@ def _in_waves(write: Callable[..., Any], waves: int, asked: tuple[Any, ...]) -> 
         those = None if images is None else [images[row] for row in rows]
         written += write([prompt_ids[row] for row in rows], those, shown, *rest)[0]
     return written, None
-
-
-def free_memory() -> None:
-    """Give back what nothing uses any more: trainers refer to themselves in circles."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _random_state() -> tuple[Tensor, Tensor | None]:
