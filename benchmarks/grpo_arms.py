@@ -19,7 +19,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from rftkit.models.processor import StillQwen25VLProcessor
 from rftkit.models.tiny.tokenizer import SPECIALS, token_ids, train_tokenizer
 from rftkit.shared_prefix.trainer import obstacle, shared_prefix_trainer
-from rftkit.training.merged_rollouts import writing_merged
+from rftkit.training.paths.merged_rollouts import writing_merged
 
 NEW_TOKENS = {"direct": 16, "think": 128}
 PATCH, MERGE = 14, 2

@@ -1,7 +1,7 @@
 """Patches of TRL 1.14: the order of a shuffled batch, and how vLLM's engine is built.
 
 The overrides of GRPOTrainer's own methods stand in `shared_prefix/trainer.py` and
-`training/vllm_rollouts.py`; `changed` knows the parameters that they were written for.
+`training/paths/vllm_rollouts.py`; `changed` knows the parameters that they were written for.
 """
 
 from __future__ import annotations

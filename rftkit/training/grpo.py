@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from pathlib import Path
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
-import torch
 from transformers import set_seed
 
 from rftkit.core import Example
 from rftkit.errors import RecipeError
 from rftkit.hardware import backends
-from rftkit.hardware.memory_plan import Generation
 from rftkit.hardware.memory_plan import Trainer as Loss
 from rftkit.hardware.prompt_size import TEMPLATE_TOKENS, largest_prompt, longest_text
 from rftkit.models.out_of_memory import free_memory
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.patches.trl import own
 from rftkit.rewards.length import LengthReward, auto_target
-from rftkit.shared_prefix.trainer import obstacle, shared_prefix_trainer
 from rftkit.tasks import get_task
-from rftkit.training import vllm_rollouts
 from rftkit.training.dataset import lazy_dataset, schedule
-from rftkit.training.first_step import FirstStep, PathRefused, checked
-from rftkit.training.halving import halving
-from rftkit.training.merged_rollouts import writing_merged
+from rftkit.training.paths import vllm_rollouts
+from rftkit.training.paths.choice import (
+    Paths,
+    choose_loss,
+    trainer_class,
+    without,
+    without_unchecked_copy,
+)
+from rftkit.training.paths.first_step import FirstStep, PathRefused
+from rftkit.training.paths.reference import add_reference, forget_reference
+from rftkit.training.paths.vllm_agreement import Agreement
+from rftkit.training.paths.vllm_rollouts import engine_like
 from rftkit.training.reward_functions import RolloutLog, Scorer
 from rftkit.training.trainer import (
     TrainingJob,
@@ -39,8 +42,6 @@ from rftkit.training.trainer import (
     prints_to_stderr,
     verify,
 )
-from rftkit.training.vllm_agreement import Agreement
-from rftkit.training.vllm_rollouts import engine_like, with_plain_prompts
 
 PROMPTS_MEASURED = 64  # for method.length.target = "auto"
 USED_BY_THE_LOSS = {  # setting -> the trainer's own copy of it, which is what the loss reads
@@ -58,28 +59,6 @@ USED_BY_THE_LOSS = {  # setting -> the trainer's own copy of it, which is what t
 }
 
 
-@dataclass(frozen=True)
-class Paths:
-    """How this run computes.
-
-    not_shared: why prompts are not shared; None where they are. writes: what writes completions.
-    base: how the base model is had: by the adapter switched off, or as a copy of its own.
-    """
-
-    loss: Loss
-    not_shared: str | None
-    writes: Generation = "transformers"
-    base: Literal["adapter off", "a copy"] = "adapter off"
-
-    def record(self) -> dict[str, str]:
-        """For effective.json."""
-        return {
-            "shared_prefix": "on" if self.not_shared is None else f"off: {self.not_shared}",
-            "generation": self.writes,
-            "base_model": self.base,
-        }
-
-
 @prints_to_stderr()
 def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     """Train the policy's adapter by GRPO on the examples.
@@ -89,7 +68,7 @@ def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     """
     check_budget(job, examples)
     attempt = _Attempt(_length_reward(job, examples), FirstStep())
-    paths = _without_unchecked_copy(Paths(*choose_loss(job), writes=job.policy.generation), job)
+    paths = without_unchecked_copy(Paths(*choose_loss(job), writes=job.policy.generation), job)
     if job.resume and job.run.settings_in_force().get("base_model") == "a copy":
         paths, job.policy.base_apart = replace(paths, base="a copy"), True
     while True:
@@ -146,14 +125,6 @@ def _trainer(job: TrainingJob, examples: Sequence[Example], paths: Paths, attemp
     return trainer
 
 
-def _without_unchecked_copy(paths: Paths, job: TrainingJob) -> Paths:
-    """Unsloth's own trainer compares nothing: where it has to take over, no copy writes for it."""
-    if paths.loss != "unsloth" or paths.writes != "merged":
-        return paths
-    job.policy.generation = "transformers"
-    return replace(paths, writes="transformers")
-
-
 def _say_checked(job: TrainingJob, step: FirstStep) -> None:
     note(job.run, step.record())
     if step.found:  # a resumed run by TRL's own loss has nothing left to compare
@@ -163,102 +134,6 @@ def _say_checked(job: TrainingJob, step: FirstStep) -> None:
 def _say_halved(job: TrainingJob, line: str) -> None:
     note(job.run, {"out_of_memory": line})
     job.console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def without(paths: Paths, refused: PathRefused, job: TrainingJob) -> tuple[Paths, str]:
-    """The paths without the one that was refused, and the line that says so."""
-    why = f"not as without on the first batch: {refused.why}"
-    if refused.path == "shared prefixes":
-        job.policy.shares = False
-        line = f"shared prefixes are {why}; using TRL's own loss"
-        return replace(paths, loss="trl", not_shared=refused.why), line
-    if refused.path in ("vLLM", "merged copy"):
-        job.policy.generation = "transformers"
-        line = (
-            f"{refused.path} is not as the trainer on the first batch: {refused.why}; transformers "
-            "writes the completions"
-        )
-        return replace(paths, writes="transformers"), line
-    job.policy.base_apart = True
-    line = f"the adapter switched off is not the base: {refused.why}; the base is loaded beside it"
-    return replace(paths, base="a copy"), line
-
-
-def choose_loss(job: TrainingJob) -> tuple[Loss, str | None]:
-    """What computes the loss, and why prefixes are not shared; None where they are.
-
-    Where sharing was left to rftkit and is not possible, the console says so. Raises RecipeError
-    where it was asked for by name.
-    """
-    asked, backend = job.recipe.method.trainer, job.policy.facts().backend
-    if asked == "unsloth" and backend != "unsloth":
-        raise RecipeError(
-            f"method.trainer: 'unsloth', but {backend} has loaded the model; set "
-            'method.trainer = "auto"'
-        )
-    if asked in ("unsloth", "trl"):
-        return asked, f'method.trainer = "{asked}"'
-    off = obstacle(job.policy.model)
-    if off is None:
-        return "shared", None
-    if asked == "shared":
-        raise RecipeError(
-            f"method.trainer: 'shared' is not possible here: {off}; set method.trainer = \"auto\""
-        )
-    loss: Loss = "unsloth" if backend == "unsloth" else "trl"
-    name = "Unsloth's" if loss == "unsloth" else "TRL's"
-    line = f"shared-prefix GRPO is off ({off}); using {name} own loss"
-    job.console.print(line, highlight=False, markup=False)
-    return loss, off
-
-
-def trainer_class(paths: Paths) -> Any:
-    """The class that trains. Open the backend before: Unsloth patches TRL as it is imported."""
-    import trl
-
-    if paths.loss == "shared":
-        kind = shared_prefix_trainer()
-    else:
-        kind = trl.GRPOTrainer if paths.loss == "unsloth" else own("GRPOTrainer")
-    kind = with_plain_prompts(kind) if paths.writes == "vllm" else kind
-    kind = writing_merged(kind) if paths.writes == "merged" else kind
-    kind = kind if paths.loss == "unsloth" else halving(checked(kind))
-    return saving_one_adapter(kind) if paths.base == "a copy" else kind
-
-
-@cache
-def saving_one_adapter(kind: Any) -> Any:
-    """A class of trainers whose checkpoints hold the trained adapter alone.
-
-    Of a checkpoint with further adapters, in folders of their own, transformers would load only
-    those.
-    """
-
-    class OneAdapterTrainer(kind):
-        """`ref` is made anew by `add_reference`."""
-
-        def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-            super()._save(output_dir, state_dict)
-            shutil.rmtree(Path(output_dir or self.args.output_dir) / "ref", ignore_errors=True)
-
-    OneAdapterTrainer.__name__ = kind.__name__
-    return OneAdapterTrainer
-
-
-def forget_reference(model: Any) -> None:
-    """Delete the adapter `ref`, a copy that TRL makes of an adapter that is there already.
-
-    It takes that for a trained one. Ours is new: with it switched off the model is the base.
-    """
-    if "ref" in getattr(model, "peft_config", {}):
-        model.delete_adapter("ref")
-
-
-def add_reference(model: Any) -> None:
-    """The adapter `ref`, by which TRL then measures KL: a new one, which changes nothing."""
-    with torch.random.fork_rng():
-        model.add_adapter("ref", model.peft_config["default"])
-    model.set_adapter("default")
 
 
 def check_budget(job: TrainingJob, examples: Sequence[Example]) -> None:

@@ -29,8 +29,8 @@ from rftkit.model_info.families import architecture_of
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model
 from rftkit.recipe.toml import parse_recipe
-from rftkit.training.vllm_agreement import LARGEST, MEAN, Agreement, judge
-from rftkit.training.vllm_rollouts import trainer_settings
+from rftkit.training.paths.vllm_agreement import LARGEST, MEAN, Agreement, judge
+from rftkit.training.paths.vllm_rollouts import trainer_settings
 
 CPU = Here(unsloth=True, vllm=True)
 BARE = Here()

@@ -22,7 +22,8 @@ from rftkit.models.transformers import TransformersPolicy
 from rftkit.runs.checkpoints import WEIGHTS, in_order
 from rftkit.runs.run import RunFolder
 from rftkit.shared_prefix import attention, logps
-from rftkit.training import halving, trainer
+from rftkit.training import trainer
+from rftkit.training.paths import halving
 from rftkit.training.request import TrainRequest
 from rftkit.training.run import train
 
@@ -88,7 +89,9 @@ def test_paths_that_are_right_are_said_in_one_line(run: Run) -> None:
 
 def test_the_check_changes_nothing_about_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with_check, _ = run()
-    monkeypatch.setattr("rftkit.training.first_step._check_loss", lambda trainer, step, *_: None)
+    monkeypatch.setattr(
+        "rftkit.training.paths.first_step._check_loss", lambda trainer, step, *_: None
+    )
     without, _ = run(out="unchecked")
     assert curve(with_check) == curve(without)
 

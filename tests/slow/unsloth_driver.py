@@ -161,7 +161,7 @@ def _still_images() -> None:
 
 def _noting(own: Any, asked: list[tuple[list[int], list[int]]]) -> Any:
     """As rftkit's choice of a class, which notes the prompts that vLLM would get, and TRL's."""
-    from rftkit.training.vllm_rollouts import with_plain_prompts
+    from rftkit.training.paths.vllm_rollouts import with_plain_prompts
 
     def chosen(*given: Any, **more: Any) -> Any:
         kind = own(*given, **more)

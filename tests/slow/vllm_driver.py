@@ -71,7 +71,7 @@ def _trained(folder: Path) -> dict[str, Any]:
     from rftkit.recipe.toml import parse_recipe
     from rftkit.runs.run import new_run
     from rftkit.training import grpo
-    from rftkit.training import vllm_agreement as agreement
+    from rftkit.training.paths import vllm_agreement as agreement
     from rftkit.training.trainer import TrainingJob
 
     _eager()

@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from rftkit.training import grpo
-from rftkit.training.first_step import Difference, FirstStep, PathRefused, _by_engine, _Written
+from rftkit.training.paths.choice import Paths, without_unchecked_copy
+from rftkit.training.paths.first_step import (
+    Difference,
+    FirstStep,
+    PathRefused,
+    _by_engine,
+    _Written,
+)
 
 
 def written(by_engine: list[list[float | None]], mask: list[list[int]]) -> _Written:
@@ -57,5 +63,5 @@ def test_no_copy_writes_for_a_trainer_that_compares_nothing(
     loss: Any, writes: Any, expected: str
 ) -> None:
     job: Any = SimpleNamespace(policy=SimpleNamespace(generation=writes))
-    found = grpo._without_unchecked_copy(grpo.Paths(loss, None, writes), job)
+    found = without_unchecked_copy(Paths(loss, None, writes), job)
     assert found.writes == job.policy.generation == expected

@@ -22,8 +22,8 @@ from rftkit.recipe.toml import parse_recipe
 from rftkit.runs.run import RunFolder
 from rftkit.tasks import get_task
 from rftkit.training import grpo
+from rftkit.training.paths.vllm_rollouts import engine_like, with_plain_prompts
 from rftkit.training.trainer import TrainingJob
-from rftkit.training.vllm_rollouts import engine_like, with_plain_prompts
 
 
 def processor() -> Any:

@@ -25,7 +25,7 @@ from rftkit.messages import first_line
 from rftkit.models import out_of_memory
 from rftkit.patches.trl import own
 from rftkit.shared_prefix.trainer import KEYS, shared_prefix_trainer
-from rftkit.training.batch_rows import rows_of
+from rftkit.training.paths.batch_rows import rows_of
 
 FastPath = Literal["shared prefixes", "vLLM", "merged copy", "adapter off"]
 ROWS = 2  # completions of one prompt that are compared

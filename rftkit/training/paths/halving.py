@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rftkit.models import out_of_memory
-from rftkit.training.batch_rows import rows_of
+from rftkit.training.paths.batch_rows import rows_of
 
 
 @cache
