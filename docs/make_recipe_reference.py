@@ -1,4 +1,4 @@
-"""Writes recipe.md, the reference of every key of a recipe, from recipe.py and sections.py.
+"""Writes recipe.md, the reference of every key of a recipe, from rftkit/recipe.
 
 Run it after a change of the schema: python docs/make_recipe_reference.py
 """
@@ -20,7 +20,7 @@ from rftkit.tasks.options import Options
 PAGE = Path(__file__).with_name("recipe.md")
 
 INTRO = """\
-<!-- Written by make_recipe_reference.py from rftkit/recipe.py and sections.py; change those. -->
+<!-- Written by make_recipe_reference.py from schema.py and sections.py in rftkit/recipe/. -->
 # The recipe
 
 A recipe is one TOML file that says everything about one run. There is no inheritance and there are

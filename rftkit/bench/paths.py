@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from rftkit.errors import UserError
-from rftkit.hardware.backends import Here, backend_of, generation_of, planned
+from rftkit.hardware.backends import Here, backend_of, check_here, planned
 from rftkit.hardware.memory_plan import Setup
 from rftkit.recipe.schema import Recipe
 
@@ -17,7 +17,11 @@ def name_of(setup: Setup) -> str:
 
 
 def possible(recipe: Recipe, machine: Here) -> list[Setup]:
-    """What `rftkit train` would take, then each slow twin of it, then stock TRL."""
+    """What `rftkit train` would take, then each slow twin of it, then stock TRL.
+
+    Raises UserError for a recipe that cannot run there.
+    """
+    check_here(recipe, machine)
     default = replace(planned(recipe, machine), backend=backend_of(recipe.model, machine))
     found = [default]
     for setup in _variants(default, recipe):
@@ -51,8 +55,7 @@ def _variants(default: Setup, recipe: Recipe) -> Iterator[Setup]:
 
 def _runs(recipe: Recipe, machine: Here) -> bool:
     try:
-        backend_of(recipe.model, machine)
-        generation_of(recipe, machine)
+        check_here(recipe, machine)
     except UserError:
         return False
     return True

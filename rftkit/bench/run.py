@@ -15,6 +15,7 @@ from pathlib import Path
 from rftkit.bench.measure import Measured, Order
 from rftkit.bench.paths import name_of, possible, with_setup
 from rftkit.bench.random_weights import random_model
+from rftkit.errors import ModelError, UserError
 from rftkit.hardware import backends
 from rftkit.hardware.gpus import Card
 from rftkit.hardware.memory_plan import Setup
@@ -46,21 +47,30 @@ class BenchRequest:
 
 
 def bench(request: BenchRequest, say: Callable[[str], None]) -> Iterator[Measured]:
-    """What each path costs, as soon as it is measured. Raises UserError as the recipe's model does.
+    """What each path costs, as soon as it is measured.
 
-    The prompt is as large as the plan of the recipe counts with.
+    The prompt is as large as the plan of the recipe counts with. Raises UserError for a model that
+    is not there, and for what cannot run here or is not to be measured.
     """
     recipe, prompt = request.recipe, expected_prompt(request.recipe)
+    # asked of the driver: torch would take memory of the GPU for as long as this runs
+    card = first_gpu()
+    if request.cap and card is None:
+        raise UserError(f"--cap {request.cap:g}: there is no GPU here; leave it out")
+    machine = backends.capped(backends.here_with(card or Card("no GPU", 0.0)), request.cap)
+    setups = possible(recipe, machine)
+    wanted = [setup for setup in setups if request.only in name_of(setup)]
+    if not wanted:
+        names = "; ".join(map(name_of, setups))
+        raise UserError(f"--only {request.only!r}: no path has that in its name; there are {names}")
     if request.random_weights:
         folder = random_model(recipe.model, say, tiny=request.tiny)
         model = recipe.model.model_copy(update={"name": str(folder)})
         recipe = recipe.model_copy(update={"model": model})
+    else:
+        _check_model(recipe)
     end = time.monotonic() + request.seconds
-    # asked of the driver: torch would take memory of the GPU for as long as this runs
-    machine = backends.here_with(first_gpu() or Card("no GPU", 0.0))
-    for setup in possible(recipe, backends.capped(machine, request.cap)):
-        if request.only not in name_of(setup):
-            continue
+    for setup in wanted:
         left = end - time.monotonic()
         if left < LEAST:
             yield _nothing(setup, "no time left; --seconds gives more")
@@ -68,6 +78,18 @@ def bench(request: BenchRequest, say: Callable[[str], None]) -> Iterator[Measure
         say(f"measuring {name_of(setup)}")
         text = dump_recipe(with_setup(recipe, setup))
         yield _by_a_process(Order(text, prompt, request.steps, request.cap), setup, left)
+
+
+def _check_model(recipe: Recipe) -> None:
+    """Raises ModelError, with what to do, where the model's configuration cannot be read."""
+    from rftkit.models import loading
+
+    source = loading.resolve(recipe.model.name)
+    try:
+        loading.check_architecture(source)
+    except OSError as error:
+        line = str(loading.not_loaded(source, error))
+        raise ModelError(f"{line}; or measure with --random-weights") from None
 
 
 def _by_a_process(order: Order, setup: Setup, seconds: float) -> Measured:

@@ -48,21 +48,27 @@ def bench(
         raise UserError("--tiny: goes with --random-weights only")
     if plot and plot.suffix not in (".svg", ".png"):
         raise UserError(f"--plot {plot}: name a .svg or .png file")
+    if plot and not plot.parent.is_dir():
+        raise UserError(f"--plot {plot}: there is no folder {plot.parent}; make it first")
     path, console = find_recipe(recipe), progress(quiet=False)
     loaded = load_recipe(path, overrides)
     request = BenchRequest(loaded, random_weights, tiny, steps, seconds, only, cap)
-    found = list(measure(request, lambda line: say(line, console)))
-    if as_json:
-        typer.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
-    else:
-        show(found)
+    found: list[Measured] = []
+    try:
+        for one in measure(request, lambda line: say(line, console)):
+            found.append(one)
+    finally:  # what was measured until Ctrl-C is shown too
+        if as_json:
+            typer.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
+        elif found:
+            show(found)
+    if not any(one.step for one in found):
+        raise UserError(f"nothing was measured: {found[0].error}")
     if plot:
         from rftkit.bench.plot import plot as draw
 
         draw(found, plot, f"{path.stem}: {loaded.model.name}")
         say(f"chart: {plot}", console)
-    if not any(one.step for one in found):
-        raise UserError("nothing was measured: see the table")
 
 
 def show(found: list[Measured]) -> None:

@@ -24,7 +24,7 @@ def plan(
     Prompts are measured on the data, where it is on this machine.
     """
     from rftkit.cli.show_plan import plan_record, refusal, show_plan
-    from rftkit.hardware.backends import elsewhere, here_with
+    from rftkit.hardware.backends import check_recipe, elsewhere, here_with
     from rftkit.hardware.gpus import card_of
     from rftkit.hardware.probe import first_gpu
     from rftkit.hardware.prompt_size import expected_prompt
@@ -35,6 +35,7 @@ def plan(
     machine = None if gpu is None else elsewhere(card_of(gpu))
     if machine is None and (card := first_gpu()):
         machine = here_with(card)
+    check_recipe(loaded)
     prompt = expected_prompt(loaded)
     if as_json:
         typer.echo(json.dumps(plan_record(loaded, machine, prompt), indent=2, ensure_ascii=False))

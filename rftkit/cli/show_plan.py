@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rftkit.hardware.backends import Here, planned
+from rftkit.hardware.backends import Here, planned, refusals
 from rftkit.hardware.gpus import GIB
 from rftkit.hardware.memory_plan import Change, Need, cheapest, need, smallest, verdict
 from rftkit.hardware.prompt_size import PromptSize
@@ -36,7 +37,8 @@ def show_plan(recipe: Recipe, machine: Here | None, prompt: PromptSize, console:
     table.add_row("at most", _gib(needed.bytes), Text(f"in {needed.peak_phase}"), style="bold")
     console.print(table)
     console.print(Text(_prompt(needed)), soft_wrap=True)
-    console.print(Text(_setup(needed)), soft_wrap=True)
+    where = "" if machine else "there is no GPU here; on one: "
+    console.print(Text(where + _setup(needed)), soft_wrap=True)
     for line, tone in _verdict(recipe, needed, machine):
         console.print(Text(line, style=tone), soft_wrap=True)
 
@@ -65,8 +67,12 @@ def change_for(recipe: Recipe, needed: Need, machine: Here) -> Change | None:
 
 
 def refusal(recipe: Recipe, machine: Here, prompt: PromptSize) -> str | None:
-    """One line for a recipe that does not fit the GPU; None where it does, if only just."""
+    """One line for a recipe that cannot run on the GPU; None where it can, if only just."""
     needed, card = _need(recipe, machine, prompt), machine.card
+    if needed.setup.generation == "vllm":
+        served = refusals(recipe.model, needed.setup.backend, replace(machine, vllm=True))
+        if why := next(served, None):
+            return why
     if verdict(needed, card) != "no":
         return None
     change = change_for(recipe, needed, machine)

@@ -32,6 +32,7 @@ ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
     "VLLM_LOGGING_LEVEL": "ERROR",
 }
+UNSLOTH_ALONE = 'loads the model; set method.trainer = "auto"'
 VLLM_INSTALL = "pip install -c constraints-vllm.txt -e '.[unsloth,vllm]'"
 
 
@@ -176,9 +177,25 @@ def generation_of(recipe: Recipe, machine: Here, prompt: PromptSize | None = Non
     return "vllm"
 
 
+def check_here(recipe: Recipe, machine: Here, prompt: PromptSize | None = None) -> None:
+    """Raises RecipeError or ModelError, by name, for what cannot run on that machine.
+
+    prompt: the largest one; assumed if None.
+    """
+    check_recipe(recipe)
+    backend = backend_of(recipe.model, machine)
+    if backend != "unsloth" and recipe.method.kind == "grpo" and recipe.method.trainer == "unsloth":
+        raise RecipeError(f"method.trainer: 'unsloth', but {backend} {UNSLOTH_ALONE}")
+    generation_of(recipe, machine, prompt)
+
+
 def check_recipe(recipe: Recipe) -> None:
-    """Raises RecipeError for a recipe that no machine can run, for its engine's sake."""
-    if recipe.model.generation != "vllm" or recipe.method.kind != "grpo":
+    """Raises RecipeError for a recipe that no machine can run, for its trainer or engine."""
+    if recipe.method.kind != "grpo":
+        return
+    if recipe.method.trainer == "unsloth" and recipe.model.backend == "transformers":
+        raise RecipeError(f"method.trainer: 'unsloth', but transformers {UNSLOTH_ALONE}")
+    if recipe.model.generation != "vllm":
         return
     backend: Backend = "transformers" if recipe.model.backend == "transformers" else "unsloth"
     if why := next(_impossible(recipe.model, backend), None):
@@ -187,9 +204,10 @@ def check_recipe(recipe: Recipe) -> None:
 
 def refusals(model: Model, backend: Backend, machine: Here) -> Iterator[str]:
     """Why vLLM cannot write for this model there, each with what to change."""
-    yield from _impossible(model, backend)
     if not machine.vllm:
-        yield f"model.generation: 'vllm' needs vllm: {VLLM_INSTALL}"
+        there = "" if machine.cuda else ", and there is no GPU here"
+        yield f"model.generation: 'vllm' needs vllm{there}: {VLLM_INSTALL}"
+    yield from _impossible(model, backend)
     if machine.cuda and machine.capability < CAPABILITY_OF_VLLM:
         yield (
             f"model.generation: 'vllm' needs compute capability {CAPABILITY_OF_VLLM:g}, this GPU "

@@ -69,7 +69,7 @@ def write_run_report(
     )
 
 
-HOW = ("shared_prefix", "generation", "base_model", "out_of_memory")  # of effective.json
+HOW = ("trainer", "shared_prefix", "generation", "base_model", "out_of_memory")  # of effective.json
 
 
 def how_it_ran(run: RunFolder | None) -> dict[str, str]:

@@ -152,12 +152,16 @@ def new_run(folder: Path) -> RunFolder:
 
 
 def unfinished_run(folder: Path) -> RunFolder:
-    """The newest run in `folder` or its numbered siblings, to be continued."""
+    """The newest run in `folder` or its numbered siblings, to be continued.
+
+    One that failed before its first step is passed over where there is another.
+    """
     siblings = [folder, *folder.parent.glob(f"{glob.escape(folder.name)}-*")]
     runs = [RunFolder(f) for f in siblings if is_run(f) and _numbered(f, folder)]
     if not runs:
         raise RecipeError(f"{folder}: no run here to resume; leave out --resume to start one")
-    return max(runs, key=lambda run: run.status_file.stat().st_mtime_ns)
+    begun = [run for run in runs if run.metrics.exists() or run.status()["state"] != "failed"]
+    return max(begun or runs, key=lambda run: run.status_file.stat().st_mtime_ns)
 
 
 def state(run: RunFolder) -> str:

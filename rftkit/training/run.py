@@ -14,6 +14,7 @@ from rftkit.data.gold_check import load_checked_splits
 from rftkit.errors import Interrupted, ModelError, RecipeError, UserError, stopped
 from rftkit.evaluation.overlap import Shots
 from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
+from rftkit.hardware.backends import check_here, here
 from rftkit.hardware.probe import unseen_gpu
 from rftkit.hardware.prompt_size import largest_prompt
 from rftkit.messages import pip_install
@@ -40,6 +41,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     _check_logger_and_rewards(recipe, request)
     _check_gpu(recipe, console)
     train_set, held_out = load_checked_splits(recipe)
+    check_here(recipe, here(), largest_prompt(recipe, train_set.examples))
     run = resume.unfinished_run(request, recipe) if request.resume else new_run(request.out)
     with locked(run.folder):
         if is_run(run.folder):

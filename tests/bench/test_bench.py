@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from rftkit.bench import run
 from rftkit.bench.measure import Clock, Measured, _figures
 from rftkit.bench.noise import largest_image, noise_examples
 from rftkit.bench.paths import name_of, possible, with_setup
 from rftkit.bench.plot import plot
 from rftkit.bench.random_weights import random_model
 from rftkit.cli.bench import show
-from rftkit.errors import ModelError
+from rftkit.cli.main import app
+from rftkit.errors import Interrupted, ModelError, UserError
 from rftkit.hardware.backends import Here, planned
 from rftkit.hardware.prompt_size import PromptSize
 from rftkit.recipe.schema import Recipe
@@ -114,6 +119,58 @@ def test_the_chart_has_the_parts_of_each_path(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"<?xml")
     plot([Measured(NAMES, 3.5)], path.with_suffix(".png"), "imitation")
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def bench(*words: str) -> Any:
+    return CliRunner().invoke(app, ["bench", "quickstart", *words])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--only", "nothing"), "--only 'nothing': no path has that in its name; there are "),
+        (("--cap", "8"), "--cap 8: there is no GPU here; leave it out"),
+        (("--plot", "nowhere/steps.svg"), "--plot nowhere/steps.svg: there is no folder nowhere;"),
+        (("--set", "method.trainer=unsloth"), "method.trainer: 'unsloth', but transformers loads"),
+        (("--set", "model.name=./gone"), "model.name: ./gone: no such folder"),
+        (("--set", "model.name=no/such-model"), "; or measure with --random-weights"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_anything_is(
+    words: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "first_gpu", lambda: None)
+    monkeypatch.setattr(run, "_by_a_process", lambda *_: pytest.fail("it measures"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = bench(*words)
+    assert isinstance(done.exception, UserError)
+    assert said in str(done.exception)
+    assert done.stdout == "" or said in done.stdout
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_what_was_measured_before_an_interruption_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    names = dict.fromkeys(("backend", "trainer", "generation"), "shared")
+    measured = iter([Measured(setup=names, step=1.25)])
+
+    def one(*_: Any) -> Measured:
+        found = next(measured, None)
+        if found is None:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(run, "_by_a_process", one)
+    monkeypatch.setattr(run, "_check_model", lambda recipe: None)
+    with pytest.raises(Interrupted):
+        app(["bench", "quickstart", *words], standalone_mode=False)
+    out = capsys.readouterr().out
+    if words:
+        assert [one["step"] for one in json.loads(out)] == [1.25]
+    else:
+        assert "shared, shared, shared  " in out
+        assert "1.25" in out
 
 
 def test_what_has_no_random_weights_is_refused() -> None:

@@ -405,6 +405,8 @@ def test_the_command_takes_this_machine_where_no_card_is_named(
     (("aircraft_4shot", "--gpu", "huge"), "rftkit: --gpu 'huge': neither a size such as 12GB nor"),
     (("aircraft_4shot", "--set", "model.name=x/llava"), "rftkit: model.name: 'x/llava' is not amo"),
     (("nothing_of_this_name",), "rftkit: nothing_of_this_name"),
+    (("aircraft_4shot", "--set", "method.trainer=unsloth", "--set", "model.backend=transformers"),
+     "rftkit: method.trainer: 'unsloth', but transformers loads the model; set method.trainer = "),
     (("aircraft_4shot", "--set", "method.steps=0"), "rftkit: "),
 ])  # fmt: skip
 def test_what_cannot_be_planned_is_said_in_one_line(
@@ -413,6 +415,21 @@ def test_what_cannot_be_planned_is_said_in_one_line(
     code, out, err = run("plan", *arguments)
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert err.startswith(said)
+
+
+def test_a_card_that_vllm_does_not_serve_is_refused(run: Run) -> None:
+    code, out, err = run("plan", "aircraft_4shot", "--gpu", "t4", "--set", "model.generation=vllm")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "'vllm' needs compute capability 8, this GPU has 7.5" in err
+    assert "completions written by vLLM" in out
+    assert run("plan", "aircraft_4shot", "--gpu", "24GB", "--set", "model.generation=vllm")[0] == 0
+
+
+def test_without_a_gpu_the_plan_says_that_it_is_of_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "gpus", list)
+    assert "there is no GPU here; on one: model loaded by Unsloth" in run("plan", "quickstart")[1]
 
 
 def test_json_has_the_same_numbers(run: Run) -> None:

@@ -277,7 +277,7 @@ def test_a_page_says_why_prefixes_were_not_shared(tmp_path: Path) -> None:
     assert how_it_ran(run) == how_it_ran(None) == {}
     checked = {"shared_prefix": why, "checked vLLM": "log-probabilities differ by 1e-03 nats"}
     run.effective.write_text(json.dumps({"trainer": "GRPOTrainer", "beta": "0.04", **checked}))
-    assert how_it_ran(run) == checked
+    assert how_it_ran(run) == {"trainer": "GRPOTrainer", **checked}
 
 
 def test_a_page_made_from_a_stored_summary_is_the_same() -> None:

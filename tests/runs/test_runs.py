@@ -168,6 +168,18 @@ def test_the_newest_of_the_siblings_is_resumed(tmp_path: Path) -> None:
         unfinished_run(tmp_path / "cars")
 
 
+def test_a_run_that_failed_before_its_first_step_is_passed_over(tmp_path: Path) -> None:
+    """A mistyped repetition of the command must not hide the run that is to be continued."""
+    stopped, mistake = begun(tmp_path / "pets"), begun(tmp_path / "pets-2")
+    stopped.set_status("stopped")
+    mistake.set_status("failed", error="method.trainer: 'unsloth', but …")
+    assert unfinished_run(tmp_path / "pets") == stopped
+    files.append_line(mistake.metrics, {"step": 1})
+    assert unfinished_run(tmp_path / "pets") == mistake
+    begun(tmp_path / "cars").set_status("failed")
+    assert unfinished_run(tmp_path / "cars").folder == tmp_path / "cars"
+
+
 def test_a_name_that_looks_like_a_pattern_is_a_name(tmp_path: Path) -> None:
     begun(tmp_path / "pets[1]-2")
     assert unfinished_run(tmp_path / "pets[1]").folder == tmp_path / "pets[1]-2"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from rftkit.errors import ModelError
+from rftkit.errors import ModelError, UserError
 from rftkit.hardware import probe
 from rftkit.hardware.probe import Gpu
 from rftkit.recipe.toml import parse_recipe
-from rftkit.training.run import _check_gpu
+from rftkit.training.request import TrainRequest
+from rftkit.training.run import _check_gpu, train
 
 CARD = Gpu("NVIDIA GeForce RTX 4070", "550.54", 12_282, 11_000, 8.9)
 
@@ -51,3 +53,16 @@ def test_a_machine_without_one_says_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(probe, "gpus", list)
     assert checked("Qwen/Qwen2.5-VL-3B-Instruct") == ""
+
+
+def test_what_cannot_run_here_leaves_no_run_behind(tmp_path: Path) -> None:
+    path, out = tmp_path / "recipe.toml", tmp_path / "out"
+    path.write_text('[data]\nsource = "digits"\nshots = 1\n[model]\nname = "tiny"\n', "utf-8")
+    for overrides, said in (
+        (("method.trainer=unsloth",), "method.trainer: 'unsloth', but transformers loads the"),
+        (("model.generation=vllm",), "model.generation: 'vllm' needs vllm, and there is no GPU"),
+        (("model.backend=unsloth",), "model.backend: 'unsloth' needs "),
+    ):
+        with pytest.raises(UserError, match=said):
+            train(TrainRequest(recipe=path, out=out, overrides=overrides), Console(quiet=True))
+        assert not out.exists()

@@ -47,11 +47,6 @@ def choose_loss(job: TrainingJob) -> tuple[Loss, str | None]:
     where it was asked for by name.
     """
     asked, backend = job.recipe.method.trainer, job.policy.facts().backend
-    if asked == "unsloth" and backend != "unsloth":
-        raise RecipeError(
-            f"method.trainer: 'unsloth', but {backend} has loaded the model; set "
-            'method.trainer = "auto"'
-        )
     if asked in ("unsloth", "trl"):
         return asked, f'method.trainer = "{asked}"'
     off = obstacle(job.policy.model)
