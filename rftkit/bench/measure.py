@@ -12,6 +12,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,7 @@ from rftkit.hardware import backends, memory_parts
 from rftkit.hardware.memory_plan import need
 from rftkit.hardware.prompt_size import PromptSize
 from rftkit.models import open_for_training
+from rftkit.models.out_of_memory import free_memory
 from rftkit.models.policy import Decoding, Policy, Prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import parse_recipe
@@ -51,7 +54,8 @@ class Measured:
     """Medians over the counted steps; None for what there was nothing to measure of.
 
     step: seconds, of which rollout, logps (without gradient) and backward (the rest of it).
-    peak: bytes while it trained, of the GPU with CUDA's own, or of the process beside libraries.
+    peak: bytes while it trained those, of the GPU with CUDA's own, or of the process beside
+    libraries.
     """
 
     setup: dict[str, str]
@@ -94,9 +98,18 @@ def measured(order: Order) -> Measured:
             policy = open_for_training(recipe, order.prompt, _say)
             rows = recipe.method.batch_size * (WARM + order.steps)
             examples = noise_examples(recipe, order.prompt, max(8, rows), policy.count_tokens)
-            with peak_memory() as peak:  # loading is over: its files are no part of a step
-                _train(recipe, policy, run, examples, clock)
-                most = _most(peak, before)
+            with ExitStack() as counted:
+                peak = None
+
+                def begin() -> None:
+                    """Loading and the checks of the first step are over, and no part of a step."""
+                    nonlocal peak
+                    counted.close()
+                    free_memory()
+                    peak = counted.enter_context(peak_memory())
+
+                _train(recipe, policy, run, examples, partial(_dressed, clock, begin))
+                most = _most(peak, before) if peak else None
         except UserError as error:
             return Measured(**{**vars(found), "error": str(error)[:200]})
         lines = read_lines(run.metrics)[WARM:]
@@ -145,8 +158,29 @@ class Clock:
         return Timed
 
 
+def _dressed(clock: Clock, begin: Callable[[], None], kind: Any) -> Any:
+    """A class of trainers that calls `begin` before the first step that is counted."""
+    grpo = hasattr(kind, "_generate_single_turn")
+
+    class Counted(clock.dressed(kind) if grpo else kind):  # type: ignore[misc]
+        def training_step(self, *given: Any, **more: Any) -> Any:
+            if self.state.global_step == WARM and not self.begun:
+                self.begun = True  # a step may have several micro-batches
+                begin()
+            return super().training_step(*given, **more)
+
+        begun = False
+
+    Counted.__name__ = kind.__name__
+    return Counted
+
+
 def _train(
-    recipe: Recipe, policy: Policy, run: RunFolder, examples: list[Example], clock: Clock
+    recipe: Recipe,
+    policy: Policy,
+    run: RunFolder,
+    examples: list[Example],
+    dress: Callable[[Any], Any],
 ) -> None:
     from rich.console import Console
 
@@ -155,11 +189,9 @@ def _train(
 
     run.set_status("running")
     never = CheckpointSettings(save_every=10**6)
-    grpo_wanted = recipe.method.kind == "grpo"
-    dress = clock.dressed if grpo_wanted else lambda kind: kind
     console = Console(stderr=True)
     job = TrainingJob(recipe, policy, run, console, checkpointing=never, dress=dress)
-    (grpo if grpo_wanted else sft).train(job, examples)
+    (grpo if recipe.method.kind == "grpo" else sft).train(job, examples)
 
 
 def _figures(lines: list[dict[str, Any]], clock: Clock, recipe: Recipe) -> dict[str, Any]:
