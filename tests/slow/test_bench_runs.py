@@ -53,8 +53,8 @@ def test_imitation_is_measured_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("words", "said"), [
     (("--tiny",), "--tiny: goes with --random-weights only"),
     (("--plot", "chart.pdf"), "--plot chart.pdf: name a .svg or .png file"),
-    (("--random-weights", "--tiny", "--seconds", "1"), "nothing was measured: see the table"),
-    (("--random-weights", "--tiny", "--only", "no such path"), "nothing was measured"),
+    (("--random-weights", "--tiny", "--seconds", "1"), "nothing was measured: no time left; "),
+    (("--random-weights", "--tiny", "--only", "no such path"), "no path has that in its name"),
 ])  # fmt: skip
 def test_what_cannot_be_measured_is_one_line(
     tmp_path: Path, words: tuple[str, ...], said: str

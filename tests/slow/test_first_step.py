@@ -294,7 +294,7 @@ def fail_above(
         Failing.__name__ = kind.__name__
         return own(Failing)
 
-    monkeypatch.setattr("rftkit.training.grpo.halving", failing)
+    monkeypatch.setattr("rftkit.training.paths.choice.halving", failing)
     return failed
 
 
