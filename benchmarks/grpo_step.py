@@ -1,6 +1,6 @@
 """Time and memory of a GRPO step: stock TRL and rftkit's shared prefixes, side by side.
 
-    python benchmarks/grpo_step.py                    # every case: 90 minutes
+    python benchmarks/grpo_step.py                    # every case: hours
     python benchmarks/grpo_step.py --quick            # one case of each kind
     python benchmarks/grpo_step.py --cases direct-300-8 think-300-8 --steps 5 --out out/step.json
 

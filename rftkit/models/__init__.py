@@ -73,6 +73,7 @@ def open_for_training(
     from rftkit.models import out_of_memory
 
     machine = backends.here()
+    backends.check_here(recipe, machine, prompt)
     generation = backends.generation_of(recipe, machine, prompt)
     if generation == "vllm":
         backends.set_environment()

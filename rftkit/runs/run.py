@@ -160,8 +160,9 @@ def unfinished_run(folder: Path) -> RunFolder:
     runs = [RunFolder(f) for f in siblings if is_run(f) and _numbered(f, folder)]
     if not runs:
         raise RecipeError(f"{folder}: no run here to resume; leave out --resume to start one")
-    begun = [run for run in runs if run.metrics.exists() or run.status()["state"] != "failed"]
-    return max(begun or runs, key=lambda run: run.status_file.stat().st_mtime_ns)
+    newest = sorted(runs, key=lambda run: run.status_file.stat().st_mtime_ns, reverse=True)
+    begun = (run for run in newest if run.metrics.exists() or run.status()["state"] != "failed")
+    return next(begun, newest[0])
 
 
 def state(run: RunFolder) -> str:

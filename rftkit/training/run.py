@@ -41,7 +41,8 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     _check_logger_and_rewards(recipe, request)
     _check_gpu(recipe, console)
     train_set, held_out = load_checked_splits(recipe)
-    check_here(recipe, here(), largest_prompt(recipe, train_set.examples))
+    if not request.resume:  # one that has trained already needs no more than its model
+        check_here(recipe, here(), largest_prompt(recipe, train_set.examples))
     run = resume.unfinished_run(request, recipe) if request.resume else new_run(request.out)
     with locked(run.folder):
         if is_run(run.folder):

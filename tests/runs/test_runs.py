@@ -176,6 +176,10 @@ def test_a_run_that_failed_before_its_first_step_is_passed_over(tmp_path: Path) 
     assert unfinished_run(tmp_path / "pets") == stopped
     files.append_line(mistake.metrics, {"step": 1})
     assert unfinished_run(tmp_path / "pets") == mistake
+    (tmp_path / "pets-3").mkdir()
+    (tmp_path / "pets-3" / "run.json").write_text("damaged")
+    os.utime(tmp_path / "pets-3" / "run.json", ns=(1, 1))
+    assert unfinished_run(tmp_path / "pets") == mistake, "an older one that is damaged is not read"
     begun(tmp_path / "cars").set_status("failed")
     assert unfinished_run(tmp_path / "cars").folder == tmp_path / "cars"
 

@@ -104,6 +104,16 @@ def test_sft_makes_the_tiny_model_better_at_real_digits(short_run: ShortRun) -> 
     assert found.verdict == "better"
 
 
+def test_a_trained_run_is_evaluated_where_it_could_not_train(
+    short_run: ShortRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = short_run("method.steps=1")
+    shutil.rmtree(run.evaluations)
+    run.set_status("trained")
+    monkeypatch.setattr("rftkit.training.run.check_here", lambda *_: pytest.fail("it is checked"))
+    assert summary_of(short_run("method.steps=1", resume=True)).tuned is not None
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_run_resumes_to_the_same_weights(
     short_run: ShortRun, tmp_path: Path, method: tuple[str, ...]

@@ -11,6 +11,7 @@ from rich.console import Console
 from rftkit.errors import ModelError, UserError
 from rftkit.hardware import probe
 from rftkit.hardware.probe import Gpu
+from rftkit.models import open_for_training
 from rftkit.recipe.toml import parse_recipe
 from rftkit.training.request import TrainRequest
 from rftkit.training.run import _check_gpu, train
@@ -66,3 +67,10 @@ def test_what_cannot_run_here_leaves_no_run_behind(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=said):
             train(TrainRequest(recipe=path, out=out, overrides=overrides), Console(quiet=True))
         assert not out.exists()
+
+
+def test_a_model_is_not_loaded_for_what_cannot_run_here() -> None:
+    """A resumed run comes here without the check that a new one begins with."""
+    recipe = parse_recipe('[data]\nsource = "digits"\n', "test", ["method.trainer=unsloth"])
+    with pytest.raises(UserError, match=r"method.trainer: 'unsloth', but transformers loads"):
+        open_for_training(recipe)

@@ -1,4 +1,4 @@
-"""What vLLM is given beside TRL's trainer: prompts with one placeholder an image, our limits."""
+"""Rollouts by vLLM: prompts with one placeholder for each image, and the engine's settings."""
 
 from __future__ import annotations
 
