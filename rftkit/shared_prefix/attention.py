@@ -1,19 +1,23 @@
-"""Attention of packed rows in two calls: the prompt, and all completions of its group side by side.
+"""Attention of packed rows in two calls: what all of a row begin with, and what follows, in blocks.
 
 The same as one call with `packing.attention_mask`, which is (L, L) and mostly False: a completion
 attends to nothing of the others, but a kernel that is given a mask computes those scores too. Here
-none is computed, no (L, L) mask is held, and the prompt gets the kernel for causal attention.
+few are computed, no (L, L) mask is held, and the prompt gets the kernel for causal attention.
 
-    packed row      p0 p1 p2 a1 a2 b1              the prompt p, completions a and b
+    packed row      p0 p1 p2 a1 a2 a3 b1 b2    the prompt p, completions a and b
     1. causal       p0 p1 p2
-    2. a batch of G     queries   keys             mask, the same for the whole batch
-       a                a1 a2     p0 p1 p2 a1 a2   11110   a1 does not attend to a2
-       b                b1 __     p0 p1 p2 b1 __   11111   __ is padding: its output is dropped
+    2. a batch      queries     keys                   mask
+       block 0      a1 a2 a3    p0 p1 p2 a1 a2 a3      111100  111110  111111
+       block 1      b1 b2 __    p0 p1 p2 b1 b2 __      111100  111110  ______
+
+__ is padding: its output is dropped. Short completions, such as all labels of a list, share a
+block, and a block may be a tree; its mask then says who attends to whom.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,51 +25,75 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from rftkit.shared_prefix.packing import PROMPT
-
 KEPT = 16  # layouts: a micro-batch and its recomputation ask for the same few again and again
+BLOCK = 128  # tokens of short completions that are put together: fewer copies of the prompt's keys
 
 
 class RowLayout(NamedTuple):
     """Where the parts of one packed row are.
 
-    prompt: its tokens. gather_M: for each completion, padded to the longest, the position of each
-    of its R tokens: flat, G × R = M. real_N: which of those M are no padding, in packed order.
-    mask_RK: what the R tokens of a completion attend to of prompt and completion, K = prompt + R.
+    prompt: tokens that all others follow. gather_M: for each of the C blocks, padded to the longest
+    of R tokens, the position of each token: flat, C × R = M. real_N: which of those M are no
+    padding, in packed order. mask_CRK: what the R tokens of a block attend to of prompt and block,
+    K = prompt + R; one for all where no block is a tree.
     """
 
     prompt: int
-    completions: int
+    blocks: int
     gather_M: Tensor
     real_N: Tensor
-    mask_RK: Tensor
+    mask_CRK: Tensor
 
 
-def row_layout(segment_ids_L: Tensor, device: torch.device) -> RowLayout:
-    """The layout of a row by its segment ids, which are on the CPU."""
-    prompt = int((segment_ids_L == PROMPT).sum())
-    count = max(0, int(segment_ids_L.max()))
-    places = [(segment_ids_L == number).nonzero()[:, 0] for number in range(1, count + 1)]
-    places = [positions for positions in places if len(positions)]  # one token: nothing to compute
-    longest = max((len(positions) for positions in places), default=0)
-    gather = torch.zeros(len(places), longest, dtype=torch.long)
-    real = torch.zeros(len(places), longest, dtype=torch.bool)
-    for number, positions in enumerate(places):
-        gather[number, : len(positions)] = positions
-        real[number, : len(positions)] = True
-    own = torch.ones(longest, longest, dtype=torch.bool).tril()
-    mask = torch.cat([torch.ones(longest, prompt, dtype=torch.bool), own], 1)
-    tensors = (gather.flatten(), real.flatten().nonzero()[:, 0], mask)
-    return RowLayout(prompt, len(places), *(tensor.to(device) for tensor in tensors))
+def row_layout(ends_L: Tensor, device: torch.device | str = "cpu") -> RowLayout:
+    """The layout of a row. ends_L: see `packing.Packed`, on the CPU."""
+    ends = ends_L.tolist()
+    total = ends[0]
+    prompt = next((place for place in range(total) if ends[place] != total), total)
+    blocks = list(_blocks(ends, prompt, total))
+    longest = max((stop - start for start, stop in blocks), default=0)
+    column = torch.arange(longest)
+    starts = torch.tensor([start for start, _ in blocks], dtype=torch.long)[:, None]
+    lengths = torch.tensor([stop - start for start, stop in blocks], dtype=torch.long)[:, None]
+    real_CR = column < lengths
+    gather_CR = torch.where(real_CR, starts + column, starts)
+    causal = column[:, None] >= column
+    if all(ends[place] == stop for start, stop in blocks for place in range(start, stop)):
+        own = causal[None]
+    else:
+        ends_CR = ends_L[gather_CR]
+        own = causal & (gather_CR[:, :, None] < ends_CR[:, None, :])
+    mask = torch.cat([own.new_ones(*own.shape[:2], prompt), own], 2)
+    tensors = (gather_CR.flatten(), real_CR.flatten().nonzero()[:, 0], mask)
+    return RowLayout(prompt, len(blocks), *(tensor.to(device) for tensor in tensors))
+
+
+def _blocks(ends: Sequence[int], prompt: int, total: int) -> Iterator[tuple[int, int]]:
+    """Where blocks begin and end: the branches after the prompt, short ones put together.
+
+    None is longer than the longest branch, or than BLOCK.
+    """
+    branches, place = list[tuple[int, int]](), prompt
+    while place < total:
+        branches.append((place, ends[place]))
+        place = ends[place]
+    most = max([BLOCK, *(stop - start for start, stop in branches)])
+    first = prompt
+    for start, stop in branches:
+        if stop - first > most:
+            yield first, start
+            first = start
+    if first < total:
+        yield first, total
 
 
 class Known(NamedTuple):
-    """segments: kept, so that its memory, by which it is known again, is not another's.
+    """ends: kept, so that its memory, by which it is known again, is not another's.
 
     again: whether attention is computed again in the backward pass.
     """
 
-    segments: Tensor
+    ends: Tensor
     rows: list[RowLayout]
     again: bool
 
@@ -73,36 +101,34 @@ class Known(NamedTuple):
 _known: OrderedDict[tuple[int, torch.Size], Known] = OrderedDict()
 
 
-def announce(segments: Tensor, *, again: bool) -> None:
-    """Work out the layout of every row of segment ids, (P, 1, 1, L), once for all layers.
+def announce(ends: Tensor, *, again: bool) -> None:
+    """Work out the layout of every packed row by its ends, (P, 1, 1, L), once for all layers.
 
     again: whether attention is to be computed again in the backward pass. Its keys and values, once
     for every completion, are then not kept until there; where whole layers are computed again
     (gradient checkpointing) they are not kept anyway.
     """
-    rows = [row_layout(row, segments.device) for row in segments[:, 0, 0].cpu()]
-    _known[segments.data_ptr(), segments.shape] = Known(segments, rows, again)
+    rows = [row_layout(row, ends.device) for row in ends[:, 0, 0].cpu()]
+    _known[ends.data_ptr(), ends.shape] = Known(ends, rows, again)
     while len(_known) > KEPT:
         _known.popitem(last=False)
 
 
-def _known_of(segments: Tensor) -> Known:
-    key = (segments.data_ptr(), segments.shape)
+def _known_of(ends: Tensor) -> Known:
+    key = (ends.data_ptr(), ends.shape)
     if key not in _known:  # forgotten since: many forwards came between
-        announce(segments, again=False)
+        announce(ends, again=False)
     return _known[key]
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def attend(
-    query: Tensor, key: Tensor, value: Tensor, segments: Tensor, scale: float | None
-) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, ends: Tensor, scale: float | None) -> Tensor:
     """Attention of packed rows.
 
-    query: (P, heads, L, size). key, value: (P, key heads, L, size). segments: segment ids,
-    (P, 1, 1, L). Returns (P, L, heads, size); 0 for padding.
+    query: (P, heads, L, size). key, value: (P, key heads, L, size). ends: (P, 1, 1, L), as they
+    were announced. Returns (P, L, heads, size); 0 for padding.
     """
-    known = _known_of(segments)
+    known = _known_of(ends)
     rows = zip(query, key, value, known.rows, strict=True)
     if known.again and torch.is_grad_enabled():
         found = [
@@ -127,27 +153,27 @@ def _attend_row(
         first[0], first[1], first[2], is_causal=True, scale=scale
     )
     parts = [of_prompt[0].transpose(0, 1)]
-    if layout.completions:
+    if layout.blocks:
         keys, values = (
             torch.cat(
                 [
-                    states[:, :prompt].expand(layout.completions, -1, -1, -1),
-                    _by_completion(states, layout),
+                    states[:, :prompt].expand(layout.blocks, -1, -1, -1),
+                    _by_block(states, layout),
                 ],
                 2,
             )
             for states in (key, value)
         )
         found = scaled_dot_product_attention(
-            _by_completion(query, layout), keys, values, attn_mask=layout.mask_RK, scale=scale
+            _by_block(query, layout), keys, values, attn_mask=layout.mask_CRK[:, None], scale=scale
         )
         parts.append(found.transpose(1, 2).flatten(0, 1)[layout.real_N])
     done = sum(len(part) for part in parts)
     return torch.nn.functional.pad(torch.cat(parts), (0, 0, 0, 0, 0, length - done))
 
 
-def _by_completion(states: Tensor, layout: RowLayout) -> Tensor:
-    """(heads, L, size) as (G, heads, R, size)."""
+def _by_block(states: Tensor, layout: RowLayout) -> Tensor:
+    """(heads, L, size) as (C, heads, R, size)."""
     heads, _, size = states.shape
     gathered = states.index_select(1, layout.gather_M)
-    return gathered.view(heads, layout.completions, -1, size).transpose(0, 1)
+    return gathered.view(heads, layout.blocks, -1, size).transpose(0, 1)

@@ -84,45 +84,53 @@ def token_logps(
             use_cache=False,
             **images,
         )
-    hidden_ND = outputs.last_hidden_state[packed.group_N, packed.read_from_N]
-    return _from_hidden(model, hidden_ND, packed.token_ids_N, options)
+    hidden_UD = outputs.last_hidden_state[packed.group_U, packed.place_U]
+    logps_E, entropies_U = _from_hidden(model, hidden_UD, packed, options)
+    return logps_E[packed.edge_N], entropies_U[packed.read_E][packed.edge_N]
 
 
 def _mask(model: Any, packed: Packed) -> Tensor:
-    """For sdpa the segment ids, (P, 1, 1, L); for eager attention what is added, (P, 1, L, L)."""
+    """For sdpa the ends, (P, 1, 1, L); for eager attention what is added, (P, 1, L, L)."""
     if model.config.get_text_config()._attn_implementation == "sdpa":
         attend_in_two_calls(attend)
-        segments = packed.segment_ids_PL[:, None, None].int()
-        announce(segments, again=not model.is_gradient_checkpointing)
-        return segments
-    allowed = attention_mask(packed.segment_ids_PL)
+        ends = packed.ends_PL[:, None, None].int()
+        announce(ends, again=not model.is_gradient_checkpointing)
+        return ends
+    allowed = attention_mask(packed.ends_PL)
     least = torch.finfo(model.dtype).min
     return torch.zeros_like(allowed, dtype=model.dtype).masked_fill(~allowed, least)
 
 
 def _from_hidden(
-    model: Any, hidden_ND: Tensor, token_ids_N: Tensor, options: LogpOptions
+    model: Any, hidden_UD: Tensor, packed: Packed, options: LogpOptions
 ) -> tuple[Tensor, Tensor]:
-    """(N,) log-probabilities and entropies, a few tokens at a time: all logits would not fit.
+    """(E,) log-probabilities and (U,) entropies, a few positions at a time: all logits do not fit.
 
     While gradients are wanted the logits are computed again in the backward pass.
     """
     head = model.get_output_embeddings()
 
-    def scored(hidden: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
-        logps = (head(hidden).float() / options.temperature).log_softmax(-1)
+    def scored(hidden_UD: Tensor, read_E: Tensor, token_E: Tensor) -> tuple[Tensor, Tensor]:
+        logps_UV = (head(hidden_UD).float() / options.temperature).log_softmax(-1)
         with torch.set_grad_enabled(torch.is_grad_enabled() and options.entropy_gradient):
-            zeros = logps.new_zeros(len(logps))
-            entropy = -(logps.exp() * logps).sum(-1) if options.entropy else zeros
-        return logps.gather(-1, token_ids[:, None])[:, 0], entropy
+            zeros = logps_UV.new_zeros(len(logps_UV))
+            entropy = -(logps_UV.exp() * logps_UV).sum(-1) if options.entropy else zeros
+        return logps_UV[read_E, token_E], entropy
 
     at_once = max(1, LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
-    if len(token_ids_N) <= at_once:
-        return scored(hidden_ND, token_ids_N)
+    if len(hidden_UD) <= at_once:
+        return scored(hidden_UD, packed.read_E, packed.token_E)
+    firsts = torch.arange(0, len(hidden_UD), at_once, device=packed.read_E.device)
+    # read_E never falls: the tokens that are read from a chunk stand together
+    cuts = torch.searchsorted(packed.read_E, firsts[1:]).tolist()
     chunks = [
-        checkpoint(scored, hidden, token_ids, use_reentrant=False)
-        for hidden, token_ids in zip(
-            torch.split(hidden_ND, at_once), torch.split(token_ids_N, at_once), strict=True
+        checkpoint(scored, hidden, read_E - first, token_E, use_reentrant=False)
+        for first, hidden, read_E, token_E in zip(
+            range(0, len(hidden_UD), at_once),
+            torch.split(hidden_UD, at_once),
+            torch.tensor_split(packed.read_E, cuts),
+            torch.tensor_split(packed.token_E, cuts),
+            strict=True,
         )
     ]
     logps, entropies = zip(*chunks, strict=True)

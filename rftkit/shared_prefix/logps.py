@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rftkit.shared_prefix.feature_cache import FeatureCache
 from rftkit.shared_prefix.forward import LogpOptions, Prompts, position_ids_of, token_logps
 from rftkit.shared_prefix.groups import PromptKey, find_groups, images_of_rows, without_padding
 from rftkit.shared_prefix.packing import Group, Packed, pack
@@ -31,6 +30,8 @@ class Batch:
     input_ids_BT, mask_BT: prompt and completion side by side, the completion in the last `columns`
     (C) of them. prompts_B: the key of each row's prompt; rows of equal keys are one group, wherever
     they stand. inputs: further inputs of the model by name, among them those of the images.
+    follow_B: token ids of whatever may follow the completion of each row, for which probabilities
+    are wanted too.
     """
 
     input_ids_BT: Tensor
@@ -38,13 +39,18 @@ class Batch:
     columns: int
     prompts_B: Sequence[PromptKey]
     inputs: Mapping[str, Any]
+    follow_B: Sequence[Sequence[Tensor]] = ()
 
 
 class BatchLogps(NamedTuple):
-    """(B, C) float32 each: log-probability and entropy in nats, 0 where masked."""
+    """(B, C) float32 each: log-probability and entropy in nats, 0 where masked.
+
+    follow: of what may follow each row's completion, given that and the prompt: row -> (follows,).
+    """
 
     logps: Tensor
     entropies: Tensor | None
+    follow: Mapping[int, Tensor] = {}
 
 
 def shared_logps(model: Any, batch: Batch, options: LogpOptions) -> BatchLogps:
@@ -58,29 +64,28 @@ def shared_logps(model: Any, batch: Batch, options: LogpOptions) -> BatchLogps:
     ]
     entropies = [part.entropies for part in parts if part.entropies is not None]
     logps = reduce(torch.add, [part.logps for part in parts])
-    return BatchLogps(logps, reduce(torch.add, entropies) if entropies else None)
+    follow = {row: found for part in parts for row, found in part.follow.items()}
+    return BatchLogps(logps, reduce(torch.add, entropies) if entropies else None, follow)
 
 
-@torch.no_grad()
 def answer_logps(
     model: Any,
     inputs: Mapping[str, Any],
     prompts_P: Sequence[PromptKey],
     answers_P: Sequence[Sequence[Tensor]],
-    features: FeatureCache | None = None,
-) -> list[list[float]]:
-    """Log-probability, in nats, of each whole answer to its prompt.
+    options: LogpOptions,
+) -> list[Tensor]:
+    """Log-probability, in nats, of each whole answer to its prompt: for each prompt (answers,).
 
-    inputs: what a processor makes of the prompts, padded left, on the CPU. prompts_P: their keys.
-    answers_P: the token ids of each prompt's answers. features: of the images, where the vision
-    encoder is frozen.
+    With a gradient, if gradients are enabled. inputs: what a processor makes of the prompts, padded
+    left, on the CPU. prompts_P: their keys. answers_P: the token ids of each prompt's answers.
     """
     model, flat = bare(model), [tokens for answers in answers_P for tokens in answers]
     prompt_of = [number for number, answers in enumerate(answers_P) for _ in answers]
     numbers = iter(range(len(flat)))
     groups = [group for answers in answers_P if (group := [next(numbers) for _ in answers])]
     logps = torch.zeros(len(flat), device=model.device)
-    for part in in_parts(groups, ANSWERS_AT_ONCE):
+    for part in in_parts(groups, options.rows_at_once or ANSWERS_AT_ONCE):
         rows = [prompt_of[group[0]] for group in part]
         prompts = Prompts(
             inputs["input_ids"][rows],
@@ -89,10 +94,42 @@ def answer_logps(
             images_of_rows(inputs, prompts_P, rows),
         )
         packed = _packed(model, prompts, part, flat)
-        logps_N, _ = token_logps(model, packed, prompts, LogpOptions(features=features))
-        logps.index_add_(0, packed.row_N, logps_N)
-    totals = iter(logps.tolist())
-    return [[next(totals) for _ in answers] for answers in answers_P]
+        logps_N, _ = token_logps(model, packed, prompts, options)
+        logps = logps.index_add(0, packed.row_N, logps_N)
+    return list(torch.split(logps, [len(answers) for answers in answers_P]))
+
+
+def plain_answer_logps(
+    model: Any,
+    inputs: Mapping[str, Any],
+    answers_B: Sequence[Tensor],
+    padded: tuple[int, float],
+) -> Tensor:
+    """(B,) The same of one answer a row, each with a prompt of its own: the slow twin.
+
+    inputs: a row for each answer, on the model's device. padded: token id of the padding, and the
+    temperature.
+    """
+    pad, temperature = padded
+    masks = [torch.ones_like(one) for one in answers_B]
+    ids_BT, mask_BT = (
+        torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value).to(
+            model.device
+        )
+        for rows, value in ((answers_B, pad), (masks, 0))
+    )
+    grown = {
+        **inputs,
+        "input_ids": torch.cat([inputs["input_ids"], ids_BT], 1),
+        "attention_mask": torch.cat([inputs["attention_mask"], mask_BT], 1),
+    }
+    if "mm_token_type_ids" in inputs:
+        types = inputs["mm_token_type_ids"]
+        grown["mm_token_type_ids"] = torch.cat([types, torch.zeros_like(ids_BT)], 1)
+    logits = model(**grown, logits_to_keep=ids_BT.shape[1] + 1, use_cache=False).logits
+    logps = (logits[:, :-1].float() / temperature).log_softmax(-1)
+    sums: Tensor = (logps.gather(-1, ids_BT[..., None])[..., 0] * mask_BT).sum(1)
+    return sums
 
 
 def in_parts(groups: Sequence[list[int]], most: int) -> Iterator[list[list[int]]]:
@@ -149,12 +186,59 @@ def _of_groups(
         strict=True,
     )
     completions_B = [ids[kept] for ids, kept in masked]
-    packed = _packed(model, prompts, groups, completions_B)
+    packed, follows = _packed_with_follows(model, prompts, groups, (completions_B, batch.follow_B))
     logps_N, entropies_N = token_logps(model, packed, prompts, options)
     return BatchLogps(
         _spread(logps_N, packed, batch),
         _spread(entropies_N, packed, batch) if options.entropy else None,
+        _sums(logps_N, packed, len(completions_B), follows),
     )
+
+
+class _Follow(NamedTuple):
+    """What may follow the completion of `row`, which has `start` tokens."""
+
+    row: int
+    start: int
+
+
+def _packed_with_follows(
+    model: Any,
+    prompts: Prompts,
+    groups: list[list[int]],
+    sequences: tuple[Sequence[Tensor], Sequence[Sequence[Tensor]]],
+) -> tuple[Packed, list[_Follow]]:
+    """Of every row its completion, then the completion with each thing that may follow it.
+
+    The latter have numbers from B on; in a packed row the completion is there once.
+    """
+    completions_B, follow_B = sequences
+    written, follows, grown = list(completions_B), list[_Follow](), list[list[int]]()
+    for group in groups:
+        numbers = list(group)
+        for row in group if follow_B else ():
+            for ids in follow_B[row]:
+                numbers.append(len(written))
+                written.append(torch.cat([completions_B[row], ids]))
+                follows.append(_Follow(row, len(completions_B[row])))
+        grown.append(numbers)
+    return _packed(model, prompts, grown, written), follows
+
+
+def _sums(
+    logps_N: Tensor, packed: Packed, rows: int, follows: Sequence[_Follow]
+) -> dict[int, Tensor]:
+    """Row -> (follows,): the sum over the tokens of each that come after the completion."""
+    if not follows:
+        return {}
+    starts = torch.tensor([0] * rows + [follow.start for follow in follows], device=logps_N.device)
+    wanted = (packed.row_N >= rows) & (packed.column_N >= starts[packed.row_N])
+    sums = logps_N.new_zeros(len(follows))
+    sums = sums.index_add(0, packed.row_N[wanted] - rows, logps_N[wanted])
+    numbers: dict[int, list[int]] = {}
+    for number, follow in enumerate(follows):
+        numbers.setdefault(follow.row, []).append(number)
+    return {row: sums[chosen] for row, chosen in numbers.items()}
 
 
 def _packed(
@@ -179,5 +263,6 @@ def _packed(
 
 def _spread(values_N: Tensor, packed: Packed, batch: Batch) -> Tensor:
     """(B, C): each value in its row and column, connected to the model even if there is none."""
-    empty = values_N.new_zeros(len(batch.prompts_B), batch.columns)
-    return empty.index_put((packed.row_N, packed.column_N), values_N)
+    rows = len(batch.prompts_B)
+    empty, own = values_N.new_zeros(rows, batch.columns), packed.row_N < rows
+    return empty.index_put((packed.row_N[own], packed.column_N[own]), values_N[own])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from rftkit.patches.trl import changed, own, reordered_after_shuffle
@@ -49,6 +50,9 @@ def shared_prefix_trainer() -> Any:
             self.images = ImageCache()
             self.features = FeatureCache() if encoder_is_frozen(self.model) else None
             self._prompts_B: Sequence[PromptKey] = ()  # of the batch that is computed with now
+            # what may follow each row's completion, and row -> its log-probabilities
+            self.follow_B: Sequence[Sequence[Tensor]] = ()
+            self.followed: Mapping[int, Tensor] = {}
 
         def _tokenize_prompts(self, prompts: list[Any]) -> Any:
             ids, images, fields = super()._tokenize_prompts(prompts)
@@ -89,7 +93,10 @@ def shared_prefix_trainer() -> Any:
             **inputs: Any,
         ) -> tuple[Tensor, Tensor | None, Tensor | None]:
             assert not compute_aux_loss, "none of the architectures has experts"
-            batch = Batch(input_ids, attention_mask, logits_to_keep, self._prompts_B, inputs)
+            follow_B = self.follow_B if torch.is_grad_enabled() else ()
+            batch = Batch(
+                input_ids, attention_mask, logits_to_keep, self._prompts_B, inputs, follow_B
+            )
             options = LogpOptions(
                 temperature=self.temperature,
                 entropy=compute_entropy,
@@ -98,7 +105,9 @@ def shared_prefix_trainer() -> Any:
                 features=self.features,
             )
             with self.accelerator.autocast():
-                return *shared_logps(self.accelerator.unwrap_model(model), batch, options), None
+                found = shared_logps(self.accelerator.unwrap_model(model), batch, options)
+            self.followed = found.follow
+            return found.logps, found.entropies, None
 
     return SharedPrefixTrainer
 

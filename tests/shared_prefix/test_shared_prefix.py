@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from transformers import BatchFeature
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
+from rftkit.shared_prefix import attention
 from rftkit.shared_prefix.feature_cache import FeatureCache, Features
 from rftkit.shared_prefix.groups import (
     PromptKey,
@@ -26,7 +28,7 @@ from rftkit.shared_prefix.groups import (
 from rftkit.shared_prefix.image_cache import ImageCache
 from rftkit.shared_prefix.kv_cache import BLOCK, BlockLayer, grow_in_blocks
 from rftkit.shared_prefix.logps import in_parts
-from rftkit.shared_prefix.packing import Group, attention_mask, pack
+from rftkit.shared_prefix.packing import Group, Packed, attention_mask, pack
 from rftkit.shared_prefix.trainer import groups_together
 
 
@@ -101,31 +103,77 @@ def test_a_group_becomes_one_row() -> None:
         [group([7, 8], [1, 2, 3], [], [4], [5, 6], rows=[2, 0, 3, 1]), group([9], rows=[])]
     )
     assert packed.input_ids_PL.tolist() == [[7, 8, 1, 2, 5], [9, 0, 0, 0, 0]]
-    assert packed.segment_ids_PL.tolist() == [[0, 0, 1, 1, 4], [0, -1, -1, -1, -1]]
+    assert packed.ends_PL.tolist() == [[5, 5, 4, 4, 5], [1, 2, 3, 4, 5]]
     assert packed.position_ids_APL.tolist() == [[[0, 1, 2, 3, 2], [0, 0, 0, 0, 0]]]
-    assert packed.group_N.tolist() == [0] * 6
-    assert packed.read_from_N.tolist() == [1, 2, 3, 1, 1, 4]  # 1: the prompt's last token
-    assert packed.token_ids_N.tolist() == [1, 2, 3, 4, 5, 6]
-    assert packed.row_N.tolist() == [2, 2, 2, 3, 1, 1]
-    assert packed.column_N.tolist() == [0, 1, 2, 0, 0, 1]
+    assert packed.group_U.tolist() == [0] * 4
+    assert packed.place_U.tolist() == [1, 2, 3, 4]  # 1: the prompt's last token
+    assert told(packed) == {(2, 0): (1, 1), (2, 1): (2, 2), (2, 2): (3, 3), (3, 0): (1, 4),
+                            (1, 0): (1, 5), (1, 1): (4, 6)}  # fmt: skip
+
+
+def told(packed: Packed) -> dict[tuple[int, int], tuple[int, int]]:
+    """(row, column) of the batch -> the place it is read from, and the token."""
+    columns = zip(packed.row_N.tolist(), packed.column_N.tolist(), strict=True)
+    reads = packed.place_U[packed.read_E][packed.edge_N].tolist()
+    tokens = packed.token_E[packed.edge_N].tolist()
+    return dict(zip(columns, zip(reads, tokens, strict=True), strict=True))
 
 
 def test_the_example_in_the_comment_is_true() -> None:
-    packed = pack([group([11, 12], [21, 22, 23], [31, 32], rows=[5, 2])])
+    packed = pack([group([11, 12], [21, 22, 23], [31, 32], [21, 22, 24], rows=[5, 2, 7])])
     assert packed.input_ids_PL.tolist() == [[11, 12, 21, 22, 31]]
-    assert packed.segment_ids_PL.tolist() == [[0, 0, 1, 1, 2]]
+    assert packed.ends_PL.tolist() == [[5, 5, 4, 4, 5]]
     assert packed.position_ids_APL.tolist() == [[[0, 1, 2, 3, 2]]]
-    assert packed.token_ids_N.tolist() == [21, 22, 23, 31, 32]
-    assert packed.read_from_N.tolist() == [1, 2, 3, 1, 4]
-    assert packed.row_N.tolist() == [5, 5, 5, 2, 2]
-    assert packed.column_N.tolist() == [0, 1, 2, 0, 1]
-    assert attention_mask(packed.segment_ids_PL)[0, 0].int().tolist()[4] == [1, 1, 0, 0, 1]
+    assert packed.place_U.tolist() == [1, 2, 3, 4]
+    assert packed.read_E.tolist() == [0, 0, 1, 2, 2, 3]
+    assert packed.token_E.tolist() == [21, 31, 22, 23, 24, 32]
+    assert packed.edge_N.tolist() == [0, 2, 3, 1, 5, 0, 2, 4]
+    assert packed.row_N.tolist() == [5, 5, 5, 2, 2, 7, 7, 7]
+    assert packed.column_N.tolist() == [0, 1, 2, 0, 1, 0, 1, 2]
+    assert attention_mask(packed.ends_PL)[0, 0].int().tolist()[4] == [1, 1, 0, 0, 1]
+
+
+def test_a_completion_that_goes_on_from_another_is_written_once() -> None:
+    packed = pack([group([9], [1, 2, 3], [1, 2], [1, 2, 3], [1, 4, 3], rows=[0, 1, 2, 3])])
+    assert packed.input_ids_PL.tolist() == [[9, 1, 2, 4]]
+    assert packed.ends_PL.tolist() == [[4, 4, 3, 4]]
+    found = told(packed)
+    assert [found[row, column] for row in (0, 2) for column in range(3)] == 2 * [
+        (0, 1), (1, 2), (2, 3)
+    ]  # fmt: skip
+    assert (found[1, 1], found[3, 1], found[3, 2]) == ((1, 2), (1, 4), (3, 3))
+
+
+def test_every_token_of_random_trees_follows_from_what_its_completion_begins_with() -> None:
+    """What a token attends to, at which position ids, is prompt and completion up to it."""
+    draw = random.Random(0)
+    for _ in range(200):
+        prompt = [draw.randrange(9) for _ in range(draw.randint(1, 4))]
+        completions = [
+            [draw.randrange(2) for _ in range(draw.randint(0, 5))]
+            for _ in range(draw.randint(0, 6))
+        ]
+        packed = pack(
+            [
+                group(prompt, *completions, rows=[*range(len(completions))]),
+                group([1], [2], rows=[9]),
+            ]
+        )
+        mask, ids = attention_mask(packed.ends_PL)[0, 0], packed.input_ids_PL[0]
+        positions, found = packed.position_ids_APL[0, 0], told(packed)
+        assert len(found) == 1 + sum(map(len, completions))
+        for row, completion in enumerate(completions):
+            for column, token in enumerate(completion):
+                place, read = found[row, column]
+                seen = mask[place].nonzero()[:, 0]
+                assert (ids[seen].tolist(), read) == (prompt + completion[:column], token)
+                assert positions[seen].tolist() == [*range(len(seen))]
 
 
 def test_a_group_without_completions_is_a_prompt_alone() -> None:
     packed = pack([group([7, 8], rows=[])])
     assert packed.input_ids_PL.tolist() == [[7, 8]]
-    assert packed.token_ids_N.shape == packed.read_from_N.shape == (0,)
+    assert packed.edge_N.shape == packed.token_E.shape == packed.place_U.shape == (0,)
 
 
 def test_position_ids_continue_after_the_largest_of_the_prompt() -> None:
@@ -136,15 +184,48 @@ def test_position_ids_continue_after_the_largest_of_the_prompt() -> None:
 
 
 def test_completions_attend_to_the_prompt_and_themselves() -> None:
-    seen = attention_mask(torch.tensor([[0, 0, 1, 1, 2, -1]]))[0, 0].int().tolist()
+    seen = attention_mask(torch.tensor([[5, 5, 4, 4, 5, 6]]))[0, 0].int().tolist()
     assert seen == [
         [1, 0, 0, 0, 0, 0],
         [1, 1, 0, 0, 0, 0],
         [1, 1, 1, 0, 0, 0],
         [1, 1, 1, 1, 0, 0],
         [1, 1, 0, 0, 1, 0],
-        [1, 1, 0, 0, 0, 1],
+        [0, 0, 0, 0, 0, 1],
     ]
+
+
+def test_blocks_of_attention_are_the_same_as_one_mask() -> None:
+    """Any tree, any block size: what a query of a block may see is what the mask says."""
+    draw = random.Random(1)
+    for block in (1, 3, 128):
+        for _ in range(60):
+            completions = [
+                [draw.randrange(3) for _ in range(draw.randint(1, 6))]
+                for _ in range(draw.randint(1, 7))
+            ]
+            packed = pack([group([5, 5, 5], *completions, rows=[*range(len(completions))])])
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(attention, "BLOCK", block)
+                layout = attention.row_layout(packed.ends_PL[0])
+            expected = attention_mask(packed.ends_PL)[0, 0]
+            assert visible(layout, expected.shape[0]).equal(expected)
+
+
+def visible(layout: attention.RowLayout, length: int) -> Tensor:
+    """(L, L): the causal call's, then each block's, at the places its queries and keys have."""
+    seen = torch.zeros(length, length, dtype=torch.bool)
+    seen[: layout.prompt, : layout.prompt] = torch.ones(layout.prompt, layout.prompt).tril().bool()
+    if layout.blocks:
+        gather = layout.gather_M.view(layout.blocks, -1)
+        masks = layout.mask_CRK.expand(layout.blocks, -1, -1)
+        real = torch.zeros(layout.gather_M.numel(), dtype=torch.bool)
+        real[layout.real_N] = True
+        for places, mask, kept in zip(gather, masks, real.view(gather.shape), strict=True):
+            keys = torch.cat([torch.arange(layout.prompt), places])
+            for query in kept.nonzero()[:, 0]:
+                seen[places[query], keys[mask[query]]] = True
+    return seen
 
 
 def test_shuffled_rows_come_together_again() -> None:

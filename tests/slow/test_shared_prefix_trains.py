@@ -260,7 +260,7 @@ def test_with_an_adapter_on_a_4_bit_base(kind: str, tmp_path: Path) -> None:
 
 def test_whole_answers_are_scored_after_their_own_prompt(kind: str, model: Any) -> None:
     batch = batch_of(kind, THREE, range(8))
-    expected = theirs(model, batch, temperature=1.0).logps.sum(1).tolist()
+    expected = theirs(model, batch).logps.sum(1)
     firsts, size = [0, 3, 5], batch.ids.shape[1] - batch.reply
     ids, mask = batch.ids[:, :size], batch.mask[:, :size]
     inputs = {"input_ids": ids[firsts], "attention_mask": mask[firsts]}
@@ -268,11 +268,54 @@ def test_whole_answers_are_scored_after_their_own_prompt(kind: str, model: Any) 
     prompts = [batch.prompts[row] for row in firsts]
     replies = zip(batch.ids[:, size:], batch.mask[:, size:].bool(), strict=True)
     tokens = [row[kept] for row, kept in replies]
-    found = answer_logps(model, inputs, prompts, [tokens[:3], tokens[3:5], tokens[5:]])
-    assert [len(given) for given in found] == [3, 2, 3]
-    assert [one for given in found for one in given] == pytest.approx(expected, abs=1e-4)
-    one = answer_logps(model, inputs, prompts, [[], tokens[3:5], []])
-    assert one[1] == pytest.approx(expected[3:5])
+    answers = [tokens[:3], tokens[3:5], tokens[5:]]
+    for rows_at_once in (None, 2):
+        options = LogpOptions(TEMPERATURE, rows_at_once=rows_at_once)
+        found = answer_logps(model, inputs, prompts, answers, options)
+        assert [len(given) for given in found] == [3, 2, 3]
+        close(torch.cat(found), expected)
+        expected_gradients = gradients(model, theirs(model, batch).logps.sum(1))
+        assert_same_gradients(gradients(model, torch.cat(found)), expected_gradients)
+    one = answer_logps(model, inputs, prompts, [[], tokens[3:5], []], options)
+    close(one[1], expected[3:5])
+
+
+def test_what_may_follow_a_completion_is_scored_given_it(kind: str, model: Any) -> None:
+    """Beside TRL's forward of each completion with each thing that follows it."""
+    batch, size = batch_of(kind, THREE, SHUFFLED), 3
+    follow = [torch.tensor([5, 6, 7]), torch.tensor([5, 9]), torch.tensor([4])]
+    rows = [0, 4, 5]
+    given = [follow if row in rows else () for row in range(len(batch.ids))]
+    found = shared_logps(
+        model, TrlBatch(*batch, follow_B=given), LogpOptions(TEMPERATURE, entropy=True)
+    )
+    alone = ours(model, batch, entropy=True)
+    close(found.logps, alone.logps)
+    close(found.entropies, alone.entropies)  # type: ignore[arg-type]
+    assert {*found.follow} == {*rows}
+    expected: dict[int, Tensor] = {}
+    for row in rows:
+        kept = batch.ids[row][batch.mask[row].bool()]
+        begun = int(batch.mask[row, -batch.reply :].sum())
+        images = images_of_rows(batch.inputs, batch.prompts, [row] * size)
+        images["num_images"] = [batch.inputs["num_images"][row]] * size
+        grown = [torch.cat([kept, ids]) for ids in follow]
+        pad = torch.nn.utils.rnn.pad_sequence
+        ids, mask = (
+            pad(part, batch_first=True) for part in (grown, [torch.ones_like(g) for g in grown])
+        )
+        if kind in QWEN:
+            images["mm_token_type_ids"] = (ids == IMAGE).int()
+        columns = ids.shape[1] - len(kept) + begun
+        logps = theirs(model, Batch(ids, mask, columns, batch.prompts, images)).logps
+        expected[row] = (logps[:, begun:] * mask[:, len(kept) :]).sum(1)
+    for row in rows:
+        close(found.follow[row], expected[row])
+    together = torch.cat([found.follow[row] for row in rows])
+    assert_same_gradients(
+        gradients(model, together),
+        gradients(model, torch.cat([expected[row] for row in rows])),
+    )
 
 
 def test_features_of_a_frozen_encoder_are_computed_once(kind: str) -> None:
