@@ -60,7 +60,8 @@ class Example:
     reasoning, if the data has one. `category` is what shots are drawn by and results are grouped
     by: the label, the kind of object, the kind of question. `others` are further images of the
     same question; `meta` is what the task itself must know, such as the grid of its boxes;
-    `aliases` are other spellings of labels, each with the label it means.
+    `aliases` are other spellings of labels, each with the label it means; `credits` are wrong
+    labels that training pays for, each with what it earns.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Example:
     category: str = ""
     others: tuple[LazyImage, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict, repr=False)
+    credits: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def images(self) -> tuple[LazyImage, ...]:

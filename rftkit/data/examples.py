@@ -20,6 +20,7 @@ from rftkit.core import Example
 from rftkit.data import shots
 from rftkit.data.box_grid import grid_setter
 from rftkit.data.hierarchies import Hierarchy, read_hierarchy
+from rftkit.data.hierarchies.credit import credit_table
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.read_split import SplitExamples, check_spellings, read_split
 from rftkit.errors import DataError
@@ -123,6 +124,10 @@ def _prepare_split(recipe: Recipe, split: str, read: _Read, limit: int) -> Examp
     )
     if aliases := hierarchy.spellings:
         prepared = tuple(replace(example, aliases=aliases) for example in prepared)
+    if credits_of := credit_table(recipe.options, hierarchy, classes):
+        prepared = tuple(
+            replace(example, credits=credits_of.get(example.gold, {})) for example in prepared
+        )
     notes = dict.fromkeys(note for part in (own, *class_splits) for note in part.notes)
     return Examples(prepared, _shown_classes(recipe, classes, own), tuple(notes), hierarchy.levels)
 

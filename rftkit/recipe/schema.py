@@ -142,10 +142,20 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _evaluation_is_possible(self) -> Recipe:
-        if self.eval.decode == "choices" and not self._offers_labels():
+        if self.eval.decode == "choices" and not self.has_list:
             raise ValueError(
-                "eval.decode: 'choices' needs offered labels: task \"classification\" with "
-                'data.choices = "all", or task "choice"'
+                "eval.decode: 'choices' needs a list of answers: task \"classification\" with "
+                'data.choices = "all", task "choice", or task "number" with options.range'
+            )
+        if self.eval.validation and not self.eval.during and not self.has_list:
+            raise ValueError(
+                "eval.validation: nothing is measured there, and without a list of answers no "
+                "temperature is fitted; set eval.during too"
+            )
+        if self.eval.validation and self.eval.validation in self.data.splits:
+            raise ValueError(
+                f"eval.validation: {self.eval.validation!r} is trained or tested on; name another "
+                "split, or leave it out"
             )
         if self.data.train_split == self.data.test_split:
             raise ValueError(
@@ -180,6 +190,71 @@ class Recipe(Section):
             raise ValueError("method.length: style 'direct' has no reasoning to measure")
         return self
 
+    @model_validator(mode="after")
+    def _summed_answers_are_possible(self) -> Recipe:
+        method = self.method
+        if method.answers != "summed":
+            return self
+        if method.kind != "grpo" or self.style not in ("think", "adaptive"):
+            raise ValueError(
+                'method.answers: \'summed\' is for GRPO in style "think" or "adaptive"; for '
+                'direct answers set method.kind = "exact"'
+            )
+        if not self.has_list:
+            raise ValueError(
+                "method.answers: 'summed' needs every answer that may be right, as "
+                'method.kind = "exact" does; set it to "sampled"'
+            )
+        if method.update.aggregation == "normalize_then_sum":
+            raise ValueError(
+                "method.answers: 'summed' with update.aggregation = \"normalize_then_sum\" has no "
+                'one scale for its answers; set "sum_then_normalize"'
+            )
+        if method.trainer == "unsloth":
+            raise ValueError(
+                "method.answers: 'summed', but Unsloth's own trainer has samples alone; set "
+                'method.trainer = "auto"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _exact_has_a_list(self) -> Recipe:
+        if self.method.kind != "exact":
+            return self
+        if self.style != "direct":
+            raise ValueError(
+                f"method.kind: 'exact' sums over answers, and style {self.style!r} writes more "
+                'than an answer; set style = "direct", or method.kind = "grpo"'
+            )
+        if not self.has_list:
+            raise ValueError(
+                "method.kind: 'exact' needs every answer that may be right: task "
+                '"classification" with data.choices = "all" or "paper", task "choice", or task '
+                '"number" with options.range; set method.kind = "grpo"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _warmup_is_possible(self) -> Recipe:
+        method, warmup = self.method, self.method.warmup
+        if not warmup.steps:
+            if warmup.learning_rate is not None:
+                raise ValueError(
+                    "method.warmup.learning_rate: there is no warm-up; set method.warmup.steps too"
+                )
+            return self
+        if method.kind == "sft":
+            raise ValueError(
+                "method.warmup: 'sft' imitates throughout; leave it out, or set method.kind to "
+                '"grpo" or "exact"'
+            )
+        if warmup.steps >= method.steps:
+            raise ValueError(
+                f"method.warmup.steps: {warmup.steps} of method.steps = {method.steps} leave none "
+                "for reinforcement; lower it, or raise method.steps"
+            )
+        return self
+
     def notes(self) -> tuple[str, ...]:
         """What works but is seldom wanted."""
         length, scale = self.method.length, self.method.update.scale_rewards
@@ -201,6 +276,11 @@ class Recipe(Section):
             for name, weight in self.rewards.items()
             if reward_applies(name, self.style)
         }
+
+    @property
+    def has_list(self) -> bool:
+        """Whether every answer that may be right is known."""
+        return self._offers_labels() or bool(get_task(self.task).listed(self.options))
 
     def _offers_labels(self) -> bool:
         task = get_task(self.task)

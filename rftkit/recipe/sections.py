@@ -135,11 +135,51 @@ class Update(Section):
         return tuple(value) if isinstance(value, list) else value
 
 
+class Exact(Section):
+    """What `kind = "exact"` maximises; docs/exact.md."""
+
+    objective: Literal["grpo", "reward", "likelihood", "tilted"] = Field(
+        default="grpo",
+        description="grpo: the expected reward by its standard deviation; reward: the expected "
+        "reward; likelihood: imitation of all right answers; tilted: the optimum at a price of KL",
+    )
+    within_list: bool = Field(
+        default=False,
+        description="take probabilities among the answers alone, and leave other replies untrained",
+    )
+    beta: float = Field(default=0.1, gt=0, le=100, description="of tilted: its price of KL")
+    brier: float = Field(
+        default=0.0, ge=0, le=1000, description="weight of the Brier score, for calibration"
+    )
+
+
+class Warmup(Section):
+    """Imitation before reinforcement, in one run; docs/warmup.md."""
+
+    steps: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="of `method.steps`, the first so many imitate as SFT does; 0: none",
+    )
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="peak of the warm-up, from which it decays linearly to 0; unset: that of the "
+        "method",
+    )
+
+
 class Method(Section):
     """How the model learns. SFT reads `kind` to `batch_size`; evaluation `max_new_tokens` too."""
 
-    kind: Literal["grpo", "sft"] = Field(default="grpo", description="reinforcement or supervised")
-    steps: Count = Field(default=200, description="optimizer steps")
+    kind: Literal["grpo", "sft", "exact"] = Field(
+        default="grpo",
+        description="reinforcement, supervised, or reinforcement summed over a closed list of "
+        "answers instead of sampled (docs/exact.md)",
+    )
+    steps: Count = Field(default=200, description="optimizer steps, those of a warm-up among them")
     learning_rate: float = Field(
         default=1e-5, gt=0, le=1, description="peak learning rate; it decays linearly to 0"
     )
@@ -164,7 +204,14 @@ class Method(Section):
         "of completions (docs/shared_prefix.md), trl and unsloth once per completion; auto: "
         "shared where the model allows it, else the backend's own",
     )
+    answers: Literal["sampled", "summed"] = Field(
+        default="sampled",
+        description="GRPO in style think or adaptive on a closed list: summed takes all answers "
+        "after each sampled thought in place of the sampled one (docs/exact.md)",
+    )
     update: Update = Update()
+    exact: Exact = Exact()
+    warmup: Warmup = Warmup()
     length: Length | None = Field(
         default=None, description="reward for the length of the reasoning; docs/methods.md"
     )
@@ -189,5 +236,22 @@ class Eval(Section):
     )
     batch_size: int = Field(default=16, ge=1, le=4096, description="images per evaluation batch")
     decode: Literal["generate", "choices"] = Field(
-        default="generate", description="generate text freely, or score each offered label"
+        default="generate",
+        description="the answer that counts: what the model writes, or the likeliest of its list; "
+        "where there is a list both are measured",
+    )
+    during: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="steps between two checks on held-out training data, by which the best step's "
+        "adapter is kept; 0: the last step's (docs/evaluation.md)",
+    )
+    validation: str = Field(
+        default="",
+        description="split for `during`, and for the temperature of a list's probabilities, which "
+        "needs no `during`; empty: with `during` a quarter of the training examples is held out",
+    )
+    patience: int = Field(
+        default=0, ge=0, le=1000, description="checks without progress that end a run; 0: none do"
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from rftkit.answers import box_text, boxes
 from rftkit.answers.boxes import Grid, LabelledBox, PredictedBox
 from rftkit.answers.literals import literal
-from rftkit.core import Attempt, Row
+from rftkit.core import Attempt, Example, Row
 from rftkit.errors import DataError
 from rftkit.tasks import categories
 from rftkit.tasks.options import Names
@@ -58,6 +58,23 @@ def placed(row: Row, reading: Reading) -> dict[str, str]:
     size = row.values.get("size")
     meta = {"grid": str(_grid(row, reading))}
     return {**meta, "size": str(size)} if size else meta
+
+
+def category_row(example: Example) -> dict[str, object] | None:
+    """A category and its boxes; None for one with crowds, or LVIS's notes, or all at once."""
+    if "label" not in example.meta or {"crowd", "frequency", "not_exhaustive"} & {*example.meta}:
+        return None
+    placed_boxes, grid = corners_in_grid(example), example.meta["grid"]
+    return {"label": example.meta["label"], "boxes": placed_boxes, "grid": grid}
+
+
+def corners_in_grid(example: Example) -> list[list[float]]:
+    """The gold boxes of an example as a table has them: in units of its grid, not rounded."""
+    grid = Grid.of(example.meta)
+    return [
+        [x1 * grid.width, y1 * grid.height, x2 * grid.width, y2 * grid.height]
+        for x1, y1, x2, y2 in boxes.load_boxes(example.gold)
+    ]
 
 
 def _grid(row: Row, reading: Reading) -> Grid:

@@ -62,6 +62,22 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     )
 
 
+def row(example: Example) -> dict[str, object]:
+    """The question, with its options in the order in which they are shown.
+
+    {} for a further rotation of them: the first one's row makes it.
+    """
+    if "question" in example.meta and example.id != f"{example.meta['question']} (1)":
+        return {}
+    named = {"category": example.category, "source": example.meta.get("source", "")}
+    return {
+        "question": example.question,
+        "options": list(example.choices),
+        "answer": example.gold,
+        **{name: text for name, text in named.items() if text},
+    }
+
+
 def prompt(example: Example, style: Style) -> str:
     """The text beside the image: the question, the lettered options, the style."""
     pairs = zip(LETTERS, example.choices, strict=False)
@@ -255,6 +271,7 @@ TASK = Task(
     answer_kind="option",
     read=read,
     prompt=prompt,
+    row=row,
     rewards={"accuracy": accuracy, "format": format_reward},
     paper_rewards={"accuracy": paper_choice, "format": paper_format},
     parsed=parsed,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rftkit.answers import labels, replies
-from rftkit.core import Attempt, Example, NoImage, Row, Style
+from rftkit.core import Attempt, Example, NoImage, Reward, Row, Style
 from rftkit.rewards.general import format_reward, paper_answer, paper_format
-from rftkit.tasks.options import LabelOptions
+from rftkit.tasks.options import LabelOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
 from rftkit.tasks.task import TABLES, Reading, Task, Words
 
@@ -26,6 +26,11 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
             category=label,
         ),
     )
+
+
+def row(example: Example) -> dict[str, object]:
+    """The label."""
+    return {"label": example.gold}
 
 
 def prompt(example: Example, style: Style) -> str:
@@ -53,6 +58,18 @@ def answered(attempt: Attempt) -> str | None:
 def accuracy(attempt: Attempt) -> float:
     """1 if the answer names the gold label and nothing else, else 0."""
     return float(answered(attempt) == attempt.example.gold)
+
+
+def graded(attempt: Attempt) -> float:
+    """1 for the gold label; for another one what the recipe gives for it, else 0."""
+    label, example = answered(attempt), attempt.example
+    return 1.0 if label == example.gold else example.credits.get(label or "", 0.0)
+
+
+def scheduled_rewards(options: Options, progress: float) -> dict[str, Reward]:
+    """The reward for a right answer, where the recipe gives credit for nearly right ones."""
+    assert isinstance(options, LabelOptions)
+    return {"accuracy": graded} if options.credit or options.confusions else {}
 
 
 def parsed(attempt: Attempt) -> str | None:
@@ -103,6 +120,7 @@ TASK = Task(
     answer_kind="label",
     read=read,
     prompt=prompt,
+    row=row,
     rewards={"accuracy": accuracy, "format": format_reward},
     paper_rewards={"accuracy": paper_accuracy, "format": paper_format},
     parsed=parsed,
@@ -112,4 +130,5 @@ TASK = Task(
     words=Words("images", "class", "classes"),
     sources=("folder", *TABLES, "coop", "llava", "digits", "hangar"),
     options=LabelOptions,
+    scheduled_rewards=scheduled_rewards,
 )

@@ -57,6 +57,12 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     )
 
 
+def row(example: Example) -> dict[str, object]:
+    """The time."""
+    values: dict[str, object] = {"answer": example.gold}
+    return {**values, "category": example.category} if example.category else values
+
+
 def prompt(example: Example, style: Style) -> str:
     """The text beside the image: the question, how a time is written, the style."""
     return "\n".join([example.question, SHAPE, replies.INSTRUCTIONS[style]])
@@ -154,6 +160,7 @@ TASK = Task(
     headline="accuracy",
     read=read,
     prompt=prompt,
+    row=row,
     rewards={"accuracy": exact, "close": close, "format": format_reward},
     parsed=parsed,
     sample=Example("sample", NoImage(), QUESTION, "07:35"),

@@ -21,6 +21,7 @@ from rftkit.tasks import detection_paper, options
 from rftkit.tasks.annotated import (
     Things,
     categories_of,
+    category_row,
     chosen_categories,
     facts,
     facts_of_all,
@@ -257,6 +258,7 @@ TASK = Task(
     answer_kind="boxes",
     read=read,
     prompt=prompt,
+    row=category_row,
     rewards={
         "iou": mean_iou,
         "confidence": confidence,

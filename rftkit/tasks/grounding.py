@@ -15,7 +15,7 @@ from rftkit.measures.box_metrics import measure_grounding
 from rftkit.measures.values import Measure
 from rftkit.rewards.general import format_reward, paper_answer, paper_format
 from rftkit.tasks import options
-from rftkit.tasks.annotated import placed, read_objects
+from rftkit.tasks.annotated import corners_in_grid, placed, read_objects
 from rftkit.tasks.options import GroundingOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled, boxes_asked
 from rftkit.tasks.task import TABLES, Reading, Scored, Task, Words
@@ -55,6 +55,13 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
             category=reading.cell(row, "category"),
         ),
     )
+
+
+def row(example: Example) -> dict[str, object]:
+    """The phrase and its box."""
+    (box,) = corners_in_grid(example)
+    named = {"category": example.category} if example.category else {}
+    return {"phrase": example.meta["phrase"], "box": box, "grid": example.meta["grid"], **named}
 
 
 def prompt(example: Example, style: Style) -> str:
@@ -153,6 +160,7 @@ TASK = Task(
     answer_kind="box",
     read=read,
     prompt=prompt,
+    row=row,
     rewards={"iou": iou, "hit": hit, "format": format_reward},
     paper_rewards={"iou": paper_iou, "format": paper_format},
     parsed=parsed,

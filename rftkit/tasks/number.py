@@ -52,6 +52,12 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     )
 
 
+def row(example: Example) -> dict[str, object]:
+    """The question and the number."""
+    values: dict[str, object] = {"question": example.question, "answer": example.gold}
+    return {**values, "category": example.category} if example.category else values
+
+
 def prompt(example: Example, style: Style) -> str:
     """The text beside the image: the question, what to answer with, the style."""
     return "\n".join([example.question, SHAPE, replies.INSTRUCTIONS[style]])
@@ -136,6 +142,15 @@ def scheduled_rewards(options: Options, progress: float) -> dict[str, Reward]:
     return {"accuracy": lambda attempt: within(attempt, options.tolerance)}
 
 
+def listed(options: Options) -> tuple[str, ...]:
+    """Every number of the recipe's range, in digits; none where it has no range."""
+    assert isinstance(options, NumberOptions)
+    if options.range is None:
+        return ()
+    least, most = options.range
+    return tuple(str(number) for number in range(least, most + 1))
+
+
 def _spelled(value: Decimal) -> str:
     """Digits without an exponent or a zero fraction."""
     text = f"{value:f}"
@@ -149,6 +164,7 @@ TASK = Task(
     answer_kind="number",
     read=read,
     prompt=prompt,
+    row=row,
     rewards={"accuracy": exact, "close": close, "format": format_reward},
     paper_rewards={"accuracy": paper_accuracy, "format": paper_format},
     parsed=parsed,
@@ -159,5 +175,6 @@ TASK = Task(
     words=Words(headline="Exact numbers only"),
     sources=(*TABLES, "llava", "scenes"),
     options=NumberOptions,
+    listed=listed,
     scheduled_rewards=scheduled_rewards,
 )

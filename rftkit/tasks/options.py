@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -11,7 +11,9 @@ from rftkit.messages import did_you_mean
 from rftkit.tasks import categories
 
 Names = str | tuple[str, ...]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Threshold = float | tuple[float, float]
+MOST_NUMBERS = 200  # that a list of answers may hold
 
 
 class Options(BaseModel):
@@ -37,6 +39,15 @@ class LabelOptions(Options):
     names: str = Field(
         default="",
         description="CSV of labels: aliases and coarser classes, or `fgvc-aircraft`",
+    )
+    credit: Mapping[str, Fraction] = Field(
+        default={},
+        description="what training pays for a wrong label of the same coarser class, by level of "
+        "`names`: `{family = 0.5}`",
+    )
+    confusions: Mapping[str, Mapping[str, Fraction]] = Field(
+        default={},
+        description="pay for one label in place of another: `{rose = {tulip = 0.2}}`",
     )
 
 
@@ -111,6 +122,26 @@ class NumberOptions(Options):
     tolerance: float = Field(
         default=0.0, ge=0, description="largest difference that counts as correct"
     )
+    range: tuple[int, int] | None = Field(
+        default=None,
+        description="least and largest number that can be right, at most 200 apart; "
+        'method.kind = "exact" needs it',
+    )
+
+    @field_validator("range", mode="before")
+    @classmethod
+    def _pair(cls, value: object) -> object:
+        """TOML has no tuples."""
+        ends = list(value) if isinstance(value, list | tuple) else []
+        whole = all(isinstance(end, int) and not isinstance(end, bool) for end in ends)
+        if value is None:
+            return None
+        if len(ends) != 2 or not whole or not ends[0] < ends[1] <= ends[0] + MOST_NUMBERS:
+            raise ValueError(
+                f"options.range: {repr(value)[:60]} is not the least and the largest of at most "
+                f"{MOST_NUMBERS} numbers; write [0, 20]"
+            )
+        return tuple(ends)
 
 
 def at(threshold: Threshold, progress: float) -> float:

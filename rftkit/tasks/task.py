@@ -90,6 +90,15 @@ def as_is(example: Example, label: str) -> str:
     return label
 
 
+def nothing_listed(options: Options) -> tuple[str, ...]:
+    """The list of a task whose answers are none, or are offered with the example."""
+    return ()
+
+
+def no_row(example: Example) -> None:
+    """Always None: for examples that no row of a table can hold."""
+
+
 def never_rounded(attempt: Attempt) -> bool:
     """Always False: for answers that text holds exactly."""
     return False
@@ -140,6 +149,10 @@ class Task:
       prompt(example, style)    the text beside the image
       written(example)          the gold answer as the model is to write it
       spelled(example, label)   an offered label as the model is to write it
+      listed(options)           every answer that may be right, as the model is to write it, where
+                                it is not among labels that the example offers; none: no list
+      row(example)              what a table has beside `image`, by which `read` makes the example
+                                again; None: no table can hold it; {}: another row makes it too
       parsed(attempt)           the answer as JSON, None if there is none
       answer_kind               what an answer is: pages, tables and forms choose by it
       answer_tokens             the longest answer, in tokens
@@ -180,6 +193,8 @@ class Task:
     answer_kind: AnswerKind = "text"
     written: Callable[[Example], str] = gold_as_is
     spelled: Callable[[Example, str], str] = as_is
+    listed: Callable[[Options], tuple[str, ...]] = nothing_listed
+    row: Callable[[Example], Mapping[str, object] | None] = no_row
     metric: str = "accuracy"
     metrics: Callable[[Sequence[Scored]], tuple[Measure, ...]] = no_metrics
     paper_rewards: Mapping[str, Reward] = field(default_factory=dict)
@@ -207,6 +222,28 @@ class Task:
     def predicts_labels(self) -> bool:
         """Whether answers are labels, so that classes can be confused."""
         return self.answer_kind == "label"
+
+    def spellings(self, example: Example, options: Options) -> dict[str, tuple[str, ...]]:
+        """Every answer that may be right -> how the model may write it; {} if there is no list.
+
+        An answer is called as the example offers it. Of labels also their other spellings.
+        """
+        if not self.picks_offered:
+            return {text: (text,) for text in self.listed(options)}
+        named: dict[str, list[str]] = {
+            label: [self.spelled(example, label)] for label in example.choices
+        }
+        for name, label in example.aliases.items() if self.predicts_labels else ():
+            if label in named and name not in named[label]:
+                named[label].append(name)
+        return {label: tuple(names) for label, names in named.items()}
+
+    def answers(self, example: Example, options: Options) -> tuple[str, ...]:
+        """Every answer that may be right, in every spelling, as the model is to write it."""
+        spelled = self.spellings(example, options)
+        firsts = [names[0] for names in spelled.values()]
+        others = [name for names in spelled.values() for name in names[1:]]
+        return tuple(dict.fromkeys([*firsts, *others]))
 
     @property
     def picks_offered(self) -> bool:

@@ -138,8 +138,9 @@ def test_a_style_that_is_overridden_changes_the_budget_too() -> None:
 
 def test_a_recipe_stays_small() -> None:
     keys = leaf_keys()
-    assert len(keys) <= 42
-    for table, count in Counter(key.rpartition(".")[0] for key in keys).items():
+    assert len(keys) <= 52
+    own = [key for key in keys if key != "method.length"]  # a table, in the form of a key
+    for table, count in Counter(key.rpartition(".")[0] for key in own).items():
         assert count < 12, table
 
 
@@ -215,7 +216,7 @@ REFUSED = {  # text of the recipe -> what its one line holds
     "deep list": ("seed = " + "[" * 5000, "not a recipe: RecursionError"),
     "endless number": ("seed = " + "9" * 5000, "not a recipe: ValueError"),
     "unknown key": ("sede = 1", "sede: unknown key; did you mean 'seed'?"),
-    "unknown key inside": ("[method]\ngrup = 4", "method.grup: unknown key; did you mean 'group_s"),
+    "unknown key inside": ("[eval]\nlimt = 4", "eval.limt: unknown key; did you mean 'limit'?"),
     "key of a table": ("steps = 4", "steps: unknown key; did you mean 'method.steps'?"),
     "unknown table": ("[modle]\nname = 'x'", "modle: unknown key; did you mean 'model'?"),
     "no likely key": ("[eval]\nzzz = 1", "eval.zzz: unknown key; known here: batch_size, dec"),
@@ -263,9 +264,9 @@ REFUSED = {  # text of the recipe -> what its one line holds
     "split of one": ("[data]\nsplits = ['train']", "data.splits"),
     "one split twice": ("[data]\npath='x'\nsplits = ['a', 'a']", "data.splits: both are 'a'; test"),
     "choices of none": ("[data]\npath='x'\nchoices='none'\n[eval]\ndecode='choices'",
-                        "eval.decode: 'choices' needs offered labels: task"),
+                        "eval.decode: 'choices' needs a list of answers: task"),
     "choices of boxes": ("task='detection'\n[data]\nsource='coco'\npath='x'\n[eval]\n"
-                         "decode='choices'", "eval.decode: 'choices' needs offered labels"),
+                         "decode='choices'", "eval.decode: 'choices' needs a list of answers"),
     "source of another task": ("task='number'\n[data]\nsource='coco'\npath='x'",
                                "data.source: 'coco' has nothing for task 'number'; it takes hub,"),
     "question without a kind": ("task='detection'\n[data]\nsource='coco'\npath='x'\n"
