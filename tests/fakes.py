@@ -50,10 +50,9 @@ class FakePolicy:
         return Generation(made, 0.5, 0.1)
 
     def score(
-        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]
+        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]], *, ended: bool = True
     ) -> list[list[float]]:
         """The label that `answer` holds is likeliest, the others fall off in their order."""
-        self.asked += [(prompt.image.name, self.tuned) for prompt in prompts]
         for prompt, texts in zip(prompts, answers, strict=True):
             self.scored += [prompt.prefill + text for text in texts]
         return [

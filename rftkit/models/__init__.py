@@ -45,6 +45,18 @@ def open_for_inference(
         return _open_trainable(settings, adapter)
 
 
+def open_base(settings: Model) -> Policy:
+    """The recipe's model without a trained adapter, where more than its answers is wanted.
+
+    Raises ModelError if the backend is missing or the model cannot be loaded.
+    """
+    from rftkit.models import out_of_memory
+
+    _quiet()
+    with out_of_memory.named("loading the model", out_of_memory.LOADING):
+        return _open_trainable(settings, None)
+
+
 def _open_trainable(settings: Model, adapter: Path | None) -> Policy:
     from rftkit.hardware import backends
 

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from rftkit.core import Completion, LazyImage
 
 if TYPE_CHECKING:
-    from rftkit.hardware.memory_plan import Generation as Engine
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from rftkit.hardware.phases import Generation as Engine
     from rftkit.shared_prefix.feature_cache import FeatureCache
 
 
@@ -67,6 +71,17 @@ class ModelFacts:
     device: str
 
 
+class ProbeFeatures(NamedTuple):
+    """Features of some prompts, (prompts, D) each; where there are none, why, in words.
+
+    vision: the mean of a prompt's projected image tokens. hidden: of the prompt's last token, after
+    the final layer.
+    """
+
+    vision: NDArray[np.float32] | str
+    hidden: NDArray[np.float32] | str
+
+
 class AnswerModel(Protocol):
     """A model that answers, with an adapter on it: transformers', Unsloth's or vLLM's.
 
@@ -82,9 +97,9 @@ class AnswerModel(Protocol):
         """One completion per prompt, all in one batch. watch: of the first one."""
 
     def score(
-        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]
+        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]], *, ended: bool = True
     ) -> list[list[float]]:
-        """Log-probability, in nats, of each answer followed by the end of the turn."""
+        """Log-probability, in nats, of each answer. ended: followed by the end of the turn."""
 
     def count_tokens(self, text: str) -> int:
         """Length of a text in this model's tokens."""
@@ -103,6 +118,29 @@ class Policy(AnswerModel, Protocol):
     features: FeatureCache | None  # of the images, where the vision encoder is frozen
     shares: bool  # whether equal prompts may be computed once
     generation: Engine  # what writes completions while it is trained
+
+    def prompt_tokens(self, prompt: Prompt) -> int:
+        """Length of a whole prompt in the model's tokens, those of its images among them."""
+
+    def answer_ids(self, answer: str, *, ended: bool = True) -> Tensor:
+        """(T,) The tokens of an answer, on the CPU. ended: and of the end of the turn."""
+
+    def answer_logps(
+        self,
+        prompts: Sequence[Prompt],
+        answers: Sequence[Sequence[Tensor]],
+        *,
+        temperature: float = 1.0,
+        shared: bool = True,
+    ) -> list[Tensor]:
+        """Log-probability, in nats, of each prompt's answers, with a gradient where enabled.
+
+        answers: as `answer_ids` gives them. shared: compute each prompt once, where that is
+        possible. Returns (answers,) for each prompt.
+        """
+
+    def probe_features(self, prompts: Sequence[Prompt]) -> ProbeFeatures:
+        """What the model makes of each prompt, all in one batch, for a classifier on top."""
 
     def new_adapter(self) -> Any:
         """The PEFT configuration of the adapter a trainer is to add; None if one is there."""

@@ -15,15 +15,17 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 
 from rftkit.core import Completion
 from rftkit.errors import ModelError
-from rftkit.hardware.memory_plan import Generation as Engine
+from rftkit.hardware.phases import Generation as Engine
 from rftkit.models import loading
 from rftkit.models.finite import fault, finite_logits
-from rftkit.models.policy import Decoding, Generation, ModelFacts, Prompt, Watch
+from rftkit.models.policy import Decoding, Generation, ModelFacts, ProbeFeatures, Prompt, Watch
+from rftkit.models.probe_features import probe_features
 from rftkit.recipe.sections import Model
 from rftkit.shared_prefix.decoding import shared_prefill
 from rftkit.shared_prefix.feature_cache import FeatureCache
+from rftkit.shared_prefix.forward import LogpOptions
 from rftkit.shared_prefix.groups import PromptKey, prompt_keys, without_padding
-from rftkit.shared_prefix.logps import answer_logps
+from rftkit.shared_prefix.logps import answer_logps, plain_answer_logps
 from rftkit.shared_prefix.supported import unsupported
 
 
@@ -87,41 +89,74 @@ class TransformersPolicy:
         return Generation(made, seconds, clock.first, start, int(images.sum(1).max()))
 
     def score(
-        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]
+        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]], *, ended: bool = True
     ) -> list[list[float]]:
-        """Log-probability, in nats, of each answer followed by the end of the turn.
+        """Log-probability, in nats, of each answer. ended: followed by the end of the turn.
 
         Raises ModelError, naming base model or adapter, if one is not finite.
         """
-        scores = self._answer_scores(prompts, answers)
+        ids = [[self.answer_ids(answer, ended=ended) for answer in row] for row in answers]
+        scores = self._answer_scores(prompts, ids)
         if not all(math.isfinite(value) for values in scores for value in values):
             raise ModelError(fault(self.model))
         return scores
 
     @torch.inference_mode()
     def _answer_scores(
-        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]
+        self, prompts: Sequence[Prompt], ids: Sequence[Sequence[torch.Tensor]]
     ) -> list[list[float]]:
-        end = self.processor.tokenizer.eos_token
-        texts = [[answer + end for answer in row] for row in answers]
-        if self._shares_prefixes():
-            ids = [[self._ids(text) for text in row] for row in texts]
-            inputs, keys = self._inputs(prompts)
-            with self._ready() as model:
-                return answer_logps(model, inputs, keys, ids, self.features)
-        rows = [prompt for prompt, row in zip(prompts, texts, strict=True) for _ in row]
-        written = [text for row in texts for text in row]
-        width = max(1, len(prompts)) * 4  # rows per forward: labels are short, images are not
-        flat: list[float] = []
-        for start in range(0, len(rows), width):
-            flat += self._score(rows[start : start + width], written[start : start + width])
+        with self._ready():
+            if self._shares_prefixes():
+                return [found.tolist() for found in self.answer_logps(prompts, ids)]
+            width = max(1, len(prompts)) * 4  # rows per forward: labels are short, images are not
+            rows = [(prompt, one) for prompt, row in zip(prompts, ids, strict=True) for one in row]
+            flat: list[float] = []
+            for start in range(0, len(rows), width):
+                part = rows[start : start + width]
+                flat += self._plain_logps([p for p, _ in part], [i for _, i in part]).tolist()
         values = iter(flat)
-        return [[next(values) for _ in row] for row in answers]
+        return [[next(values) for _ in row] for row in ids]
 
-    def _ids(self, text: str) -> torch.Tensor:
-        encoded = self.processor.tokenizer(text, add_special_tokens=False, return_tensors="pt")
-        ids: torch.Tensor = encoded["input_ids"][0]
-        return ids
+    def prompt_tokens(self, prompt: Prompt) -> int:
+        """Length of a whole prompt in the model's tokens, those of its images among them."""
+        return int(self._inputs([prompt])[0]["input_ids"].shape[1])
+
+    def answer_ids(self, answer: str, *, ended: bool = True) -> torch.Tensor:
+        """(T,) The tokens of an answer, on the CPU. ended: and of the end of the turn."""
+        tokenizer = self.processor.tokenizer
+        text = answer + (tokenizer.eos_token if ended else "")
+        ids: torch.Tensor = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
+        return ids[0]
+
+    def answer_logps(
+        self,
+        prompts: Sequence[Prompt],
+        answers: Sequence[Sequence[torch.Tensor]],
+        *,
+        temperature: float = 1.0,
+        shared: bool = True,
+    ) -> list[torch.Tensor]:
+        """Log-probability, in nats, of each prompt's answers: for each prompt (answers,), float32.
+
+        With a gradient where gradients are enabled, in the mode that the model is in. answers: of
+        each prompt, as `answer_ids` gives them. shared: compute prompts once, where this model
+        allows it; else each answer is a row with a prompt of its own.
+        """
+        if shared and self._shares_prefixes():
+            inputs, keys = self._inputs(prompts)
+            options = LogpOptions(temperature, features=self.features)
+            return answer_logps(self.model, inputs, keys, answers, options)
+        rows = [prompt for prompt, row in zip(prompts, answers, strict=True) for _ in row]
+        flat = self._plain_logps(rows, [ids for row in answers for ids in row], temperature)
+        return list(torch.split(flat, [len(row) for row in answers]))
+
+    @torch.inference_mode()
+    def probe_features(self, prompts: Sequence[Prompt]) -> ProbeFeatures:
+        """What the model makes of each prompt, all in one batch, for a classifier on top."""
+        with self._ready() as model:
+            return probe_features(
+                model, prompts, lambda some: self._inputs(some)[0].to(model.device)
+            )
 
     def count_tokens(self, text: str) -> int:
         """Length of a text in this model's tokens."""
@@ -196,27 +231,13 @@ class TransformersPolicy:
         )
         return text + prompt.prefill
 
-    def _score(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[float]:
-        """prompts, texts: (rows,). Returns (rows,) sums over each text's own tokens."""
-        tokenizer, inputs = self.processor.tokenizer, self._inputs(prompts)[0]
-        inputs = inputs.to(self.model.device)
-        answers = tokenizer(
-            list(texts),
-            add_special_tokens=False,
-            padding=True,
-            padding_side="right",
-            return_tensors="pt",
-        ).to(self.model.device)
-        ids, mask = answers["input_ids"], answers["attention_mask"]
-        inputs["input_ids"] = torch.cat([inputs["input_ids"], ids], 1)
-        inputs["attention_mask"] = torch.cat([inputs["attention_mask"], mask], 1)
-        if "mm_token_type_ids" in inputs:
-            types = inputs["mm_token_type_ids"]
-            inputs["mm_token_type_ids"] = torch.cat([types, torch.zeros_like(ids)], 1)
-        with self._ready() as model:
-            logits = model(**inputs, logits_to_keep=ids.shape[1] + 1).logits[:, :-1]
-        chosen = logits.float().log_softmax(-1).gather(-1, ids[..., None])[..., 0]
-        return [float(total) for total in (chosen * mask).sum(1)]
+    def _plain_logps(
+        self, prompts: Sequence[Prompt], answers: Sequence[torch.Tensor], temperature: float = 1.0
+    ) -> torch.Tensor:
+        """(rows,) sums over the tokens of each row's answer. prompts, answers: (rows,)."""
+        inputs = self._inputs(prompts)[0].to(self.model.device)
+        pad = self.processor.tokenizer.pad_token_id
+        return plain_answer_logps(self.model, inputs, answers, (pad, temperature))
 
     @contextmanager
     def _ready(self) -> Iterator[Any]:

@@ -129,9 +129,9 @@ class VllmPolicy:
         return Generation(made, seconds, first or seconds, longest)
 
     def score(
-        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]]
+        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]], *, ended: bool = True
     ) -> list[list[float]]:
-        """Log-probability, in nats, of each answer followed by the end of the turn."""
+        """Log-probability, in nats, of each answer. ended: followed by the end of the turn."""
         from vllm import SamplingParams
 
         sampling = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0)
@@ -141,7 +141,7 @@ class VllmPolicy:
             shown = self._input(prompt)
             start = tokenizer(shown.pop("prompt"), add_special_tokens=False)["input_ids"]
             for answer in labels:
-                text = answer + tokenizer.eos_token
+                text = answer + (tokenizer.eos_token if ended else "")
                 ids = tokenizer(text, add_special_tokens=False)["input_ids"]
                 inputs.append({**shown, "prompt_token_ids": [*start, *ids]})
                 sizes.append(len(ids))
