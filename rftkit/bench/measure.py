@@ -85,7 +85,8 @@ def main() -> None:
 
 def measured(order: Order) -> Measured:
     """Train the steps, then answer. Running out of memory is a result too."""
-    recipe = parse_recipe(order.recipe, "bench", [f"method.steps={WARM + order.steps}"])
+    short = (f"method.steps={WARM + order.steps}", "method.warmup={}")
+    recipe = parse_recipe(order.recipe, "bench", short)
     _cap(order.cap)
     before = _resident()  # the libraries, before any weights
     machine = backends.here()
@@ -184,14 +185,14 @@ def _train(
 ) -> None:
     from rich.console import Console
 
-    from rftkit.training import grpo, sft
+    from rftkit.training.methods import TRAIN
     from rftkit.training.trainer import CheckpointSettings, TrainingJob
 
     run.set_status("running")
     never = CheckpointSettings(save_every=10**6)
     console = Console(stderr=True)
     job = TrainingJob(recipe, policy, run, console, checkpointing=never, dress=dress)
-    (grpo if recipe.method.kind == "grpo" else sft).train(job, examples)
+    TRAIN[recipe.method.kind](job, examples)
 
 
 def _figures(lines: list[dict[str, Any]], clock: Clock, recipe: Recipe) -> dict[str, Any]:

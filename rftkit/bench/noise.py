@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from rftkit.core import Example
+from rftkit.hardware.phases import ANSWER
 from rftkit.hardware.prompt_size import PromptSize
 from rftkit.model_info.sizes import shape_of
 from rftkit.recipe.schema import Recipe
@@ -39,10 +40,15 @@ def noise_examples(
     """Examples of the recipe's task with prompts as long as `prompt` says, no two images alike.
 
     tokens_of: the length of a text in the model's tokens. In every tokenizer known here a digit
-    is one token or part of one, so questions end in digits until they are long enough.
+    is one token or part of one, so questions end in digits until they are long enough. Exact
+    training of labels has a list of numbers, with as many tokens as that of `prompt`.
     """
     task, size = get_task(recipe.task), largest_image(recipe)
     sample = task.sample
+    if recipe.method.kind == "exact" and task.predicts_labels:
+        first = 10 ** (ANSWER - 2)  # with as many digits as leave a token to the end of the turn
+        labels = tuple(map(str, range(first, first + max(2, prompt.list_tokens // ANSWER))))
+        sample = replace(sample, choices=labels, labels=labels, gold=labels[0])
 
     def asked(digits: int) -> Example:
         return replace(sample, question=f"{sample.question} {'7 ' * digits}".strip())

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rftkit.errors import UserError
 from rftkit.hardware.backends import Here, backend_of, check_here, planned
-from rftkit.hardware.memory_plan import Setup
+from rftkit.hardware.phases import Setup
 from rftkit.recipe.schema import Recipe
 
 
@@ -40,7 +40,12 @@ def with_setup(recipe: Recipe, setup: Setup) -> Recipe:
 
 
 def _variants(default: Setup, recipe: Recipe) -> Iterator[Setup]:
-    if recipe.method.kind != "grpo":
+    if recipe.method.kind == "exact":
+        for backend in (default.backend, "transformers"):
+            yield Setup(backend, "transformers", "shared")
+            yield Setup(backend, "transformers", "trl")
+        return
+    if recipe.method.kind == "sft":
         yield Setup("unsloth", "transformers", "unsloth")
         yield Setup("transformers", "transformers", "trl")
         return

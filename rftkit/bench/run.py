@@ -18,7 +18,7 @@ from rftkit.bench.random_weights import random_model
 from rftkit.errors import ModelError, UserError
 from rftkit.hardware import backends
 from rftkit.hardware.gpus import Card
-from rftkit.hardware.memory_plan import Setup
+from rftkit.hardware.phases import Setup
 from rftkit.hardware.probe import first_gpu
 from rftkit.hardware.prompt_size import expected_prompt
 from rftkit.recipe.schema import Recipe

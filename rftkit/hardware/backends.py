@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from rftkit.errors import ModelError, RecipeError
 from rftkit.hardware.gpus import CAPABILITY_OF_VLLM, Card
-from rftkit.hardware.memory_plan import Backend, Generation, Setup, need, setup_of, verdict
+from rftkit.hardware.memory_plan import need, setup_of, verdict
+from rftkit.hardware.phases import Backend, Generation, Setup
 from rftkit.hardware.prompt_size import PromptSize
 from rftkit.model_info.families import architecture_of
 from rftkit.recipe.schema import Recipe

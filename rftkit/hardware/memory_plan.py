@@ -8,43 +8,15 @@ from typing import Any, Literal
 
 from rftkit.hardware import memory_parts
 from rftkit.hardware.gpus import SIZES, Card, card_of
+from rftkit.hardware.phases import Backend, Load, Part, Setup, Trainer, phases
 from rftkit.hardware.prompt_size import PromptSize, assumed_prompt
 from rftkit.model_info.families import SHARED, architecture_of, family_of
-from rftkit.model_info.limits import LOGITS_AT_ONCE
 from rftkit.model_info.sizes import Shape, shape_of, smaller
 from rftkit.recipe.schema import Recipe
 
 ROOM = 0.1  # of the card that stays free where a recipe "fits"; less is tight
-CHOICES_WIDTH = 4  # rows of one forward, for each image, where labels are scored
 
 Verdict = Literal["fits", "tight", "no"]
-Backend = Literal["transformers", "unsloth"]
-Generation = Literal["transformers", "merged", "vllm"]
-Trainer = Literal["shared", "unsloth", "trl"]
-
-
-@dataclass(frozen=True)
-class Setup:
-    """How a recipe is run: what loads the model, writes completions and computes the loss."""
-
-    backend: Backend = "unsloth"
-    generation: Generation = "transformers"
-    trainer: Trainer = "shared"
-
-    @property
-    def shared(self) -> bool:
-        """Whether each prompt is computed once for its whole group."""
-        return self.trainer == "shared"
-
-
-@dataclass(frozen=True)
-class Part:
-    """A line of the table: bytes, and what they are of. phase: only then, else always."""
-
-    name: str
-    bytes: float
-    detail: str = ""
-    phase: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,14 +89,16 @@ def setup_of(recipe: Recipe) -> Setup:
     """How a recipe is run with Unsloth and without vLLM, unless it names others."""
     backend: Backend = "transformers" if recipe.model.backend == "transformers" else "unsloth"
     own: Trainer = "unsloth" if backend == "unsloth" else "trl"
-    if recipe.method.kind != "grpo":
+    if recipe.method.kind == "sft":
         return Setup(backend, "transformers", own)
     asked, writes = recipe.method.trainer, recipe.model.generation
     if asked != "auto":
         own = asked
     elif architecture_of(recipe.model) in (*SHARED, ""):  # "" is not known
         own = "shared"
-    return Setup(backend, "transformers" if writes == "auto" else writes, own)
+    if writes == "auto" or recipe.method.kind == "exact":
+        writes = "transformers"
+    return Setup(backend, writes, own)
 
 
 def need(
@@ -143,7 +117,7 @@ def need(
     prompt = prompt or assumed_prompt(recipe)
     pixels = min(recipe.model.max_pixels, family_of(recipe.model).max_pixels or 2**40)
     image = shape.image_tokens(pixels)
-    load = _Load(recipe, shape, setup, prompt, image)
+    load = Load(recipe, shape, setup, prompt, image)
     base = memory_parts.weights(shape, recipe.model.load_in_4bit)
     lora = memory_parts.adapter_size(shape, recipe.model.lora_rank, recipe.model.lora_vision)
     # weights and optimizer stay in 32 bit whatever the base is in
@@ -166,13 +140,13 @@ def need(
     if setup.generation == "merged":
         copied = memory_parts.HALF * float(shape.text.linear)
         always.append(Part("copy for rollouts", copied, "matrices in 16 bit, adapter merged"))
-    phases = list(_phases(load))
-    moving = max(phase.bytes for phase in phases)
-    extra = memory_parts.overhead(shape, recipe.model.load_in_4bit, moving)
+    moving = list(phases(load))
+    most = max(phase.bytes for phase in moving)
+    extra = memory_parts.overhead(shape, recipe.model.load_in_4bit, most)
     always.append(Part("CUDA and fragments", extra))
     taken = reserved + (base.total if setup.backend == "unsloth" else 0.0)
     share = taken / card.bytes if card and reserved else 0.0
-    return Need(shape, setup, (*always, *phases), prompt, load.prompt, image, share)
+    return Need(shape, setup, (*always, *moving), prompt, load.prompt, image, share)
 
 
 def verdict(needed: Need, card: Card) -> Verdict:
@@ -210,68 +184,6 @@ def smallest(recipe: Recipe, prompt: PromptSize | None = None) -> str | None:
         if verdict(need(recipe, card, prompt=prompt), card) == "fits":
             return size
     return None
-
-
-class _Load:
-    """The numbers of rows and tokens that the phases share.
-
-    prompt, new: tokens of the largest prompt and of a completion. patches: of all its images.
-    """
-
-    def __init__(
-        self, recipe: Recipe, shape: Shape, setup: Setup, prompt: PromptSize, image_tokens: int
-    ) -> None:
-        method = recipe.method
-        self.recipe, self.shape, self.setup = recipe, shape, setup
-        self.prompt = prompt.images * (image_tokens + shape.vision.marks) + prompt.text_tokens
-        self.new = method.max_new_tokens
-        self.image_patches = image_tokens * shape.vision.merge**2
-        self.patches = prompt.images * self.image_patches
-        self.rows = method.batch_size * (method.group_size if method.kind == "grpo" else 1)
-
-
-def _phases(load: _Load) -> Iterator[Part]:
-    recipe, shape = load.recipe, load.shape
-    shared, method = load.setup.shared, recipe.method
-    grpo = method.kind == "grpo"
-    if grpo and load.setup.generation != "vllm":
-        prompts = method.batch_size if shared else load.rows
-        tokens = (load.prompt, load.new)
-        held = memory_parts.generation(shape, load.rows, prompts, tokens, load.patches)
-        yield Part("rollout", held, f"{load.rows} completions at once", "rollout")
-    yield _training(load) if grpo else _imitation(load)
-    rows = recipe.eval.batch_size * (CHOICES_WIDTH if recipe.eval.decode == "choices" else 1)
-    held = memory_parts.generation(shape, rows, rows, (load.prompt, load.new), load.patches)
-    yield Part("evaluation", held, f"{rows} images at once", "evaluation")
-
-
-def _training(load: _Load) -> Part:
-    """A micro-batch is one group."""
-    shape, group = load.shape, load.recipe.method.group_size
-    copies = 1 if load.setup.shared else group
-    tokens = copies * load.prompt + group * load.new
-    chunked = load.setup.trainer in ("shared", "unsloth")
-    at_once = LOGITS_AT_ONCE if chunked else None
-    scored = memory_parts.logits(shape.text, group * load.new, at_once)
-    patches, vision = copies * load.patches, load.recipe.model.lora_vision
-    offloaded = load.setup.backend == "unsloth"
-    batch = memory_parts.MicroBatch(tokens, patches, scored)
-    held = memory_parts.training(shape, batch, vision=vision, offloaded=offloaded)
-    held += memory_parts.mask(tokens) if load.setup.shared else 0
-    detail = "each prompt once" if load.setup.shared else "each prompt with every completion"
-    return Part("forward and backward", held, f"{tokens} tokens, {detail}", "training")
-
-
-def _imitation(load: _Load) -> Part:
-    """A micro-batch is one example; its reply is as long as a completion may be."""
-    shape, tokens = load.shape, load.prompt + load.new
-    offloaded = load.setup.backend == "unsloth"
-    at_once = LOGITS_AT_ONCE if offloaded else None
-    scored = memory_parts.logits(shape.text, tokens, at_once)
-    vision = load.recipe.model.lora_vision
-    batch = memory_parts.MicroBatch(tokens, load.patches, scored)
-    held = memory_parts.training(shape, batch, vision=vision, offloaded=offloaded)
-    return Part("forward and backward", held, f"{tokens} tokens", "training")
 
 
 def _changes(recipe: Recipe) -> Iterator[tuple[str, str, Recipe]]:

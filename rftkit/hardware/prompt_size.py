@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from rftkit.core import Example
@@ -31,12 +31,14 @@ PIECES = re.compile(r"[^\W\d_]+|\s?\d|[^\s\w]|_")  # runs of letters; all else o
 class PromptSize:
     """The largest prompt of a recipe: its text in tokens, template included, and its images.
 
-    source: what this was counted from, in a few words.
+    source: what this was counted from, in a few words. list_tokens: of all answers of its list, if
+    there is one.
     """
 
     text_tokens: int
     images: int
     source: str
+    list_tokens: int = 0
 
 
 def estimated_tokens(text: str) -> int:
@@ -74,7 +76,14 @@ def largest_prompt(recipe: Recipe, examples: Sequence[Example]) -> PromptSize:
         TEMPLATE_TOKENS + estimated_tokens(longest_text(recipe, examples)),
         max(len(example.images) for example in examples),
         f"the longest of {len(examples)} prompts",
+        max(map(partial(_list_tokens, recipe), examples)),
     )
+
+
+def _list_tokens(recipe: Recipe, example: Example) -> int:
+    """Of every answer of its list, each with the end of the turn."""
+    answers = get_task(recipe.task).answers(example, recipe.options)
+    return sum(estimated_tokens(answer) + 1 for answer in answers)
 
 
 def longest_text(recipe: Recipe, examples: Sequence[Example]) -> str:
@@ -103,13 +112,15 @@ def expected_prompt(recipe: Recipe) -> PromptSize:
 def assumed_prompt(recipe: Recipe, why: str = "the data is not read") -> PromptSize:
     """One image, and the labels that the recipe names, else `ASSUMED_TOKENS`; why: for `source`."""
     labels = _named_labels(recipe)
-    if not labels:
-        return PromptSize(ASSUMED_TOKENS, 1, f"assumed, {why}")
     task = get_task(recipe.task)
+    if not labels:
+        listed = max(ASSUMED_TOKENS, _list_tokens(recipe, task.sample)) if recipe.has_list else 0
+        return PromptSize(ASSUMED_TOKENS, 1, f"assumed, {why}", listed)
     question = recipe.data.question or task.sample.question
     example = replace(task.sample, question=question, choices=labels)
     tokens = TEMPLATE_TOKENS + estimated_tokens(task.prompt(example, recipe.style))
-    return PromptSize(max(ASSUMED_TOKENS, tokens), 1, f"{len(labels)} labels of the recipe, {why}")
+    source, listed = f"{len(labels)} labels of the recipe, {why}", _list_tokens(recipe, example)
+    return PromptSize(max(ASSUMED_TOKENS, tokens), 1, source, listed)
 
 
 def _named_labels(recipe: Recipe) -> tuple[str, ...]:

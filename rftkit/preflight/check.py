@@ -10,6 +10,7 @@ from rftkit.core import Completion, Example
 from rftkit.data.duplicates import Pair, Print, fingerprint, one_each, overlap, two_labels
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits, load_checked_test
+from rftkit.data.rationales import rationale_notes
 from rftkit.measures.values import Measure
 from rftkit.metrics import summarise
 from rftkit.metrics.samples import Header, SamplesFile
@@ -85,6 +86,7 @@ def check(recipe: Recipe) -> Checked:
             *([NO_TRAINING.format(recipe.data.test_split)] if only_tests else []),
             *_notes(recipe.task, training, held_out, [*ours, *theirs]),
             *recipe.notes(),
+            *rationale_notes(recipe, training.examples),
             *box_notes(recipe.model, (*training.examples, *held_out.examples)),
         ),
         metrics=gold_metrics(recipe, held_out.examples),

@@ -16,6 +16,7 @@ from rftkit.runs.locks import LOCK, holder
 State = Literal["running", "stopped", "failed", "trained", "finished"]
 FORMAT = 1  # of run.json; a newer one is refused
 WRITABLE = ".writable"  # a file that comes and goes, to see whether a folder can be written
+BASELINES = "baselines.json"  # may be there before a run begins, and serves it
 BEGUN = {LOCK, "recipe.toml", "resolved.toml"}  # what is there before run.json makes it a run
 
 
@@ -52,6 +53,11 @@ class RunFolder:
         return self.folder / "checkpoints"
 
     @property
+    def best(self) -> Path:
+        """The adapter of the step that was best on held-out data, while a run trains."""
+        return self.folder / "best"
+
+    @property
     def adapter(self) -> Path:
         """The trained adapter, plain PEFT."""
         return self.folder / "adapter"
@@ -81,6 +87,11 @@ class RunFolder:
     def main_evaluation(self, recipe: Recipe) -> Path:
         """The folder of the evaluation that training ends with: on the recipe's own test split."""
         return self.evaluations / recipe.data.test_split
+
+    @property
+    def baselines(self) -> Path:
+        """What simple methods answer on the test split: `rftkit baseline`."""
+        return self.folder / BASELINES
 
     @property
     def example(self) -> Path:
@@ -179,7 +190,7 @@ def _numbered(location: Path, folder: Path) -> bool:
 def _free(location: Path) -> bool:
     """Whether a run may begin here: nothing is there, or one that was cut off as it began."""
     names = {path.name for path in location.iterdir()} if location.is_dir() else set[str]()
-    names -= {WRITABLE}
+    names -= {WRITABLE, BASELINES}
     seen = {name for name in names if not name.startswith(".")}
     return not names or (LOCK in names and seen <= BEGUN)
 

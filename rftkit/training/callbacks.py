@@ -21,6 +21,8 @@ from rftkit.files import append_line, forget_after
 from rftkit.models.finite import all_finite, damaged_base
 from rftkit.runs import checkpoints
 from rftkit.runs.run import RunFolder
+from rftkit.training.held_out.validation import Validator
+from rftkit.training.phase import WHOLE, Phase
 
 KEPT = 2  # checkpoints of a run
 NAMES = {  # TRL's name -> ours
@@ -34,14 +36,23 @@ NAMES = {  # TRL's name -> ours
     "kl": "kl",
     "entropy": "entropy",
     "mean_token_accuracy": "token_accuracy",
+    "off_list": "off_list",
 }
 
 
 class Metrics(TrainerCallback):
     """Writes one line of metrics per step, shows a live bar, stops on numbers that are not."""
 
-    def __init__(self, run: RunFolder, console: Console, every: int) -> None:
-        self.run, self.console, self.every = run, console, every
+    def __init__(
+        self,
+        run: RunFolder,
+        console: Console,
+        every: int,
+        validator: Validator | None = None,
+        phase: Phase = WHOLE,
+    ) -> None:
+        self.run, self.console, self.every, self.validator = run, console, every, validator
+        self.phase = phase
         self.bar: Progress | None = None
         self.task: Any = None
         self.started = 0.0
@@ -49,19 +60,19 @@ class Metrics(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Forget what a killed run logged after its last checkpoint, then start the bar."""
         for path in (self.run.metrics, self.run.rollouts):
-            forget_after(path, state.global_step)
+            forget_after(path, self.phase.before + state.global_step)
         self.started = time.perf_counter()
         if self.console.is_terminal:
             self.bar = Progress(
-                TextColumn("training"),
+                TextColumn("warm-up" if self.phase.name == "warmup" else "training"),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}", markup=False),
                 console=self.console,
             )
-            self.task = self.bar.add_task("", total=state.max_steps, note="")
-            self.bar.update(self.task, completed=state.global_step)
+            self.task = self.bar.add_task("", total=self._total(state), note="")
+            self.bar.update(self.task, completed=self.phase.before + state.global_step)
             self.bar.start()
 
     def on_log(
@@ -74,13 +85,19 @@ class Metrics(TrainerCallback):
         """
         if not logs or "loss" not in logs:
             return
-        record: dict[str, Any] = {"step": state.global_step}
+        step = self.phase.before + state.global_step
+        record: dict[str, Any] = {"step": step}
+        record |= {"phase": self.phase.name} if self.phase.name else {}
         record |= {ours: logs[name] for name, ours in NAMES.items() if logs.get(name) is not None}
         record["rewards"] = rewards_in(logs)
         record["seconds"] = round(time.perf_counter() - self.started, 3)
+        if self.validator and self.validator.beside:
+            record |= self.validator.beside
+            record["seconds"] -= record["validation_seconds"]
+            self.validator.beside = {}
         self.started = time.perf_counter()
         if line := _not_finite(record, model):
-            raise TrainingError(f"step {state.global_step}: {line}")
+            raise TrainingError(f"step {step}: {line}")
         append_line(self.run.metrics, {k: v for k, v in record.items() if v != {}})
         self._show(state, record)
 
@@ -94,20 +111,29 @@ class Metrics(TrainerCallback):
             self.bar.stop()
             self.bar = None
 
+    def _total(self, state: Any) -> int:
+        """Steps of the whole run."""
+        return int(self.phase.before + state.max_steps + self.phase.after)
+
     def _show(self, state: Any, record: dict[str, Any]) -> None:
-        note = describe(record)
+        note, before = describe(record), self.phase.before
+        step, own = before + state.global_step, state.global_step
         if self.bar:
-            self.bar.update(self.task, completed=state.global_step, note=note)
-        elif state.global_step % self.every == 0 or state.global_step in (1, state.max_steps):
-            line = f"step {state.global_step}/{state.max_steps}  {note}"
+            self.bar.update(self.task, completed=step, note=note)
+        elif step % self.every == 0 or own in (1, state.max_steps):
+            part = "warm-up " if self.phase.name == "warmup" else ""
+            line = f"{part}step {step}/{self._total(state)}  {note}"
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class Keeper(TrainerCallback):
-    """Turns each folder that the trainer saved into a checkpoint that is whole."""
+    """Turns each folder that the trainer saved into a checkpoint that is whole.
 
-    def __init__(self, run: RunFolder, resumed: Path | None = None) -> None:
-        self.run = run
+    before: steps of the run before the trainer's first one.
+    """
+
+    def __init__(self, run: RunFolder, resumed: Path | None = None, before: int = 0) -> None:
+        self.run, self.before = run, before
         self.whole = [resumed] if resumed else []  # newest first; others here are damaged
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
@@ -121,7 +147,7 @@ class Keeper(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Move what was saved into place."""
         staged = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        name = f"step-{state.global_step:06d}"
+        name = f"step-{self.before + state.global_step:06d}"
         saved = checkpoints.settle(staged, self.run.checkpoints / name)
         self.whole = [saved, *(path for path in self.whole if path != saved)][:KEPT]
         checkpoints.keep_only(self.run.checkpoints, self.whole)
@@ -186,10 +212,14 @@ def rewards_in(logs: dict[str, Any]) -> dict[str, float]:
 def describe(record: dict[str, Any]) -> str:
     """A step in one line: mean rewards, length, fractions truncated and without reward variance."""
     parts = [f"{name} {value:.2f}" for name, value in record.get("rewards", {}).items()]
+    if "validation" in record:
+        parts.append(f"validation {record['validation']:.1%}")
     if "length" in record:
         parts.append(f"{record['length']:.0f} tokens")
         parts.append(f"{record.get('truncated', 0):.0%} truncated")
         parts.append(f"{record.get('silent_groups', 0):.0%} zero-variance")
+    elif "off_list" in record:
+        parts.append(f"{record['off_list']:.0%} off the list")
     else:
         parts.append(f"loss {record['loss']:.3f}")
     return " · ".join(parts)

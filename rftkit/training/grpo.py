@@ -13,14 +13,14 @@ from transformers import set_seed
 from rftkit.core import Example
 from rftkit.errors import RecipeError
 from rftkit.hardware import backends
-from rftkit.hardware.memory_plan import Trainer as Loss
+from rftkit.hardware.phases import Trainer as Loss
 from rftkit.hardware.prompt_size import TEMPLATE_TOKENS, largest_prompt, longest_text
 from rftkit.models.out_of_memory import free_memory
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.patches.trl import own
 from rftkit.rewards.length import LengthReward, auto_target
 from rftkit.tasks import get_task
-from rftkit.training.dataset import lazy_dataset, schedule
+from rftkit.training.dataset import lazy_dataset
 from rftkit.training.paths import vllm_rollouts
 from rftkit.training.paths.choice import (
     Paths,
@@ -29,11 +29,13 @@ from rftkit.training.paths.choice import (
     without,
     without_unchecked_copy,
 )
-from rftkit.training.paths.first_step import FirstStep, PathRefused
+from rftkit.training.paths.first_step import FirstStep
 from rftkit.training.paths.reference import add_reference, forget_reference
+from rftkit.training.paths.twin import PathRefused
 from rftkit.training.paths.vllm_agreement import Agreement
 from rftkit.training.paths.vllm_rollouts import engine_like
 from rftkit.training.reward_functions import RolloutLog, Scorer
+from rftkit.training.summed import Answers
 from rftkit.training.trainer import (
     TrainingJob,
     common_arguments,
@@ -66,9 +68,11 @@ def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     A fast path that is not as its slow twin on the first batch is left, and training begins anew
     without it.
     """
+    method = job.recipe.method
     check_budget(job, examples)
     attempt = _Attempt(_length_reward(job, examples), FirstStep())
-    paths = without_unchecked_copy(Paths(*choose_loss(job), writes=job.policy.generation), job)
+    begun = Paths(*choose_loss(job), job.policy.generation, summed=method.answers == "summed")
+    paths = without_unchecked_copy(begun, job)
     if job.resume and job.run.settings_in_force().get("base_model") == "a copy":
         paths, job.policy.base_apart = replace(paths, base="a copy"), True
     while True:
@@ -95,7 +99,8 @@ class _Attempt:
 def _trainer(job: TrainingJob, examples: Sequence[Example], paths: Paths, attempt: _Attempt) -> Any:
     """The trainer that computes by these paths, its settings verified."""
     recipe, policy, step = job.recipe, job.policy, attempt.step
-    log = RolloutLog(job.run.rollouts, job.console, job.checkpointing.save_every)
+    every, before = job.checkpointing.save_every, job.phase.before
+    log = RolloutLog(job.run.rollouts, job.console, every, before)
     scorer = Scorer(recipe, examples, policy.stop_ids(), log, attempt.length)
     wanted = settings(job, scorer.all_weights()) | _vllm_settings(job, examples)
     forget_reference(policy.model)
@@ -114,6 +119,8 @@ def _trainer(job: TrainingJob, examples: Sequence[Example], paths: Paths, attemp
     forget_reference(trainer.model)
     if paths.base == "a copy":
         add_reference(trainer.model)
+    if paths.summed:
+        trainer.answers = Answers(recipe, policy, scorer)
     if paths.loss == "shared":
         trainer.features = policy.features  # one cache for training and evaluation
     verify(trainer, wanted, job.run, USED_BY_THE_LOSS, paths.record() | step.record())
@@ -134,6 +141,13 @@ def _say_checked(job: TrainingJob, step: FirstStep) -> None:
 def _say_halved(job: TrainingJob, line: str) -> None:
     note(job.run, {"out_of_memory": line})
     job.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def check_before(job: TrainingJob, examples: Sequence[Example]) -> None:
+    """What GRPO needs to begin, settled or refused before a warm-up is spent on it."""
+    check_budget(job, examples)
+    _length_reward(job, examples)  # a target of the base model is written to the run
+    _vllm_settings(job, examples)
 
 
 def check_budget(job: TrainingJob, examples: Sequence[Example]) -> None:
@@ -241,9 +255,8 @@ def _config(loss: Loss, wanted: dict[str, Any]) -> Any:
 
 def _dataset(job: TrainingJob, examples: Sequence[Example]) -> Any:
     recipe, task = job.recipe, get_task(job.recipe.task)
-    order = schedule(len(examples), recipe.method.steps * recipe.method.batch_size, recipe.seed)
 
     def columns(example: Example) -> dict[str, Any]:
         return {"prompt": [{"role": "user", "content": task.prompt(example, recipe.style)}]}
 
-    return lazy_dataset(examples, order, columns)
+    return lazy_dataset(examples, job.schedule(examples), columns)

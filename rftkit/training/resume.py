@@ -24,6 +24,7 @@ from rftkit.runs.versions import versions
 from rftkit.training.request import TrainRequest
 
 IMAGES_HASHED = 512  # of the training set, for the fingerprint
+READ_LATER = ("eval.limit", "eval.batch_size", "eval.decode")  # they train nothing
 EXAMPLE_EDGE = 1024  # pixels, at most, of the image that is kept to try `predict` with
 
 
@@ -58,7 +59,7 @@ def unfinished_run(request: TrainRequest, recipe: Recipe) -> RunFolder:
     """The run to resume. Raises RecipeError, naming each difference, if the recipe is another."""
     run = runs.unfinished_run(request.out)
     before = recipe_of(run)
-    if changed := differences(recipe, before, ignore=("eval.",)):  # which trains nothing
+    if changed := differences(recipe, before, ignore=READ_LATER):  # which trains nothing
         raise RecipeError(
             f"{run.folder}: cannot resume with another recipe: {'; '.join(changed)}; "
             "repeat the --set of its beginning, or leave out --resume to start a new run"

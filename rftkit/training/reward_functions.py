@@ -24,9 +24,9 @@ from rftkit.tasks import get_task
 COLD = "the model earned no {part} at all in its first batch"
 SILENT = "in the first batch every group of completions earned the same reward"
 ADVICE = (
-    "GRPO learns from differences within a group, so there is nothing to learn from yet. Try a few "
-    "SFT steps first (--set method.kind=sft), a higher method.temperature, a larger "
-    "method.group_size, or a model that knows the subject better."
+    "GRPO learns from differences within a group, so there is nothing to learn from yet. Try some "
+    "imitation first (--set method.warmup.steps=20, docs/warmup.md), a higher method.temperature, "
+    "a larger method.group_size, or a model that knows the subject better."
 )
 
 
@@ -34,12 +34,14 @@ ADVICE = (
 class RolloutLog:
     """Where sampled completions go while training: one of every so many steps.
 
-    file: `rollouts.jsonl` of the run; it also appears on the console.
+    file: `rollouts.jsonl` of the run; it also appears on the console. before: steps of the run
+    before the trainer's first one.
     """
 
     file: Path
     console: Console
     every: int = 25
+    before: int = 0
 
 
 class Scorer:
@@ -130,19 +132,21 @@ class Scorer:
     def _value(self, name: str, attempt: Attempt) -> float:
         return self.rewards[name](attempt)
 
-    def _parts(self, attempt: Attempt) -> dict[str, float]:
+    def parts(self, attempt: Attempt) -> dict[str, float]:
+        """Each reward of an attempt, unweighted, by its short name."""
         return {short(name): self._value(name, attempt) for name in self.weights}
 
     def _inspect(self, attempts: list[Attempt], step: int) -> None:
         """Keep one attempt of every N-th step, show it, and judge the first batch."""
         if self.batches == 0 and step == 1:
             self._check_cold_start(attempts)
-        if step == 1 or step % self.log.every == 0:
+        first, step = step == 1, step + self.log.before
+        if first or step % self.log.every == 0:
             self._log_sample(attempts[step % len(attempts)], step)
         self.batches += 1
 
     def _log_sample(self, attempt: Attempt, step: int) -> None:
-        example, parts = attempt.example, self._parts(attempt)
+        example, parts = attempt.example, self.parts(attempt)
         prompt = self.task.prompt(example, attempt.style)
         text, gold = attempt.completion.text, self.task.written(example)
         record = {"step": step, "id": example.id, "prompt": prompt, "text": text}
@@ -158,7 +162,7 @@ class Scorer:
         )  # fmt: skip
 
     def _check_cold_start(self, attempts: list[Attempt]) -> None:
-        scored = [self._parts(attempt) for attempt in attempts]
+        scored = [self.parts(attempt) for attempt in attempts]
         size = self.recipe.method.group_size
         groups = [scored[i : i + size] for i in range(0, len(scored), size)]
         headline = self.task.headline

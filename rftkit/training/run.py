@@ -11,6 +11,7 @@ from rich.console import Console
 
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
+from rftkit.data.rationales import rationale_notes
 from rftkit.errors import Interrupted, ModelError, RecipeError, UserError, stopped
 from rftkit.evaluation.overlap import Shots
 from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
@@ -18,16 +19,19 @@ from rftkit.hardware.backends import check_here, here
 from rftkit.hardware.probe import unseen_gpu
 from rftkit.hardware.prompt_size import largest_prompt
 from rftkit.messages import pip_install
-from rftkit.models import open_for_inference, open_for_training
+from rftkit.models import open_for_inference, open_for_training, out_of_memory
 from rftkit.models.policy import AnswerModel, Policy
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.recipe.sections import TINY
 from rftkit.rewards.custom import load_reward
 from rftkit.runs.adapter import Checkpoint, write_card
+from rftkit.runs.calibration import write_calibration
 from rftkit.runs.checkpoints import step_of
 from rftkit.runs.locks import locked
 from rftkit.runs.run import RunFolder, is_run, new_run
 from rftkit.training import resume
+from rftkit.training.held_out.calibration import calibrated
+from rftkit.training.held_out.validation import Validation, held_out
 from rftkit.training.request import TrainRequest
 
 
@@ -40,7 +44,8 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     recipe = request.load()
     _check_logger_and_rewards(recipe, request)
     _check_gpu(recipe, console)
-    train_set, held_out = load_checked_splits(recipe)
+    train_set, test_set = load_checked_splits(recipe)
+    fitted, validation = held_out(recipe, train_set)
     if not request.resume:  # one that has trained already needs no more than its model
         check_here(recipe, here(), largest_prompt(recipe, train_set.examples))
     run = resume.unfinished_run(request, recipe) if request.resume else new_run(request.out)
@@ -50,12 +55,13 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
         else:
             resume.say_other_folder(run, request, console)
             resume.begin_run(run, request, recipe, train_set)
-        for note in dict.fromkeys([*recipe.notes(), *train_set.notes, *held_out.notes]):
+        own = [*recipe.notes(), *rationale_notes(recipe, fitted.examples)]
+        for note in dict.fromkeys([*own, *fitted.notes, *test_set.notes]):
             console.print(f"note: {note}", highlight=False, markup=False)
         with _early_end_recorded(run, request):
             steps = Steps(run, recipe, request, console)
-            policy = steps.trained_model(train_set)
-            steps.evaluate(policy, train_set, held_out)
+            policy = steps.trained_model(fitted, validation)
+            steps.evaluate(policy, train_set, test_set)
             run.set_status("finished")
     return run
 
@@ -69,8 +75,11 @@ class Steps:
     request: TrainRequest
     console: Console
 
-    def trained_model(self, train_set: Examples) -> AnswerModel:
-        """The fine-tuned model: trained now, or by an earlier session of this run."""
+    def trained_model(self, train_set: Examples, validation: Validation | None) -> AnswerModel:
+        """The fine-tuned model: trained now, or by an earlier session of this run.
+
+        train_set: without the examples that are held out for validation.
+        """
         if self.run.status()["state"] in ("trained", "finished"):
             opened = open_for_inference(self.recipe.model, self.run.adapter)
             opened.base_apart = self.run.settings_in_force().get("base_model") == "a copy"
@@ -78,8 +87,9 @@ class Steps:
         # the backend opens here, before TRL is imported: Unsloth patches TRL as it loads
         prompt = largest_prompt(self.recipe, train_set.examples)
         policy = open_for_training(self.recipe, prompt, self._say)
-        self._fit(policy, train_set)
+        self._fit(policy, train_set, validation)
         policy.save(self.run.adapter)
+        self._calibrate(policy, validation)
         write_card(self.run.adapter, self.recipe, train_set.labels, train_set.examples[0].aliases)
         self.run.set_status("trained")
         return policy
@@ -96,9 +106,23 @@ class Steps:
     def _say(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def _fit(self, policy: Policy, train_set: Examples) -> None:
+    def _calibrate(self, policy: Policy, validation: Validation | None) -> None:
+        """Fit the temperatures on held-out examples; without any, nothing is written.
+
+        Before the run counts as trained: one that is killed here does it when it is resumed.
+        """
+        found = None
+        if validation and validation.fitted_on:
+            with out_of_memory.named("calibrating", out_of_memory.evaluating(self.recipe)):
+                found = calibrated(policy, self.recipe, validation.fitted_on, validation.origin)
+        write_calibration(self.run.adapter, found)
+        if found:
+            temperature = found.temperatures.tuned
+            self._say(f"{found.words}: temperature {temperature:.2f}")
+
+    def _fit(self, policy: Policy, train_set: Examples, validation: Validation | None) -> None:
         """Train, from the newest whole checkpoint if there is one."""
-        from rftkit.training import grpo, sft
+        from rftkit.training.methods import train
         from rftkit.training.trainer import CheckpointSettings, TrainingJob, newest_checkpoint
 
         checkpoint = newest_checkpoint(self.run, self.console)
@@ -109,10 +133,12 @@ class Steps:
             self.console.print(line, highlight=False, markup=False)
         self.run.set_status("running")
         settings = CheckpointSettings(self.request.save_every, self.request.log)
-        job = TrainingJob(self.recipe, policy, self.run, self.console, checkpoint, settings)
-        train_by = grpo.train if self.recipe.method.kind == "grpo" else sft.train
+        measured = validation if validation and validation.every else None
+        job = TrainingJob(
+            self.recipe, policy, self.run, self.console, checkpoint, settings, validation=measured
+        )
         try:
-            train_by(job, train_set.examples)
+            train(job, train_set.examples)
         except (Interrupted, KeyboardInterrupt):
             self.run.set_status("stopped")
             raise

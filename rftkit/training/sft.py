@@ -9,7 +9,7 @@ from transformers import set_seed
 
 from rftkit.core import Example
 from rftkit.tasks import get_task
-from rftkit.training.dataset import lazy_dataset, schedule
+from rftkit.training.dataset import lazy_dataset
 from rftkit.training.trainer import TrainingJob, common_arguments, fit, prints_to_stderr, verify
 
 
@@ -56,7 +56,6 @@ def _config(wanted: dict[str, Any]) -> Any:
 
 def _dataset(job: TrainingJob, examples: Sequence[Example]) -> Any:
     recipe, task = job.recipe, get_task(job.recipe.task)
-    order = schedule(len(examples), recipe.method.steps * recipe.method.batch_size, recipe.seed)
 
     def columns(example: Example) -> dict[str, Any]:
         question, reply = task.prompt(example, recipe.style), task.target(example, recipe.style)
@@ -65,4 +64,4 @@ def _dataset(job: TrainingJob, examples: Sequence[Example]) -> Any:
             "completion": [{"role": "assistant", "content": reply}],
         }
 
-    return lazy_dataset(examples, order, columns)
+    return lazy_dataset(examples, job.schedule(examples), columns)

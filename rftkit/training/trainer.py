@@ -1,11 +1,11 @@
-"""What SFT and GRPO share: trainer arguments, the check that they took effect, the loop."""
+"""What the methods share: trainer arguments, the check that they took effect, the loop."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from transformers.integrations import TensorBoardCallback
 from transformers.utils import logging as transformers_logging
 
 from rftkit import files
+from rftkit.core import Example
 from rftkit.errors import ModelError, TrainingError
 from rftkit.files import write_atomically
 from rftkit.models import out_of_memory
@@ -29,8 +30,12 @@ from rftkit.recipe.schema import Recipe
 from rftkit.runs import checkpoints
 from rftkit.runs.run import RunFolder
 from rftkit.training.callbacks import Keeper, Metrics, Stopper
+from rftkit.training.dataset import schedule
+from rftkit.training.held_out.validation import Validation, Validator, Watched
+from rftkit.training.phase import WHOLE, Phase, begin_from
 
 SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
+WARMUP = "warm-up "  # before the name of a setting that the warm-up had, in effective.json
 STAGING = ".staging"  # inside the checkpoints folder: what is being written, never resumed from
 WHOLE_BATCH_BELOW = 50_000_000  # parameters; larger models take one group at a time
 # Unsloth changes these for some losses, to what papers advise; a trainer reads them at every step
@@ -56,6 +61,19 @@ class TrainingJob:
     resume: Path | None = None
     checkpointing: CheckpointSettings = CheckpointSettings()
     dress: Callable[[Any], Any] = lambda kind: kind  # the last say on the trainer's class
+    validation: Validation | None = None
+    phase: Phase = WHOLE
+
+    @property
+    def steps(self) -> int:
+        """Steps of this part of the run."""
+        return self.phase.steps(self.recipe.method)
+
+    def schedule(self, examples: Sequence[Example]) -> list[int]:
+        """The index of each example that this part sees, in order: the second part goes on."""
+        size = self.recipe.method.batch_size
+        draws = (self.phase.before + self.steps) * size
+        return schedule(len(examples), draws, self.recipe.seed)[self.phase.before * size :]
 
 
 def common_arguments(job: TrainingJob, rows: int, unit: int) -> dict[str, Any]:
@@ -63,7 +81,7 @@ def common_arguments(job: TrainingJob, rows: int, unit: int) -> dict[str, Any]:
 
     Every value that decides the result is set, because libraries change their defaults.
     """
-    recipe, method = job.recipe, job.recipe.method
+    recipe = job.recipe
     small = job.policy.model.num_parameters() < WHOLE_BATCH_BELOW
     micro = rows if small else unit
     dtype = job.policy.facts().dtype
@@ -71,8 +89,8 @@ def common_arguments(job: TrainingJob, rows: int, unit: int) -> dict[str, Any]:
         "output_dir": str(job.run.checkpoints / STAGING),
         "per_device_train_batch_size": micro,
         "gradient_accumulation_steps": rows // micro,
-        "max_steps": method.steps,
-        "learning_rate": method.learning_rate,
+        "max_steps": job.steps,
+        "learning_rate": job.phase.learning_rate(recipe.method),
         "lr_scheduler_type": "linear",
         "warmup_steps": 0,
         "optim": "adamw_torch",
@@ -118,7 +136,7 @@ def verify(
     effective = {name: getattr(trainer.args, name) for name in wanted}
     effective |= {name: getattr(trainer, attribute) for name, attribute in (copies or {}).items()}
     shown = {"trainer": type(trainer).__name__, **(facts or {})}
-    shown |= {name: str(value) for name, value in effective.items()}
+    shown |= {name: str(value) for name, value in effective.items()} | _of_warmup(run)
     write_atomically(run.effective, _json(shown))
     for name, value in wanted.items():
         if _plain(effective[name]) != _plain(value):
@@ -131,6 +149,16 @@ def verify(
 def note(run: RunFolder, facts: Mapping[str, str]) -> None:
     """Add to what `verify` has written of a run."""
     write_atomically(run.effective, _json({**run.settings_in_force(), **facts}))
+
+
+def note_warmup(run: RunFolder) -> None:
+    """Keep what `verify` has written of a warm-up beside what it will write of the next part."""
+    own = {n: v for n, v in run.settings_in_force().items() if not n.startswith(WARMUP)}
+    note(run, {f"{WARMUP}{name}": value for name, value in own.items()})
+
+
+def _of_warmup(run: RunFolder) -> dict[str, str]:
+    return {n: v for n, v in run.settings_in_force().items() if n.startswith(WARMUP)}
 
 
 @contextmanager
@@ -147,12 +175,22 @@ def fit(trainer: Any, job: TrainingJob) -> None:
     """
     transformers_logging.set_verbosity_error()
     stopper = Stopper()
-    metrics = Metrics(job.run, job.console, job.checkpointing.save_every)
+    validator = _validator(job)
+    every, phase = job.checkpointing.save_every, job.phase
+    metrics = Metrics(job.run, job.console, every, validator, phase)
     trainer.remove_callback(PrinterCallback)
-    for callback in (metrics, stopper, Keeper(job.run, job.resume), *_tensorboard(job)):
+    own = (
+        metrics,
+        *([validator] if validator else []),
+        stopper,
+        Keeper(job.run, job.resume or phase.start, phase.before),
+    )
+    for callback in (*own, *_tensorboard(job)):
         trainer.add_callback(callback)
     job.policy.model = trainer.model
     widen(trainer.model)  # before the optimizer is made: its moments take the weights' format
+    if phase.start:
+        begin_from(trainer.model, phase.start, job.recipe.seed)
     try:
         with (
             stopper.listening(job.console),
@@ -160,14 +198,25 @@ def fit(trainer: Any, job: TrainingJob) -> None:
             finite_logits(trainer.model),
         ):
             trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
+            if validator and validator.found and phase.name != "warmup":
+                validator.use_best(trainer.model)
     except ModelError as error:
-        raise TrainingError(f"step {trainer.state.global_step + 1}: {error}") from None
+        raise TrainingError(
+            f"step {phase.before + trainer.state.global_step + 1}: {error}"
+        ) from None
     except (OSError, RuntimeError, SafetensorError):
         files.require_space(job.run.folder, SCRAPS)  # a full disk shows as any of these
         raise
     finally:
         metrics.close()
         shutil.rmtree(job.run.checkpoints / STAGING, ignore_errors=True)
+
+
+def _validator(job: TrainingJob) -> Validator | None:
+    if job.validation is None:
+        return None
+    watched = Watched(job.policy, job.recipe, job.run, job.console, job.phase)
+    return Validator(job.validation, watched)
 
 
 def _tensorboard(job: TrainingJob) -> Iterator[TrainerCallback]:

@@ -23,7 +23,8 @@ from rftkit.hardware.backends import (
     planned,
 )
 from rftkit.hardware.gpus import Card
-from rftkit.hardware.memory_plan import Setup, need
+from rftkit.hardware.memory_plan import need
+from rftkit.hardware.phases import Setup
 from rftkit.hardware.prompt_size import PromptSize
 from rftkit.model_info.families import architecture_of
 from rftkit.recipe.schema import Recipe

@@ -16,7 +16,8 @@ from rftkit.errors import ModelError, RecipeError
 from rftkit.hardware import memory_parts, probe
 from rftkit.hardware.backends import backend_of, elsewhere, generation_of, planned
 from rftkit.hardware.gpus import CARDS, GIB, Card, card_of
-from rftkit.hardware.memory_plan import Need, Setup, cheapest, need, setup_of, smallest, verdict
+from rftkit.hardware.memory_plan import Need, cheapest, need, setup_of, smallest, verdict
+from rftkit.hardware.phases import Setup
 from rftkit.hardware.probe import Gpu
 from rftkit.model_info.sizes import KNOWN, Text, Vision, shape_of, smaller
 from rftkit.recipe.schema import Recipe
@@ -505,3 +506,14 @@ def test_the_page_of_figures_has_those_of_the_plan() -> None:
         ("| 7B `direct` in 16 GB or less |", (*direct, f"model.name={SEVEN}")),
     ):
         assert f"{line} {need(recipe(*few, *overrides)).bytes / GIB:.1f} GiB |" in text
+
+
+def test_a_warm_up_is_a_phase_of_its_own_and_its_steps_are_said(run: Run) -> None:
+    plain, warmed = recipe(), recipe("method.warmup.steps=20")
+    extra = [one for one in need(warmed).parts if one not in need(plain).parts]
+    assert [one.phase for one in extra] == ["warm-up"]
+    (imitation,) = [p for p in need(recipe("method.kind=sft")).parts if p.phase == "training"]
+    assert extra[0].bytes == imitation.bytes
+    out = run("plan", "quickstart", "--set", "method.warmup.steps=20")[1]
+    assert "100 steps: 20 of imitation, then 80 of reinforcement" in out
+    assert "of imitation" not in run("plan", "quickstart")[1]

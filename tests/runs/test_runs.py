@@ -40,6 +40,13 @@ def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "pets" / "recipe.toml").read_text() == "seed = 1"
 
 
+def test_a_run_may_begin_where_baselines_lie(tmp_path: Path) -> None:
+    RunFolder(tmp_path / "pets").folder.mkdir()
+    RunFolder(tmp_path / "pets").baselines.write_text("{}")
+    assert new_run(tmp_path / "pets").folder == tmp_path / "pets"
+    assert RunFolder(tmp_path / "pets").baselines.read_text() == "{}"
+
+
 def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(RecipeError, match="holds other files; name a new or empty folder"):

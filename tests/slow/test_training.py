@@ -31,7 +31,8 @@ from rftkit.runs.run import RunFolder
 pytestmark = pytest.mark.slow
 
 ShortRun = Callable[..., RunFolder]
-METHODS = [(), ("method.kind=sft",)]
+EXACT = ("method.kind=exact", "style=direct", "method.kl=0.02")
+METHODS = [(), ("method.kind=sft",), EXACT]
 
 
 def weights(run: RunFolder) -> dict[str, torch.Tensor]:

@@ -10,13 +10,9 @@ import pytest
 import torch
 
 from rftkit.training.paths.choice import Paths, without_unchecked_copy
-from rftkit.training.paths.first_step import (
-    Difference,
-    FirstStep,
-    PathRefused,
-    _by_engine,
-    _Written,
-)
+from rftkit.training.paths.difference import Difference
+from rftkit.training.paths.first_step import FirstStep, _by_engine, _Written
+from rftkit.training.paths.twin import PathRefused
 
 
 def written(by_engine: list[list[float | None]], mask: list[list[int]]) -> _Written:

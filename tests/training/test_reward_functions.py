@@ -165,7 +165,7 @@ def test_a_cold_start_is_said_with_what_to_try(tmp_path: Path, texts: list[str],
     if said:
         assert said in shown(scorer)
         assert "Cold start:" in shown(scorer)
-        assert "method.kind=sft" in shown(scorer)
+        assert "method.warmup.steps=20" in shown(scorer)
         assert "method.group_size" in shown(scorer)
     else:
         assert "Cold start" not in shown(scorer)

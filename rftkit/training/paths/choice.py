@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rftkit.errors import RecipeError
-from rftkit.hardware.memory_plan import Generation
-from rftkit.hardware.memory_plan import Trainer as Loss
+from rftkit.hardware.phases import Generation
+from rftkit.hardware.phases import Trainer as Loss
 from rftkit.patches.trl import own
 from rftkit.shared_prefix.trainer import obstacle, shared_prefix_trainer
-from rftkit.training.paths.first_step import PathRefused, checked
+from rftkit.training.paths.first_step import checked
 from rftkit.training.paths.halving import halving
 from rftkit.training.paths.merged_rollouts import writing_merged
 from rftkit.training.paths.reference import saving_one_adapter
+from rftkit.training.paths.twin import PathRefused
 from rftkit.training.paths.vllm_rollouts import with_plain_prompts
+from rftkit.training.summed import summing
 from rftkit.training.trainer import TrainingJob
 
 
@@ -23,13 +25,15 @@ class Paths:
     """How this run computes.
 
     not_shared: why prompts are not shared; None where they are. writes: what writes completions.
-    base: how the base model is had: by the adapter switched off, or as a copy of its own.
+    base: how the base model is had: by the adapter switched off, or as a copy of its own. summed:
+    whether all answers follow a sampled thought in place of the sampled one.
     """
 
     loss: Loss
     not_shared: str | None
     writes: Generation = "transformers"
     base: Literal["adapter off", "a copy"] = "adapter off"
+    summed: bool = False
 
     def record(self) -> dict[str, str]:
         """For effective.json."""
@@ -56,7 +60,8 @@ def choose_loss(job: TrainingJob) -> tuple[Loss, str | None]:
         raise RecipeError(
             f"method.trainer: 'shared' is not possible here: {off}; set method.trainer = \"auto\""
         )
-    loss: Loss = "unsloth" if backend == "unsloth" else "trl"
+    summed = job.recipe.method.answers == "summed"  # which Unsloth's compiled class cannot do
+    loss: Loss = "unsloth" if backend == "unsloth" and not summed else "trl"
     name = "Unsloth's" if loss == "unsloth" else "TRL's"
     line = f"shared-prefix GRPO is off ({off}); using {name} own loss"
     job.console.print(line, highlight=False, markup=False)
@@ -100,5 +105,6 @@ def trainer_class(paths: Paths) -> Any:
         kind = trl.GRPOTrainer if paths.loss == "unsloth" else own("GRPOTrainer")
     kind = with_plain_prompts(kind) if paths.writes == "vllm" else kind
     kind = writing_merged(kind) if paths.writes == "merged" else kind
+    kind = summing(kind) if paths.summed else kind
     kind = kind if paths.loss == "unsloth" else halving(checked(kind))
     return saving_one_adapter(kind) if paths.base == "a copy" else kind

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,3 +45,18 @@ def add_reference(model: Any) -> None:
     with torch.random.fork_rng():
         model.add_adapter("ref", model.peft_config["default"])
     model.set_adapter("default")
+
+
+@contextmanager
+def unlearnt(model: Any) -> Iterator[None]:
+    """Within it the trained adapter changes nothing, as a new one: a warm-up has taught it."""
+    trained = [weight for name, weight in model.named_parameters() if ".lora_B.default" in name]
+    kept = [weight.detach().clone() for weight in trained]
+    with torch.no_grad():
+        for weight in trained:
+            weight.zero_()
+        try:
+            yield
+        finally:
+            for weight, value in zip(trained, kept, strict=True):
+                weight.copy_(value)
