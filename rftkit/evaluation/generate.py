@@ -7,16 +7,18 @@ What the samples mean is worked out by `summary`, from the file alone.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import Progress
 
 from rftkit.answers import replies
-from rftkit.core import Completion, Example, Reply, Style
+from rftkit.core import Example, Reply, Style
 from rftkit.evaluation.peak_memory import Peak, peak_memory
 from rftkit.files import write_atomically
 from rftkit.metrics.samples import (
@@ -32,22 +34,25 @@ from rftkit.metrics.samples import (
     timing_line,
 )
 from rftkit.metrics.scoring import derive, sample_of
+from rftkit.models.list_scores import list_scores
 from rftkit.models.policy import AnswerModel, Decoding, Generation, Prompt
 from rftkit.runs.versions import versions
 from rftkit.tasks import get_task
+from rftkit.tasks.options import Options
 
 TIMED_TOGETHER = 16  # batches
 
 
 @dataclass(frozen=True)
 class EvalSpec:
-    """What is to be measured, and where the samples go."""
+    """What is to be measured, and where the samples go. options: of the task."""
 
     header: Header
     file: Path
     sides: tuple[Side, ...]
     batch_size: int
     decoding: Decoding
+    options: Options = Options()  # noqa: RUF009  it is frozen
 
 
 def evaluate(
@@ -128,13 +133,22 @@ def _answer_all(
         try:
             for start in range(0, len(examples), spec.batch_size):
                 batch = examples[start : start + spec.batch_size]
-                samples, made = _answer(policy, batch, spec, side)
+                samples, made, scoring = _answer(policy, batch, spec, side)
                 with spec.file.open("a", encoding="utf-8") as file:
                     file.write("".join(sample_line(sample) for sample in samples))
-                watch.add(len(batch), sum(s.tokens for s in samples), made)
+                watch.add(len(batch), sum(s.tokens for s in samples), made, scoring)
                 yield len(batch)
         finally:
             watch.write()
+
+
+class _Spent(NamedTuple):
+    """What a batch took. scoring: seconds, of its lists."""
+
+    images: int
+    tokens: int
+    made: Generation
+    scoring: float
 
 
 class _Stopwatch:
@@ -145,11 +159,11 @@ class _Stopwatch:
 
     def __init__(self, spec: EvalSpec, side: Side, peak: Peak) -> None:
         self.spec, self.side, self.peak = spec, side, peak
-        self.spent: list[tuple[int, int, Generation]] = []  # images, tokens, times
+        self.spent: list[_Spent] = []
         self.warm = False
 
-    def add(self, images: int, tokens: int, made: Generation) -> None:
-        self.spent.append((images, tokens, made))
+    def add(self, images: int, tokens: int, made: Generation, scoring: float) -> None:
+        self.spent.append(_Spent(images, tokens, made, scoring))
         if len(self.spent) >= TIMED_TOGETHER:
             self.write()
 
@@ -167,11 +181,10 @@ class _Stopwatch:
 
 def _answer(
     policy: AnswerModel, examples: Sequence[Example], spec: EvalSpec, side: Side
-) -> tuple[list[Sample], Generation]:
+) -> tuple[list[Sample], Generation, float]:
+    """Samples, what writing them took, and the seconds that scoring their lists took."""
     header = spec.header
-    prompts = [_prompt(example, header) for example in examples]
-    if header.decode == "choices":
-        return _choose(policy, examples, prompts, spec, side)
+    prompts = [prompt_of(example, header.task, header.style) for example in examples]
     made = policy.generate(prompts, spec.decoding)
     samples = []
     for example, written in zip(examples, made.completions, strict=True):
@@ -179,43 +192,32 @@ def _answer(
         sample = sample_of(example, completion, header, side)
         reply = replies.read(completion, header.style)
         cost = _cost(policy, reply, made.seconds / len(examples))
-        samples.append(derive(sample.model_copy(update=cost), header))
-    return samples, made
-
-
-def _choose(
-    policy: AnswerModel,
-    examples: Sequence[Example],
-    prompts: list[Prompt],
-    spec: EvalSpec,
-    side: Side,
-) -> tuple[list[Sample], Generation]:
-    """Score every offered label instead of writing; the likeliest is the answer."""
-    import time
-
-    header, started = spec.header, time.perf_counter()
-    choices = [example.choices for example in examples]
-    spelled = get_task(header.task).spelled
-    written = [
-        [replies.continuation(spelled(example, label), header.style) for label in example.choices]
-        for example in examples
-    ]
-    scores = policy.score(prompts, written)
+        samples.append(sample.model_copy(update=cost))
+    started = time.perf_counter()
+    if header.list_scores:
+        samples = _with_scores(policy, examples, spec, samples)
     seconds = time.perf_counter() - started
-    samples = []
-    for example, labels, values in zip(examples, choices, scores, strict=True):
-        by_label = dict(zip(labels, (round(value, 6) for value in values), strict=True))
-        best = max(labels, key=lambda label: by_label[label])
-        completion = Completion(replies.render(spelled(example, best), None, header.style))
-        sample = sample_of(example, completion, header, side)
-        cost = _cost(policy, replies.read(completion, header.style), seconds / len(examples))
-        samples.append(derive(sample.model_copy(update={**cost, "scores": by_label}), header))
-    return samples, Generation([], seconds, 0.0)
+    return [derive(sample, header) for sample in samples], made, seconds
 
 
-def _prompt(example: Example, header: Header) -> Prompt:
-    text = get_task(header.task).prompt(example, header.style)
-    return Prompt(example.image, text, replies.prefill(header.style), example.others)
+def _with_scores(
+    policy: AnswerModel, examples: Sequence[Example], spec: EvalSpec, samples: Sequence[Sample]
+) -> list[Sample]:
+    """The samples with a score of each answer of their lists, after the reasoning they wrote."""
+    task, style = get_task(spec.header.task), spec.header.style
+    lists = [task.spellings(example, spec.options) for example in examples]
+    prompts = [prompt_of(example, spec.header.task, style) for example in examples]
+    scores = list_scores(policy, prompts, lists, style, [sample.text for sample in samples])
+    return [
+        sample.model_copy(update={"scores": {k: round(v, 6) for k, v in by_answer.items()}})
+        for sample, by_answer in zip(samples, scores, strict=True)
+    ]
+
+
+def prompt_of(example: Example, task: str, style: Style) -> Prompt:
+    """What the model is shown of an example, with the style's prefill."""
+    text = get_task(task).prompt(example, style)
+    return Prompt(example.image, text, replies.prefill(style), example.others)
 
 
 def _cost(policy: AnswerModel, reply: Reply, seconds: float) -> dict[str, float]:
@@ -227,21 +229,20 @@ def _cost(policy: AnswerModel, reply: Reply, seconds: float) -> dict[str, float]
     }
 
 
-def _timing(
-    counted: list[tuple[int, int, Generation]], spec: EvalSpec, side: Side, warm: bool
-) -> Timing:
-    seconds = sum(made.seconds for _, _, made in counted)
-    firsts = [made.first_token_seconds for _, _, made in counted]
-    longest = sum(max((c.tokens for c in made.completions), default=0) for _, _, made in counted)
+def _timing(counted: Sequence[_Spent], spec: EvalSpec, side: Side, warm: bool) -> Timing:
+    seconds = sum(one.made.seconds for one in counted)
+    firsts = [one.made.first_token_seconds for one in counted]
+    longest = sum(max((c.tokens for c in one.made.completions), default=0) for one in counted)
     steps = max(1, longest - len(counted))
-    written = spec.header.decode == "generate"
+    scored = sum(one.scoring for one in counted) if spec.header.list_scores else None
     return Timing(
         side=side,
         seconds=round(seconds, 6),
-        samples=sum(size for size, _, _ in counted),
-        tokens=sum(tokens for _, tokens, _ in counted),
-        first_token_seconds=round(sum(firsts) / len(firsts), 6) if written else None,
-        token_seconds=round((seconds - sum(firsts)) / steps, 6) if written else None,
+        samples=sum(one.images for one in counted),
+        tokens=sum(one.tokens for one in counted),
+        first_token_seconds=round(sum(firsts) / len(firsts), 6),
+        token_seconds=round((seconds - sum(firsts)) / steps, 6),
+        scoring_seconds=None if scored is None else round(scored, 6),
         batch_size=spec.batch_size,
         warmup_excluded=warm,
         hardware=spec.header.provenance.hardware,
@@ -253,11 +254,9 @@ def _side(policy: AnswerModel, side: Side) -> AbstractContextManager[None]:
 
 
 def _in_words(header: Header, decoding: Decoding) -> str:
-    if header.decode == "choices":
-        after = ", after an empty thought" if replies.prefill(header.style) else ""
-        return f"log-probability of each offered label{after}"
     how = f"sampled at {decoding.temperature:g}" if decoding.temperature else "greedy"
-    return f"{how}, at most {decoding.max_new_tokens} new tokens"
+    listed = "; log-probability of each answer of the list" if header.list_scores else ""
+    return f"{how}, at most {decoding.max_new_tokens} new tokens{listed}"
 
 
 def _sha(*texts: str) -> str:

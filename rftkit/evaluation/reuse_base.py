@@ -64,7 +64,12 @@ def _deciding(header: Header) -> Header:
     made = header.provenance
     drawn = header.decode == "generate" and not made.decoding.startswith("greedy")
     free = {"adapter_sha256": "", "started": "", "command": "", "seed": made.seed if drawn else 0}
-    own = {"provenance": made.model_copy(update=free), "overlap": None, "overlap_skipped": None}
+    own: dict[str, object] = {
+        "provenance": made.model_copy(update=free),
+        "overlap": None,
+        "overlap_skipped": None,
+        "temperatures": {},
+    }
     return header.model_copy(update=own)
 
 

@@ -32,6 +32,7 @@ from rftkit.recipe.schema import Recipe, budget
 from rftkit.recipe.sections import Data
 from rftkit.recipe.toml import load_recipe
 from rftkit.runs.adapter import Checkpoint, find, labels_of
+from rftkit.runs.calibration import temperatures_for
 from rftkit.runs.checkpoints import WEIGHTS
 from rftkit.runs.locks import locked
 from rftkit.tasks import get_task
@@ -96,7 +97,8 @@ def run_evaluation(subject: EvalSubject, request: EvalRequest, console: Console)
     header = header_of(subject.policy, examples, style, _header(subject, request, style), decoding)
     sides: tuple[Side, ...] = ("base", "tuned") if request.base else ("tuned",)
     with _held_folder(subject.ckpt, recipe, request, header) as folder:
-        spec = EvalSpec(header, folder / SAMPLES, sides, recipe.eval.batch_size, decoding)
+        file, size = folder / SAMPLES, recipe.eval.batch_size
+        spec = EvalSpec(header, file, sides, size, decoding, recipe.options)
         if request.base_from and (used := reuse_base(spec, examples, request.base_from)):
             console.print(f"base: the replies in {used}", highlight=False, markup=False)
         with out_of_memory.named("evaluating", out_of_memory.evaluating(recipe)):
@@ -115,9 +117,11 @@ def _header(subject: EvalSubject, request: EvalRequest, style: Style) -> Header:
         style=style,
         rules=recipe.rules,
         decode=recipe.eval.decode,
+        list_scores=_scores_lists(recipe, request),
         labels=examples.labels if get_task(recipe.task).predicts_labels else (),
         levels=_known_levels(examples),
         aliases=examples.examples[0].aliases,
+        temperatures=temperatures_for(subject.ckpt.adapter, recipe, style),
         split=request.split or recipe.data.test_split,
         expected=len(examples.examples),
         provenance=Provenance(
@@ -129,6 +133,14 @@ def _header(subject: EvalSubject, request: EvalRequest, style: Style) -> Header:
         overlap=overlap if isinstance(overlap, Overlap) else None,
         overlap_skipped=overlap if isinstance(overlap, OverlapSkipped) else None,
     )
+
+
+def _scores_lists(recipe: Recipe, request: EvalRequest) -> bool:
+    """Whether the answers of a list are scored beside the replies.
+
+    vLLM computes a prompt anew for each answer, so there it is done where the recipe wants it.
+    """
+    return recipe.has_list and (request.engine != "vllm" or recipe.eval.decode == "choices")
 
 
 def _known_levels(examples: Examples) -> dict[str, dict[str, str]]:

@@ -52,6 +52,26 @@ def wilson(correct: int, n: int) -> Interval:
     return Interval(float(interval.low), float(interval.high))
 
 
+def clopper_pearson(count: int, n: int) -> Interval:
+    """Clopper and Pearson's exact interval of count / n; (0, 1) if n is 0."""
+    from scipy.stats import binomtest
+
+    if n == 0:
+        return Interval(0.0, 1.0)
+    interval = binomtest(count, n).proportion_ci(0.95, method="exact")
+    return Interval(float(interval.low), float(interval.high))
+
+
+def highest_rate(count: int, n: int) -> float:
+    """The rate that count / n says is not exceeded, with 95 % confidence; 1 if n is 0.
+
+    The one-sided bound of Clopper and Pearson: 1 - 0.05 ** (1 / n) where the count is 0.
+    """
+    from scipy.stats import beta
+
+    return 1.0 if count >= n else float(beta.ppf(0.95, count + 1, n - count))
+
+
 def mcnemar(lost: int, won: int) -> McNemar:
     """Whether `lost` and `won` discordant pairs could be one fair coin's work; 1 if there are none.
 
@@ -109,7 +129,7 @@ def paired_bootstrap(
         return float(totals[drawn].sum() / sizes[drawn].sum())
 
     method = "paired bootstrap" if clusters is None else "paired bootstrap by image"
-    return Paired(float(gaps.mean()), _bootstrap(statistic, seed), method)
+    return Paired(float(gaps.mean()), bootstrap(statistic, seed), method)
 
 
 def bootstrap_mean(values: Sequence[float], seed: int) -> Interval:
@@ -117,7 +137,7 @@ def bootstrap_mean(values: Sequence[float], seed: int) -> Interval:
     import numpy as np
 
     array = np.asarray(values, dtype=float)
-    return _bootstrap(lambda rng: _drawn_mean(array, rng), seed)
+    return bootstrap(lambda rng: _drawn_mean(array, rng), seed)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -151,7 +171,7 @@ def harmonic_interval(base: Sequence[float], new: Sequence[float], seed: int) ->
     import numpy as np
 
     halves = np.asarray(base, dtype=float), np.asarray(new, dtype=float)
-    return _bootstrap(lambda rng: harmonic(*(_drawn_mean(half, rng) for half in halves)), seed)
+    return bootstrap(lambda rng: harmonic(*(_drawn_mean(half, rng) for half in halves)), seed)
 
 
 def _clipped(centre: float, half: float) -> Interval:
@@ -162,7 +182,8 @@ def _drawn_mean(values: NDArray[np.float64], rng: np.random.Generator) -> float:
     return float(values[rng.integers(len(values), size=len(values))].mean())
 
 
-def _bootstrap(statistic: Callable[[np.random.Generator], float], seed: int) -> Interval:
+def bootstrap(statistic: Callable[[np.random.Generator], float], seed: int) -> Interval:
+    """The percentile bootstrap's interval of whatever `statistic` works out of one resample."""
     import numpy as np
 
     rng = np.random.default_rng(seed)

@@ -1,8 +1,7 @@
-"""How a side wrote: health, rules, reasoning, lengths, shapes, speed, calibration."""
+"""How a side wrote: health, rules, reasoning, lengths, shapes, speed."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -12,11 +11,9 @@ from rftkit.answers.labels import normalise
 from rftkit.measures.rates import binary, share, spread
 from rftkit.measures.values import Share, Spread
 from rftkit.metrics.samples import FLAGS, Header, Sample, Timing
-from rftkit.metrics.schema import Calibration, Scoring, Speed
+from rftkit.metrics.schema import Scoring, Speed
 from rftkit.metrics.scoring import offered, reasoning
 from rftkit.tasks import get_task
-
-BINS = 10
 
 
 def health(samples: Sequence[Sample]) -> dict[str, int]:
@@ -112,35 +109,13 @@ def speed(timings: Sequence[Timing]) -> Speed | None:
         tokens_per_second=sum(t.tokens for t in timings) / seconds,
         first_token_seconds=_weighted([(t.first_token_seconds, t.samples) for t in timings]),
         token_seconds=_weighted([(t.token_seconds, t.samples) for t in timings]),
+        scoring_seconds=_total([t.scoring_seconds for t in timings]),
         peak_memory_bytes=max(peaks, default=None),
         peak_memory_of=next(iter(held_by)) if len(held_by) == 1 else "",
         batch_sizes=tuple(sorted({t.batch_size for t in timings})),
         hardware=tuple(sorted({t.hardware for t in timings if t.hardware})),
         warmup_excluded=all(t.warmup_excluded for t in timings),
     )
-
-
-def calibration(samples: Sequence[Sample]) -> Calibration | None:
-    """Expected calibration error and mean probability of gold; None unless all have scores."""
-    distributions = [probabilities(s.scores) for s in samples if s.scores]
-    if not distributions or len(distributions) < len(samples):
-        return None
-    bins: list[list[float]] = [[] for _ in range(BINS)]
-    for sample, chances in zip(samples, distributions, strict=True):
-        top = max(chances.values())
-        bins[min(BINS - 1, int(top * BINS))].append(sample.correct - top)
-    return Calibration(
-        ece=sum(abs(sum(gaps)) for gaps in bins) / len(samples),
-        mean_gold=fmean(c.get(s.gold, 0.0) for s, c in zip(samples, distributions, strict=True)),
-    )
-
-
-def probabilities(scores: Mapping[str, float]) -> dict[str, float]:
-    """Softmax over log-probabilities."""
-    highest = max(scores.values())
-    raised = {label: math.exp(score - highest) for label, score in scores.items()}
-    total = sum(raised.values())
-    return {label: value / total for label, value in raised.items()}
 
 
 def _means(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -159,6 +134,11 @@ def _weighted(pairs: Sequence[tuple[float | None, int]]) -> float | None:
     defined = [(value, weight) for value, weight in pairs if value is not None]
     total = sum(weight for _, weight in defined)
     return sum(value * weight for value, weight in defined) / total if total else None
+
+
+def _total(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _words(text: str) -> str:

@@ -72,12 +72,20 @@ class Header(Record):
     task: str
     style: Style
     rules: Rules = "strict"
-    decode: Literal["generate", "choices"] = "generate"
+    decode: Literal["generate", "choices"] = Field(
+        default="generate", description="the answer that counts: the free reply, or the likeliest"
+    )
+    list_scores: bool = Field(
+        default=False, description="whether samples have scores beside what the model wrote"
+    )
     labels: tuple[str, ...] = ()
     levels: Mapping[str, Mapping[str, str]] = Field(
         default={}, description="coarser classes: level -> label -> class of that level"
     )
     aliases: Mapping[str, str] = Field(default={}, description="other spelling -> label")
+    temperatures: Mapping[Side, float] = Field(
+        default={}, description="side -> temperature of its scores, fitted in training"
+    )
     split: str = "test"
     expected: int = Field(ge=0, description="examples per side")
     prompt: str = Field(default="", description="prompt of every sample that has none of its own")
@@ -116,7 +124,8 @@ class Sample(Record):
     finished: bool = True
     seconds: float = 0.0
     scores: Mapping[str, float] | None = Field(
-        default=None, description="choice -> log-probability; with decode = choices"
+        default=None,
+        description="answer of the list -> log-probability, after the reasoning that was written",
     )
 
     answer: str | None = Field(default=None, description="as the list spells it, or as written")
@@ -124,6 +133,9 @@ class Sample(Record):
     rewards: Mapping[str, float] = {}
     paper: Mapping[str, float] = {}
     flags: tuple[Flag, ...] = ()
+    free_correct: float | None = Field(default=None, description="of the reply; None: not known")
+    list_answer: str | None = Field(default=None, description="the likeliest of the list")
+    list_correct: float | None = None
 
     @property
     def invalid(self) -> bool:
@@ -140,6 +152,7 @@ class Timing(Record):
     tokens: int = Field(description="written in those seconds")
     first_token_seconds: float | None = Field(default=None, description="mean of a batch's first")
     token_seconds: float | None = Field(default=None, description="mean between a batch's tokens")
+    scoring_seconds: float | None = Field(default=None, description="of lists; in no rate")
     batch_size: int = 1
     peak_memory_bytes: int | None = None
     peak_memory_of: MemoryOf = Field(

@@ -65,6 +65,7 @@ class Speed(Record):
     tokens_per_second: float
     first_token_seconds: float | None
     token_seconds: float | None
+    scoring_seconds: float | None = Field(default=None, description="of lists, over all sessions")
     peak_memory_bytes: int | None
     peak_memory_of: MemoryOf = Field(
         default="", description="while this model answered; empty: since the program started"
@@ -74,11 +75,73 @@ class Speed(Record):
     warmup_excluded: bool
 
 
-class Calibration(Record):
-    """Of the scores of the offered labels, made probabilities by a softmax over them."""
+class ReliabilityBin(Record):
+    """The answers whose top probability is in [low, high), or up to 1 in the last bin."""
 
-    ece: float = Field(description="expected calibration error, 10 equal bins of the top one")
-    mean_gold: float = Field(description="mean probability of the gold label")
+    low: float
+    high: float
+    n: int
+    confidence: float | None = Field(description="mean top probability; None without answers")
+    accuracy: Rate | None = Field(description="with Wilson's interval; None without answers")
+
+
+class Coverage(Record):
+    """How many answers can be kept, the most confident first, at an error of at most `budget`."""
+
+    budget: float
+    coverage: Rate = Field(description="fraction of answers kept; interval by bootstrap")
+    threshold: float | None = Field(description="the lowest probability kept; None: none is")
+    kept: int
+    wrong: int = Field(description="of those kept")
+    error_at_most: float = Field(
+        description="Clopper and Pearson's upper bound of the error of what is kept, one-sided 95 %"
+    )
+
+
+class Reliability(Record):
+    """How probabilities compare with how often the answer by list is right."""
+
+    ece: Rate = Field(description="expected calibration error, 10 equal bins of the top one")
+    brier: float = Field(description="mean over answers of the squared error, in [0, 2]")
+    bins: tuple[ReliabilityBin, ...]
+    coverage: tuple[Coverage, ...]
+
+
+class Calibration(Record):
+    """Of the scores of the offered labels, made probabilities by a softmax over them.
+
+    Right or wrong is the answer by list, the label with the highest score. What has a default is
+    not in summaries of older versions.
+    """
+
+    ece: float = Field(description="expected calibration error before the temperature")
+    mean_gold: float = Field(description="mean probability of the gold label before it")
+    accuracy: Rate | None = Field(default=None, description="of the answer by list")
+    temperature: float | None = Field(
+        default=None, description="fitted on held-out examples of the training; None: none was"
+    )
+    before: Reliability | None = Field(default=None, description="at temperature 1")
+    after: Reliability | None = Field(default=None, description="None without a temperature")
+    note: str = Field(default="", description="where few answers make all of it rough")
+
+
+class Decodings(Record):
+    """Accuracy by free replies, and by the likeliest answer of the list, on the same samples."""
+
+    free: Rate
+    listed: Rate
+    gap: float = Field(description="by the list minus freely")
+    low: float
+    high: float
+    only_free: int = Field(description="samples that only the free reply gets right")
+    only_listed: int
+    unlisted: int | None = Field(
+        description="of only_listed: replies that are not on the list; None: not known"
+    )
+    off_list: float = Field(description="mean probability of what is not on the list")
+    free_halves: Halves | None
+    list_halves: Halves | None
+    words: str
 
 
 class SideSummary(Record):
@@ -108,6 +171,7 @@ class SideSummary(Record):
     lengths: Mapping[str, Spread]
     speed: Speed | None
     calibration: Calibration | None
+    decodings: Decodings | None = None
     groups: Mapping[str, Rate] = Field(default={}, description="by category, without labels")
     metrics: tuple[Measure, ...] = Field(default=(), description="of the task, beside the headline")
 

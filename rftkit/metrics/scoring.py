@@ -23,14 +23,28 @@ def offered(sample: Sample, header: Header) -> tuple[str, ...]:
 
 def reasoning(sample: Sample, header: Header) -> str | None:
     """The reasoning that a sample's text holds; None if it holds none."""
-    if header.decode == "choices":
-        return None
     return replies.read(_completion(sample), header.style).reasoning
 
 
 def attempt_of(sample: Sample, header: Header) -> Attempt:
     """The sample as rewards see it. With decode = choices, the likeliest label is the reply."""
-    example = Example(
+    return _listed(sample, header) if header.decode == "choices" else _free(sample, header)
+
+
+def _free(sample: Sample, header: Header) -> Attempt:
+    """What the model wrote."""
+    example = _example(sample, header)
+    return get_task(header.task).attempt(example, header.style, _completion(sample))
+
+
+def _listed(sample: Sample, header: Header) -> Attempt:
+    """The likeliest answer of the list, as a reply."""
+    answer = likeliest(sample, header)
+    return Attempt(_example(sample, header), "direct", Completion(answer), Reply(answer))
+
+
+def _example(sample: Sample, header: Header) -> Example:
+    return Example(
         id=sample.id,
         image=NoImage(sample.image),
         question=header.prompt if sample.prompt is None else sample.prompt,
@@ -42,10 +56,6 @@ def attempt_of(sample: Sample, header: Header) -> Attempt:
         category=sample.category,
         aliases=header.aliases,
     )
-    if header.decode == "choices":
-        answer = likeliest(sample, header)
-        return Attempt(example, "direct", Completion(answer), Reply(answer))
-    return get_task(header.task).attempt(example, header.style, _completion(sample))
 
 
 def likeliest(sample: Sample, header: Header) -> str:
@@ -53,7 +63,8 @@ def likeliest(sample: Sample, header: Header) -> str:
 
     Raises DataError if a label has no score.
     """
-    scores, labels = sample.scores or {}, offered(sample, header)
+    scores = sample.scores or {}
+    labels = offered(sample, header) or tuple(scores)  # a range of numbers is not offered
     missing = [label for label in labels if label not in scores]
     if missing or not labels:
         name = missing[0] if missing else "any label"
@@ -62,7 +73,7 @@ def likeliest(sample: Sample, header: Header) -> str:
 
 
 def derive(sample: Sample, header: Header) -> Sample:
-    """The sample with answer, correct, rewards, paper and flags computed anew."""
+    """The sample with answer, correct, rewards, paper, flags, both decodings computed anew."""
     task = get_task(header.task)
     attempt = attempt_of(sample, header)
     parsed = task.parsed(attempt)
@@ -77,8 +88,26 @@ def derive(sample: Sample, header: Header) -> Sample:
             "rewards": task.rewards_of(attempt, "strict"),
             "paper": paper,
             "flags": flags_of(attempt, answer, listed=task.picks_offered),
+            **_decodings(sample, header),
         }
     )
+
+
+def _decodings(sample: Sample, header: Header) -> dict[str, object]:
+    """Whether free reply and likeliest answer are right, and that answer; {} without a list.
+
+    With decode = choices older files hold no free reply.
+    """
+    if not sample.scores:
+        return {}
+    headline = get_task(header.task).rewards[get_task(header.task).headline]
+    listed = _listed(sample, header)
+    known = header.list_scores or header.decode == "generate"
+    return {
+        "free_correct": headline(_free(sample, header)) if known else None,
+        "list_answer": listed.reply.answer,
+        "list_correct": headline(listed),
+    }
 
 
 def rescored(file: SamplesFile) -> SamplesFile:

@@ -8,6 +8,8 @@ from statistics import fmean
 
 from rftkit.measures.rates import rate
 from rftkit.metrics import behaviour, classes
+from rftkit.metrics.lists.calibration import calibration
+from rftkit.metrics.lists.decodings import decodings
 from rftkit.metrics.samples import SIDES, Header, Sample, SamplesFile, Side
 from rftkit.metrics.schema import SideSummary, Summary, display_model
 from rftkit.metrics.scoring import offered, rescored
@@ -82,7 +84,8 @@ def _side(side: Side, samples: Sequence[Sample], file: SamplesFile) -> SideSumma
         shapes=behaviour.shapes(samples, header),
         lengths=behaviour.lengths(samples),
         speed=behaviour.speed([timing for timing in file.timings if timing.side == side]),
-        calibration=behaviour.calibration(samples),
+        calibration=calibration(samples, header.temperatures.get(side)),
+        decodings=decodings(samples, header),
         groups={} if labelled else groups(samples),
         metrics=task_metrics(samples, header),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import shutil
 import threading
@@ -467,11 +468,13 @@ def test_a_training_image_that_is_tested_on_is_a_leak(begin: Callable[..., RunFo
     assert (summary.overlap.exact, summary.overlap.pairs[0][0]) == (2, summary.overlap.pairs[0][1])
 
 
-def test_choices_are_scored_and_never_invalid(begin: Callable[..., RunFolder]) -> None:
+def test_the_list_may_be_the_headline_and_is_never_invalid(
+    begin: Callable[..., RunFolder],
+) -> None:
     def likeliest(name: str, tuned: bool) -> Completion:
         return Completion(Path(name).parent.name if tuned else "cat")
 
-    run = begin(policy := fakes.FakePolicy(likeliest), eval={"decode": "choices"})
+    run = begin(fakes.FakePolicy(likeliest), eval={"decode": "choices"})
     found = measured(run)
     summary = found.summary
     assert summary.base
@@ -486,7 +489,46 @@ def test_choices_are_scored_and_never_invalid(begin: Callable[..., RunFolder]) -
     assert summary.tuned.calibration.mean_gold > 0.8
     sample = read_samples(found.folder / "samples.jsonl").samples[0]
     assert dict(sample.scores or {}) == {"cat": -0.1, "dog": -3.0}
-    assert policy.prompts == []  # nothing was generated
+    assert summary.tuned.decodings
+    assert (summary.tuned.decodings.free.value, summary.tuned.decodings.listed.value) == (0.0, 1.0)
+
+
+def test_free_replies_and_the_list_are_measured_side_by_side(
+    begin: Callable[..., RunFolder],
+) -> None:
+    """The fine-tuned model writes names off the list, but finds the right one likely."""
+
+    def drifted(name: str, tuned: bool) -> Completion:
+        label = Path(name).parent.name
+        return reply(f"{label}fish" if tuned and name.endswith("0.png") else label)
+
+    class Drifted(fakes.FakePolicy):
+        def score(self, prompts: Any, answers: Any, *, ended: bool = True) -> list[list[float]]:
+            return [
+                [-0.1 if f">{Path(prompt.image.name).parent.name}<" in text else -2.0
+                 for text in row]
+                for prompt, row in zip(prompts, answers, strict=True)
+            ]  # fmt: skip
+
+    found = measured(begin(Drifted(drifted)))
+    tuned = found.summary.tuned
+    assert tuned
+    assert tuned.decodings
+    both = tuned.decodings
+    assert (both.free.value, both.listed.value, tuned.accuracy.value) == (0.8, 1.0, 0.8)
+    assert (both.only_listed, both.unlisted, both.only_free) == (2, 2, 0)
+    assert both.off_list == pytest.approx(max(0.0, 1 - math.exp(-0.1) - math.exp(-2.0)))
+    sample = read_samples(found.folder / "samples.jsonl").samples[0]
+    assert sample.scores
+    assert sample.scores.keys() == {*CLASSES}
+
+
+def test_a_list_is_scored_after_the_reasoning_that_was_written(
+    begin: Callable[..., RunFolder],
+) -> None:
+    policy = fakes.FakePolicy(lambda *_: Completion("<think>fur</think><answer>cat</answer>"))
+    measured(begin(policy))
+    assert {*policy.scored} == {f"<think>fur</think><answer>{label}</answer>" for label in CLASSES}
 
 
 def test_an_empty_thought_is_put_before_what_was_written(begin: Callable[..., RunFolder]) -> None:

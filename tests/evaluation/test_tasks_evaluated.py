@@ -54,6 +54,16 @@ class Knowing(fakes.FakePolicy):
         self.prompts += prompts
         return Generation([self._made(prompt) for prompt in prompts], 0.5, 0.1)
 
+    def score(
+        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]], *, ended: bool = True
+    ) -> list[list[float]]:
+        """What it writes is likeliest, the others fall off in their order."""
+        return [
+            [-0.1 if self._made(prompt).text.endswith(text) else -2.0 - location
+             for location, text in enumerate(texts)]
+            for prompt, texts in zip(prompts, answers, strict=True)
+        ]  # fmt: skip
+
     def _made(self, prompt: Prompt) -> Completion:
         task = get_task(self.recipe.task)
         (asked,) = [

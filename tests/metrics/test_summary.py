@@ -6,7 +6,8 @@ import pytest
 
 from rftkit.measures.rates import rate, spread
 from rftkit.metrics import Summary, broken_gates, summarise, to_json
-from rftkit.metrics.behaviour import last_named, probabilities
+from rftkit.metrics.behaviour import last_named
+from rftkit.metrics.lists.calibration import probabilities
 from rftkit.metrics.samples import (
     Header,
     Overlap,

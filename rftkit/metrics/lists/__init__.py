@@ -1,0 +1,1 @@
+"""What the scores of a closed list's answers say: which is likeliest, and how far to trust it."""
