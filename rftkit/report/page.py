@@ -13,9 +13,10 @@ from rftkit.metrics.samples import FLAGS, Header, Sample
 from rftkit.metrics.schema import ClassRow, SideSummary
 from rftkit.metrics.verdict import points
 from rftkit.report import confusion as matrix
-from rftkit.report import plots, tables, terminal
+from rftkit.report import plots, reliability, tables, terminal
 from rftkit.report import samples_shown as examples
 from rftkit.report import training_curves as series
+from rftkit.report.baselines import ALONE, BaselineTable, cells
 from rftkit.report.published.table import Beside
 from rftkit.tasks import get_task
 
@@ -39,6 +40,7 @@ class ReportInput:
     samples: derived ones (`metrics.scoring.rescored`). metrics: the lines of `metrics.jsonl`.
     versions: package -> version of the machine that trained. open_images: example id -> its
     images, none where they cannot be had. beside: what papers measured on the same data.
+    baselines: what simple methods make of the same shots.
     how: which paths the training took, by the names of `effective.json`.
     no_images: why the images of the data cannot be shown, empty where they can.
     """
@@ -51,6 +53,7 @@ class ReportInput:
     versions: Mapping[str, str] = field(default_factory=dict)
     open_images: examples.OpenImages = no_image
     beside: Beside | None = None
+    baselines: BaselineTable | None = None
     how: Mapping[str, str] = field(default_factory=dict)
     no_images: str = ""
 
@@ -79,6 +82,8 @@ def render(page: ReportInput) -> str:
             headline=plots.headline(summary) if summary and sides else "",
             charts=plots.training(page.metrics),
             cost=series.cost(page.metrics),
+            baseline_rows=_baseline_rows(page),
+            alone=ALONE,
             metrics=tables.metric_rows(sides),
             peak_words=tables.peak_words(sides),
             kinds=tables.kinds(summary, sides) if summary else None,
@@ -92,6 +97,7 @@ def render(page: ReportInput) -> str:
             options=task is not None and task.answer_kind == "option",
             provenance=_provenance(page),
             flags=FLAGS,
+            calibration=reliability.section(sides),
             lengths=[kind for kind in LENGTHS if any(kind in side.lengths for _, side in sides)],
         )
     )
@@ -106,6 +112,12 @@ def _groups(page: ReportInput, summary: Summary) -> list[examples.Group]:
         prompt=summary.provenance.prompt,
     )
     return examples.groups(page.samples, header, page.open_images)
+
+
+def _baseline_rows(page: ReportInput) -> list[tuple[tuple[str, ...], str]]:
+    """The cells of each baseline, and how it was made or why it is missing."""
+    rows = page.baselines.rows if page.baselines else ()
+    return [(cells(row), row.how or f"none: {row.missing}") for row in rows]
 
 
 def _classes(

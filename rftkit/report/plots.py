@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from rftkit.metrics import Summary
 from rftkit.metrics.schema import display_model
 from rftkit.metrics.verdict import points
-from rftkit.report.training_curves import Metrics, Series, column, reward_names, smoothed
+from rftkit.report.training_curves import (
+    Metrics,
+    Series,
+    column,
+    imitated,
+    reward_names,
+    smoothed,
+    warmup_end,
+)
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -73,6 +81,18 @@ class Chart(NamedTuple):
     svg: str
 
 
+class Frame(NamedTuple):
+    """What a chart of training is called. share: its axis runs from 0 to 1.
+
+    warmup: the last step of a warm-up, up to which it is shaded.
+    """
+
+    title: str
+    caption: str
+    share: bool = False
+    warmup: float | None = None
+
+
 @contextmanager
 def page_style() -> Iterator[None]:
     """Within it, and in functions it decorates, figures wear the page's colours."""
@@ -119,44 +139,65 @@ def training(metrics: Metrics) -> list[Chart]:
     ]
     silent = Line("zero-variance groups", column(metrics, "silent_groups"), "third")
     cut = Line("truncated completions", column(metrics, "truncated"), "fourth")
-    loss = Line("loss", column(metrics, "loss"), "base")
+    off = Line("off the list", column(metrics, "off_list"), "fourth")
+    loss = Line("loss", column(imitated(metrics), "loss"), "base")
     tokens = Line("token accuracy", column(metrics, "token_accuracy"), "tuned")
     drift = Line("KL to the base model", column(metrics, "kl"), "third")
     entropy = Line("entropy, nats", column(metrics, "entropy"), "fourth")
+    validated = Line("held-out data", column(metrics, "validation"), "base")
+    ends = warmup_end(metrics)
+
+    def chart(
+        title: str,
+        caption: str,
+        left: Sequence[Line],
+        right: Sequence[Line] = (),
+        share: bool = False,
+    ) -> Chart | None:
+        return _chart(Frame(title, caption, share, ends), left, right)
+
     charts = [
-        _chart(
+        chart(
             f"Length and {main}", "Does the model write less as it gets better?", [length], [right]
         ),
-        _chart(
+        chart(
             "Rewards, one by one",
             "Mean of each reward over the step's replies." + _undrawn(names[len(ORDER) :]),
             parts,
             share=True,
         ),
-        _chart(
+        chart(
+            "Chosen by held-out data",
+            "What training pays for, beside what it is worth on examples that it does not see.",
+            [validated, right],
+            share=True,
+        )
+        if validated.series.values
+        else None,
+        chart(
             "Lost signal",
             "A group whose replies all score the same teaches nothing.",
             [silent, cut],
             share=True,
         ),
-        _chart("Loss and token accuracy", "On the reply only.", [loss], [tokens])
+        chart(
+            "Off the list",
+            "The probability of every reply that is no answer of the list.",
+            [off],
+            share=True,
+        ),
+        chart("Loss and token accuracy", "On the reply only.", [loss], [tokens])
         if tokens.series.values
         else None,
-        _chart(
+        chart(
             "Drift", "How far the model moves, and how varied it still writes.", [drift], [entropy]
         ),
     ]
-    return [chart for chart in charts if chart]
+    return [drawn for drawn in charts if drawn]
 
 
-def _chart(
-    title: str,
-    caption: str,
-    left: Sequence[Line],
-    right: Sequence[Line] = (),
-    share: bool = False,
-) -> Chart | None:
-    """One chart over steps; None if nothing was logged. share: the axis runs from 0 to 1."""
+def _chart(frame: Frame, left: Sequence[Line], right: Sequence[Line]) -> Chart | None:
+    """One chart over steps; None if nothing was logged."""
     left, right = ([line for line in side if line.series.values] for side in (left, right))
     if not left:
         left, right = right, []
@@ -165,8 +206,12 @@ def _chart(
     figure, axes = _figure(SIZE)
     handles = [_draw(axes, line) for line in left]
     handles += _draw_beside(axes, right) if right else []
-    axes.set_ylim(*_limits(left, share))
+    axes.set_ylim(*_limits(left, frame.share))
     axes.set_xlabel("step")
+    if frame.warmup:
+        axes.axvspan(0, frame.warmup + 0.5, color=LINE, alpha=0.45, linewidth=0)
+        axes.text(frame.warmup / 2, 0.5, "warm-up", rotation=90, ha="center", va="center",
+                  transform=axes.get_xaxis_transform())  # fmt: skip
     axes.tick_params(length=0)
     names = [line.name + _side(line, left, right) for line in [*left, *right]]
     axes.legend(
@@ -183,7 +228,7 @@ def _chart(
         f"{line.name} from {line.series.values[0]:.3g} to {line.series.values[-1]:.3g}"
         for line in [*left, *right]
     ]
-    return Chart(title, caption, svg(figure, "; ".join(ends)))
+    return Chart(frame.title, frame.caption, svg(figure, "; ".join(ends)))
 
 
 def _draw_beside(axes: Axes, lines: Sequence[Line]) -> list[Artist]:

@@ -15,6 +15,7 @@ from rftkit.metrics.samples import read_samples
 from rftkit.metrics.scoring import rescored
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe
+from rftkit.report.baselines import baselines_beside
 from rftkit.report.page import ReportInput, write_report
 from rftkit.report.published.table import beside
 from rftkit.report.samples_shown import OpenImages
@@ -63,13 +64,19 @@ def write_run_report(
             versions=status.get("versions", {}),
             open_images=opener(data.examples),
             beside=beside(recipe, summary) if summary else None,
+            baselines=baselines_beside(evaluation.folder, summary)
+            if evaluation and summary
+            else None,
             how=how_it_ran(run),
             no_images=data.no_images,
         ),
     )
 
 
-HOW = ("trainer", "shared_prefix", "generation", "base_model", "out_of_memory")  # of effective.json
+HOW = (  # of effective.json
+    *("trainer", "shared_prefix", "generation", "base_model", "out_of_memory"),
+    "warm-up trainer",
+)
 
 
 def how_it_ran(run: RunFolder | None) -> dict[str, str]:

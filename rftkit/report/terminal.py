@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from rftkit.metrics import Summary
-from rftkit.metrics.schema import SideSummary, display_model, sides_of
+from rftkit.metrics.schema import Reliability, SideSummary, display_model, sides_of
 from rftkit.metrics.verdict import points
 from rftkit.report import tables
 from rftkit.tasks import get_task
@@ -42,6 +42,9 @@ def show_summary(summary: Summary, console: Console) -> None:
         console.print(_table(title, heads, map(_kind, shown)))
         if rest > 0:
             console.print(Text(f"and {rest} more {words.groups}, in the report"))
+    for name, side in sides:
+        if side.decodings and side.decodings.low > 0:
+            console.print(Text(f"{display_model(name)}: {side.decodings.words}"))
     for note in summary.notes:
         console.print(Text(f"note: {note}", style="yellow"))
     if summary.difference:
@@ -76,7 +79,7 @@ def _rows(summary: Summary, sides: list[SideSummary]) -> list[Row]:
         rows.append((row.title, [cell.text for cell in row.cells]))
         if row.name == "map":
             rows.append(("95 % interval", [cell.interval for cell in row.cells]))
-    rows += [(label, [cell(side) for side in sides]) for label, cell in _CONDUCT]
+    rows += [(label, [cell(side) for side in sides]) for label, cell in (*_CALIBRATION, *_CONDUCT)]
     for flag in FLAGS:
         rows.append((f"· {flag}", [_count(side.health.get(flag, 0)) for side in sides]))
     rows.append(("repetition", [_count(side.health.get("repetition", 0)) for side in sides]))
@@ -87,10 +90,12 @@ def _headline(
     summary: Summary, sides: list[SideSummary]
 ) -> list[tuple[str, Callable[[SideSummary], str]]]:
     kinds = get_task(summary.task).words.groups
+    other = "free reply" if summary.decode == "choices" else "by the list"
     levels = dict.fromkeys(level for side in sides for level in side.levels)
     return [
         (summary.metric, lambda side: tables.in_words(side.accuracy)),
         ("95 % interval", lambda side: tables.interval(side.accuracy)),
+        (other, lambda side: _by_the_other(side, summary)),
         ("macro accuracy", lambda side: f"{points(side.macro_accuracy)} %" if side.classes else ""),
         *((name, _level(name)) for name in levels),
         (f"base {kinds}", lambda side: tables.in_words(side.halves.base) if side.halves else ""),
@@ -99,11 +104,33 @@ def _headline(
     ]
 
 
+def _ece(found: Reliability | None) -> str:
+    return tables.in_words(found.ece) if found else ""
+
+
+_CALIBRATION: tuple[tuple[str, Callable[[SideSummary], str]], ...] = (
+    (
+        "calibration error",
+        lambda side: _ece(side.calibration.before) if side.calibration else "",
+    ),
+    (
+        "· after temperature",
+        lambda side: _ece(side.calibration.after) if side.calibration else "",
+    ),
+)
 _CONDUCT: tuple[tuple[str, Callable[[SideSummary], str]], ...] = (
     ("tokens, mean", lambda side: f"{side.lengths['total'].mean:.1f}"),
     ("samples / s", lambda side: f"{side.speed.samples_per_second:.2f}" if side.speed else ""),
     ("invalid", lambda side: f"{round(side.invalid.value * side.n)} of {side.n}"),
 )
+
+
+def _by_the_other(side: SideSummary, summary: Summary) -> str:
+    """Accuracy of the way of answering that is not the headline; "" where it is not known."""
+    if side.decodings is None:
+        return ""
+    by_list = summary.decode == "generate"
+    return tables.in_words(side.decodings.listed if by_list else side.decodings.free)
 
 
 def _level(name: str) -> Callable[[SideSummary], str]:

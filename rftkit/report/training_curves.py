@@ -42,6 +42,20 @@ def reward_names(metrics: Metrics) -> list[str]:
     return list(names)
 
 
+def warmup_end(metrics: Metrics) -> float | None:
+    """The last step of a warm-up; None where there was none."""
+    return max(column(_of_warmup(metrics), "step").values, default=None)
+
+
+def imitated(metrics: Metrics) -> Metrics:
+    """The lines whose loss is one of imitation: those of the warm-up, where there was one."""
+    return _of_warmup(metrics) or metrics
+
+
+def _of_warmup(metrics: Metrics) -> Metrics:
+    return [line for line in metrics if line.get("phase") == "warmup"]
+
+
 def smoothed(values: Sequence[float], width: int) -> list[float]:
     """The mean of the last `width` values at each place, of fewer at the start."""
     return [fmean(values[max(0, i + 1 - width) : i + 1]) for i in range(len(values))]

@@ -79,6 +79,9 @@ def row(group: Sequence[Measured]) -> Row:
         gain=gain,
         halves_before=halves(before),
         halves_after=halves(after),
+        listed_before=mean(by_list) if (by_list := listed(before)) else None,
+        listed_after=mean(by_list) if (by_list := listed(after)) else None,
+        listed_halves=halves(by_list) if by_list else None,
         metrics=_metrics(group),
         tokens_before=_tokens(before),
         tokens_after=_tokens(after),
@@ -87,6 +90,16 @@ def row(group: Sequence[Measured]) -> Row:
         train_tokens=fmean(one.trained_tokens for one in group),
         signal=fmean(signals) if signals else None,
     )
+
+
+def listed(seeds: Seeds) -> dict[int, Sequence[Sample]] | None:
+    """The samples as the likeliest answer of the list is right; None unless all have one."""
+    if any(s.list_correct is None for samples in seeds.values() for s in samples):
+        return None
+    return {
+        seed: [s.model_copy(update={"correct": s.list_correct}) for s in samples]
+        for seed, samples in seeds.items()
+    }
 
 
 def halves(seeds: Seeds) -> HalvesRow | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar, get_args
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 Some = Annotated[Sequence[T], Field(min_length=1, max_length=100)]
 Few = Annotated[Sequence[T], Field(max_length=100)]
 StyleName = Literal["think", "direct", "answer-first", "adaptive"]
-MethodName = Literal["grpo", "sft"]
+MethodName = Literal["grpo", "sft", "exact"]
 AXES = {  # key of a recipe -> the key of the study that varies it
     "style": "styles",
     "seed": "seeds",
@@ -39,7 +39,9 @@ class Study(Section):
 
     recipes: Some[str] = Field(description="recipes, by name or path; each is one data set")
     styles: Some[StyleName] = Field(default=("think", "direct"), description="reply styles")
-    methods: Few[MethodName] = Field(default=(), description="grpo, sft; none: the recipe's own")
+    methods: Few[MethodName] = Field(
+        default=(), description="grpo, sft, exact; none: the recipe's own"
+    )
     shots: Few[Annotated[int, Field(ge=0, le=100_000)]] = Field(
         default=(), description="training images per class; none: the recipe's own"
     )
@@ -74,7 +76,7 @@ class Study(Section):
     def _known_parts(
         cls, value: Mapping[str, Mapping[str, object]]
     ) -> Mapping[str, Mapping[str, object]]:
-        names = ("think", "direct", "answer-first", "adaptive", "grpo", "sft")
+        names = (*get_args(StyleName), *get_args(MethodName))
         for name in value:
             if name not in names:
                 raise ValueError(f"{name!r} is no style or method; known: {', '.join(names)}")
@@ -128,7 +130,13 @@ def cells(study: Study, location: Path) -> list[Cell]:
         raise RecipeError(f"{location}: recipes: two are called {twice[0]!r}; rename one file")
     methods: Sequence[MethodName | None] = study.methods or (None,)
     shots: Sequence[int | None] = study.shots or (None,)
-    grid = list(product(study.seeds, paths, shots, methods, study.styles))
+    grid = [
+        point
+        for point in product(study.seeds, paths, shots, methods, study.styles)
+        if point[3] != "exact" or point[4] == "direct"  # the other styles have no closed list
+    ]
+    if not grid:
+        raise RecipeError(f"{location}: methods: 'exact' runs in style \"direct\" alone; add it")
     if len(grid) > LARGEST:
         raise RecipeError(f"{location}: {len(grid)} runs; a study has at most {LARGEST}, split it")
     return [_cell(study, _Point(*point), location) for point in grid]

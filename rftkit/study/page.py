@@ -68,8 +68,9 @@ def to_markdown(summary: StudySummary) -> str:
     parts = [f"# {summary.name}", _state(summary), *(f"- {line}" for line in summary.answer)]
     for dataset, settings in tables(summary.rows):
         parts.append(f"\n## {dataset}\n")
-        parts.append("| style | method | shots | base | fine-tuned | gain | tokens | minutes |")
-        parts.append("|---|---|---|--:|--:|--:|--:|--:|")
+        heads = "style | method | shots | base | fine-tuned | by the list | gain | tokens | minutes"
+        parts.append(f"| {heads} |")
+        parts.append("|---|---|---|--:|--:|--:|--:|--:|--:|")
         parts += [_line(row) for _, rows in settings for row in rows]
     parts += [f"- failed: {failure.cell}: {failure.error}" for failure in summary.failures]
     return "\n".join(parts) + "\n"
@@ -93,6 +94,7 @@ def _line(row: Row) -> str:
         words.shots(row.setting.shots),
         f"{points(row.before.value)} %",
         f"{mean} % ({low}–{high})",
+        f"{points(row.listed_after.value)} %" if row.listed_after else "–",
         gain,
         f"{row.tokens_after:.1f}",
         f"{row.train_minutes:.1f}",

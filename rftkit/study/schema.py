@@ -38,6 +38,11 @@ class Row(Record):
     gain: Contrast
     halves_before: HalvesRow | None
     halves_after: HalvesRow | None
+    listed_before: Mean | None = Field(
+        default=None, description="by the likeliest answer of the list; None without a list"
+    )
+    listed_after: Mean | None = None
+    listed_halves: HalvesRow | None = Field(default=None, description="of the fine-tuned model")
     metrics: tuple[Measure, ...] = Field(
         default=(), description="of the task, fine-tuned model, mean over the seeds"
     )

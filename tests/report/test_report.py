@@ -164,6 +164,20 @@ def test_charts_are_drawn_from_what_was_logged() -> None:
     assert training([{"step": 1, "rewards": {"accuracy": float("nan")}}]) == []
 
 
+def test_charts_shade_the_warm_up_and_show_the_loss_of_imitation_alone() -> None:
+    lines = [
+        *({"step": n, "phase": "warmup", "loss": 2.0, "token_accuracy": 0.5} for n in (1, 2)),
+        *(
+            {"step": n, "phase": "reinforcement", "loss": 0.1, "rewards": {"accuracy": 0.5}}
+            for n in (3, 4)
+        ),
+    ]
+    charts = {chart.title: chart.svg for chart in training(lines)}
+    assert all(">warm-up<" in svg for svg in charts.values())
+    assert "loss from 2 to 2" in charts["Loss and token accuracy"]
+    assert ">warm-up<" not in training(GRPO)[0].svg
+
+
 def test_a_column_keeps_the_last_line_of_a_step() -> None:
     lines: list[dict[str, object]]
     lines = [{"step": 2, "rewards": {"a": 0.1}}, {"step": 1}, {"step": 2, "rewards": {"a": 0.4}}]
@@ -317,3 +331,33 @@ def test_the_page_says_why_no_leak_was_looked_for(
 ) -> None:
     page = page_of(evaluated(overlap_skipped=skipped))
     assert f"<p>{line}</p>" in page
+
+
+def listed(free: str) -> SamplesFile:
+    """Forty images of ash; the fine-tuned model writes `free`, and its list says ash."""
+    header = Header(
+        task="classification", style="direct", labels=("ash", "oak"), expected=40, list_scores=True
+    )
+    made = [
+        Sample(side=side, id=f"{n}", image=f"{n}.png", text=free if side == "tuned" else "oak",
+               gold="ash", scores={"ash": -1.0, "oak": -2.0})
+        for n in range(40) for side in ("base", "tuned")
+    ]  # fmt: skip
+    return rescored(SamplesFile(header, tuple(made)))
+
+
+def test_free_replies_stand_beside_the_list_and_a_gap_is_explained() -> None:
+    page = page_of(file := listed("ashtray"))
+    assert "Free reply and list" in page
+    assert "Fine-tuned: the model knows more than it writes: 100.0 % by the list, 0.0 %" in page
+    assert "moved probability off the names" in page
+    text = printed(summarise(file), 100)
+    assert re.search(r"by the list +100.0 % +100.0 %", text)
+    assert "fine-tuned: the model knows more than it writes" in text
+    alike = page_of(listed("ash"))
+    assert "both ways of answering are right alike" in alike
+    assert "moved probability off the names" not in alike
+
+
+def test_a_page_without_a_list_has_no_such_section() -> None:
+    assert "Free reply and list" not in page_of(evaluated())
