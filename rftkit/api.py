@@ -164,19 +164,27 @@ def predict(
     question: str = "",
     options: Sequence[str] = (),
     categories: Sequence[str] = (),
+    free: bool = False,
+    abstain_at_error: float | None = None,
 ) -> list[Prediction]:
     """The fine-tuned model's answers for image files, in their order.
 
     question: what is asked, or the phrase to find, where the task has none of its own.
     options: of a multiple choice. categories: what to detect; by default all that was trained.
     Detection gives one prediction per category, unless the recipe asks for all at once.
+    A closed list is answered by its likeliest label, or with `free` by what the model writes.
+    abstain_at_error: the error that the answers given may have, in [0, 1): less sure ones are None,
+    and `abstained` says so. Raises UserError where training held nothing out to know it from.
     """
+    from rftkit.inference.predict import Answering
     from rftkit.inference.predict import predict as predict_each
     from rftkit.tasks.question import Question
 
     paths = [images] if isinstance(images, str | Path) else images
     asked = Question(question, tuple(options), tuple(categories))
-    return [*predict_each(_folder(checkpoint), [Path(p) for p in paths], _console(None), asked)]
+    how = Answering(free, abstain_at_error)
+    found = predict_each(_folder(checkpoint), [Path(p) for p in paths], _console(None), asked, how)
+    return [*found]
 
 
 def _folder(checkpoint: Run | PathOrName) -> Path:

@@ -85,13 +85,15 @@ def _gold(places: range) -> list[str]:
 class HeldBackend:
     """Writes `texts[side]` word by word; with a gate it takes one from it for each word to come.
 
-    fails: the side that raises.
+    fails: the side that raises. chances: of each side, what its labels are given; none by default.
     """
 
     texts: Mapping[Side, str]
     gate: threading.Semaphore | None = None
     fails: Side | None = None
     written: list[tuple[Side, int]] = field(default_factory=list)
+    chances: Mapping[Side, Mapping[str, float]] = field(default_factory=dict)
+    calibrated_on: str = ""
 
     def stream(self, asked: Asked, side: Side, stop: threading.Event) -> Iterator[Piece]:
         if side == self.fails:
@@ -109,7 +111,10 @@ class HeldBackend:
         yield Piece(Completion(self.texts[side], len(words)), len(words) / 10, 0.1, 52, 4, True)
 
     def probabilities(self, asked: Asked, pane: Pane) -> Mapping[str, float]:
-        return {label: 1 / len(asked.example.choices) for label in asked.example.choices}
+        return self.chances.get(pane.side, {})
+
+    def calibration(self, asked: Asked) -> str:
+        return self.calibrated_on
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -84,6 +85,21 @@ def test_a_run_on_disk_tells_what_is_in_it() -> None:
     assert run.report == OLD / "report.html"
     assert run.adapter == OLD / "adapter"
     assert isinstance(run.summary, rftkit.Summary)
+
+
+def test_predict_hands_on_how_a_list_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[Any, ...]] = []
+
+    def predict(*values: Any) -> list[Any]:
+        given.append(values)
+        return []
+
+    monkeypatch.setattr("rftkit.inference.predict.predict", predict)
+    assert rftkit.predict("out", "x.png", question="Where?", abstain_at_error=0.05) == []
+    assert rftkit.predict("out", ["x.png"], free=True) == []
+    assert [values[1] for values in given] == [[Path("x.png")]] * 2
+    assert given[0][3].text == "Where?"
+    assert [(how.free, how.abstain_at_error) for *_, how in given] == [(False, 0.05), (True, None)]
 
 
 def test_rollouts_of_a_run_that_called_them_samples_are_read() -> None:

@@ -25,7 +25,7 @@ ORDER = (
     "data",
     "metrics hardware shared_prefix",
     "models preflight report",
-    "evaluation inference",
+    "evaluation inference rationales",
     "training",
     "api",
     "study app notebook bench",

@@ -21,6 +21,7 @@ from rftkit.metrics.scoring import attempt_of, rescored
 from rftkit.recipe.schema import SOURCES_OF, Recipe
 from rftkit.runs import adapter as ckpt
 from rftkit.runs import run as runs
+from rftkit.runs.calibration import read_calibration
 from rftkit.runs.run import RunFolder
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def open_model(
     policy = open_for_inference(checkpoint.recipe.model, checkpoint.adapter, engine)
     names = _evaluations(checkpoint)
     line = f"{line}, {_in_words(checkpoint.recipe)}"
-    return Served(line, setup, ModelBackend(policy, seconds), names)
+    backend = ModelBackend(policy, seconds, read_calibration(checkpoint.adapter), setup)
+    return Served(line, setup, backend, names)
 
 
 def built_in(console: Console) -> RunFolder:

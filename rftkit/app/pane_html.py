@@ -98,7 +98,17 @@ def _answer(pane: Pane) -> str:
         written = pane.piece.completion.text if pane.state == "answering" else ""
         return f'<p class="answer soft">{escape(written[-200:]) or "…"}</p>'
     size = " long" if len(pane.answer) > LONG_ANSWER else ""
-    return f'<p class="answer{size}">{escape(pane.answer)}{_mark(pane)}</p>'
+    large = f'<p class="answer{size}">{escape(pane.answer)}{_mark(pane)}</p>'
+    how = f'<p class="quiet by-list">{escape(_by_list(pane))}</p>' if pane.by_list else ""
+    return large + how
+
+
+def _by_list(pane: Pane) -> str:
+    """How an answer by list came about, and what the reply says where that is something else."""
+    said = pane.free_answer
+    free = "could not be read" if said is None else f"says: {said[:200]}"
+    same = "says the same" if said == pane.answer else free
+    return f"By list: the likeliest of {len(pane.probabilities)}. The free reply {same}."
 
 
 def _mark(pane: Pane) -> str:
@@ -135,7 +145,7 @@ def _probabilities(pane: Pane) -> str:
     )
     more = f'<p class="quiet">and {len(best) - BARS} more</p>' if len(best) > BARS else ""
     return (
-        "<details><summary>Model probability, not calibrated"
+        f"<details><summary>Model probability, {escape(pane.calibration or 'not calibrated')}"
         f'<span class="quiet"> · {escape(best[0][0][:40])} {best[0][1]:.0%}</span></summary>'
         f'<ul class="bars">{rows}</ul>{more}</details>'
     )

@@ -20,6 +20,10 @@ BOXES_RIGHT = (
     f'<p class="quiet">Boxes are right from a score of {GOOD:g} on: “fixed” was below it before '
     "training and is not below it after.</p>"
 )
+LISTED = (
+    '<p class="quiet">These numbers are of the free replies; the rows below are of the answers by '
+    "list, as a comparison shows them, so that their counts can differ.</p>"
+)
 FILTERS: dict[str, tuple[Verdict, ...]] = {
     "fixed": ("fixed",),
     "broke": ("broke",),
@@ -36,6 +40,7 @@ def headline_html(evaluated: Evaluated) -> str:
         _scores(summary),
         _difference(summary),
         BOXES_RIGHT if boxed else "",
+        LISTED if _scored_beside(evaluated) else "",
         _notes(evaluated, summary),
         _confusions(summary),
         _lengths(evaluated),
@@ -64,6 +69,12 @@ def find(evaluated: Sequence[Evaluated], name: str, identity: str) -> Comparison
                 if both.asked.example.id == identity:
                     return both
     return None
+
+
+def _scored_beside(evaluated: Evaluated) -> bool:
+    """Whether samples have the scores of a list beside a free reply."""
+    wrote = evaluated.file.header.decode == "generate"
+    return wrote and any(sample.scores for sample in evaluated.file.samples)
 
 
 def _scores(summary: Summary) -> str:

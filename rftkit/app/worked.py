@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,7 +13,8 @@ from rftkit.core import Completion, Example
 from rftkit.data.box_grid import annotated_size
 from rftkit.errors import DataError
 from rftkit.inference.form import Form, Settings, of_example
-from rftkit.inference.panes import Comparison, Pane, Piece, Verdict, judged
+from rftkit.inference.panes import Comparison, Pane, Piece, Verdict, answered_by_list, judged
+from rftkit.inference.recorded_backend import chances, in_words
 from rftkit.metrics.samples import Header, Sample, Side
 from rftkit.recipe.schema import budget
 from rftkit.tasks import get_task
@@ -95,6 +97,8 @@ def _comparison(pair: dict[Side, Sample], header: Header, example: Example) -> C
     style = "think" if header.style == "empty-think" else header.style
     settings = Settings(style, _budget(header), seed=header.provenance.seed)
     asked = of_example(example, header.task, settings)
+    named = asked.answers or {label: (label,) for s in pair.values() for label in s.scores or {}}
+    asked = replace(asked, answers=named)
     both = Comparison(asked)
     for side, sample in pair.items():
         made = Completion(sample.text, sample.tokens, sample.finished)
@@ -105,7 +109,8 @@ def _comparison(pair: dict[Side, Sample], header: Header, example: Example) -> C
             reasoning_tokens=sample.reasoning_tokens,
             answer_tokens=sample.answer_tokens,
         )
-        both = both.with_pane(judged(pane, asked))
+        found, words = chances(sample, header.temperatures), in_words(header.temperatures)
+        both = both.with_pane(answered_by_list(judged(pane, asked), asked, found, words))
     return both
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from rftkit import __version__, exits
+from rftkit.cli import baseline as cli_baseline
 from rftkit.cli import bench as cli_bench
 from rftkit.cli import demo as cli_demo
 from rftkit.cli import files as cli_files
 from rftkit.cli import machine as cli_machine
+from rftkit.cli import rationales as cli_rationales
 from rftkit.cli import score as cli_score
 from rftkit.cli.options import (
     AsJson,
@@ -207,16 +209,24 @@ def predict(
     ask: Annotated[
         list[str], typer.Option(help="category to detect; default: all that it was trained on")
     ] = [],  # noqa: B006
+    free: Annotated[
+        bool, typer.Option("--free", help="answer by the free reply, not by the list")
+    ] = False,
+    abstain_at_error: Annotated[
+        float | None,
+        typer.Option(min=0, max=0.99, help="leave out unsure answers: allowed error, e.g. 0.05"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer for images of your own with a fine-tuned model."""
     import json
 
-    from rftkit.inference.predict import predict
+    from rftkit.inference.predict import Answering, predict
     from rftkit.tasks.question import Question
 
     asked = Question(question, tuple(option), tuple(ask))
-    for prediction in predict(ckpt, images, progress(False), asked):
+    answering = Answering(free, abstain_at_error)
+    for prediction in predict(ckpt, images, progress(False), asked, answering):
         if as_json:
             typer.echo(json.dumps(prediction.record(), ensure_ascii=False))
         else:
@@ -224,7 +234,8 @@ def predict(
 
 
 for command in (
-    *(cli_score.score, cli_files.recipes, cli_files.init, cli_files.runs, cli_files.report),
+    *(cli_baseline.baseline, cli_rationales.rationales, cli_score.score),
+    *(cli_files.recipes, cli_files.init, cli_files.runs, cli_files.report),
     *(cli_files.study, cli_machine.plan, cli_bench.bench, cli_machine.doctor, cli_demo.demo),
 ):
     app.command()(command)
@@ -249,10 +260,13 @@ def _show_evaluation(evaluation: Evaluation, as_json: bool) -> None:
 
         typer.echo(to_json(evaluation.summary), nl=False)
         return
+    from rftkit.report.baselines import baselines_beside, show_baselines
     from rftkit.report.terminal import show_summary
 
     console = results()
     show_summary(evaluation.summary, console)
+    if baselines := baselines_beside(evaluation.folder, evaluation.summary):
+        show_baselines(baselines, console)
     say(f"files: {evaluation.folder}", console)
 
 

@@ -37,6 +37,10 @@ def show_plan(recipe: Recipe, machine: Here | None, prompt: PromptSize, console:
     table.add_row("at most", _gib(needed.bytes), Text(f"in {needed.peak_phase}"), style="bold")
     console.print(table)
     console.print(Text(_prompt(needed)), soft_wrap=True)
+    if warmup := recipe.method.warmup.steps:
+        rest = recipe.method.steps - warmup
+        line = f"{recipe.method.steps} steps: {warmup} of imitation, then {rest} of reinforcement"
+        console.print(Text(line), soft_wrap=True)
     where = "" if machine else "there is no GPU here; on one: "
     console.print(Text(where + _setup(needed)), soft_wrap=True)
     for line, tone in _verdict(recipe, needed, machine):
@@ -46,7 +50,8 @@ def show_plan(recipe: Recipe, machine: Here | None, prompt: PromptSize, console:
 def plan_record(recipe: Recipe, machine: Here | None, prompt: PromptSize) -> dict[str, Any]:
     """For `--json`: the parts, and for a GPU its memory, the verdict and a change."""
     needed = _need(recipe, machine, prompt)
-    record: dict[str, Any] = {**needed.record(), "smallest": smallest(recipe, prompt)}
+    steps = {"steps": recipe.method.steps, "warmup_steps": recipe.method.warmup.steps}
+    record: dict[str, Any] = {**needed.record(), **steps, "smallest": smallest(recipe, prompt)}
     if machine is None:
         return record
     card, change = machine.card, change_for(recipe, needed, machine)

@@ -11,6 +11,7 @@ from rftkit.errors import UserError
 from rftkit.messages import printable, runnable
 from rftkit.metrics.files import evaluations, read_summary
 from rftkit.metrics.schema import display_model
+from rftkit.report.baselines import baselines_beside, show_baselines
 from rftkit.report.published.table import beside, show_beside
 from rftkit.report.terminal import show_summary
 from rftkit.runs.adapter import recipe_of
@@ -27,6 +28,8 @@ def show_result(run: RunFolder, console: Console) -> None:
     for folder in evaluations(run.evaluations)[:1]:
         summary = read_summary(folder)
         show_summary(summary, console)
+        if baselines := baselines_beside(folder, summary):
+            show_baselines(baselines, console)
         if published := beside(recipe_of(run), summary):
             show_beside(published, console)
     for text in (f"report: {run.report}", f"next: {_next(run)}"):

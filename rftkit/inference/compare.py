@@ -12,12 +12,20 @@ from typing import Protocol
 from rftkit.answers import replies
 from rftkit.core import Reply
 from rftkit.errors import UserError
+from rftkit.inference.by_list import MAX_LABELS
 from rftkit.inference.form import Asked
-from rftkit.inference.panes import Comparison, Pane, Piece, State, judged, phase
+from rftkit.inference.panes import (
+    Comparison,
+    Pane,
+    Piece,
+    State,
+    answered_by_list,
+    judged,
+    phase,
+)
 from rftkit.metrics.samples import SIDES, Side
 
 EVERY = 0.08  # seconds between two updates at least
-MAX_LABELS = 32  # a longer list is not scored: each label costs a pass through the model
 BUG = "something went wrong inside rftkit; the terminal that it was started from says what"
 
 Stop = threading.Event
@@ -30,7 +38,10 @@ class Backend(Protocol):
         """The completion as it grows; after `stop` is set it ends soon. The last piece says so."""
 
     def probabilities(self, asked: Asked, pane: Pane) -> Mapping[str, float]:
-        """Of each label that was offered; empty where they are not known."""
+        """Of each label of `asked.answers`; empty where they are not known."""
+
+    def calibration(self, asked: Asked) -> str:
+        """What they were calibrated on, in words; "" if they were not."""
 
     def count_tokens(self, text: str) -> int:
         """Length of a text in the model's tokens."""
@@ -51,9 +62,6 @@ def compare(
             for pane in _answer(backend, asked, side, stop, every):
                 both = both.with_pane(pane)
                 yield both
-        for pane in (both.base, both.tuned):
-            if pane.state == "done" and 1 < len(asked.example.choices) <= MAX_LABELS:
-                both = both.with_pane(_with_probabilities(backend, asked, pane, stop))
         yield both
     finally:
         stop.set()
@@ -68,11 +76,10 @@ def _answer(backend: Backend, asked: Asked, side: Side, stop: Stop, every: float
     try:
         for piece in backend.stream(asked, side, stop):
             pane = _moved(pane, piece, asked, stop)
-            if piece.last:
-                pane = _counted(backend, pane)
-            if piece.last or time.monotonic() - shown >= every:
+            if not piece.last and time.monotonic() - shown >= every:
                 shown = time.monotonic()
                 yield judged(pane, asked)
+        yield _by_list(backend, asked, judged(_counted(backend, pane), asked), stop)
     except UserError as error:
         yield replace(pane, state="failed", error=str(error))
     except Exception:  # a server's boundary: the other side and the next visitor continue
@@ -112,11 +119,14 @@ def _counted(backend: Backend, pane: Pane) -> Pane:
     )
 
 
-def _with_probabilities(backend: Backend, asked: Asked, pane: Pane, stop: Stop) -> Pane:
-    if stop.is_set():
+def _by_list(backend: Backend, asked: Asked, pane: Pane, stop: Stop) -> Pane:
+    """The pane answered by its list, where there is one that is not too long to be scored."""
+    scored = pane.state == "done" and 1 < len(asked.answers) <= MAX_LABELS
+    if not scored or stop.is_set():
         return pane
     try:
-        return replace(pane, probabilities=backend.probabilities(asked, pane))
+        found = backend.probabilities(asked, pane)
     except UserError as error:
         logging.getLogger(__name__).warning("no probabilities: %s", error)
         return pane
+    return answered_by_list(pane, asked, found, backend.calibration(asked))

@@ -10,14 +10,17 @@ from rftkit.answers.labels import colliding_labels
 from rftkit.core import Example, LazyImage, NoImage, Style
 from rftkit.data.box_grid import grid_setter
 from rftkit.errors import UserError
+from rftkit.inference.by_list import listed
 from rftkit.inference.question import prompts
 from rftkit.inference.truth import TruthError, gold_of
+from rftkit.models.list_scores import Spellings
 from rftkit.recipe.schema import Recipe
 from rftkit.tasks import TASKS, get_task
 from rftkit.tasks.options import DetectionOptions
 from rftkit.tasks.question import Question
 
-TEXT_LIMIT = 4000  # characters of anything that is typed
+TEXT_LIMIT = 12_000  # characters of anything that is typed: 400 labels of 30
+TRUTH_LIMIT = 4000  # characters of the right answer
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,17 @@ class Form:
 
 @dataclass(frozen=True)
 class Asked:
-    """One question, ready for both sides. `has_truth`: whether `example.gold` is true."""
+    """One question, ready for both sides. `has_truth`: whether `example.gold` is true.
+
+    answers: label -> as the model is to write it, of a closed list; {} where there is none.
+    """
 
     task: str
     example: Example
     prompt: str
     settings: Settings
     has_truth: bool = False
+    answers: Spellings = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,20 +129,23 @@ def ask(form: Form, setup: Setup, image: LazyImage) -> Asked:
     for name, text in texts.items():
         if len(text) > TEXT_LIMIT:
             raise UserError(f"{name}: longer than {TEXT_LIMIT} characters; shorten it")
-    if len(form.truth) > TEXT_LIMIT:
-        raise TruthError(f"truth: longer than {TEXT_LIMIT} characters; shorten it")
+    if len(form.truth) > TRUTH_LIMIT:
+        raise TruthError(f"truth: longer than {TRUTH_LIMIT} characters; shorten it")
     example = _example(form, setup, image)
     if has_truth := bool(form.truth.strip()):
         example = replace(example, gold=gold_of(form.truth, form.task, example))
     prompt = form.prompt.strip() or get_task(form.task).prompt(example, form.settings.style)
     if replies.TAG.sub("", prompt).count("<|"):
         raise UserError("prompt: holds '<|', which starts a token of the chat template; reword it")
-    return Asked(form.task, example, prompt, form.settings, has_truth)
+    answers = listed(get_task(form.task), example, setup.recipe_for(form.task).options)
+    return Asked(form.task, example, prompt, form.settings, has_truth, answers)
 
 
-def of_example(example: Example, task: str, settings: Settings) -> Asked:
-    """The question of an example of the data, whose answer is known."""
-    return Asked(task, example, get_task(task).prompt(example, settings.style), settings, True)
+def of_example(example: Example, name: str, settings: Settings) -> Asked:
+    """The question of an example of the data, whose answer is known. name: of its task."""
+    task = get_task(name)
+    prompt, answers = task.prompt(example, settings.style), listed(task, example, task.options())
+    return Asked(name, example, prompt, settings, True, answers)
 
 
 def names_of(text: str) -> tuple[str, ...]:

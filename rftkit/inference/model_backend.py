@@ -12,27 +12,31 @@ from dataclasses import dataclass, field
 from rftkit.answers import replies
 from rftkit.core import Completion
 from rftkit.inference.compare import Stop
-from rftkit.inference.form import Asked
+from rftkit.inference.form import Asked, Setup
 from rftkit.inference.panes import Pane, Piece
-from rftkit.metrics.behaviour import probabilities
+from rftkit.metrics.lists.calibration import probabilities
 from rftkit.metrics.samples import Side
+from rftkit.models.list_scores import list_scores
 from rftkit.models.policy import AnswerModel, Decoding, Generation, Prompt
+from rftkit.runs.calibration import HeldOutAnswers
 from rftkit.tasks import get_task
 
 LONGEST = 120.0  # seconds that one side may take
 REMEDY = "a smaller image, fewer new tokens, or close other programs that use the GPU"
-OPENING = "<answer>"
 
 
 @dataclass
 class ModelBackend:
     """Answers with a policy. One generation runs at a time, since the adapter is on or off for all.
 
-    longest: seconds after which a side is cut off.
+    longest: seconds after which a side is cut off. held_out: what the adapter was calibrated on;
+    setup: what was asked there.
     """
 
     policy: AnswerModel
     longest: float = LONGEST
+    held_out: HeldOutAnswers | None = None
+    setup: Setup | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def stream(self, asked: Asked, side: Side, stop: Stop) -> Iterator[Piece]:
@@ -58,22 +62,37 @@ class ModelBackend:
             thread.join(self.longest)
 
     def probabilities(self, asked: Asked, pane: Pane) -> Mapping[str, float]:
-        """Of each label offered, given the reasoning that this side has written."""
+        """Of each label of the list, given the reasoning that this side has written."""
         from rftkit.models import out_of_memory
 
         example, style = asked.example, asked.settings.style
-        text = pane.piece.completion.text
-        location = text.lower().rfind(OPENING)
-        if "grid" in example.meta or (style != "direct" and location < 0):
+        prompt = Prompt(example.image, asked.prompt, replies.prefill(style), example.others)
+        if not asked.answers:
             return {}
-        before = "" if style == "direct" else text[: location + len(OPENING)]
-        end = "" if style == "direct" else "</answer>"
-        spelled = get_task(asked.task).spelled
-        written = [spelled(example, label) + end for label in example.choices]
-        prompt = Prompt(example.image, asked.prompt, before)
+        reply = pane.piece.completion.text
         with self.lock, self._side(pane.side), out_of_memory.named("weighing labels", REMEDY):
-            scores = self.policy.score([prompt], [written])[0]
-        return probabilities(dict(zip(example.choices, scores, strict=True)))
+            (by_label,) = list_scores(self.policy, [prompt], [asked.answers], style, [reply])
+        known = self._known(asked)
+        if known is None:
+            return probabilities(by_label)
+        fitted = known.temperatures
+        return probabilities(by_label, fitted.base if pane.side == "base" else fitted.tuned)
+
+    def calibration(self, asked: Asked) -> str:
+        """What the adapter's temperatures were fitted on; "" where they are none, or do not fit."""
+        known = self._known(asked)
+        return known.words if known else ""
+
+    def _known(self, asked: Asked) -> HeldOutAnswers | None:
+        """The calibration, if this is asked as it was in training: same task, style and list."""
+        if self.held_out is None or self.setup is None:
+            return None
+        recipe, task, style = self.setup.recipe, get_task(asked.task), asked.settings.style
+        same = (asked.task, style) == (recipe.task, recipe.style)
+        same = same and asked.prompt == task.prompt(asked.example, style)
+        if task.predicts_labels:
+            same = same and {*asked.answers} == {*filter(None, self.setup.labels)}
+        return self.held_out if same else None
 
     def count_tokens(self, text: str) -> int:
         """Length of a text in the model's tokens."""

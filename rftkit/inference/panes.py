@@ -13,6 +13,7 @@ from rftkit.core import Attempt, Completion, Reply, Style
 from rftkit.data.box_grid import annotated_size
 from rftkit.inference.form import Asked
 from rftkit.inference.predict import PixelBox, pixel_boxes
+from rftkit.metrics.lists.calibration import likeliest
 from rftkit.metrics.samples import Flag, Side
 from rftkit.metrics.scoring import flags_of
 from rftkit.tasks import get_task
@@ -56,7 +57,9 @@ class Pane:
     answer: as the list spells it, or as written; None if none can be read. reasoning_tokens: with
     the tags until the side has ended, then without. think_seconds: from the start, or from the
     answer where that comes first, to the end of the reasoning. probabilities: of each label of a
-    closed list, by the model itself.
+    closed list, by the model itself. by_list: whether the answer is the likeliest of them, and
+    `free_answer` what the reply says. calibration: what the probabilities were calibrated on, in
+    words; "" if they were not.
     """
 
     side: Side
@@ -73,13 +76,19 @@ class Pane:
     flags: tuple[Flag, ...] = ()
     all_labels: bool = False
     probabilities: Mapping[str, float] = field(default_factory=dict)
+    by_list: bool = False
+    free_answer: str | None = None
+    calibration: str = ""
     error: str = ""
 
     @property
     def hints(self) -> tuple[str, ...]:
         """What is odd about the reply, in sentences."""
         texts = [HINTS[flag] for flag in self.flags]
-        return (*texts, *(["It names every label of the list."] if self.all_labels else []))
+        texts += ["It names every label of the list."] if self.all_labels else []
+        if self.by_list:  # which is right or wrong whatever became of the reply
+            return tuple(f"Free reply: {text[0].lower()}{text[1:]}" for text in texts)
+        return tuple(texts)
 
     @property
     def right(self) -> bool | None:
@@ -92,6 +101,8 @@ class Pane:
         return {
             "state": self.state,
             "answer": self.answer,
+            "by_list": self.by_list,
+            **({"free_answer": self.free_answer} if self.by_list else {}),
             **({} if self.boxes is None else {"boxes": [_plain(box) for box in self.boxes]}),
             "reasoning": self.reply.reasoning,
             "text": made.text,
@@ -105,6 +116,7 @@ class Pane:
             "rewards": dict(self.rewards),
             "flags": list(self.flags),
             "probabilities": {k: round(v, 6) for k, v in self.probabilities.items()},
+            "calibrated": bool(self.calibration),
             **({"error": self.error} if self.error else {}),
         }
 
@@ -178,6 +190,31 @@ def judged(pane: Pane, asked: Asked) -> Pane:
         return pane
     correct = task.rewards[task.headline](attempt)
     return replace(pane, correct=correct, rewards=task.rewards_of(attempt))
+
+
+def answered_by_list(
+    pane: Pane, asked: Asked, probabilities: Mapping[str, float], calibration: str = ""
+) -> Pane:
+    """The pane with the likeliest label as its answer; as it is where none is known.
+
+    The rewards stay those of the reply, as in training.
+    """
+    if not probabilities:
+        return pane
+    label = likeliest(probabilities)
+    pane = replace(
+        pane,
+        answer=label,
+        by_list=True,
+        free_answer=pane.answer,
+        probabilities=probabilities,
+        calibration=calibration,
+    )
+    if not asked.has_truth:
+        return pane
+    task, text = get_task(asked.task), asked.answers.get(label, (label,))[0]
+    attempt = Attempt(asked.example, "direct", Completion(text), Reply(text))
+    return replace(pane, correct=task.rewards[task.headline](attempt))
 
 
 def overlaps(pane: Pane, asked: Asked) -> list[float | None]:

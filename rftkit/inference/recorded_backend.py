@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rftkit.core import Completion
 from rftkit.errors import DataError
 from rftkit.inference.compare import Stop
 from rftkit.inference.form import Asked
 from rftkit.inference.panes import Pane, Piece
-from rftkit.metrics.behaviour import probabilities
+from rftkit.metrics.lists.calibration import probabilities
 from rftkit.metrics.samples import Sample, SamplesFile, Side
 
 LONGEST = 1.2  # seconds that the replay of one reply takes at most
@@ -27,6 +27,7 @@ class RecordedBackend:
 
     samples: Mapping[tuple[Side, str], Sample]
     pace: float = 1.0
+    temperatures: Mapping[Side, float] = field(default_factory=dict)
 
     def stream(self, asked: Asked, side: Side, stop: Stop) -> Iterator[Piece]:
         """The recorded reply, word by word."""
@@ -42,9 +43,12 @@ class RecordedBackend:
         yield Piece(whole, last=True)
 
     def probabilities(self, asked: Asked, pane: Pane) -> Mapping[str, float]:
-        """From the scores of an evaluation by choices; empty for one that wrote freely."""
-        scores = self._sample(asked.example.id, pane.side).scores or {}
-        return probabilities(scores) if scores else {}
+        """From the scores that the evaluation kept; empty where it kept none."""
+        return chances(self._sample(asked.example.id, pane.side), self.temperatures)
+
+    def calibration(self, asked: Asked) -> str:
+        """Whether the file has the temperatures of its scores."""
+        return in_words(self.temperatures)
 
     def count_tokens(self, text: str) -> int:
         """In words: the tokeniser is not in the file."""
@@ -62,7 +66,19 @@ class RecordedBackend:
 
 def recorded(file: SamplesFile, pace: float = 1.0) -> RecordedBackend:
     """The backend for a samples file."""
-    return RecordedBackend({(sample.side, sample.id): sample for sample in file.samples}, pace)
+    samples = {(sample.side, sample.id): sample for sample in file.samples}
+    return RecordedBackend(samples, pace, file.header.temperatures)
+
+
+def chances(sample: Sample, temperatures: Mapping[Side, float]) -> dict[str, float]:
+    """The probability of each label that a sample has a score of; {} if it has none."""
+    scores, temperature = sample.scores or {}, temperatures.get(sample.side, 1.0)
+    return probabilities(scores, temperature) if scores else {}
+
+
+def in_words(temperatures: Mapping[Side, float]) -> str:
+    """What the probabilities of a file were calibrated on; "" if they were not."""
+    return "calibrated on held-out images" if temperatures else ""
 
 
 def _cut(sample: Sample, words: list[str]) -> Piece:

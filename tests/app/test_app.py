@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import subprocess
 import sys
 import threading
@@ -35,7 +36,7 @@ from rftkit.inference.compare import compare
 from rftkit.inference.form import Form, ask
 from rftkit.inference.panes import ENDED, Comparison, State
 from rftkit.inference.truth import TruthError
-from rftkit.metrics.samples import Header, Provenance
+from rftkit.metrics.samples import Header, Provenance, header_line, read_samples, sample_line
 from rftkit.recipe.schema import SOURCES_OF
 from rftkit.runs.locks import locked
 from rftkit.runs.run import RunFolder
@@ -219,6 +220,45 @@ def test_probabilities_are_named_for_what_they_are(served: Served) -> None:
     html = pane_html(replace(pane, probabilities={"5": 0.75, "6": 0.25}), "Fine-tuned model")
     assert "Model probability, not calibrated" in html
     assert html.index("75%") < html.index("25%")
+    words = "calibrated on 25 held-out images"
+    html = pane_html(replace(pane, probabilities={"5": 1.0}, calibration=words), "Fine-tuned model")
+    assert f"Model probability, {words}" in html
+    assert "not calibrated" not in html
+
+
+@pytest.mark.parametrize(
+    ("free", "said"),
+    [
+        ("5", "By list: the likeliest of 2. The free reply says the same."),
+        ("6<b>", "By list: the likeliest of 2. The free reply says: 6&lt;b&gt;."),
+        (None, "By list: the likeliest of 2. The free reply could not be read."),
+    ],
+)
+def test_an_answer_by_list_says_so(served: Served, free: str | None, said: str) -> None:
+    pane = recorded_comparisons(served.evaluated[0])[0].tuned
+    assert "By list" not in pane_html(pane, "Fine-tuned model")
+    chances = {"5": 0.75, "6": 0.25}
+    listed = replace(pane, answer="5", by_list=True, free_answer=free, probabilities=chances)
+    assert said in pane_html(listed, "Fine-tuned model")
+
+
+def test_recorded_scores_are_the_answer_and_the_results_say_so(tmp_path: Path) -> None:
+    file = read_samples(app_fakes.samples_file(tmp_path))
+    scores = dict.fromkeys(app_fakes.LABELS, -5.0) | {"0": -0.1}
+    path = tmp_path / "samples.jsonl"
+    header = file.header.model_copy(update={"temperatures": {"base": 2.0, "tuned": 2.0}})
+    lines = [sample_line(s.model_copy(update={"scores": scores})) for s in file.samples]
+    path.write_text(header_line(header) + "".join(lines), "utf-8")
+    served = open_recorded(path, pace=0)
+    both = recorded_comparisons(served.evaluated[0])[0]
+    assert (both.tuned.answer, both.tuned.by_list, both.verdict) == ("0", True, "both wrong")
+    assert both.tuned.calibration == "calibrated on held-out images"
+    assert both.tuned.probabilities["0"] == pytest.approx(1 / (1 + 9 * math.exp(-4.9 / 2)))
+    *_, replayed = compare(served.backend, both.asked, threading.Event())
+    assert (replayed.tuned.answer, replayed.tuned.probabilities) == ("0", both.tuned.probabilities)
+    assert "of the free replies; the rows below are of the answers by list" in headline_html(
+        served.evaluated[0]
+    )
 
 
 def test_results_have_interval_test_confusions_and_lengths(served: Served) -> None:

@@ -33,7 +33,18 @@ from rftkit.recipe.toml import dump_recipe, load_recipe
 from rftkit.runs.adapter import write_card
 from rftkit.runs.run import RunFolder
 
-VERBS = ("train", "eval", "check", "predict", "score", "recipes", "init", "runs", "report")
+VERBS = (
+    "train",
+    "baseline",
+    "eval",
+    "check",
+    "predict",
+    "score",
+    "recipes",
+    "init",
+    "runs",
+    "report",
+)
 HEAVY = "torch transformers trl peft datasets gradio matplotlib sklearn scipy numpy PIL"
 
 
@@ -167,6 +178,8 @@ def test_the_version_is_printed(rftkit: Command) -> None:
     ("eval", "--ckpt", "a", "--style", "rhyme"), ("eval", "--ckpt", "a", "--max-invalid", "2"),
     ("eval", "--ckpt", "a", "--max-invalid", "nan"), ("eval", "--rescore", "a", "--limit", "2"),
     ("eval", "--ckpt", "a", "--no-base", "--fail-if-worse", "0.1"),
+    ("baseline",), ("baseline", "quickstart", "--ckpt", "a"),
+    ("baseline", "--ckpt", "a", "--set", "seed=1"),
     ("score", "--task", "poetry"), ("recipes", "--copy", "x.toml"), ("predict", "x.png"),
 ])  # fmt: skip
 def test_a_command_that_cannot_be_meant_exits_2(
@@ -540,18 +553,27 @@ def test_predict_prints_for_people_and_for_programs(
     evaluated(tmp_path / "out" / "pets")
     Image.new("RGB", (9, 9)).save(tmp_path / "x.png")
     people = rftkit("predict", "x.png", "--ckpt", "out")
-    assert people.out == "x.png: cat  (two ears \\x1b[31m)\n"
+    assert people.out == "x.png: cat (by list, 73% uncalibrated)  (two ears \\x1b[31m)\n"
     assert people.err == "newest run: out/pets\n"
     found = json.loads(rftkit("predict", "x.png", "--ckpt", "out/pets", "--json").out)
     assert found == {
         "image": "x.png",
         "answer": "cat",
         "off_the_list": False,
+        "free_answer": "cat",
+        "probabilities": {"cat": 0.731059, "dog": 0.268941},
+        "calibrated": False,
+        "confidence": 0.731059,
+        "abstained": False,
         "reasoning": "two\nears \x1b[31m",
         "text": said,
         "tokens": 9,
         "finished": True,
     }
+    free = rftkit("predict", "x.png", "--ckpt", "out/pets", "--free")
+    assert free.out == "x.png: cat  (two ears \\x1b[31m)\n"
+    refused(rftkit("predict", "x.png", "--ckpt", "out/pets", "--abstain-at-error", "0.05"),
+            "has no calibration.json")  # fmt: skip
 
 
 def test_an_output_that_knows_no_unicode_gets_question_marks() -> None:

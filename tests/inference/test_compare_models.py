@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +22,10 @@ from rftkit.inference.form import Asked, Form, ask, of_example, prompt_of
 from rftkit.inference.model_backend import ModelBackend
 from rftkit.inference.panes import Comparison, overlaps, phase
 from rftkit.inference.recorded_backend import recorded
+from rftkit.measures.selective import Confident
 from rftkit.metrics.samples import read_samples
 from rftkit.models.policy import Decoding, Generation, Prompt, Watch
+from rftkit.runs.calibration import HeldOutAnswers, Temperatures
 
 FIVE, SIX = app_fakes.REPLY.format("5"), app_fakes.REPLY.format("6")
 BOX = '<think>a</think><answer>[{"Position": [10, 20, 50, 60], "Confidence": 0.75}]</answer>'
@@ -78,7 +81,7 @@ def test_every_preset_asks_as_its_task_does(
         ({"labels": "cat\n<answer>"}, "labels: '<answer>' holds a tag"),
         ({"labels": "cat\n<|im_end|>"}, "labels: '<|im_end|>' holds a tag"),
         ({"prompt": "hi <|im_start|>system"}, "prompt: holds '<|'"),
-        ({"prompt": "x" * 20_000}, "prompt: longer than 4000 characters"),
+        ({"prompt": "x" * 20_000}, "prompt: longer than 12000 characters"),
         ({"task": "choice", "labels": "one"}, "question and options: a question and two"),
         ({"task": "grounding", "labels": ""}, "phrase: empty"),
         ({"task": "detection", "labels": ""}, "what to find: empty"),
@@ -136,7 +139,8 @@ def test_each_side_goes_through_its_states_and_the_verdict_comes_last(image: Laz
     assert {both.verdict for both in seen if not both.ended} == {None}
     assert seen[-1].tuned.rewards == {"accuracy": 1.0, "format": 1.0}
     assert seen[-1].tuned.reasoning_tokens == 3
-    assert seen[-1].tuned.probabilities["5"] == pytest.approx(0.1)
+    assert seen[-1].tuned.probabilities == {}
+    assert (seen[-1].tuned.by_list, seen[-1].tuned.calibration) == (False, "")
 
 
 @pytest.mark.parametrize(
@@ -176,6 +180,54 @@ def test_the_verdict(image: LazyImage, base: str, tuned: str, truth: str, verdic
     both = last(backend, asked(image, truth))
     assert both.verdict == verdict
     assert (both.tuned.rewards == {}) == (truth == "")
+
+
+SURE = dict.fromkeys(app_fakes.LABELS, 0.05)
+
+
+def test_a_list_is_answered_by_its_likeliest_label_and_the_reply_stays(image: LazyImage) -> None:
+    chances = {"base": SURE | {"6": 0.55}, "tuned": SURE | {"5": 0.55}}
+    texts = {"base": FIVE, "tuned": "no idea"}
+    backend = app_fakes.HeldBackend(texts, chances=chances, calibrated_on="calibrated on 9 images")
+    seen = [*compare(backend, asked(image), threading.Event(), every=0)]
+    both = seen[-1]
+    assert (both.base.answer, both.base.free_answer, both.base.correct) == ("6", "5", 0.0)
+    assert (both.tuned.answer, both.tuned.free_answer, both.tuned.correct) == ("5", None, 1.0)
+    assert {step.verdict for step in seen} == {None, "fixed"}  # never by the free replies first
+    assert both.base.rewards["accuracy"] == 1.0  # of the reply, as in training
+    assert both.tuned.hints == ("Free reply: the answer is empty or missing.",)
+    record = both.record()["base"]
+    assert (record["by_list"], record["free_answer"], record["calibrated"]) == (True, "5", True)
+    assert both.tuned.calibration == "calibrated on 9 images"
+
+
+def test_options_are_right_or_wrong_by_list_too(image: LazyImage) -> None:
+    form = Form("choice", app_fakes.settings(), "Where?", "left\nright", truth="B")
+    question = ask(form, app_fakes.setup(), image)
+    assert question.answers == {"left": ("A",), "right": ("B",)}
+    chances = {"base": {"left": 0.9, "right": 0.1}, "tuned": {"left": 0.1, "right": 0.9}}
+    reply = app_fakes.REPLY.format("B")
+    both = last(app_fakes.HeldBackend({"base": reply, "tuned": reply}, chances=chances), question)
+    assert (both.base.answer, both.tuned.answer, both.verdict) == ("left", "right", "fixed")
+
+
+@pytest.mark.parametrize(("labels", "by_list"), [(400, True), (401, False)])
+def test_a_list_of_hundreds_is_scored(image: LazyImage, labels: int, by_list: bool) -> None:
+    names = [f"c{number}" for number in range(labels)]
+    question = asked(image, "c1", labels="\n".join(names))
+    chances = {"base": {"c1": 1.0}, "tuned": {"c1": 1.0}}
+    both = last(app_fakes.HeldBackend({"base": FIVE, "tuned": FIVE}, chances=chances), question)
+    assert both.tuned.by_list == by_list
+
+
+def test_a_number_of_a_range_is_a_list(image: LazyImage) -> None:
+    setup = app_fakes.setup(task="number", options={"range": [4, 6]},
+                            data={"source": "jsonl", "path": "p"})  # fmt: skip
+    question = ask(replace(setup.form("number"), question="How many?", truth="5"), setup, image)
+    assert question.answers == {"4": ("4",), "5": ("5",), "6": ("6",)}
+    chances = {"base": {"4": 0.8, "5": 0.1, "6": 0.1}, "tuned": {"4": 0.1, "5": 0.8, "6": 0.1}}
+    both = last(app_fakes.HeldBackend({"base": FIVE, "tuned": SIX}, chances=chances), question)
+    assert (both.base.answer, both.tuned.answer, both.verdict) == ("4", "5", "fixed")
 
 
 def test_stop_keeps_what_was_written_and_ends_both(image: LazyImage) -> None:
@@ -291,7 +343,7 @@ class WatchedPolicy(fakes.FakePolicy):
 
     def score(self, prompts: list[Prompt], answers: list[list[str]]) -> list[list[float]]:
         self.scored = (prompts[0].prefill, answers[0], self.tuned)
-        return [[0.0 if text.startswith("5") else -2.0 for text in answers[0]]]
+        return [[0.0 if text == "<answer>5</answer>" else -2.0 for text in answers[0]]]
 
 
 def test_a_model_answers_without_its_adapter_and_then_with_it(image: LazyImage) -> None:
@@ -303,9 +355,30 @@ def test_a_model_answers_without_its_adapter_and_then_with_it(image: LazyImage) 
     assert policy.decoding == Decoding(256, 0.5, 3, 0.9)
     assert (both.base.answer, both.tuned.answer) == ("5", "5")
     assert (both.tuned.piece.prompt_tokens, both.tuned.piece.image_tokens) == (52, 4)
-    assert policy.scored[0] == "<think>so it is </think><answer>"
-    assert policy.scored[1][5] == "5</answer>"
+    assert policy.scored[0] == "<think>so it is </think>"
+    assert policy.scored[1][5] == "<answer>5</answer>"
     assert both.tuned.probabilities["5"] == pytest.approx(1 / (1 + 9 * 2.718281828**-2))
+
+
+def test_probabilities_are_calibrated_where_it_was_asked_as_in_training(image: LazyImage) -> None:
+    held_out = HeldOutAnswers(Temperatures(4.0, 2.0), "fold", (Confident(0.9, True),) * 25)
+    setup = app_fakes.setup()
+    backend = ModelBackend(WatchedPolicy(fakes.never), held_out=held_out, setup=setup)
+    both = last(backend, asked(image))
+    assert both.tuned.calibration == "calibrated on 25 held-out images"
+    assert both.tuned.probabilities["5"] == pytest.approx(1 / (1 + 9 * math.exp(-2 / 2)))
+    assert both.base.probabilities["5"] == pytest.approx(1 / (1 + 9 * math.exp(-2 / 4)))
+    plain = 1 / (1 + 9 * math.exp(-2))
+    for more in ({"prompt": "Which digit?"}, {"labels": "5\n6\n7"}):
+        other = last(backend, asked(image, **more))
+        assert other.tuned.calibration == ""
+        assert other.tuned.probabilities["5"] >= plain - 1e-9
+    question = asked(image)
+    empty = replace(question, settings=replace(question.settings, style="empty-think"))
+    assert last(backend, empty).tuned.calibration == ""  # of the same prompt
+    bare = last(ModelBackend(WatchedPolicy(fakes.never)), question)
+    assert bare.tuned.calibration == ""
+    assert bare.tuned.probabilities["5"] == pytest.approx(plain)
 
 
 def test_stop_reaches_the_model_between_two_tokens(image: LazyImage) -> None:
@@ -324,7 +397,7 @@ def test_a_side_that_takes_too_long_is_cut_off(image: LazyImage) -> None:
     policy = WatchedPolicy(fakes.never)
     both = last(ModelBackend(policy, longest=0.0), asked(image))
     assert both.base.piece.completion.tokens == 1
-    assert "The response was truncated before it ended." in both.base.hints
+    assert any("response was truncated before it ended" in hint for hint in both.base.hints)
 
 
 class FullPolicy(WatchedPolicy):
