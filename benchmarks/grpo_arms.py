@@ -50,7 +50,7 @@ def trainer_of(case: Case, arm: str) -> Any:
     from trl import GRPOConfig, GRPOTrainer
 
     set_seed(0)
-    model, processor = _model(case)
+    model, processor = model_of(case)
     if arm != "stock" and (why := obstacle(model)):
         sys.exit(f"prefixes cannot be shared: {why}")
     kind = GRPOTrainer if arm == "stock" else shared_prefix_trainer()
@@ -80,7 +80,7 @@ def trainer_of(case: Case, arm: str) -> Any:
         model=model,
         reward_funcs=_reward,
         args=config,
-        train_dataset=_dataset(case, processor),
+        train_dataset=dataset_of(case, processor),
         processing_class=processor,
         peft_config=LoraConfig(r=16, lora_alpha=32, target_modules=LORA_ON),
     )
@@ -90,7 +90,7 @@ def _reward(completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
     return [float(sum(ids) % 7) for ids in completion_ids]
 
 
-def _model(case: Case) -> tuple[Any, Any]:
+def model_of(case: Case) -> tuple[Any, Any]:
     """A random Qwen2.5-VL and its processor; nothing is downloaded."""
     tokenizer = train_tokenizer(["how many wheels has it"], 300)
     side = round(case.image**0.5) * PATCH * MERGE
@@ -135,7 +135,7 @@ def _model(case: Case) -> tuple[Any, Any]:
     return Qwen(config).to("cuda" if torch.cuda.is_available() else "cpu"), processor
 
 
-def _dataset(case: Case, processor: Any) -> Any:
+def dataset_of(case: Case, processor: Any) -> Any:
     """Prompts of exactly so many tokens, each with an image of its own."""
     from datasets import Dataset
 

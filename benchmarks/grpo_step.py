@@ -36,6 +36,8 @@ PROMPTS, GROUPS = (100, 300, 1000), (4, 8, 16)
 QUICK = ("direct-300-8", "think-300-8")
 ARMS = ("stock", "shared", "merged")
 PARTS = ("generation", "log-probs", "loss and backward", "rest")  # rest: text, images, rewards
+# what is freed goes back at once, else the first step's peak hides the second's
+RETURNED = {"MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}
 HEAD = (
     "| case | stock, s | shared, s | merged, s | stock / shared | stock / merged | generation | "
     "log-probs | loss, backward | rest | tokens | peak memory of a step, MB | of stock |"
@@ -60,7 +62,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     if given.memory_of:
         case = Case(**json.loads(given.cases[0]))
-        print(json.dumps({"bytes": _peak_of_a_step(case, given.memory_of)}))
+        print(json.dumps({"bytes": peak_of(runner(case, given.memory_of))}))
         return
     print(HEAD + "\n" + "|---" * 13 + "|", flush=True)
     found = json.loads(given.out.read_text("utf-8")) if given.out and given.out.exists() else []
@@ -146,12 +148,12 @@ def runner(case: Case, arm: str) -> Callable[[int], Step]:
         set_seed(number)
         parts.clear()
         tokens.clear()
-        started = _now(device)
+        started = now(device)
         trainer.training_step(trainer.model, batches[number % len(batches)], None)
         norm = torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        seconds = _now(device) - started
+        seconds = now(device) - started
         scored_ahead = parts["ahead"]
         split = {"generation": parts["generation"], "log-probs": parts["log-probs"]}
         split["rest"] = parts["prepared"] - parts["generation"] - scored_ahead
@@ -166,9 +168,9 @@ def _time(trainer: Any, method: str, part: str, parts: Counter[str]) -> None:
     own, device = getattr(trainer, method), trainer.accelerator.device
 
     def timed(*args: Any, **kwargs: Any) -> Any:
-        started = _now(device)
+        started = now(device)
         result = own(*args, **kwargs)
-        taken = _now(device) - started
+        taken = now(device) - started
         parts[part] += taken  # type: ignore[assignment]
         if part == "log-probs" and not torch.is_grad_enabled():
             parts["ahead"] += taken  # type: ignore[assignment]
@@ -177,7 +179,7 @@ def _time(trainer: Any, method: str, part: str, parts: Counter[str]) -> None:
     setattr(trainer, method, timed)
 
 
-def _now(device: torch.device) -> float:
+def now(device: torch.device) -> float:
     """Seconds. On a CPU those of this process, so that other work there does not count."""
     if device.type == "cuda":
         torch.cuda.synchronize()
@@ -188,18 +190,14 @@ def _now(device: torch.device) -> float:
 def _in_a_process(case: Case, arm: str) -> int:
     command = [sys.executable, __file__, "--memory-of", arm, "--cases", json.dumps(asdict(case))]
     command += ["--threads", str(torch.get_num_threads())]
-    # what is freed goes back at once, else the first step's peak hides the second's
-    allocator = {"MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}
-    environment = {**os.environ, **allocator}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **RETURNED})
     if done.returncode:
         sys.exit(f"{case.name}, {arm}: {done.stderr[-2000:]}")
     return int(json.loads(done.stdout.splitlines()[-1])["bytes"])
 
 
-def _peak_of_a_step(case: Case, arm: str) -> int:
+def peak_of(step: Callable[[int], Any]) -> int:
     """Bytes a second step adds at its peak to what the first has left."""
-    step = runner(case, arm)
     step(0)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
