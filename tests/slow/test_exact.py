@@ -16,10 +16,12 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
+from rftkit.data.hierarchies import read_hierarchy
 from rftkit.data.synthetic.digits import draw_digit
 from rftkit.errors import DataError, RecipeError
 from rftkit.files import read_lines
 from rftkit.models.transformers import TransformersPolicy
+from rftkit.recipe.builtin import find_recipe
 from rftkit.runs.checkpoints import WEIGHTS
 from rftkit.runs.run import RunFolder
 from rftkit.shared_prefix import attention, logps
@@ -280,3 +282,30 @@ def test_an_answer_off_the_list_is_said_with_its_place(run: Run, digits: Digits)
     with pytest.raises(DataError, match=r"train.csv:\d+: the answer '\d' is not among the 3 of"):
         run("task=number", "options={range=[0, 2]}", "data.source=csv", f"data.path={table}",
             "data.shots=0")  # fmt: skip
+
+
+def test_a_hundred_aircraft_are_summed_with_their_other_names(tiny: Path, tmp_path: Path) -> None:
+    """The recipe of aircraft on a local copy of that shape of data, as its header says."""
+    recipe = find_recipe(Path("aircraft_4shot"))
+    names = sorted(read_hierarchy("fgvc-aircraft").levels["family"])
+    for split, count in (("train", 4), ("test", 1)):
+        rows = [("image", "label")]
+        for number, name in enumerate(names):
+            for image in range(count):
+                rows.append((f"{split}-{number}-{image}.png", name))
+                rng = np.random.default_rng([number, image])
+                draw_digit(str(number % 10), rng).save(tmp_path / rows[-1][0])
+        with (tmp_path / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
+    overrides = (
+        "method.kind=exact", "style=direct", "data.source=csv", "data.choices=all",
+        f"data.path={tmp_path}", "model.name=tiny", "method.steps=1",
+        "method.batch_size=2", "method.exact.objective=likelihood", "eval.limit=4",
+    )  # fmt: skip
+    console = Console(file=io.StringIO(), width=400)
+    folder = train(TrainRequest(recipe=recipe, out=tmp_path / "run", overrides=overrides), console)
+    (line,) = read_lines(folder.metrics)
+    assert line["grad_norm"] > 0
+    (example, *_) = read_lines(folder.rollouts)
+    assert len(example["probabilities"]) == 3
+    assert "off the list" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -100,6 +100,27 @@ def test_a_merged_copy_writes_what_the_model_writes(trained: Any) -> None:
     close(ours, trained("grpo", "transformers", *AS_A_LARGE_MODEL), 5e-3)
 
 
+def test_exact_sums_are_those_of_transformers(trained: Any) -> None:
+    wanted = ("+accumulate", "style=direct", "method.kl=0.04", "method.exact.objective=likelihood")
+    ours, reference = (trained("exact", name, *wanted) for name in ("unsloth", "transformers"))
+    assert (ours["effective"]["trainer"], ours["effective"]["shared_prefix"]) == (
+        "ExactTrainer",
+        "on",
+    )
+    assert "gradients by" in ours["effective"]["checked shared prefixes"]
+    close(ours, reference, 5e-3, ("loss", "grad_norm", "reward", "off_list", "kl"))
+
+
+def test_summed_answers_are_those_of_transformers(trained: Any) -> None:
+    wanted = (*AS_A_LARGE_MODEL, "method.answers=summed")
+    ours, reference = (trained("grpo", name, *wanted) for name in ("unsloth", "transformers"))
+    assert ours["effective"]["trainer"] == "SummedSharedPrefixTrainer"
+    assert (
+        "; of answers log-probabilities differ by" in ours["effective"]["checked shared prefixes"]
+    )
+    close(ours, reference, 5e-3, BY_ROW)
+
+
 def test_compiled_layers_give_the_same(trained: Any) -> None:
     ours = trained("grpo", "unsloth", *AS_A_LARGE_MODEL, "+compile", "method.steps=1")
     assert ours["effective"]["trainer"] == "SharedPrefixTrainer"

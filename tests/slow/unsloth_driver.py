@@ -1,6 +1,6 @@
 """Run by test_unsloth.py in a process of its own: trains the tiny model, prints what it saw.
 
-    python unsloth_driver.py FOLDER grpo|sft BACKEND [+accumulate] [+compile] [override ...]
+    python unsloth_driver.py FOLDER grpo|sft|exact BACKEND [+accumulate] [+compile] [override ...]
 
 +accumulate: micro-batches of one group, with Unsloth's own checkpointing, as a large model has
 them. +compile: Unsloth compiles the layers, as it does on a GPU.
@@ -48,7 +48,7 @@ def main() -> None:
     from rftkit.files import read_lines
     from rftkit.recipe.toml import parse_recipe
     from rftkit.runs.run import new_run
-    from rftkit.training import grpo, sft, trainer
+    from rftkit.training import grpo, methods, trainer
     from rftkit.training.trainer import TrainingJob
 
     if accumulated:
@@ -61,7 +61,7 @@ def main() -> None:
     grpo.trainer_class = _noting(grpo.trainer_class, asked)
     moves = Moves()
     job = TrainingJob(recipe, policy, run, Console(quiet=True), dress=moves.watched)
-    (grpo if kind == "grpo" else sft).train(job, train)
+    methods.TRAIN[kind](job, train)
     policy.save(run.adapter)
     with policy.base():
         base = _replies(policy, recipe, held_out[:8])
