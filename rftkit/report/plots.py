@@ -159,7 +159,9 @@ def training(metrics: Metrics) -> list[Chart]:
     charts = [
         chart(
             f"Length and {main}", "Does the model write less as it gets better?", [length], [right]
-        ),
+        )
+        if length.series.values
+        else None,
         chart(
             "Rewards, one by one",
             "Mean of each reward over the step's replies." + _undrawn(names[len(ORDER) :]),

@@ -47,13 +47,16 @@ class Goal:
 
 
 class Measured(NamedTuple):
-    """loss: a scalar with gradient. The rest is without: expected reward, p_0, KL and entropy."""
+    """loss: a scalar with gradient. The rest is without: expected reward, p_0, entropy, KL.
+
+    kl: None where the base model is not computed.
+    """
 
     loss: Tensor
     reward: float
     rest: float
-    kl: float
     entropy: float
+    kl: float | None
 
 
 class Outcomes(NamedTuple):
@@ -88,8 +91,13 @@ def measured(goal: Goal, logps_K: Tensor, rewards_K: Tensor, base_K: Tensor | No
     if goal.brier:
         loss = loss + goal.brier * brier(Outcomes.of(logps_K, within_list=True), rewards_K)
     beside = Outcomes.of(logps_K.detach(), within_list=False)
-    facts = ours.expected(rewards_K), beside.rest.exp(), divergence, entropy(ours)
-    return Measured(loss, *(float(fact.detach()) for fact in facts))
+    return Measured(
+        loss,
+        reward=float(ours.expected(rewards_K).detach()),
+        rest=float(beside.rest.exp()),
+        entropy=float(entropy(ours).detach()),
+        kl=None if base is None else float(divergence.detach()),
+    )
 
 
 def _losses(goal: Goal, ours: Outcomes, rewards_K: Tensor, base: Outcomes | None) -> Tensor:

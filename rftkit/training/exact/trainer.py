@@ -222,7 +222,8 @@ def _means(found: Sequence[tuple[Question, Measured, Tensor]]) -> dict[str, floa
     for question, one, logps in found:
         p_K = logps.double().exp().cpu()
         parts = {f"rewards/{n}/mean": float((p_K * r_K).sum()) for n, r_K in question.parts.items()}
-        whole = {"reward": one.reward, "off_list": one.rest, "kl": one.kl, "entropy": one.entropy}
+        whole = {"reward": one.reward, "off_list": one.rest, "entropy": one.entropy}
+        whole |= {} if one.kl is None else {"kl": one.kl}
         for name, value in {**parts, **whole}.items():
             values[name] = values.get(name, 0.0) + value / count
     return values
