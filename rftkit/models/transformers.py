@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,8 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 from rftkit.core import Completion
 from rftkit.errors import ModelError
 from rftkit.hardware.phases import Generation as Engine
-from rftkit.models import loading
+from rftkit.messages import first_line
+from rftkit.models import loading, out_of_memory
 from rftkit.models.finite import fault, finite_logits
 from rftkit.models.policy import Decoding, Generation, ModelFacts, ProbeFeatures, Prompt, Watch
 from rftkit.models.probe_features import probe_features
@@ -107,7 +109,14 @@ class TransformersPolicy:
     ) -> list[list[float]]:
         with self._ready():
             if self._shares_prefixes():
-                return [found.tolist() for found in self.answer_logps(prompts, ids)]
+                try:
+                    return [found.tolist() for found in self.answer_logps(prompts, ids)]
+                except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
+                    if out_of_memory.ran_out(error):
+                        raise
+                    self.shares = False
+                    why = first_line(error, 120)
+                    logging.getLogger(__name__).warning("prompts are not shared: %s", why)
             width = max(1, len(prompts)) * 4  # rows per forward: labels are short, images are not
             rows = [(prompt, one) for prompt, row in zip(prompts, ids, strict=True) for one in row]
             flat: list[float] = []

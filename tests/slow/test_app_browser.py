@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 REPLIES = {"base": app_fakes.REPLY.format("6"), "tuned": app_fakes.REPLY.format("5")}
 LONG = {side: text.replace("one", "one " * 400) for side, text in REPLIES.items()}
+CHANCES = {"base": {"5": 0.2, "6": 0.8}, "tuned": {"5": 0.9, "6": 0.1}}
 WIDTHS = (320, 390, 768, 1280)
 BELOW = "box => box.scrollHeight - box.clientHeight - box.scrollTop"  # pixels of its text
 PATIENCE = 120_000  # milliseconds that a test waits for what must come, on however busy a machine
@@ -74,7 +75,8 @@ def boxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def stub(recorded: Served) -> Iterator[str]:
     """The address of an app whose model answers at once."""
-    page = launch(replace(recorded, backend=app_fakes.HeldBackend(REPLIES), replay=False))
+    model = app_fakes.HeldBackend(REPLIES, chances=CHANCES)
+    page = launch(replace(recorded, backend=model, replay=False))
     yield page.local_url
     page.close()
 
@@ -91,7 +93,7 @@ class Held(NamedTuple):
 def held(recorded: Served) -> Iterator[Held]:
     """An app whose model writes a long reply, at first one word of it."""
     words = threading.Semaphore(0)
-    model = app_fakes.HeldBackend(LONG, words)
+    model = app_fakes.HeldBackend(LONG, words, chances=CHANCES)
     page = launch(replace(recorded, backend=model, replay=False))
     yield Held(page.local_url, model, words)
     words.release(len(LONG["base"]) + len(LONG["tuned"]))
@@ -398,7 +400,8 @@ def test_blind_names_come_back_with_the_vote(visit: Any, stub: str) -> None:
     assert page.inner_text("#rft-banner") == ""
     page.click("#rft-vote-3")
     says(page, "#rft-left h3", "Base model")
-    says(page, "#rft-vote-note", f"Left was the {'base' if answer == '6' else 'tuned'} model")
+    left = "base" if answer == "6" else "fine-tuned"
+    says(page, "#rft-vote-note", f"Left was the {left} model")
 
 
 def test_everything_can_be_done_with_the_keyboard(visit: Any, stub: str) -> None:

@@ -64,6 +64,8 @@ def _compare(step: FirstStep, trainer: ExactTrainer, asked: Question) -> None:
             step.left["shared prefixes"] = f"left: {first_line(error, 120)}"
         else:
             trainer.shared = _judged(step, "shared prefixes", difference, most)
+    if "shared prefixes" in step.left:
+        trainer.policy.shares = False  # in the evaluation too
     if trainer.goal.needs_base and trainer.state.global_step == 0:
         with torch.no_grad(), unlearnt(model):
             new = plainly(slice(count))
