@@ -1,8 +1,9 @@
 """Text and images to model inputs, with or without torchvision.
 
-The processors of the Qwen-VL families insist on a video processor, and that needs torchvision,
-which a machine without CUDA rarely has. There the same processor is built without its video
-branch; what it makes of text and still images is the same.
+The processors of the Qwen-VL families and SmolVLM insist on a video processor, and that needs
+torchvision, which a machine without CUDA rarely has; those of Idefics3 are not found by
+transformers' automatic classes there. The same processor is built without its video branch; what it
+makes of text and still images is the same.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from typing import Any
 
 from transformers import AutoConfig, AutoProcessor, AutoTokenizer
 from transformers.image_utils import SizeDict
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.qwen2_vl.processing_qwen2_vl import Qwen2VLProcessor
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
+from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 from transformers.processing_utils import ProcessorMixin
 
 IMAGE_TOKEN, VIDEO_TOKEN = "<|image_pad|>", "<|video_pad|>"
@@ -32,7 +36,7 @@ def load_processor(
     """
     config = AutoConfig.from_pretrained(folder_or_id, revision=revision, trust_remote_code=False)
     kind = config.model_type
-    if kind in STILL and find_spec("torchvision") is None:
+    if (kind in STILL or kind in TILED) and find_spec("torchvision") is None:
         processor = _still_processor(folder_or_id, kind, revision)
     else:
         processor = AutoProcessor.from_pretrained(
@@ -45,13 +49,21 @@ def load_processor(
 
 
 def _still_processor(folder_or_id: str, kind: str, revision: str | None) -> Any:
-    images = Qwen2VLImageProcessorPil.from_pretrained(
+    images = TILED.get(kind, Qwen2VLImageProcessorPil).from_pretrained(
         folder_or_id, revision=revision or "main", trust_remote_code=False
     )
     tokenizer = AutoTokenizer.from_pretrained(
         folder_or_id, revision=revision, trust_remote_code=False
     )
-    return STILL[kind](images, tokenizer, chat_template=tokenizer.chat_template)
+    if kind in STILL:
+        return STILL[kind](images, tokenizer, chat_template=tokenizer.chat_template)
+    saved, _ = Idefics3Processor.get_processor_dict(folder_or_id, revision=revision)
+    return Idefics3Processor(
+        images,
+        tokenizer,
+        image_seq_len=saved.get("image_seq_len", 169),
+        chat_template=saved.get("chat_template") or tokenizer.chat_template,
+    )
 
 
 def _limit_pixels(images: Any, max_pixels: int) -> None:
@@ -98,4 +110,9 @@ STILL: dict[str, Any] = {
     "qwen2_vl": StillQwen2VLProcessor,
     "qwen2_5_vl": StillQwen25VLProcessor,
     "qwen3_vl": StillQwen3VLProcessor,
+}
+# a SmolVLM's processor makes of still images and text what Idefics3's does
+TILED: dict[str, Any] = {
+    "idefics3": Idefics3ImageProcessorPil,
+    "smolvlm": SmolVLMImageProcessorPil,
 }
