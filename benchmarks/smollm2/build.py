@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,6 +63,15 @@ class Kind(NamedTuple):
 
 
 KINDS = (Kind("caption", 16), Kind("direct", 12), Kind("caption", 16), Kind("think", 8))
+
+
+class Part(NamedTuple):
+    """Steps with one loss. loss(step) also says in words how it goes. rate: the peak."""
+
+    name: str
+    loss: Callable[[int], tuple[Tensor, str]]
+    steps: int
+    rate: float
 
 
 class Drawings(NamedTuple):
@@ -167,46 +176,45 @@ class Teacher:
 
     def teach(self) -> None:
         """Both parts, from the step at which an earlier attempt was saved."""
-        saved = torch.load(self.state) if self.state.is_file() else {"part": "see", "step": 0}
-        parts = {
-            "see": (self.see, self.plan.eye_steps, self.plan.eye_rate),
-            "speak": (self.speak, self.plan.word_steps, self.plan.word_rate),
-        }
-        names = list(parts)
-        for name in names[names.index(saved["part"]) :]:
-            loss_of, steps, rate = parts[name]
-            optimizer = torch.optim.AdamW(self.eyes.parameters(), rate, weight_decay=0.02)
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, rate, steps + 1, pct_start=0.1
-            )
-            begun = saved["step"] if name == saved["part"] else 0
-            if begun:
-                self.eyes.load_state_dict(saved["eyes"])
-                optimizer.load_state_dict(saved["optimizer"])
-                schedule.load_state_dict(saved["schedule"])
-            at = time.monotonic()
-            for step in range(begun, steps):
-                loss, right = loss_of(step)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(self.eyes.parameters(), 1.0)
-                optimizer.step()
-                schedule.step()
-                if step % 10 == 9 or name == "speak":
-                    print(f"{name} {step + 1}/{steps}: {float(loss):.3f}, {right}", flush=True)
-                if time.monotonic() - at > SAVE_EVERY or step == steps - 1:
-                    at = time.monotonic()
-                    torch.save(
-                        {
-                            "part": name,
-                            "step": step + 1,
-                            "eyes": self.eyes.state_dict(),
-                            "optimizer": optimizer.state_dict(),
-                            "schedule": schedule.state_dict(),
-                        },
-                        self.state.with_suffix(".new"),
-                    )
-                    self.state.with_suffix(".new").replace(self.state)
+        parts = [
+            Part("see", self.see, self.plan.eye_steps, self.plan.eye_rate),
+            Part("speak", self.speak, self.plan.word_steps, self.plan.word_rate),
+        ]
+        saved: dict[str, Any] = {}
+        if self.state.is_file():
+            saved = torch.load(self.state)
+            parts = parts[[part.name for part in parts].index(saved["part"]) :]
+        for part in parts:
+            self._learn(part, saved)
+            saved = {}
+
+    def _learn(self, part: Part, saved: dict[str, Any]) -> None:
+        """One part, from its start if nothing of it was saved."""
+        learns = list(self.eyes.parameters())
+        optimizer = torch.optim.AdamW(learns, part.rate, weight_decay=0.02)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, part.rate, part.steps + 1, pct_start=0.1
+        )
+        kept: dict[str, Any] = {"eyes": self.eyes, "optimizer": optimizer, "schedule": schedule}
+        for name in kept if saved else ():
+            kept[name].load_state_dict(saved[name])
+        at = time.monotonic()
+        for step in range(saved.get("step", 0), part.steps):
+            loss, right = part.loss(step)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(learns, 1.0)
+            optimizer.step()
+            schedule.step()
+            if step % 10 == 9 or part.name == "speak":
+                print(
+                    f"{part.name} {step + 1}/{part.steps}: {loss.item():.3f}, {right}", flush=True
+                )
+            if time.monotonic() - at > SAVE_EVERY or step == part.steps - 1:
+                at, beside = time.monotonic(), self.state.with_suffix(".new")
+                states = {name: one.state_dict() for name, one in kept.items()}
+                torch.save({"part": part.name, "step": step + 1, **states}, beside)
+                beside.replace(self.state)
 
     def see(self, step: int) -> tuple[Tensor, str]:
         """The loss of naming a digit with a head, and of looking like its name's embedding.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -37,6 +38,13 @@ class Drawing:
         return draw_digit(self.label, np.random.default_rng(self.seed))
 
 
+class Shown(NamedTuple):
+    """An image and what it shows."""
+
+    image: LazyImage
+    label: str
+
+
 def measure(folder: Path, images: int, seed: int) -> dict[str, dict[str, float]]:
     """Per cent that are right by list and by free reply, and well-formed free replies.
 
@@ -45,27 +53,24 @@ def measure(folder: Path, images: int, seed: int) -> dict[str, dict[str, float]]
     policy = open_transformers(Model(name=str(folder), load_in_4bit=False))
     drawn = [Drawing(f"{n}", DIGITS[n % 10], (HELD_OUT + seed, n)) for n in range(images)]
     rows = list(digits_rows("train"))[:images]
-    written = [str(row.values["label"]) for row in rows]
-    shown = {
-        "printed": (drawn, [one.label for one in drawn]),
-        "handwritten": ([row.image for row in rows], written),
+    sets = {
+        "printed": [Shown(one, one.label) for one in drawn],
+        "handwritten": [Shown(row.image, str(row.values["label"])) for row in rows],
     }
     return {
-        f"{name}, {style}": _asked(policy, pictures, labels, style)
-        for name, (pictures, labels) in shown.items()
+        f"{name}, {style}": _asked(policy, shown, style)
+        for name, shown in sets.items()
         for style in BUDGET
     }
 
 
-def _asked(
-    policy: TransformersPolicy, images: Sequence[LazyImage], labels: Sequence[str], style: Style
-) -> dict[str, float]:
+def _asked(policy: TransformersPolicy, shown: Sequence[Shown], style: Style) -> dict[str, float]:
     text = prompt_text(QUESTION, DIGITS, style)
     answers = [replies.continuation(digit, style) for digit in DIGITS]
     listed = free = formed = 0
-    for start in range(0, len(images), BATCH):
-        gold = labels[start : start + BATCH]
-        prompts = [Prompt(image, text) for image in images[start : start + BATCH]]
+    for start in range(0, len(shown), BATCH):
+        gold = [one.label for one in shown[start : start + BATCH]]
+        prompts = [Prompt(one.image, text) for one in shown[start : start + BATCH]]
         scores = policy.score(prompts, [answers] * len(prompts))
         listed += sum(DIGITS[int(np.argmax(s))] == g for s, g in zip(scores, gold, strict=True))
         made = policy.generate(prompts, Decoding(BUDGET[style])).completions
@@ -73,5 +78,5 @@ def _asked(
         formed += sum(replies.well_formed(c.text, style) for c in made)
         if not start:
             print(f"{style}: {[c.text for c in made[:4]]}", flush=True)
-    share = 100 / len(images)
+    share = 100 / len(shown)
     return {"list": share * listed, "free": share * free, "well-formed": share * formed}
