@@ -29,7 +29,7 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "tiny_direct.toml"
 CHOOSING = (100,)  # seeds
 RATES = (3e-4, 1e-3)
 GROUP = ("method.update.scale_rewards=group",)  # the limit of which is the exact objective "grpo"
-DIRECT = ("method.steps=30", "method.max_new_tokens=4")
+DIRECT = ("method.steps=30", "method.batch_size=4", "method.max_new_tokens=4")
 # the rationales of the data have 4 to 8 tokens, a whole reply in think 19 to 23
 THINK = ("style=think", "method.steps=40", "method.batch_size=4", "method.max_new_tokens=32")
 WARM = (*THINK, *GROUP, "method.warmup.steps=20")
@@ -44,10 +44,8 @@ WAYS: dict[str, tuple[str, ...]] = {
     "think, warm-up, sampled, longer": (*WARM, *LONGER),
     "think, sampled": (*THINK, *GROUP),
 }
-# a way whose learning rate is that of another, a cheaper one that follows the same gradient
-RATE_OF = {way: "think, imitation" if way.startswith("think") else way for way in WAYS} | {
-    "direct, sampled": "direct, exact"
-}
+# a way whose learning rate is that of another, the cheapest one that follows the same gradient
+RATE_OF = {way: "direct, exact" if way.startswith("direct") else "think, imitation" for way in WAYS}
 
 
 class Cell(NamedTuple):
@@ -78,12 +76,19 @@ def main() -> None:
     cells = choosing(given.ways) if given.task == "choose" else training(given)
     for cell in cells:
         file = given.out / given.task / f"{cell.name}.json"
-        if not file.exists():
+        if not done(file, cell):
             found = validated(cell, given) if given.task == "choose" else tested(cell, given)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps({**cell._asdict(), **found}) + "\n", "utf-8")
+            file.write_text(
+                json.dumps({**cell._asdict(), "settings": WAYS[cell.way], **found}) + "\n", "utf-8"
+            )
             print(f"{cell.name}: {found}", file=sys.stderr, flush=True)
     return None
+
+
+def done(file: Path, cell: Cell) -> bool:
+    """Whether the run is there, and of the settings that its way has now."""
+    return file.exists() and json.loads(file.read_text("utf-8"))["settings"] == [*WAYS[cell.way]]
 
 
 def choosing(ways: Sequence[str]) -> Iterator[Cell]:
