@@ -29,7 +29,7 @@ from rftkit.hardware.memory_plan import need
 from rftkit.hardware.prompt_size import PromptSize
 from rftkit.models import open_for_training
 from rftkit.models.out_of_memory import free_memory
-from rftkit.models.policy import Decoding, Policy, Prompt
+from rftkit.models.policy import Decoding, Policy, prompt_of
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import parse_recipe
 from rftkit.runs.run import RunFolder
@@ -218,7 +218,7 @@ def _images_per_second(recipe: Recipe, policy: Policy, examples: list[Example]) 
     """Of an evaluation with the recipe's batch size."""
     task, size = get_task(recipe.task), recipe.eval.batch_size
     chosen = (examples * size)[:size]
-    prompts = [Prompt(e.image, task.prompt(e, recipe.style), others=e.others) for e in chosen]
+    prompts = [prompt_of(task, example, recipe.style) for example in chosen]
     answer = partial(policy.generate, prompts, Decoding(recipe.method.max_new_tokens))
     seconds = [answer().seconds for _ in range(ROUNDS)]
     return size / seconds[-1]

@@ -16,12 +16,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rftkit import files
-from rftkit.answers import replies
 from rftkit.core import Attempt, Completion, Example, Reply
 from rftkit.data.gold_check import load_checked_splits
 from rftkit.errors import DataError, RecipeError
 from rftkit.evaluation import probes
-from rftkit.evaluation.generate import prompt_of
 from rftkit.metrics.baselines import (
     Baseline,
     BaselineName,
@@ -33,8 +31,10 @@ from rftkit.metrics.baselines import (
     setting_sha256,
     write_baselines,
 )
+from rftkit.metrics.lists.calibration import likeliest
 from rftkit.models import open_base, out_of_memory
-from rftkit.models.policy import ModelFacts, Policy, ProbeFeatures
+from rftkit.models.list_scores import list_scores
+from rftkit.models.policy import ModelFacts, Policy, ProbeFeatures, prompt_of
 from rftkit.recipe.schema import Recipe
 from rftkit.runs.versions import versions
 from rftkit.tasks import get_task
@@ -64,10 +64,13 @@ class Splits:
     @property
     def offered(self) -> list[tuple[str, ...]]:
         """The answers on the list of each test example, as a model is to write them."""
+        return [tuple(names[0] for names in one.values()) for one in self.lists]
+
+    @property
+    def lists(self) -> list[dict[str, tuple[str, ...]]]:
+        """The list of each test example: answer -> how it may be written."""
         task, options = get_task(self.recipe.task), self.recipe.options
-        if not task.picks_offered:
-            return [task.listed(options)] * len(self.tests)
-        return [tuple(task.spelled(e, label) for label in e.choices) for e in self.tests]
+        return [task.spellings(example, options) for example in self.tests]
 
     @property
     def one_question(self) -> bool:
@@ -117,13 +120,13 @@ def measure_baselines(recipe: Recipe, file: Path, command: str, console: Console
 def _label_scores(policy: Policy, splits: Splits, console: Console) -> probes.Fitted:
     """The likeliest answer of each list, by the base model."""
     recipe, chosen = splits.recipe, list[str | None]()
-    pairs = list(zip(splits.tests, splits.offered, strict=True))
+    task, style = get_task(recipe.task), recipe.style
+    pairs = list(zip(splits.tests, splits.lists, strict=True))
     for batch in _batches(pairs, recipe, "scoring the answers of the list", console):
-        prompts = [prompt_of(example, recipe.task, recipe.style) for example, _ in batch]
-        texts = [[replies.continuation(a, recipe.style) for a in offered] for _, offered in batch]
-        for (_, offered), scores in zip(batch, policy.score(prompts, texts), strict=True):
-            by_answer = dict(zip(offered, scores, strict=True))
-            chosen.append(max(offered, key=lambda answer: by_answer[answer]))
+        prompts = [prompt_of(task, example, style) for example, _ in batch]
+        lists = [one for _, one in batch]
+        for one, scores in zip(lists, list_scores(policy, prompts, lists, style), strict=True):
+            chosen.append(one[likeliest(scores)][0])
     reasoning = "" if recipe.style == "direct" else ", without reasoning"
     how = f"the answer of the list that the base model finds likeliest{reasoning}"
     return probes.Fitted(chosen, how)
@@ -132,8 +135,9 @@ def _label_scores(policy: Policy, splits: Splits, console: Console) -> probes.Fi
 def _read_features(policy: Policy, splits: Splits, console: Console) -> ProbeFeatures:
     """Features of the shots, then of the test examples, from the base model."""
     examples, recipe = (*splits.shots, *splits.tests), splits.recipe
+    task = get_task(recipe.task)
     parts = [
-        policy.probe_features([prompt_of(e, recipe.task, recipe.style) for e in batch])
+        policy.probe_features([prompt_of(task, example, recipe.style) for example in batch])
         for batch in _batches(examples, recipe, "reading features", console)
     ]
     return ProbeFeatures(

@@ -35,7 +35,7 @@ from rftkit.metrics.samples import (
 )
 from rftkit.metrics.scoring import derive, sample_of
 from rftkit.models.list_scores import list_scores
-from rftkit.models.policy import AnswerModel, Decoding, Generation, Prompt
+from rftkit.models.policy import AnswerModel, Decoding, Generation, prompt_of
 from rftkit.runs.versions import versions
 from rftkit.tasks import get_task
 from rftkit.tasks.options import Options
@@ -184,7 +184,8 @@ def _answer(
 ) -> tuple[list[Sample], Generation, float]:
     """Samples, what writing them took, and the seconds that scoring their lists took."""
     header = spec.header
-    prompts = [prompt_of(example, header.task, header.style) for example in examples]
+    task, style = get_task(header.task), header.style
+    prompts = [prompt_of(task, example, style) for example in examples]
     made = policy.generate(prompts, spec.decoding)
     samples = []
     for example, written in zip(examples, made.completions, strict=True):
@@ -206,18 +207,12 @@ def _with_scores(
     """The samples with a score of each answer of their lists, after the reasoning they wrote."""
     task, style = get_task(spec.header.task), spec.header.style
     lists = [task.spellings(example, spec.options) for example in examples]
-    prompts = [prompt_of(example, spec.header.task, style) for example in examples]
+    prompts = [prompt_of(task, example, style) for example in examples]
     scores = list_scores(policy, prompts, lists, style, [sample.text for sample in samples])
     return [
         sample.model_copy(update={"scores": {k: round(v, 6) for k, v in by_answer.items()}})
         for sample, by_answer in zip(samples, scores, strict=True)
     ]
-
-
-def prompt_of(example: Example, task: str, style: Style) -> Prompt:
-    """What the model is shown of an example, with the style's prefill."""
-    text = get_task(task).prompt(example, style)
-    return Prompt(example.image, text, replies.prefill(style), example.others)
 
 
 def _cost(policy: AnswerModel, reply: Reply, seconds: float) -> dict[str, float]:

@@ -15,15 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-STRENGTHS = (
-    0.0001,
-    0.001,
-    0.01,
-    0.1,
-    1.0,
-    10.0,
-    100.0,
-)  # C, the inverse of the probe's regularisation
+STRENGTHS = tuple(10.0**power for power in range(-4, 3))  # C, the inverse of regularisation
 WITHOUT_CV = 1.0  # C where a class has one shot, so that nothing can be held out
 FOLDS = 5
 ITERATIONS = 2000

@@ -22,7 +22,7 @@ from rftkit.messages import printable
 from rftkit.metrics.lists.calibration import probabilities
 from rftkit.models import open_for_inference
 from rftkit.models.list_scores import list_scores
-from rftkit.models.policy import AnswerModel, Decoding, Prompt
+from rftkit.models.policy import AnswerModel, Decoding, prompt_of
 from rftkit.recipe.schema import Recipe
 from rftkit.runs.adapter import Checkpoint, aliases_of, find, labels_of
 from rftkit.runs.calibration import CALIBRATION, HeldOutAnswers, read_calibration, rounded
@@ -185,9 +185,7 @@ class _Reader:
     def predict(self, example: Example) -> Prediction:
         recipe, task = self.recipe, get_task(self.recipe.task)
         style = recipe.style
-        prompt = Prompt(
-            example.image, task.prompt(example, style), replies.prefill(style), example.others
-        )
+        prompt = prompt_of(task, example, style)
         decoding = Decoding(recipe.method.max_new_tokens, seed=recipe.seed)
         made = self.policy.generate([prompt], decoding).completions[0]
         attempt = task.attempt(example, style, replies.with_prefill(made, style))

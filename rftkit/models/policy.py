@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from rftkit.core import Completion, LazyImage
+from rftkit.answers import replies
+from rftkit.core import Completion, Example, LazyImage, Style
+from rftkit.tasks.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +32,12 @@ class Prompt:
     text: str
     prefill: str = ""
     others: tuple[LazyImage, ...] = ()
+
+
+def prompt_of(task: Task, example: Example, style: Style) -> Prompt:
+    """What a model is shown of an example, with the style's prefill."""
+    text = task.prompt(example, style)
+    return Prompt(example.image, text, replies.prefill(style), example.others)
 
 
 @dataclass(frozen=True)

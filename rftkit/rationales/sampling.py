@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from rftkit.core import Attempt, Completion, Example, Style
-from rftkit.models.policy import AnswerModel, Decoding, Prompt
+from rftkit.models.policy import AnswerModel, Decoding, prompt_of
 from rftkit.rewards.general import format_reward
 from rftkit.tasks import get_task
 from rftkit.tasks.task import Task
@@ -59,10 +59,7 @@ def sample(
     for number in range(done, -(-len(examples) // sampling.batch)):
         batch = examples[number * sampling.batch : (number + 1) * sampling.batch]
         asked = [example for example in batch for _ in range(sampling.samples)]
-        prompts = [
-            Prompt(example.image, task.prompt(example, sampling.style), others=example.others)
-            for example in asked
-        ]
+        prompts = [prompt_of(task, example, sampling.style) for example in asked]
         seed = random.Random(f"{sampling.seed}:{number}").randrange(2**31)
         decoding = Decoding(sampling.max_new_tokens, sampling.temperature, seed)
         with policy.base():

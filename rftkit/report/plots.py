@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -145,60 +146,30 @@ def training(metrics: Metrics) -> list[Chart]:
     drift = Line("KL to the base model", column(metrics, "kl"), "third")
     entropy = Line("entropy, nats", column(metrics, "entropy"), "fourth")
     validated = Line("held-out data", column(metrics, "validation"), "base")
-    ends = warmup_end(metrics)
-
-    def chart(
-        title: str,
-        caption: str,
-        left: Sequence[Line],
-        right: Sequence[Line] = (),
-        share: bool = False,
-    ) -> Chart | None:
-        return _chart(Frame(title, caption, share, ends), left, right)
-
+    frame = partial(Frame, warmup=warmup_end(metrics))
+    shorter = frame(f"Length and {main}", "Does the model write less as it gets better?")
+    each = "Mean of each reward over the step's replies." + _undrawn(names[len(ORDER) :])
+    held_out = "What training pays for, beside what it is worth on examples that it does not see."
+    silence = "A group whose replies all score the same teaches nothing."
+    unlisted = "The probability of every reply that is no answer of the list."
+    moved = "How far the model moves, and how varied it still writes."
     charts = [
-        chart(
-            f"Length and {main}", "Does the model write less as it gets better?", [length], [right]
-        )
-        if length.series.values
-        else None,
-        chart(
-            "Rewards, one by one",
-            "Mean of each reward over the step's replies." + _undrawn(names[len(ORDER) :]),
-            parts,
-            share=True,
-        ),
-        chart(
-            "Chosen by held-out data",
-            "What training pays for, beside what it is worth on examples that it does not see.",
-            [validated, right],
-            share=True,
-        )
+        _chart(shorter, [length], [right]) if length.series.values else None,
+        _chart(frame("Rewards, one by one", each, share=True), parts),
+        _chart(frame("Chosen by held-out data", held_out, share=True), [validated, right])
         if validated.series.values
         else None,
-        chart(
-            "Lost signal",
-            "A group whose replies all score the same teaches nothing.",
-            [silent, cut],
-            share=True,
-        ),
-        chart(
-            "Off the list",
-            "The probability of every reply that is no answer of the list.",
-            [off],
-            share=True,
-        ),
-        chart("Loss and token accuracy", "On the reply only.", [loss], [tokens])
+        _chart(frame("Lost signal", silence, share=True), [silent, cut]),
+        _chart(frame("Off the list", unlisted, share=True), [off]),
+        _chart(frame("Loss and token accuracy", "On the reply only."), [loss], [tokens])
         if tokens.series.values
         else None,
-        chart(
-            "Drift", "How far the model moves, and how varied it still writes.", [drift], [entropy]
-        ),
+        _chart(frame("Drift", moved), [drift], [entropy]),
     ]
     return [drawn for drawn in charts if drawn]
 
 
-def _chart(frame: Frame, left: Sequence[Line], right: Sequence[Line]) -> Chart | None:
+def _chart(frame: Frame, left: Sequence[Line], right: Sequence[Line] = ()) -> Chart | None:
     """One chart over steps; None if nothing was logged."""
     left, right = ([line for line in side if line.series.values] for side in (left, right))
     if not left:

@@ -16,7 +16,7 @@ from rftkit.hardware import backends
 from rftkit.hardware.phases import Trainer as Loss
 from rftkit.hardware.prompt_size import TEMPLATE_TOKENS, largest_prompt, longest_text
 from rftkit.models.out_of_memory import free_memory
-from rftkit.models.policy import Decoding, Prompt
+from rftkit.models.policy import Decoding, prompt_of
 from rftkit.patches.trl import own
 from rftkit.rewards.length import LengthReward, auto_target
 from rftkit.tasks import get_task
@@ -190,8 +190,7 @@ def _lengths(job: TrainingJob, examples: Sequence[Example], rewards: LengthRewar
     with policy.base():
         for start in range(0, len(chosen), size):
             prompts = [
-                Prompt(example.image, task.prompt(example, recipe.style), others=example.others)
-                for example in chosen[start : start + size]
+                prompt_of(task, example, recipe.style) for example in chosen[start : start + size]
             ]
             for made in policy.generate(prompts, decoding).completions:
                 ids = tokenizer(made.text, add_special_tokens=False)["input_ids"]

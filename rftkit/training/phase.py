@@ -15,9 +15,9 @@ from rftkit.recipe.sections import Method
 class Phase:
     """Which part of a run a trainer computes.
 
-    name: "" where the run has one part only. before, after: steps of the parts
-    before and after this one. start: the
-    checkpoint whose adapter the part begins with; None for a new adapter, or a resumed part.
+    name: "" where the run has one part only. before, after: steps of the parts before and after
+    this one. start: the checkpoint whose adapter the part begins with; None for a new adapter, or
+    a resumed part.
     """
 
     name: Literal["", "warmup", "reinforcement"] = ""

@@ -6,8 +6,8 @@
                 + Σ_k r_k ∇ π(a_k | x, z_i) / std     exact, for the answer
 
 The expected reward of a thought has never more variance than that of one answer drawn after it
-(Rao and Blackwell), and is hardly ever the same for a whole group. A reply whose thought does not
-end in an answer has R = 0 and no second term.
+(Rao and Blackwell), and is the same for a whole group only where its thoughts are alike. A reply
+whose thought does not end in an answer has R = 0 and no second term.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from torch import Tensor
 
 from rftkit.answers import replies
 from rftkit.core import Completion, Example, Style
-from rftkit.models.policy import Policy, Prompt
+from rftkit.models.policy import Policy, Prompt, prompt_of
 from rftkit.recipe.schema import Recipe
 from rftkit.tasks import get_task
+from rftkit.training.exact.objectives import STD
 from rftkit.training.reward_functions import Scorer, short
 
 OPENING, CLOSING = "<answer>", "</answer>"
-STD = 1e-4  # added to a standard deviation, as TRL does
 
 
 class Cut(NamedTuple):
@@ -95,10 +95,7 @@ class Answers:
 
     def prompt(self, number: int) -> Prompt:
         """The prompt of the n-th example."""
-        example = self.scorer.examples[number]
-        return Prompt(
-            example.image, self.task.prompt(example, self.recipe.style), others=example.others
-        )
+        return prompt_of(self.task, self.scorer.examples[number], self.recipe.style)
 
     def thought(self, number: int, ids: Sequence[int]) -> Thought | None:
         """A reply to the n-th example, cut; None if it never comes to an answer."""

@@ -38,6 +38,8 @@ limit = 20
 batch_size = 20
 """
 
+Run = Callable[..., tuple[RunFolder, str]]
+
 
 @pytest.fixture(scope="session")
 def tiny() -> Path:
@@ -72,3 +74,26 @@ def short_run(tiny: Path, tmp_path: Path) -> Callable[..., RunFolder]:
         return train(request, Console(file=io.StringIO()))
 
     return run
+
+
+@pytest.fixture
+def training_of(tiny: Path, tmp_path: Path) -> Callable[[str], Run]:
+    """Of a recipe's text, a function that trains and returns the run and what was printed."""
+
+    def of(text: str) -> Run:
+        recipe = tmp_path / "recipe.toml"
+        recipe.write_text(text, "utf-8")
+
+        def trained(
+            *overrides: str, out: str = "run", resume: bool = False
+        ) -> tuple[RunFolder, str]:
+            console = Console(file=io.StringIO(), width=400)
+            request = TrainRequest(
+                recipe=recipe, out=tmp_path / out, overrides=overrides, resume=resume, save_every=2
+            )
+            folder = train(request, console)
+            return folder, console.file.getvalue()  # type: ignore[attr-defined]
+
+        return trained
+
+    return of

@@ -53,18 +53,9 @@ Run = Callable[..., tuple[RunFolder, str]]
 
 
 @pytest.fixture
-def run(tiny: Path, tmp_path: Path) -> Run:
+def run(training_of: Callable[[str], Run]) -> Run:
     """Trains, and returns the run and what was printed."""
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE, "utf-8")
-
-    def trained(*overrides: str, out: str = "run") -> tuple[RunFolder, str]:
-        console = Console(file=io.StringIO(), width=400)
-        request = TrainRequest(recipe=recipe, out=tmp_path / out, overrides=overrides, save_every=2)
-        folder = train(request, console)
-        return folder, console.file.getvalue()  # type: ignore[attr-defined]
-
-    return trained
+    return training_of(RECIPE)
 
 
 Digits = Callable[[Callable[[str], dict[str, str]]], Path]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from rich.console import Console
 from safetensors.torch import load_file
 
 from rftkit.errors import TrainingError
@@ -24,8 +22,6 @@ from rftkit.runs.run import RunFolder
 from rftkit.shared_prefix import attention, logps
 from rftkit.training import trainer
 from rftkit.training.paths import halving
-from rftkit.training.request import TrainRequest
-from rftkit.training.run import train
 
 pytestmark = pytest.mark.slow
 
@@ -50,20 +46,9 @@ Run = Callable[..., tuple[RunFolder, str]]
 
 
 @pytest.fixture
-def run(tiny: Path, tmp_path: Path) -> Run:
+def run(training_of: Callable[[str], Run]) -> Run:
     """Trains, and returns the run and what was printed."""
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE, "utf-8")
-
-    def trained(*overrides: str, out: str = "run", resume: bool = False) -> tuple[RunFolder, str]:
-        console = Console(file=io.StringIO(), width=400)
-        request = TrainRequest(
-            recipe=recipe, out=tmp_path / out, overrides=overrides, resume=resume, save_every=2
-        )
-        folder = train(request, console)
-        return folder, console.file.getvalue()  # type: ignore[attr-defined]
-
-    return trained
+    return training_of(RECIPE)
 
 
 def curve(run: RunFolder) -> list[list[float]]:

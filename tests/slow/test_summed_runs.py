@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 
 from rftkit.files import read_lines
 from rftkit.models.transformers import TransformersPolicy
 from rftkit.runs.run import RunFolder
 from rftkit.shared_prefix import logps as shared_prefix
 from rftkit.training import summed
-from rftkit.training.request import TrainRequest
-from rftkit.training.run import train
 
 pytestmark = pytest.mark.slow
 
@@ -43,18 +38,9 @@ Run = Callable[..., tuple[RunFolder, str]]
 
 
 @pytest.fixture
-def run(tiny: Path, tmp_path: Path) -> Run:
+def run(training_of: Callable[[str], Run]) -> Run:
     """Trains, and returns the run and what was printed."""
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE, "utf-8")
-
-    def trained(*overrides: str, out: str = "run") -> tuple[RunFolder, str]:
-        console = Console(file=io.StringIO(), width=400)
-        request = TrainRequest(recipe=recipe, out=tmp_path / out, overrides=overrides, save_every=2)
-        folder = train(request, console)
-        return folder, console.file.getvalue()  # type: ignore[attr-defined]
-
-    return trained
+    return training_of(RECIPE)
 
 
 def curve(run: RunFolder) -> list[list[float]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from safetensors.torch import load_file
 from waiting import wait_until
 
@@ -28,8 +26,6 @@ from rftkit.runs.checkpoints import WEIGHTS
 from rftkit.runs.run import RunFolder
 from rftkit.training import run as training_run
 from rftkit.training.held_out import validation
-from rftkit.training.request import TrainRequest
-from rftkit.training.run import train
 
 pytestmark = pytest.mark.slow
 
@@ -73,18 +69,9 @@ def recipe(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(recipe: Path, tmp_path: Path) -> Run:
+def run(recipe: Path, training_of: Callable[[str], Run]) -> Run:
     """Trains, and returns the run and what was printed."""
-
-    def trained(*overrides: str, out: str = "run", resume: bool = False) -> tuple[RunFolder, str]:
-        console = Console(file=io.StringIO(), width=400)
-        request = TrainRequest(
-            recipe=recipe, out=tmp_path / out, overrides=overrides, resume=resume, save_every=2
-        )
-        folder = train(request, console)
-        return folder, console.file.getvalue()  # type: ignore[attr-defined]
-
-    return trained
+    return training_of(recipe.read_text("utf-8"))
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rftkit.core import Completion, Example
 from rftkit.errors import DataError, RecipeError
-from rftkit.models.policy import Policy, Prompt
+from rftkit.models.policy import Policy, Prompt, prompt_of
 from rftkit.tasks import get_task
 from rftkit.training.reward_functions import Scorer, checked, short
 
@@ -74,7 +74,7 @@ def questions(recipe: Recipe, policy: Policy, scorer: Scorer) -> Callable[[int],
                 f"rewards: every answer to {example.id} earns {float(rewards_K[0]):g}, so there is "
                 f"nothing to learn; give {task.headline} a weight"
             )
-        prompt = Prompt(example.image, task.prompt(example, recipe.style), others=example.others)
+        prompt = prompt_of(task, example, recipe.style)
         tokens = policy.prompt_tokens(prompt)
         return Question(example, prompt, texts, ids_K, rewards_K, parts, tokens)
 

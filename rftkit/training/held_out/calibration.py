@@ -8,7 +8,7 @@ from rftkit.answers import replies
 from rftkit.core import Example
 from rftkit.metrics.lists.calibration import LabelScores, fit_temperature
 from rftkit.models.list_scores import list_scores
-from rftkit.models.policy import AnswerModel, Decoding, Prompt
+from rftkit.models.policy import AnswerModel, Decoding, prompt_of
 from rftkit.recipe.schema import Recipe
 from rftkit.runs.calibration import HeldOutAnswers, Origin, Temperatures
 from rftkit.tasks import get_task
@@ -40,9 +40,7 @@ def label_scores(
 
 def _batch(policy: AnswerModel, recipe: Recipe, examples: Sequence[Example]) -> list[LabelScores]:
     task, style = get_task(recipe.task), recipe.style
-    prompts = [
-        Prompt(e.image, task.prompt(e, style), replies.prefill(style), e.others) for e in examples
-    ]
+    prompts = [prompt_of(task, example, style) for example in examples]
     written = [""] * len(examples)
     if style != "direct":
         decoding = Decoding(recipe.method.max_new_tokens, seed=recipe.seed)

@@ -20,14 +20,15 @@ import torch
 from rich.console import Console
 from transformers import TrainerCallback
 
-from rftkit.answers import replies
-from rftkit.core import Attempt, Completion, Example
+from rftkit.core import Attempt, Completion, Example, Reply
 from rftkit.data.examples import Examples, load_examples
 from rftkit.data.gold_check import with_gold_check
 from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError
 from rftkit.files import read_lines
-from rftkit.models.policy import Decoding, Policy, Prompt
+from rftkit.metrics.lists.calibration import likeliest
+from rftkit.models.list_scores import list_scores
+from rftkit.models.policy import Decoding, Policy, prompt_of
 from rftkit.recipe.schema import Recipe
 from rftkit.runs.calibration import Origin
 from rftkit.runs.run import RunFolder
@@ -121,24 +122,19 @@ def measure(policy: Policy, recipe: Recipe, examples: Sequence[Example]) -> floa
 
 def _by_list(policy: Policy, recipe: Recipe, batch: Sequence[Example]) -> Iterator[Attempt]:
     task, style = get_task(recipe.task), recipe.style
-    texts = [task.answers(example, recipe.options) for example in batch]
-    written = [[replies.continuation(text, style) for text in row] for row in texts]
-    scores = policy.score([_prompt(recipe, example) for example in batch], written)
-    for example, row, values in zip(batch, texts, scores, strict=True):
-        best = row[max(range(len(row)), key=values.__getitem__)]
-        yield task.attempt(example, style, Completion(replies.render(best, None, style)))
+    lists = [task.spellings(example, recipe.options) for example in batch]
+    prompts = [prompt_of(task, example, style) for example in batch]
+    for example, scores in zip(batch, list_scores(policy, prompts, lists, style), strict=True):
+        answer = likeliest(scores)
+        yield Attempt(example, "direct", Completion(answer), Reply(answer))
 
 
 def _by_reply(policy: Policy, recipe: Recipe, batch: Sequence[Example]) -> Iterator[Attempt]:
-    prompts = [_prompt(recipe, example) for example in batch]
+    task = get_task(recipe.task)
+    prompts = [prompt_of(task, example, recipe.style) for example in batch]
     made = policy.generate(prompts, Decoding(recipe.method.max_new_tokens, seed=recipe.seed))
     for example, completion in zip(batch, made.completions, strict=True):
-        yield get_task(recipe.task).attempt(example, recipe.style, completion)
-
-
-def _prompt(recipe: Recipe, example: Example) -> Prompt:
-    text = get_task(recipe.task).prompt(example, recipe.style)
-    return Prompt(example.image, text, others=example.others)
+        yield task.attempt(example, recipe.style, completion)
 
 
 @dataclass(frozen=True)
