@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from rftkit.shared_prefix.difference import Difference
 from rftkit.training.paths.choice import Paths, without_unchecked_copy
-from rftkit.training.paths.difference import Difference
 from rftkit.training.paths.first_step import FirstStep, _by_engine, _Written
 from rftkit.training.paths.twin import PathRefused
 

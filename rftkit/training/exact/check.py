@@ -14,9 +14,9 @@ import torch
 
 from rftkit.messages import first_line
 from rftkit.models import out_of_memory
+from rftkit.shared_prefix.difference import Difference, allowed, apart, between, computed
 from rftkit.training.exact.answers import Question
 from rftkit.training.exact.trainer import ExactTrainer
-from rftkit.training.paths.difference import Difference, allowed, apart, between, computed
 from rftkit.training.paths.first_step import FirstStep
 from rftkit.training.paths.reference import unlearnt
 from rftkit.training.paths.twin import FastPath

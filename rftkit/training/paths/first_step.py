@@ -23,11 +23,11 @@ from torch import Tensor
 
 from rftkit.messages import first_line
 from rftkit.models import out_of_memory
-from rftkit.shared_prefix.trainer import KEYS, shared_prefix_trainer
-from rftkit.training.paths.batch_rows import rows_of
-from rftkit.training.paths.difference import (
+from rftkit.shared_prefix.difference import (
     Difference,
 )
+from rftkit.shared_prefix.trainer import KEYS, shared_prefix_trainer
+from rftkit.training.paths.batch_rows import rows_of
 from rftkit.training.paths.twin import ENGINE, FastPath, PathRefused, Twin, plainly
 
 ROWS = 2  # completions of one prompt that are compared

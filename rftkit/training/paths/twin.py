@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 
 from rftkit.patches.trl import own
-from rftkit.shared_prefix.trainer import KEYS
-from rftkit.training.paths.batch_rows import rows_of
-from rftkit.training.paths.difference import (
+from rftkit.shared_prefix.difference import (
     Computed,
     Difference,
     allowed,
@@ -21,6 +19,8 @@ from rftkit.training.paths.difference import (
     between,
     computed,
 )
+from rftkit.shared_prefix.trainer import KEYS
+from rftkit.training.paths.batch_rows import rows_of
 from rftkit.training.paths.reference import unlearnt
 
 FastPath = Literal["shared prefixes", "vLLM", "merged copy", "adapter off"]
