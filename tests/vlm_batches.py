@@ -177,3 +177,10 @@ def _pad(rows: Sequence[Tensor], side: str) -> tuple[Tensor, Tensor]:
         pad(list(rows), batch_first=True, padding_value=PAD, padding_side=side),
         pad(ones, batch_first=True, padding_value=0, padding_side=side),
     )
+
+
+def leaky(query: Any, key: Any, value: Any, layout: Any, scale: float) -> torch.Tensor:
+    """Attention by which every answer attends to those before it."""
+    attend = torch.nn.functional.scaled_dot_product_attention
+    parts = (part[None] for part in (query, key, value))
+    return attend(*parts, is_causal=True, scale=scale, enable_gqa=True)[0].transpose(0, 1)

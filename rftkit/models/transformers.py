@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList, set_seed
+from transformers import GenerationConfig, StoppingCriteriaList, set_seed
 
 from rftkit.core import Completion
 from rftkit.errors import ModelError
 from rftkit.hardware.phases import Generation as Engine
 from rftkit.messages import first_line
 from rftkit.models import loading, out_of_memory
+from rftkit.models.answer_scores import FAILURES, AnswerScores
+from rftkit.models.clock import Clock
 from rftkit.models.finite import fault, finite_logits
 from rftkit.models.policy import Decoding, Generation, ModelFacts, ProbeFeatures, Prompt, Watch
 from rftkit.models.probe_features import probe_features
@@ -65,8 +66,9 @@ class TransformersPolicy:
         self.generation: Engine = "transformers"
         self.shares = True  # whether equal prompts may be computed once
         self.base_apart = False  # whether the base is loaded beside the model with the adapter
+        half = loading.dtype_here() != torch.float32
+        self._scores = AnswerScores(self.answer_logps, self._share_no_more, half=half)
 
-    @torch.inference_mode()
     def generate(
         self, prompts: Sequence[Prompt], decoding: Decoding, watch: Watch | None = None
     ) -> Generation:
@@ -74,9 +76,21 @@ class TransformersPolicy:
 
         Raises ModelError, naming base model or adapter, if logits are not finite.
         """
+        try:
+            return self._generate(prompts, decoding, watch)
+        except FAILURES as error:
+            if out_of_memory.ran_out(error) or not self._shares_prefixes():
+                raise
+            self._share_no_more(error)
+        return self._generate(prompts, decoding, watch)
+
+    @torch.inference_mode()
+    def _generate(
+        self, prompts: Sequence[Prompt], decoding: Decoding, watch: Watch | None
+    ) -> Generation:
         inputs, keys = self._inputs(prompts)
         inputs, start = inputs.to(self.model.device), inputs["input_ids"].shape[1]
-        clock = _Clock(watch and (lambda ids: watch(self._completion(ids[0, start:].tolist()))))
+        clock = Clock(watch and (lambda ids: watch(self._completion(ids[0, start:].tolist()))))
         set_seed(decoding.seed)
         with self._ready() as model, self._shared_prefill(model, keys), finite_logits(model):
             ids = model.generate(
@@ -98,33 +112,13 @@ class TransformersPolicy:
         Raises ModelError, naming base model or adapter, if one is not finite.
         """
         ids = [[self.answer_ids(answer, ended=ended) for answer in row] for row in answers]
-        scores = self._answer_scores(prompts, ids)
+        with torch.inference_mode(), self._ready():
+            shared = self._shares_prefixes() and any(ids)
+            scores = self._scores.shared(prompts, ids) if shared else None
+            scores = self._scores.plain(prompts, ids) if scores is None else scores
         if not all(math.isfinite(value) for values in scores for value in values):
             raise ModelError(fault(self.model))
         return scores
-
-    @torch.inference_mode()
-    def _answer_scores(
-        self, prompts: Sequence[Prompt], ids: Sequence[Sequence[torch.Tensor]]
-    ) -> list[list[float]]:
-        with self._ready():
-            if self._shares_prefixes():
-                try:
-                    return [found.tolist() for found in self.answer_logps(prompts, ids)]
-                except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
-                    if out_of_memory.ran_out(error):
-                        raise
-                    self.shares = False
-                    why = first_line(error, 120)
-                    logging.getLogger(__name__).warning("prompts are not shared: %s", why)
-            width = max(1, len(prompts)) * 4  # rows per forward: labels are short, images are not
-            rows = [(prompt, one) for prompt, row in zip(prompts, ids, strict=True) for one in row]
-            flat: list[float] = []
-            for start in range(0, len(rows), width):
-                part = rows[start : start + width]
-                flat += self._plain_logps([p for p, _ in part], [i for _, i in part]).tolist()
-        values = iter(flat)
-        return [[next(values) for _ in row] for row in ids]
 
     def prompt_tokens(self, prompt: Prompt) -> int:
         """Length of a whole prompt in the model's tokens, those of its images among them."""
@@ -228,6 +222,11 @@ class TransformersPolicy:
         ids = without_padding(inputs["input_ids"], inputs["attention_mask"])
         return inputs, prompt_keys(ids, images)
 
+    def _share_no_more(self, error: Exception) -> None:
+        self.shares = False
+        why = first_line(error, 120)
+        logging.getLogger(__name__).warning("prompts are not shared: %s", why)
+
     def _shares_prefixes(self) -> bool:
         return self.shares and unsupported(self.model) is None
 
@@ -295,24 +294,3 @@ class TransformersPolicy:
         end = stops[0] if stops else len(ids)
         text = self.processor.tokenizer.decode(ids[:end], skip_special_tokens=True)
         return Completion(text, end, finished=bool(stops))
-
-
-class _Clock(StoppingCriteria):
-    """Notes when the first token was there; stops a generation only where it is told to.
-
-    ends: sees all ids so far, (batch, tokens), after every token.
-    """
-
-    def __init__(self, ends: Callable[[torch.Tensor], bool] | None = None) -> None:
-        self.start = time.perf_counter()
-        self.first = 0.0
-        self.ends = ends
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        self.first = self.first or self.seconds()
-        over = self.ends is not None and self.ends(input_ids)
-        return torch.full((len(input_ids),), over, dtype=torch.bool, device=input_ids.device)
-
-    def seconds(self) -> float:
-        """Time since the start."""
-        return time.perf_counter() - self.start

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import vlm_batches
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -147,13 +148,6 @@ def test_memory_that_ends_makes_smaller_parts(run: Run, monkeypatch: pytest.Monk
     close(parts, whole)
 
 
-def leaky(query: Any, key: Any, value: Any, layout: Any, scale: float) -> torch.Tensor:
-    """Attention by which every answer attends to those before it."""
-    attend = torch.nn.functional.scaled_dot_product_attention
-    parts = (part[None] for part in (query, key, value))
-    return attend(*parts, is_causal=True, scale=scale, enable_gqa=True)[0].transpose(0, 1)
-
-
 def broken(*_: Any) -> Any:
     raise RuntimeError("no kernel for this mask")
 
@@ -161,7 +155,7 @@ def broken(*_: Any) -> Any:
 @pytest.mark.parametrize(
     ("where", "what", "said"),
     [
-        (attention, ("_attend_row", leaky), "left: log-probabilities differ by"),
+        (attention, ("_attend_row", vlm_batches.leaky), "left: log-probabilities differ by"),
         (logps, ("token_logps", broken), "left: no kernel for this mask"),
     ],
 )

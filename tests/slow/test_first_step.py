@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import vlm_batches
 from peft import PeftModel
 from safetensors.torch import load_file
 
@@ -81,18 +82,11 @@ def test_the_check_changes_nothing_about_the_run(run: Run, monkeypatch: pytest.M
     assert curve(with_check) == curve(without)
 
 
-def leaky(query: Any, key: Any, value: Any, layout: Any, scale: float) -> torch.Tensor:
-    """Attention by which every completion attends to those before it."""
-    attend = torch.nn.functional.scaled_dot_product_attention
-    parts = (part[None] for part in (query, key, value))
-    return attend(*parts, is_causal=True, scale=scale, enable_gqa=True)[0].transpose(0, 1)
-
-
 def test_completions_that_see_each_other_are_noticed(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reference, _ = run("method.trainer=trl", out="trl")
-    monkeypatch.setattr(attention, "_attend_row", leaky)
+    monkeypatch.setattr(attention, "_attend_row", vlm_batches.leaky)
     folder, printed = run()
     found = folder.settings_in_force()
     assert "shared prefixes are not as without on the first batch: log-prob" in printed

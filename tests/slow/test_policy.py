@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+import vlm_batches
 
 from rftkit.data.examples import load_examples
 from rftkit.models import open_for_inference
 from rftkit.models.policy import Decoding, Policy, Prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import parse_recipe
+from rftkit.shared_prefix import attention, decoding
 from rftkit.tasks import get_task
 
 pytestmark = pytest.mark.slow
@@ -99,6 +101,34 @@ def test_scores_are_the_log_probabilities_of_a_plain_forward(
     answers = ["3", "<think>two loops</think>\n<answer>8</answer>"]
     found = policy.score(prompts[:1], [answers])[0]
     assert found == pytest.approx([_by_hand(policy, prompts[0], a) for a in answers], abs=1e-4)
+
+
+def test_lists_are_scored_by_a_row_for_each_answer_where_sharing_is_wrong(
+    recipe: Recipe, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attention by which every answer sees those before it, as a kernel that ignores masks has."""
+    answers = [["one stroke, leaning", "two loops, one above the other", "a hook"]] * 2
+    policy: Any = open_for_inference(recipe.model)
+    right = policy.score(prompts[:2], answers)
+    monkeypatch.setattr(attention, "_attend_row", vlm_batches.leaky)
+    again: Any = open_for_inference(recipe.model)
+    found = again.score(prompts[:2], answers)
+    assert found == [pytest.approx(row, abs=2e-3) for row in right]
+    assert (policy.shares, again.shares) == (True, False)
+
+
+def test_replies_are_written_where_prompts_cannot_be_shared(
+    recipe: Recipe, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy: Any = open_for_inference(recipe.model)
+    right = policy.generate([prompts[0]] * 2, Decoding(8)).completions
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(decoding, "grow_in_blocks", broken)
+    assert policy.generate([prompts[0]] * 2, Decoding(8)).completions == right
+    assert not policy.shares
 
 
 def _by_hand(policy: Any, prompt: Prompt, answer: str) -> float:
