@@ -34,7 +34,7 @@ DATA = {
     "digits": ("tiny_direct", ()),
     "aircraft": ("tiny_hangar", ("style=direct",)),
     "base-to-new": ("tiny_base_to_new", ("style=direct",)),
-    "choice": ("tiny_choice", ()),
+    "choice": ("tiny_choice", ("method.batch_size=16",)),
     "number": ("tiny_number", ("options.range=[0, 9]",)),
     "digits, think": ("quickstart", ()),
 }
