@@ -2,11 +2,13 @@
 
     python benchmarks/exact_study.py choose --out out/exact
     python benchmarks/exact_study.py train --out out/exact --seeds 0 1 2 3 4
+    python benchmarks/exact_study.py train --out out/exact --data base-to-new --rates 1 2
     python benchmarks/exact_study.py show --out out/exact
 
 `choose` finds each way's learning rate on examples held out of the training images, with seeds of
 its own; the test split is not read. `train` trains every way on every data set and measures it on
-the test split; `show` prints tables. What has been done is in the folder and is not repeated, so
+the test split, at the learning rate that was chosen or, with `--rates`, at others beside it; `show`
+prints tables. What has been done is in the folder and is not repeated, so
 each can be stopped and started; `--part 1/2` and `--part 2/2` divide the work between processes.
 Seconds are those that the process got on the processor while it trained, without evaluations.
 """
@@ -86,6 +88,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/exact"))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--data", nargs="+", choices=[*DATA], default=[*DATA])
+    parser.add_argument("--ways", nargs="+", choices=[*WAYS, *THINKING], help="by default all")
+    parser.add_argument("--rates", nargs="+", type=float, help="in place of the chosen ones")
     parser.add_argument("--part", default="1/1")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -118,11 +122,15 @@ def choosing(data: Sequence[str]) -> Iterator[Cell]:
 
 
 def training(given: argparse.Namespace) -> Iterator[Cell]:
-    """Runs that are measured, at the learning rates that were chosen."""
+    """Runs that are measured, at the learning rates that were chosen or at those that are given."""
     for seed in given.seeds:
         for name in given.data:
             for way in ways_of(name):
-                yield Cell(name, way, seed, rate_of(given.out, name, way))
+                if way in (given.ways or [way]):
+                    for rate in given.rates or [rate_of(given.out, name, way)]:
+                        yield Cell(name, way, seed, rate)
+    if given.ways or given.rates:
+        return
     for seed in given.seeds:
         for name in given.data:
             if ways_of(name) is WAYS:
@@ -255,11 +263,18 @@ def read(folder: Path) -> list[dict[str, Any]]:
 def show(out: Path, data: Sequence[str]) -> None:
     """A table for each data set: means over the seeds, and intervals of paired differences."""
     for name in data:
-        rows = [row for row in read(out / "train") if row["data"] == name]
-        if rows:
-            first = "sampled answers" if ways_of(name) is THINKING else "sampled"
-            lines = table(rows, [*ways_of(name), SHORT], first)
-            print(f"\n{name}\n\n" + "\n".join(lines))
+        first = "sampled answers" if ways_of(name) is THINKING else "sampled"
+        found = [row for row in read(out / "train") if row["data"] == name]
+        chosen = [row for row in found if row["rate"] == rate_of(out, name, row["way"])]
+        tables = {"": chosen}
+        for rate in sorted({row["rate"] for row in found}):
+            at_rate = [row for row in found if row["rate"] == rate]
+            if any(row not in chosen for row in at_rate):
+                tables[f", all at {rate:g} times the recipe's learning rate"] = at_rate
+        for title, rows in tables.items():
+            if rows:
+                lines = table(rows, [*ways_of(name), SHORT], first)
+                print(f"\n{name}{title}\n\n" + "\n".join(lines))
 
 
 if __name__ == "__main__":
