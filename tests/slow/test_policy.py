@@ -61,6 +61,7 @@ def test_a_image_is_seen_once_however_much_is_asked_of_it(
     recipe: Recipe, policy: Policy, prompts: list[Prompt]
 ) -> None:
     fresh = open_for_inference(recipe.model)
+    fresh.score(prompts[1:2], [["3", "8"]])  # the first list is computed plainly too
     seen: list[int] = []
     encoder = fresh.model.model.visual
     encoder.register_forward_hook(lambda *given: seen.append(1))
