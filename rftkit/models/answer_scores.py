@@ -13,32 +13,18 @@ Where the two differ by more than rounding, or the first fails, every list is sc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from rftkit.models import out_of_memory
 from rftkit.models.policy import Prompt
-from rftkit.shared_prefix.difference import Difference, allowed, apart
+from rftkit.shared_prefix.difference import FAILURES, Difference, allowed, apart
 
 COMPARED = 3  # answers
 ROWS = 4  # of a plain forward, for each prompt: labels are short, images are not
-FAILURES = (AssertionError, IndexError, RuntimeError, TypeError, ValueError)
 
-
-class Logps(Protocol):
-    """A policy's `answer_logps`."""
-
-    def __call__(
-        self,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Sequence[Tensor]],
-        *,
-        temperature: float = 1.0,
-        shared: bool = True,
-    ) -> list[Tensor]:
-        """For each prompt (answers,), in nats."""
+Logps = Callable[..., list[Tensor]]  # a policy's `answer_logps`
 
 
 class AnswerScores:

@@ -18,13 +18,14 @@ from rftkit.errors import ModelError
 from rftkit.hardware.phases import Generation as Engine
 from rftkit.messages import first_line
 from rftkit.models import loading, out_of_memory
-from rftkit.models.answer_scores import FAILURES, AnswerScores
+from rftkit.models.answer_scores import AnswerScores
 from rftkit.models.clock import Clock
 from rftkit.models.finite import fault, finite_logits
 from rftkit.models.policy import Decoding, Generation, ModelFacts, ProbeFeatures, Prompt, Watch
 from rftkit.models.probe_features import probe_features
 from rftkit.recipe.sections import Model
 from rftkit.shared_prefix.decoding import shared_prefill
+from rftkit.shared_prefix.difference import FAILURES
 from rftkit.shared_prefix.feature_cache import FeatureCache
 from rftkit.shared_prefix.forward import LogpOptions
 from rftkit.shared_prefix.groups import PromptKey, prompt_keys, without_padding

@@ -158,7 +158,7 @@ def summing(kind: Any) -> Any:
                     chances = 0.0 if thought is None else logps[row].double().exp().cpu()
                     expected = float((chances * parts).sum())
                     paid[row, names.index(short(name))] = expected
-            scales = self._scales(paid)
+            scales = _scales(self, paid)
             self._thoughts = [
                 thought and replace(thought, scale=scale)
                 for thought, scale in zip(thoughts, scales, strict=True)
@@ -196,16 +196,6 @@ def summing(kind: Any) -> Any:
             finally:
                 self.follow_B = []
 
-        def _scales(self, paid: Tensor) -> list[float]:
-            """What TRL divides the advantages of a row by, inverted."""
-            total = (paid * self.reward_weights.to(paid.device)).nansum(1)
-            if self.scale_rewards == "none":
-                return [1.0] * len(total)
-            if self.scale_rewards == "batch":
-                return [1 / (float(total.std()) + STD)] * len(total)
-            stds = total.view(-1, self.num_generations).std(1) + STD
-            return [float(scale) for scale in (1 / stds).repeat_interleave(self.num_generations)]
-
         def _generate_and_score_completions(self, inputs: Any) -> Any:
             batch = super()._generate_and_score_completions(inputs)
             mask = batch["completion_mask"].clone()
@@ -238,6 +228,17 @@ def summing(kind: Any) -> Any:
 
     SummedTrainer.__name__ = f"Summed{kind.__name__}"
     return SummedTrainer
+
+
+def _scales(trainer: Any, paid: Tensor) -> list[float]:
+    """What TRL divides the advantages of a row by, inverted. paid: (B, rewards)."""
+    total = (paid * trainer.reward_weights.to(paid.device)).nansum(1)
+    if trainer.scale_rewards == "none":
+        return [1.0] * len(total)
+    if trainer.scale_rewards == "batch":
+        return [1 / (float(total.std()) + STD)] * len(total)
+    stds = total.view(-1, trainer.num_generations).std(1) + STD
+    return [float(scale) for scale in (1 / stds).repeat_interleave(trainer.num_generations)]
 
 
 def _normalisers(trainer: Any, inputs: Mapping[str, Any]) -> Tensor:

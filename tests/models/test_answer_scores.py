@@ -37,8 +37,6 @@ class Model:
         self,
         prompts: Sequence[Prompt],
         answers: Sequence[Sequence[Tensor]],
-        *,
-        temperature: float = 1.0,
         shared: bool = True,
     ) -> list[Tensor]:
         self.rows[shared].append(len(answers))

@@ -14,7 +14,7 @@ import torch
 
 from rftkit.messages import first_line
 from rftkit.models import out_of_memory
-from rftkit.shared_prefix.difference import Difference, allowed, apart, between, computed
+from rftkit.shared_prefix.difference import FAILURES, Difference, allowed, apart, between, computed
 from rftkit.training.exact.answers import Question
 from rftkit.training.exact.trainer import ExactTrainer
 from rftkit.training.paths.first_step import FirstStep
@@ -57,7 +57,7 @@ def _compare(step: FirstStep, trainer: ExactTrainer, asked: Question) -> None:
         packed = partial(trainer.some_logps, asked, slice(count), shared=True)
         try:
             difference = between(computed(model, [packed], tokens), plain)
-        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        except FAILURES as error:
             if out_of_memory.ran_out(error):
                 raise
             trainer.shared = False

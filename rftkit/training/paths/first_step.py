@@ -23,9 +23,7 @@ from torch import Tensor
 
 from rftkit.messages import first_line
 from rftkit.models import out_of_memory
-from rftkit.shared_prefix.difference import (
-    Difference,
-)
+from rftkit.shared_prefix.difference import FAILURES, Difference
 from rftkit.shared_prefix.trainer import KEYS, shared_prefix_trainer
 from rftkit.training.paths.batch_rows import rows_of
 from rftkit.training.paths.twin import ENGINE, FastPath, PathRefused, Twin, plainly
@@ -114,7 +112,7 @@ def _refusing(trainer: Any, path: FastPath) -> Iterator[None]:
         return
     try:
         yield
-    except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
+    except FAILURES as error:
         if out_of_memory.ran_out(error):
             raise
         raise PathRefused(path, first_line(error, 120)) from error
