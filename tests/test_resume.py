@@ -8,13 +8,16 @@ from pathlib import Path
 
 import fakes
 import pytest
+from PIL import Image
 from rich.console import Console
 
+from rftkit.data.examples import load_examples
 from rftkit.errors import ModelError, RecipeError
 from rftkit.recipe.toml import parse_recipe
 from rftkit.runs.adapter import read_card, recipe_of, write_card
 from rftkit.runs.run import RunFolder
 from rftkit.training.request import TrainRequest
+from rftkit.training.resume import check_fingerprint, fingerprint
 from rftkit.training.run import train
 
 RECIPE = """
@@ -33,9 +36,11 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
 
     for name in ("open_for_training", "open_for_inference"):
         monkeypatch.setattr(f"rftkit.training.run.{name}", stop)
-    file, out = tmp_path / "mine.toml", tmp_path / "run"
 
-    def begin(recipe: str, *overrides: str, resume: bool = False) -> RunFolder:
+    def begin(
+        recipe: str, *overrides: str, resume: bool = False, folder: Path = tmp_path
+    ) -> RunFolder:
+        file, out = folder / "mine.toml", folder / "run"
         file.write_text(recipe)
         request = TrainRequest(recipe=file, out=out, overrides=overrides, resume=resume)
         with pytest.raises(ModelError, match="no model here"):
@@ -80,3 +85,52 @@ def test_a_run_that_is_not_resumed_for_another_recipe_keeps_its_own(
     with pytest.raises(RecipeError, match="seed is 9, was 0"):
         train(request, Console(file=io.StringIO()))
     assert run.resolved.read_bytes() == before
+
+
+def moved(start: Start, tmp_path: Path) -> RunFolder:
+    """A run that begins on a folder of images, then moves with it to another place."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for label in ("cat", "dog"):
+        for number in range(4):
+            (old / "pets" / label).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (number, 0, 0)).save(old / f"pets/{label}/{number}.png")
+    (old / "mine.py").write_text("def brief(attempt):\n    return 1.0\n")
+    start(OWN, folder=old)
+    old.rename(new)
+    return RunFolder(new / "run")
+
+
+OWN = """
+model = { name = "tiny" }
+data = { source = "folder", path = "pets" }
+rewards = { accuracy = 1.0, "mine.py:brief" = 0.5 }
+"""
+
+
+def test_a_run_that_moved_with_its_data_finds_them(start: Start, tmp_path: Path) -> None:
+    run = moved(start, tmp_path)
+    recipe = recipe_of(run)
+    assert recipe.data.path == str(tmp_path / "new" / "pets")
+    assert [*recipe.rewards] == ["accuracy", f"{tmp_path}/new/mine.py:brief"]
+
+
+def test_a_run_is_resumed_where_its_data_are_now(start: Start, tmp_path: Path) -> None:
+    run = moved(start, tmp_path)
+    start(OWN, resume=True, folder=tmp_path / "new")
+    assert parse_recipe(run.resolved.read_text("utf-8"), "it").data.path == f"{tmp_path}/new/pets"
+
+
+def test_other_data_at_the_same_place_are_told(start: Start, tmp_path: Path) -> None:
+    run = moved(start, tmp_path)
+    policy = fakes.FakePolicy(fakes.never)
+    recipe = recipe_of(run)
+    examples = load_examples(recipe, "train").examples
+    before = fingerprint(recipe, examples, policy)
+    check_fingerprint(run, before, run.folder)
+    check_fingerprint(run, before, run.folder)
+    (tmp_path / "new" / "mine.py").write_text("def brief(attempt):\n    return 0.0\n")
+    with pytest.raises(RecipeError, match=r"cannot resume: mine\.py changed since the run began"):
+        check_fingerprint(run, fingerprint(recipe, examples, policy), run.folder)
+    Image.new("RGB", (32, 32), "blue").save(tmp_path / "new" / "pets" / "cat" / "1.png")
+    with pytest.raises(RecipeError, match=r"cannot resume: data and mine\.py changed"):
+        check_fingerprint(run, fingerprint(recipe, examples, policy), run.folder)

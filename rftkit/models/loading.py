@@ -18,7 +18,7 @@ from rftkit.messages import first_line
 from rftkit.models.processor import load_processor
 from rftkit.recipe.sections import TINY, Model
 
-HASHED_UP_TO = 2**28  # bytes of a weights file
+HASHED_BYTES = 2**27  # at either end of a weights file
 # parts of module names that stay in 16 bit: encoder, projector and output layer
 UNQUANTISED = ("visual", "vision_model", "connector", "lm_head")
 VISION = r".*(visual|vision|connector|merger).*"  # module names of vision encoders and projectors
@@ -175,17 +175,21 @@ def check_adapter(folder: Path) -> None:
 
 
 def fingerprint(source: Source) -> str:
-    """A hash of local weights: of their bytes, or of sizes and times where they are large.
+    """A hash of local weights, wherever they are: of a file's size, its first and its last bytes.
 
     A model from the hub is known by its name and revision.
     """
-    digest = hashlib.sha256(f"{source.name} {source.revision}".encode())
     folder = Path(source.name)
-    for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else []:
-        stat = path.stat()
-        large = stat.st_size > HASHED_UP_TO
-        what = f"{stat.st_size} {stat.st_mtime_ns}".encode() if large else path.read_bytes()
-        digest.update(path.name.encode() + what)
+    if not folder.is_dir():
+        return hashlib.sha256(f"{source.name} {source.revision}".encode()).hexdigest()
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(HASHED_BYTES))
+            file.seek(max(HASHED_BYTES, size - HASHED_BYTES))
+            digest.update(file.read())
     return digest.hexdigest()
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from rftkit.errors import RecipeError
+from rftkit.recipe.resolve import beside
 from rftkit.recipe.schema import Recipe
 from rftkit.rewards.length import Length
 
@@ -25,14 +26,19 @@ Table = dict[str, Any]
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in a file, with `key=value` overrides applied as if they stood in it.
 
+    Relative paths in the file count from its folder, those of overrides from the current one.
     Raises RecipeError with one line: where, what, with which value, and how to fix it.
     """
-    return parse_recipe(read_text(path), str(path), overrides)
+    table = beside(_parse(read_text(path), str(path)), path.parent)
+    return _validated(table, str(path), overrides)
 
 
 def parse_recipe(text: str, location: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in a text; `location` is what errors call it."""
-    table = _parse(text, location)
+    return _validated(_parse(text, location), location, overrides)
+
+
+def _validated(table: Table, location: str, overrides: Sequence[str]) -> Recipe:
     for override in overrides:
         _apply(table, override)
     try:

@@ -26,7 +26,7 @@ def load_reward(name: str) -> Reward:
     file, _, function = name.rpartition(":")
     path = Path(file).expanduser()
     if not path.is_file():
-        raise RecipeError(f"rewards.{name}: no file {path}; give its path from where you are")
+        raise RecipeError(f"rewards.{name}: no file {path}; give its path from the recipe's folder")
     module = _run(path.resolve(), name)
     loaded = getattr(module, function, None)
     if not callable(loaded):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rftkit import files
 from rftkit.errors import ModelError
+from rftkit.recipe.resolve import moved_along
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe, parse_recipe, read_text
 from rftkit.runs import checkpoints
@@ -68,9 +69,14 @@ def find(location: Path) -> Checkpoint:
 
 
 def recipe_of(run: RunFolder) -> Recipe:
-    """The recipe a run was made by, as resolved. Raises UserError if a newer rftkit wrote it."""
-    run.status()
-    return parse_recipe(read_text(run.resolved), str(run.resolved))
+    """The recipe a run was made by, as resolved; its paths follow a run that moved with its data.
+
+    Raises UserError if a newer rftkit wrote it.
+    """
+    was = run.status().get("folder")
+    recipe = parse_recipe(read_text(run.resolved), str(run.resolved))
+    now = run.folder.resolve()
+    return recipe if not was or Path(was) == now else moved_along(recipe, Path(was), now)
 
 
 def _of_run(run: RunFolder, note: str) -> Checkpoint:

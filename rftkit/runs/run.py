@@ -128,7 +128,8 @@ class RunFolder:
     def set_status(self, state: State, **more: object) -> None:
         """Write the state, and whatever else is to be remembered, in one atomic step."""
         status = self.status() if self.status_file.exists() else {"created": now()}
-        status |= {"format": FORMAT, "state": state, "updated": now(), **more}
+        place = str(self.folder.resolve())
+        status |= {"format": FORMAT, "state": state, "updated": now(), "folder": place, **more}
         write_atomically(self.status_file, json.dumps(status, indent=2) + "\n")
 
 

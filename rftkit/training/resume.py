@@ -15,6 +15,7 @@ from rftkit.data.examples import Examples
 from rftkit.errors import RecipeError
 from rftkit.models.policy import Policy
 from rftkit.recipe.diff import differences
+from rftkit.recipe.resolve import own_files, without_places
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import run as runs
@@ -59,7 +60,8 @@ def unfinished_run(request: TrainRequest, recipe: Recipe) -> RunFolder:
     """The run to resume. Raises RecipeError, naming each difference, if the recipe is another."""
     run = runs.unfinished_run(request.out)
     before = recipe_of(run)
-    if changed := differences(recipe, before, ignore=READ_LATER):  # which trains nothing
+    # READ_LATER trains nothing; where files are is no matter, `fingerprint` knows what is in them
+    if changed := differences(without_places(recipe), without_places(before), ignore=READ_LATER):
         raise RecipeError(
             f"{run.folder}: cannot resume with another recipe: {'; '.join(changed)}; "
             "repeat the --set of its beginning, or leave out --resume to start a new run"
@@ -71,23 +73,25 @@ def check_fingerprint(run: RunFolder, now: Mapping[str, str], checkpoint: Path |
     """Raises RecipeError if data or base weights are others than those of the checkpoint."""
     before = run.status().get("fingerprint")
     if checkpoint and before and before != now:
-        names = [name for name in now if now[name] != before.get(name)]
-        raise RecipeError(
-            f"{run.folder}: cannot resume: {' and '.join(names)} changed since the run began; "
-            "leave out --resume to start a new run"
-        )
+        names = [name for name in now if now[name] != before.get(name, now[name])]
+        if names:
+            raise RecipeError(
+                f"{run.folder}: cannot resume: {' and '.join(names)} changed since the run began; "
+                "leave out --resume to start a new run"
+            )
     run.set_status("running", fingerprint=dict(now))
 
 
-def fingerprint(examples: Sequence[Example], policy: Policy) -> dict[str, str]:
-    """Hashes of what a resumed run must share with its beginning: data and base weights."""
+def fingerprint(recipe: Recipe, examples: Sequence[Example], policy: Policy) -> dict[str, str]:
+    """Hashes of what a resumed run must share with its beginning: data, base weights, own files."""
     digest = hashlib.sha256()
     for number, example in enumerate(examples):
         digest.update(f"{example.id}\t{example.gold}\t{example.rationale}\n".encode())
         if number < IMAGES_HASHED:
             for image in example.images:
                 digest.update(image.open().tobytes())
-    return {"data": digest.hexdigest(), "base model": policy.fingerprint()}
+    own = {path.name: files.sha256(path) for path in own_files(recipe) if path.is_file()}
+    return {"data": digest.hexdigest(), "base weights": policy.fingerprint(), **own}
 
 
 def keep_example(run: RunFolder, example: Example) -> None:

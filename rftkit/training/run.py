@@ -126,7 +126,7 @@ class Steps:
         from rftkit.training.trainer import CheckpointSettings, TrainingJob, newest_checkpoint
 
         checkpoint = newest_checkpoint(self.run, self.console)
-        fingerprint = resume.fingerprint(train_set.examples, policy)
+        fingerprint = resume.fingerprint(self.recipe, train_set.examples, policy)
         resume.check_fingerprint(self.run, fingerprint, checkpoint)
         if checkpoint:
             line = f"continuing from step {step_of(checkpoint)}"

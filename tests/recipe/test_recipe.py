@@ -364,3 +364,32 @@ def test_a_comment_may_have_any_number_of_dots() -> None:
 def test_the_two_splits_have_names() -> None:
     data = parse_recipe('[data]\npath = "x"\nsplits = ["", "val"]', "test").data
     assert (data.train_split, data.test_split) == ("", "val")
+
+
+def test_paths_count_from_the_folder_of_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "mine"
+    for folder in (home / "pets" / "cat", tmp_path / "elsewhere" / "birds", home / "boxes"):
+        folder.mkdir(parents=True)
+    (home / "boxes" / "train.json").touch()
+    (home / "all.zip").touch()
+    (home / "own.py").touch()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    recipe = home / "r.toml"
+
+    def path_of(written: str, *overrides: str, source: str = "folder") -> str:
+        recipe.write_text(f'data = {{ source = "{source}", path = "{written}" }}')
+        return load_recipe(recipe, overrides).data.path
+
+    assert path_of("pets") == f"{home}/pets"
+    assert path_of("./pets/cat") == f"{home}/pets/cat"
+    assert path_of("../elsewhere/birds") == f"{home}/../elsewhere/birds"
+    assert path_of("all.zip/inside/pets") == f"{home}/all.zip/inside/pets"
+    assert path_of("boxes/{split}.json") == f"{home}/boxes/{{split}}.json"
+    assert path_of("birds") == "birds"  # only the current folder has it
+    assert path_of("none", f"data.path={home}/pets") == f"{home}/pets"
+    assert path_of("pets", "data.path=pets") == "pets"
+    assert path_of("pets", source="hub") == "pets"
+    recipe.write_text('data = { source = "digits" }\nrewards = { "own.py:brief" = 1.0 }')
+    assert [*load_recipe(recipe).rewards] == [f"{home}/own.py:brief"]
