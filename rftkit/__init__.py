@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         predict,
         train,
     )
-    from rftkit.inference.predict import Prediction
+    from rftkit.inference.prediction import Prediction
     from rftkit.metrics.schema import Summary
 
 __version__ = "0.1.0"
@@ -38,7 +38,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "Prediction":
-        from rftkit.inference.predict import Prediction
+        from rftkit.inference.prediction import Prediction
 
         return Prediction
     if name == "Summary":

@@ -26,7 +26,7 @@ from rftkit.runs.run import RunFolder
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rftkit.inference.predict import Prediction
+    from rftkit.inference.prediction import Prediction
     from rftkit.metrics.schema import Summary
 
 __all__ = ["Attempt", "Example", "Recipe", "Run", "evaluate", "load_recipe", "predict", "train"]

@@ -6,39 +6,25 @@ import base64
 import io
 from collections.abc import Sequence
 from html import escape
-from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from rftkit.answers import boxes as geometry
 from rftkit.core import Example
 from rftkit.data.box_grid import annotated_size
 from rftkit.errors import DataError
+from rftkit.inference.drawing import BASE, GOLD, TUNED, Corners, Look, draw
 from rftkit.inference.panes import Comparison, Pane, overlaps
-from rftkit.inference.predict import PixelBox
+from rftkit.inference.prediction import PixelBox
 from rftkit.metrics.schema import display_model
 
 EDGE = 720  # pixels of a drawing's longer side
-Corners = tuple[float, float, float, float]
-
-
-class Look(NamedTuple):
-    """How the boxes of one side are drawn: on and off are pixels of a dashed line.
-
-    over: drawn last, without numbers, and what lies under it shows between its dots.
-    """
-
-    colour: str
-    on: int
-    off: int
-    words: str
-    over: bool = False
 
 
 LOOKS = {
-    "truth": Look("#1b7f3b", 3, 9, "dotted green: the truth", over=True),
-    "base": Look("#1f5fd0", 10, 6, "dashed blue: base"),
-    "tuned": Look("#d2500f", 1, 0, "solid orange: fine-tuned"),
+    "truth": Look(GOLD, 3, 9, "dotted green: the truth", over=True),
+    "base": Look(BASE, 10, 6, "dashed grey: base"),
+    "tuned": Look(TUNED, 1, 0, "solid blue: fine-tuned"),
 }
 
 
@@ -74,47 +60,6 @@ def boxes_html(both: Comparison) -> str:
         "Fine-tuned"
         f"</label><figcaption>{_legend(both)}</figcaption></figure>{_table(both)}"
     )
-
-
-def draw(image: Image.Image, corners: Sequence[Corners], look: Look, first: int = 1) -> None:
-    """Draw numbered boxes into an image. corners: pixels of it, (left, top, right, bottom)."""
-    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=14)
-    for number, (x1, y1, x2, y2) in enumerate(corners, first):
-        x1, x2 = sorted((_inside(x1, image.width), _inside(x2, image.width)))
-        y1, y2 = sorted((_inside(y1, image.height), _inside(y2, image.height)))
-        for start, end in (((x1, y1), (x2, y1)), ((x2, y1), (x2, y2)),
-                           ((x1, y2), (x2, y2)), ((x1, y1), (x1, y2))):  # fmt: skip
-            _line(pen, start, end, look)
-        if look.over:
-            continue
-        text = str(number)
-        left, _, right, bottom = pen.textbbox((0, 0), text, font=font)
-        x = min(x1, image.width - right - 6)
-        y = max(0.0, y1 - bottom - 4)
-        pen.rectangle((x, y, x + right - left + 6, y + bottom + 3), fill=look.colour)
-        pen.text((x + 3, y), text, fill="white", font=font)
-
-
-def _line(
-    pen: ImageDraw.ImageDraw, start: tuple[float, float], end: tuple[float, float], look: Look
-) -> None:
-    """A line along an axis, on white, so that it shows on any image."""
-    if not look.over:
-        pen.line((start, end), fill="white", width=5)
-    if not look.off:
-        pen.line((start, end), fill=look.colour, width=3)
-        return
-    (x1, y1), (x2, y2) = start, end
-    length = abs(x2 - x1) + abs(y2 - y1)
-    steps = int(length // (look.on + look.off)) + 1
-    for step in range(steps):
-        a = step * (look.on + look.off) / length if length else 0.0
-        b = min(1.0, a + look.on / length) if length else 0.0
-        part = (x1 + (x2 - x1) * a, y1 + (y2 - y1) * a, x1 + (x2 - x1) * b, y1 + (y2 - y1) * b)
-        if look.over:
-            left, top, right, bottom = part
-            pen.rectangle((left - 2, top - 2, right + 2, bottom + 2), fill="white")
-        pen.line(part, fill=look.colour, width=3)
 
 
 def _layer(name: str, boxes: Sequence[Corners], size: tuple[int, int], scale: float) -> Image.Image:
@@ -181,7 +126,3 @@ def _up(image: Image.Image) -> float:
 def _scaled(corners: Corners, scale: float) -> Corners:
     x1, y1, x2, y2 = corners
     return (x1 * scale, y1 * scale, x2 * scale, y2 * scale)
-
-
-def _inside(edge: float, length: int) -> float:
-    return max(0.0, min(length - 1.0, edge))

@@ -15,11 +15,11 @@ from rftkit.cli import bench as cli_bench
 from rftkit.cli import demo as cli_demo
 from rftkit.cli import files as cli_files
 from rftkit.cli import machine as cli_machine
+from rftkit.cli import predict as cli_predict
 from rftkit.cli import rationales as cli_rationales
 from rftkit.cli import score as cli_score
 from rftkit.cli.options import (
     AsJson,
-    CkptPath,
     Override,
     RecipePath,
     StyleName,
@@ -198,42 +198,8 @@ def check(
         raise HubError(f"its data were not read: {error}") from None
 
 
-@app.command()
-def predict(
-    images: Annotated[list[Path], typer.Argument(help="image files")],
-    ckpt: CkptPath,
-    question: Annotated[str, typer.Option(help="the question, or the phrase to locate")] = "",
-    option: Annotated[
-        list[str], typer.Option(help="one option of a multiple choice; repeat for each")
-    ] = [],  # noqa: B006
-    ask: Annotated[
-        list[str], typer.Option(help="category to detect; default: all that it was trained on")
-    ] = [],  # noqa: B006
-    free: Annotated[
-        bool, typer.Option("--free", help="answer by the free reply, not by the list")
-    ] = False,
-    abstain_at_error: Annotated[
-        float | None,
-        typer.Option(min=0, max=0.99, help="leave out unsure answers: allowed error, e.g. 0.05"),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Answer for images of your own with a fine-tuned model."""
-    import json
-
-    from rftkit.inference.predict import Answering, predict
-    from rftkit.tasks.question import Question
-
-    asked = Question(question, tuple(option), tuple(ask))
-    answering = Answering(free, abstain_at_error)
-    for prediction in predict(ckpt, images, progress(False), asked, answering):
-        if as_json:
-            typer.echo(json.dumps(prediction.record(), ensure_ascii=False))
-        else:
-            typer.echo(prediction.line())
-
-
 for command in (
+    cli_predict.predict,
     *(cli_baseline.baseline, cli_rationales.rationales, cli_score.score),
     *(cli_files.recipes, cli_files.init, cli_files.runs, cli_files.report),
     *(cli_files.study, cli_machine.plan, cli_bench.bench, cli_machine.doctor, cli_demo.demo),

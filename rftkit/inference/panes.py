@@ -12,7 +12,7 @@ from rftkit.answers.labels import match_label
 from rftkit.core import Attempt, Completion, Reply, Style
 from rftkit.data.box_grid import annotated_size
 from rftkit.inference.form import Asked
-from rftkit.inference.predict import PixelBox, pixel_boxes
+from rftkit.inference.prediction import PixelBox, pixel_boxes
 from rftkit.metrics.lists.calibration import likeliest
 from rftkit.metrics.samples import Flag, Side
 from rftkit.metrics.scoring import flags_of

@@ -576,6 +576,36 @@ def test_predict_prints_for_people_and_for_programs(
             "has no calibration.json")  # fmt: skip
 
 
+def test_predict_goes_on_past_a_bad_image(
+    rftkit: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    policy = fakes.FakePolicy(lambda *_: Completion("<answer>cat</answer>", 3))
+    monkeypatch.setattr("rftkit.inference.predict.open_for_inference", lambda *_: policy)
+    evaluated(tmp_path / "out" / "pets")
+    Image.new("RGB", (9, 9)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_text("no image")
+    done = rftkit("predict", "*.png", "none.png", "--ckpt", "out/pets", "--out", "answers")
+    assert done.code == 1
+    assert done.out.startswith("good.png: cat")
+    assert done.err.splitlines() == [
+        "bad.png: text, not an image; replace the file or take it out of the data",
+        "none.png: no such file; check the path",
+        "written: answers",
+        "rftkit: 2 of 3 images could not be read: bad.png, none.png",
+    ]
+    table = (tmp_path / "answers" / "predictions.csv").read_text("utf-8").splitlines()
+    assert [line.partition(",")[0] for line in table] == [
+        "image",
+        "bad.png",
+        "good.png",
+        "none.png",
+    ]
+    programs = rftkit("predict", "bad.png", "good.png", "--ckpt", "out/pets", "--json")
+    found = [json.loads(line) for line in programs.out.splitlines()]
+    assert [one.get("answer") for one in found] == [None, "cat"]
+    assert found[0]["error"].startswith("bad.png: text")
+
+
 def test_an_output_that_knows_no_unicode_gets_question_marks() -> None:
     done = process("check", "quickstart", PYTHONIOENCODING="ascii")
     assert done.code == 0, done.err

@@ -16,7 +16,8 @@ from rich.console import Console
 from rftkit.core import Completion
 from rftkit.errors import UserError
 from rftkit.inference import predict as predictions
-from rftkit.inference.predict import Answering, Prediction, predict
+from rftkit.inference.predict import Answering, predict
+from rftkit.inference.prediction import Prediction
 from rftkit.measures.selective import Confident
 from rftkit.models.policy import Prompt
 from rftkit.recipe.toml import dump_recipe
