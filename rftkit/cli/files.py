@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from rftkit.cli.options import AsJson, command_line, progress, results
+from rftkit.cli.options import AsJson, command_line, progress, results, say
 from rftkit.errors import UserError
 from rftkit.messages import runnable
+
+TaskName = Literal["classification", "detection", "grounding", "choice", "number"]
 
 
 def recipes(
@@ -30,18 +32,34 @@ def recipes(
 
 
 def init(
-    folder: Annotated[
-        Path, typer.Argument(help="one folder per class, or boxes as COCO json, YOLO or VOC")
+    data: Annotated[
+        Path,
+        typer.Argument(help="folder, COCO json, data.yaml, .csv, .jsonl, archive, or hub id"),
     ],
-    out: Annotated[
-        Path | None, typer.Option(help="recipe file; default <folder name>.toml")
+    out: Annotated[Path | None, typer.Option(help="recipe file; default <name>.toml")] = None,
+    task: Annotated[
+        TaskName | None, typer.Option(help="what to take where several are found")
     ] = None,
+    shots: Annotated[
+        int, typer.Option(min=0, help="training images of each class; 0 uses all")
+    ] = 0,
 ) -> None:
-    """Write a commented recipe for an image folder, or for annotated boxes."""
+    """Write a commented recipe for your own data, and say what was found.
+
+    \b
+    rftkit init pets                  # pets/cat/*.jpg, or pets/train/cat/*.jpg
+    rftkit init cards/train.json      # COCO boxes; also YOLO's data.yaml and Pascal VOC
+    rftkit init labels.csv --shots 8
+    """
     from rftkit.preflight.init import write_starter
 
-    path = write_starter(folder, out)
-    typer.echo(f"wrote {path}\nnext: {runnable('check', str(path))}")
+    starter = write_starter(data, out, task, shots)
+    for line in starter.taken.found:
+        say(line, results())
+    for other, command in starter.others:
+        say(f"also found: {other.words}; to take it: {command}", results())
+    say(f"wrote {starter.file}: task {starter.taken.taken.task}", results())
+    say(f"next: {runnable('check', str(starter.file))}", results())
 
 
 def runs(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -32,26 +32,28 @@ class Annotations(NamedTuple):
 
 def annotations_at(path: Path) -> Annotations | None:
     """What kind of annotations a path leads to, into an archive too; None if none that is known."""
-    return _annotations(locate(str(path), ""))
+    return next(all_annotations(locate(str(path), "")), None)
 
 
-def _annotations(location: DataPath) -> Annotations | None:
+def all_annotations(location: DataPath) -> Iterator[Annotations]:
+    """All sets of annotations that a file or folder holds, such as two COCO files of one kind."""
     if location.is_file() and location.suffix == ".json":
-        return _coco(location)
-    if location.is_file() and location.suffix in (".yaml", ".yml"):
-        return Annotations("yolo", str(location), ("train", _yolo_test(location)))
-    if (location / "data.yaml").is_file():
-        return _annotations(location / "data.yaml")
-    if (location / "labels").is_dir() and (location / "images").is_dir():
-        return Annotations("yolo", str(location), _two(location / "images"))
-    if (location / "Annotations").is_dir():
+        if not source_of(location):
+            yield _coco(location)
+    elif location.is_file() and location.suffix in (".yaml", ".yml"):
+        yield Annotations("yolo", str(location), ("train", _yolo_test(location)))
+    elif (location / "data.yaml").is_file():
+        yield from all_annotations(location / "data.yaml")
+    elif (location / "labels").is_dir() and (location / "images").is_dir():
+        yield Annotations("yolo", str(location), _two(location / "images"))
+    elif (location / "Annotations").is_dir():
         lists = location / "ImageSets" / "Main"
-        return Annotations(
-            "voc", str(location), _two(lists) if lists.is_dir() else ("train", "test")
-        )
-    files = sorted(location.glob("*.json")) if location.is_dir() else []
-    chosen = next((path for path in files if TRAIN.search(path.stem)), None)
-    return _coco(chosen) if chosen else None
+        splits = _two(lists) if lists.is_dir() else ("train", "test")
+        yield Annotations("voc", str(location), splits)
+    elif location.is_dir():
+        for path in sorted(location.glob("*.json")):
+            if TRAIN.search(path.stem) and not source_of(path):
+                yield _coco(path)
 
 
 def _coco(path: DataPath) -> Annotations:

@@ -22,7 +22,7 @@ from rftkit.data.box_grid import grid_setter
 from rftkit.data.hierarchies import Hierarchy, read_hierarchy
 from rftkit.data.hierarchies.credit import credit_table
 from rftkit.data.read_cache import ReadCache
-from rftkit.data.read_split import SplitExamples, check_spellings, read_split
+from rftkit.data.read_split import SplitExamples, as_known, check_spellings, read_split
 from rftkit.errors import DataError
 from rftkit.messages import did_you_mean
 from rftkit.recipe.schema import Recipe
@@ -97,6 +97,8 @@ def _read(recipe: Recipe, split: str, labels: Sequence[str], cache: ReadCache) -
     class_splits = [
         read_split(recipe, name, cache) for name in _class_splits(recipe, split, labels)
     ]
+    if labels and tasks.get_task(recipe.task).predicts_labels:
+        own, *class_splits = (as_known(part, labels) for part in (own, *class_splits))
     return _Read(own, class_splits, labels)
 
 
@@ -113,10 +115,11 @@ def _prepare_split(recipe: Recipe, split: str, read: _Read, limit: int) -> Examp
     classes = _classes(recipe, own, class_splits, labels)
     halves = _halves(recipe, classes, _label_ids([*class_splits, own]))
     half_of = {name: half for half, names in halves.items() for name in names}
-    examples = own.examples
+    examples, unused = own.examples, []
     if split == recipe.data.train_split:
         in_half = [e for e in examples if half_of[e.category] == recipe.data.classes]
         examples = _drawn(recipe, in_half)
+        unused = _unused(recipe, examples, in_half)
     hierarchy, with_grid = _hierarchy(recipe, classes), grid_setter(recipe.model)
     prepared = tuple(
         with_grid(_prepare_example(example, recipe, half_of[example.category], halves))
@@ -129,7 +132,8 @@ def _prepare_split(recipe: Recipe, split: str, read: _Read, limit: int) -> Examp
             replace(example, credits=credits_of.get(example.gold, {})) for example in prepared
         )
     notes = dict.fromkeys(note for part in (own, *class_splits) for note in part.notes)
-    return Examples(prepared, _shown_classes(recipe, classes, own), tuple(notes), hierarchy.levels)
+    shown = _shown_classes(recipe, classes, own)
+    return Examples(prepared, shown, (*notes, *unused), hierarchy.levels)
 
 
 def limited(recipe: Recipe, examples: Sequence[Example], limit: int) -> tuple[Example, ...]:
@@ -232,6 +236,17 @@ def _drawn(recipe: Recipe, examples: Sequence[Example]) -> tuple[Example, ...]:
             f'{recipe.data.train_split!r}; set it to "all", or add images'
         )
     return shots.draw_shots(examples, recipe.data.shots, recipe.seed)
+
+
+def _unused(recipe: Recipe, drawn: Sequence[Example], all_of_them: Sequence[Example]) -> list[str]:
+    """A note on the training images that `data.shots` leaves out."""
+    used, there = ({e.image.name for e in some} for some in (drawn, all_of_them))
+    if len(used) == len(there):
+        return []
+    return [
+        f"{len(used)} of {len(there)} training images are used (data.shots = {recipe.data.shots}); "
+        "data.shots = 0 uses all"
+    ]
 
 
 def _shown_classes(recipe: Recipe, classes: tuple[str, ...], own: SplitExamples) -> tuple[str, ...]:

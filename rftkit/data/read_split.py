@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rftkit import data as sources
 from rftkit import tasks
-from rftkit.answers.labels import colliding_labels
+from rftkit.answers.labels import colliding_labels, normalise
 from rftkit.core import Example
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.source_notes import SourceNotes
@@ -47,6 +47,21 @@ def read_split(
     is_test = as_test or split != recipe.data.train_split
     key = (*_key(recipe, split), is_test)
     return cache.once(key, lambda _: _read_split(recipe, split, cache, is_test))
+
+
+def as_known(part: SplitExamples, labels: Sequence[str]) -> SplitExamples:
+    """The examples with known labels spelled as they are known: `maine coon` as `Maine_Coon`."""
+    known, renamed = {normalise(label): label for label in labels}, dict[str, str]()
+    for example in part.examples:
+        if (label := known.get(normalise(example.gold), example.gold)) != example.gold:
+            renamed[example.gold] = label
+    if not renamed:
+        return part
+    examples = tuple(
+        replace(e, gold=renamed.get(e.gold, e.gold), category=renamed.get(e.category, e.category))
+        for e in part.examples
+    )
+    return replace(part, examples=examples)
 
 
 def check_spellings(kind: str, places: Mapping[str, str]) -> None:

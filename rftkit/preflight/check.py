@@ -11,6 +11,7 @@ from rftkit.data.duplicates import Pair, Print, fingerprint, one_each, overlap, 
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits, load_checked_test
 from rftkit.data.rationales import rationale_notes
+from rftkit.data.reply_budget import budget_notes
 from rftkit.measures.values import Measure
 from rftkit.metrics import summarise
 from rftkit.metrics.samples import Header, SamplesFile
@@ -87,6 +88,7 @@ def check(recipe: Recipe) -> Checked:
             *_notes(recipe.task, training, held_out, [*ours, *theirs]),
             *recipe.notes(),
             *rationale_notes(recipe, training.examples),
+            *budget_notes(recipe, training=training.examples, test=held_out.examples),
             *box_notes(recipe.model, (*training.examples, *held_out.examples)),
         ),
         metrics=gold_metrics(recipe, held_out.examples),

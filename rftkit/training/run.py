@@ -12,6 +12,7 @@ from rich.console import Console
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
 from rftkit.data.rationales import rationale_notes
+from rftkit.data.reply_budget import budget_notes
 from rftkit.errors import Interrupted, ModelError, RecipeError, UserError, stopped
 from rftkit.evaluation.overlap import Shots
 from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
@@ -56,6 +57,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
             resume.say_other_folder(run, request, console)
             resume.begin_run(run, request, recipe, train_set)
         own = [*recipe.notes(), *rationale_notes(recipe, fitted.examples)]
+        own += budget_notes(recipe, training=train_set.examples, test=test_set.examples)
         for note in dict.fromkeys([*own, *fitted.notes, *test_set.notes]):
             console.print(f"note: {note}", highlight=False, markup=False)
         with _early_end_recorded(run, request):

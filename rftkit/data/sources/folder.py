@@ -29,7 +29,10 @@ class Listing:
 
 
 def rows(data: Data, split: str, note: SourceNotes) -> Iterator[Row]:
-    """One row for each image of the split, sorted by class and name; the class is the label."""
+    """One row for each image of the split, sorted by class and name; the class is the label.
+
+    `maine_coon` is the label "maine coon": prompts have it as a person writes it.
+    """
     root = existing_folder(locate(data.path, split, note))
     divided = has_splits(root, data.splits)
     if divided and split not in (present := subfolders(root)):
@@ -44,7 +47,12 @@ def rows(data: Data, split: str, note: SourceNotes) -> Iterator[Row]:
     for label, names in listing.images.items():
         for name in names:
             path = root / name
-            yield Row(str(path), FileImage(path, name), {"image": name, "label": label})
+            yield Row(str(path), FileImage(path, name), {"image": name, "label": spelled(label)})
+
+
+def spelled(folder: str) -> str:
+    """The label that a folder of images stands for."""
+    return " ".join(folder.replace("_", " ").split()) or folder
 
 
 def existing_folder(root: DataPath, key: str = "data.path") -> DataPath:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+ROWS_DESCRIBED = 50
 LABELS = ("variant", "variation")  # what copies of fine-grained sets call their `label`
 
 
@@ -83,6 +84,24 @@ def rows(data: Data, split: str) -> Iterator[Row]:
         shown = _shown(HubImage(f"{split}:{number}", number, images, roots), count, location)
         row = Row(location, shown[0], _named(values, table), tuple(shown[1:]))
         yield with_objects(row, table.features) if "objects" in table.features else row
+
+
+def described(path: str) -> tuple[list[str], list[str], list[dict[str, object]]]:
+    """The splits of a data set, the columns of the first one, and some of its rows without images.
+
+    Raises DataError or HubError as `rows` does.
+    """
+    from datasets import get_dataset_split_names
+
+    local = Path(path).expanduser()
+    name, _, revision = (str(local), "", "") if local.exists() else path.partition("@")
+    with _explained(path, ""), nullcontext() if local.exists() else offline_if_unreachable():
+        splits = get_dataset_split_names(name, revision=revision or None)
+    table = _load(path, splits[0])
+    shown = [column for column, kind in table.features.items() if not _shows(kind)]
+    first = table.select(range(min(len(table), ROWS_DESCRIBED)))
+    values = first.select_columns(shown) if shown else ({} for _ in range(len(first)))
+    return splits, table.column_names, [_named(row, table) for row in values]
 
 
 def _with_label(table: Dataset, data: Data) -> Dataset:
@@ -157,13 +176,20 @@ def _shown(first: HubImage, count: int | None, location: str) -> list[HubImage]:
 
 def _load(path: str, split: str) -> Dataset:
     from datasets import load_dataset
-    from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
     local = Path(path).expanduser()
     name, _, revision = (str(local), "", "") if local.exists() else path.partition("@")
+    with _explained(path, split), nullcontext() if local.exists() else offline_if_unreachable():
+        return load_dataset(name, revision=revision or None, split=split)
+
+
+@contextmanager
+def _explained(path: str, split: str) -> Iterator[None]:
+    """Raises DataError or HubError, in a line, for what goes wrong within it."""
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
+
     try:
-        with nullcontext() if local.exists() else offline_if_unreachable():
-            return load_dataset(name, revision=revision or None, split=split)
+        yield
     except DatasetNotFoundError as error:
         raise DataError(
             f"{path}: no such data set, or it is private; check the id, or log in with "

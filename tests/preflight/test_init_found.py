@@ -15,9 +15,8 @@ from rftkit.data.detect import annotations_at
 from rftkit.errors import DataError
 from rftkit.preflight.check import check
 from rftkit.preflight.init import write_starter
-from rftkit.preflight.init_boxes import boxes_recipe
 from rftkit.recipe.sections import Data
-from rftkit.recipe.toml import parse_recipe
+from rftkit.recipe.toml import load_recipe
 
 
 def coco(folder: Path, name: str, boxes: int = 2) -> Path:
@@ -55,18 +54,23 @@ def yolo(folder: Path) -> Path:
     return path
 
 
+def starter(given: Path, out: Path) -> str:
+    """The text of the recipe that is written for some data."""
+    return write_starter(given, out).file.read_text("utf-8")
+
+
 def test_two_coco_files_make_one_recipe_that_passes(tmp_path: Path) -> None:
     coco(tmp_path, "instances_train"), coco(tmp_path, "instances_val")
     for given in (tmp_path / "instances_train.json", tmp_path):
         location = annotations_at(given)
         assert location == ("coco", str(tmp_path / "instances_{split}.json"), ("train", "val"))
-    text = boxes_recipe(location)
+    text = starter(tmp_path, tmp_path / "mine.toml")
     assert "2 images to train on" in text
     assert "2 categories: cat, dog" in text
-    assert "fewest images have 'dog': 1" in text
-    recipe = parse_recipe(text, "given", ["model.name=tiny"])
-    assert (recipe.task, recipe.data.shots) == ("detection", 1)
-    assert len(check(recipe).training.examples) == 2
+    assert "fewest training images: 1, of 'dog'" in text
+    recipe = load_recipe(tmp_path / "mine.toml", ["model.name=tiny"])
+    assert (recipe.task, recipe.data.shots) == ("detection", 0)
+    assert len(check(recipe).training.examples) == 3
 
 
 def test_one_coco_file_is_divided(tmp_path: Path) -> None:
@@ -77,8 +81,7 @@ def test_one_coco_file_is_divided(tmp_path: Path) -> None:
 def test_a_yolo_folder_is_known_by_its_yaml(tmp_path: Path) -> None:
     path = yolo(tmp_path)
     assert annotations_at(tmp_path) == annotations_at(path)
-    written = write_starter(tmp_path, tmp_path / "mine.toml")
-    recipe = parse_recipe(written.read_text("utf-8"), "mine", ["model.name=tiny"])
+    recipe = load_recipe(write_starter(tmp_path, tmp_path / "mine.toml").file, ["model.name=tiny"])
     assert (recipe.data.source, recipe.data.splits) == ("yolo", ("train", "val"))
     assert check(recipe).per_class == {"cat": (2, 2)}
 
@@ -101,8 +104,8 @@ def test_annotations_without_boxes_are_refused(tmp_path: Path) -> None:
     path = coco(tmp_path, "cards", boxes=0)
     held = json.loads(path.read_text())
     path.write_text(json.dumps({**held, "annotations": []}))
-    with pytest.raises(DataError, match="no boxes in split 'train'; annotate some"):
-        boxes_recipe(annotations_at(path))
+    with pytest.raises(DataError, match="no boxes of the asked categories; annotate some"):
+        write_starter(path, tmp_path / "mine.toml")
 
 
 def zipped(folder: Path, path: Path) -> Path:
@@ -122,10 +125,10 @@ def test_an_archive_is_looked_into(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "cards").mkdir()
     coco(tmp_path / "cards", "train"), coco(tmp_path / "cards", "val")
     path = zipped(tmp_path / "cards", tmp_path / "my.zip")
-    text = write_starter(path, tmp_path / "boxes.toml").read_text("utf-8")
-    recipe = parse_recipe(text, "given", ["model.name=tiny"])
+    file = write_starter(path, tmp_path / "boxes.toml").file
+    recipe = load_recipe(file, ["model.name=tiny"])
     assert recipe.data.path == f"{path}/cards/{{split}}.json"
-    assert len(check(recipe).training.examples) == 2
+    assert len(check(recipe).training.examples) == 3
     for name in ("cat", "dog"):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for number in (1, 2):
@@ -133,9 +136,7 @@ def test_an_archive_is_looked_into(tmp_path: Path, cache: Path) -> None:
                 tmp_path / f"pets/{name}/{name}{number}.png"
             )
     path = zipped(tmp_path / "pets", tmp_path / "pets.zip")
-    recipe = parse_recipe(
-        write_starter(path, tmp_path / "pets.toml").read_text("utf-8"), "given", ["model.name=tiny"]
-    )
+    recipe = load_recipe(write_starter(path, tmp_path / "pets.toml").file, ["model.name=tiny"])
     assert (recipe.data.source, recipe.data.path) == ("folder", str(path))
     assert check(recipe).per_class == {"cat": (1, 1), "dog": (1, 1)}
 
@@ -193,53 +194,3 @@ def test_archives_of_equal_content_keep_their_own_names(tmp_path: Path, cache: P
         with pytest.raises(DataError) as caught:
             row.image.open()
         assert str(caught.value).startswith(f"{path}/cards/train-1.png: ")
-
-
-TALK = {"image": "a.jpg", "conversations": [{"from": "human", "value": "<image>\nHow many?"}]}
-PHRASES = {"image": "a.jpg", "sentences": ["left cat"], "bbox": [1, 2, 3, 4]}
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "keys"),
-    [
-        ("a.json", json.dumps([TALK]), 'task = "number" .* source = "llava"'),
-        ("a.jsonl", json.dumps(TALK) + "\n{}", 'task = "number" .* source = "llava"'),
-        ("train.json", json.dumps([PHRASES]), 'task = "grounding" .* source = "refs"'),
-        ("a.jsonl", json.dumps(PHRASES), 'task = "grounding" .* source = "refs"'),
-        ("a.jsonl", '{"image": "1.jpg", "label": "a"}', 'source = "jsonl"'),
-        ("a.jsonl", '{"image": "1.jpg", "phrase": "a", "box": [1, 2, 3, 4]}', 'source = "jsonl"'),
-        ("a.csv", "image,label\n", 'source = "csv"'),
-    ],
-)
-def test_other_files_are_told_what_to_write(
-    tmp_path: Path, name: str, text: str, keys: str
-) -> None:
-    path = tmp_path / name
-    path.write_text(text)
-    with pytest.raises(DataError, match=rf"^{path}: .*{keys}, path = \"{path}\""):
-        write_starter(path, tmp_path / "out.toml")
-
-
-def test_a_folder_that_holds_them_is_told_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "train.json"
-    path.write_text(json.dumps([TALK]))
-    with pytest.raises(DataError, match=rf'^{tmp_path}: .* source = "llava", path = "{path}"'):
-        write_starter(tmp_path, tmp_path / "out.toml")
-
-
-def test_tables_and_broken_files_beside_boxes_are_passed_over(tmp_path: Path) -> None:
-    coco(tmp_path, "train")
-    (tmp_path / "a.json.gz").write_text("no gzip")
-    (tmp_path / "a.jsonl").write_text('{"image": "1.jpg", "label": "a"}')
-    assert write_starter(tmp_path, tmp_path / "out.toml").is_file()
-
-
-@pytest.mark.parametrize("inside", ["", "train"])
-def test_a_folder_of_reasoning_segmentation_is_told_what_to_write(
-    tmp_path: Path, inside: str
-) -> None:
-    root = tmp_path / "ReasonSeg"
-    (root / inside).mkdir(parents=True)
-    (root / inside / "train_1.json").write_text('{"text": ["a"], "shapes": []}')
-    with pytest.raises(DataError, match=r'task = "grounding" .* source = "lisa", path = ".*Seg"'):
-        write_starter(root, tmp_path / "out.toml")

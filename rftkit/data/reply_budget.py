@@ -1,0 +1,65 @@
+"""Whether the gold answers fit into `method.max_new_tokens`, counted before a model is loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from math import ceil
+
+from rftkit.core import Example
+from rftkit.recipe.schema import REASONING, Recipe
+from rftkit.tasks import get_task
+
+PIECES = re.compile(r"[^\W\d_]+|\d|[^\w\s]+|_|\n")
+MARGIN = 1.1
+LEAST_THOUGHT = 48  # tokens that a thought should have, where one is asked for
+STEP = 32  # budgets are written in multiples of it
+
+
+def reply_tokens(text: str) -> int:
+    """About how many tokens a text takes, without a tokenizer; rather too many than too few.
+
+    As today's vocabularies divide texts: a digit each, four letters of a word, two signs in a row,
+    one letter of what is not ASCII.
+    """
+    count = 0
+    for piece in PIECES.findall(text):
+        if piece.isalpha():
+            count += ceil(len(piece) / 4) if piece.isascii() else len(piece)
+        else:
+            count += ceil(len(piece) / 2)
+    return ceil(count * MARGIN)
+
+
+def fitting_budget(recipe: Recipe, examples: Sequence[Example]) -> int:
+    """Tokens into which every gold answer fits, with room for a thought where one is asked for.
+
+    Never less than the recipe's own `method.max_new_tokens`.
+    """
+    longest = max((_tokens(recipe, example) for example in examples), default=0)
+    room = 0 if recipe.style == "direct" else REASONING
+    needed = STEP * ceil((longest + 1 + room) / STEP)
+    return max(recipe.method.max_new_tokens, needed)
+
+
+def budget_notes(recipe: Recipe, **splits: Sequence[Example]) -> list[str]:
+    """A line for each split with gold answers that cannot be written in full."""
+    budget, notes = recipe.method.max_new_tokens, []
+    room = 0 if recipe.style == "direct" else LEAST_THOUGHT
+    fitting = fitting_budget(recipe, [e for examples in splits.values() for e in examples])
+    for name, examples in splits.items():
+        tokens = {e.id: _tokens(recipe, e) for e in examples}
+        long = [number for number in tokens.values() if number + room >= budget]
+        if long:
+            notes.append(
+                f"{len(long)} of {len(tokens)} {name} answers do not fit into "
+                f"method.max_new_tokens = {budget}: the longest takes about {max(long)} tokens"
+                f"{' without a thought' if room else ''}; set it to {fitting}"
+            )
+    return notes
+
+
+def _tokens(recipe: Recipe, example: Example) -> int:
+    """Of the ideal reply, its reasoning left out."""
+    task = get_task(recipe.task)
+    return reply_tokens(task.ideal(example, recipe.style))

@@ -1,0 +1,136 @@
+"""The commented TOML that `rftkit init` writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from rftkit.messages import printable
+from rftkit.preflight.findings import Finding
+
+CHECKED_EVERY = 50  # steps between two looks at a validation split
+
+
+class Start(NamedTuple):
+    """What a first recipe says.
+
+    data: keys of its [data] table. found: lines about the data. budget: tokens of a reply; 0 leaves
+    the default. limit: test images that are measured; 0 all.
+    """
+
+    taken: Finding
+    data: Mapping[str, object]
+    found: tuple[str, ...]
+    budget: int
+    limit: int
+
+
+def starter_text(start: Start) -> str:
+    """The recipe, which loads as it is."""
+    task = start.taken.task
+    tables = [
+        HEAD.format(
+            found="\n".join(f"#   {printable(line)}" for line in start.found), tiny=TINY[task]
+        ),
+        f'task = "{task}"\nstyle = "think"        # think | direct | answer-first | adaptive\n',
+        MODEL,
+        _data(start),
+        OPTIONS.get(task, ""),
+        _method(start),
+        REWARDS[task],
+        _eval(start),
+    ]
+    return "\n".join(table for table in tables if table)
+
+
+def quoted(value: object) -> str:
+    """A TOML value of a text, a number, a list or a table of texts.
+
+    TOML's strings are JSON's, but for the one control character that JSON leaves bare.
+    """
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{key} = {quoted(one)}" for key, one in value.items())
+        return f"{{ {inner} }}"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
+def _data(start: Start) -> str:
+    lines = [f"{key} = {quoted(value)}" for key, value in start.data.items()]
+    lines.append("# shots = 16           # training images of each class; without it all are used")
+    if start.taken.task == "classification":
+        lines.append('choices = "all"        # the prompt lists all classes; "none" asks openly')
+        lines.append('# question = "What kind of … is this?"   # says better what you want to know')
+    if "shots" in start.data:
+        lines = [line for line in lines if not line.startswith("# shots")]
+    return "[data]\n" + "\n".join(lines) + "\n"
+
+
+def _method(start: Start) -> str:
+    fits = "# the longest answer fits, and a thought before it"
+    return METHOD + (f"max_new_tokens = {start.budget}   {fits}\n" if start.budget else "")
+
+
+def _eval(start: Start) -> str:
+    lines = [f"limit = {start.limit}              # held-out images, evenly by class; 0 uses all"]
+    if start.taken.validation:
+        lines += [
+            f"validation = {quoted(start.taken.validation)}     # images that choose the step kept",
+            f"during = {CHECKED_EVERY}            # steps between two looks at them",
+        ]
+    return "\n".join(["[eval]", *lines]) + "\n"
+
+
+TINY = {
+    "classification": "tiny",
+    "detection": "tiny-scenes",
+    "grounding": "tiny-scenes",
+    "choice": "tiny-quiz",
+    "number": "tiny-quiz",
+}
+HEAD = """\
+# Written by `rftkit init`. What was found:
+{found}
+#
+# rftkit check THIS_FILE                       reads every image, shows a prompt
+# rftkit plan THIS_FILE --gpu 12GB             whether it fits a GPU
+# rftkit train THIS_FILE                       needs a GPU; on a CPU it would take days
+# rftkit train THIS_FILE --set model.name={tiny}
+#                                              walks the whole path on any machine with a tiny
+#                                              model, which learns nothing useful here
+"""
+MODEL = """\
+[model]
+name = "Qwen/Qwen2.5-VL-3B-Instruct"   # hub id or local folder
+"""
+METHOD = """\
+[method]
+kind = "grpo"          # reinforcement; "sft" imitates the answers
+steps = 200
+learning_rate = 1e-5
+group_size = 8
+"""
+OPTIONS = {
+    "detection": """\
+[options]
+ask = "category"       # one prompt per category, or "picture": one for all of them
+threshold = 0.5        # lowest IoU that is rewarded
+"""
+}
+LABELS = """\
+[rewards]
+accuracy = 1.0
+format = 1.0
+"""
+REWARDS = {
+    "classification": LABELS,
+    "choice": LABELS,
+    "number": LABELS,
+    "grounding": "",
+    "detection": """\
+[rewards]
+iou = 1.0
+confidence = 1.0
+format = 1.0
+""",
+}
