@@ -7,6 +7,7 @@ command with `exit_code`. Anything else that escapes is a bug and shows its trac
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 
 
 class UserError(Exception):
@@ -27,6 +28,15 @@ class HubError(DataError):
     """A data set that only the hub has, and the hub cannot be reached now: try again later."""
 
     exit_code = 4
+
+
+class GatheredError(DataError):
+    """Several rows or images that cannot be used. faults: a line for each."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = list(faults)
+        more = f" (and {len(faults) - 1} more: `rftkit check` lists them)" if faults[1:] else ""
+        super().__init__(self.faults[0] + more)
 
 
 class ModelError(UserError):

@@ -12,6 +12,7 @@ import typer
 from rftkit import __version__, exits
 from rftkit.cli import baseline as cli_baseline
 from rftkit.cli import bench as cli_bench
+from rftkit.cli import check as cli_check
 from rftkit.cli import demo as cli_demo
 from rftkit.cli import files as cli_files
 from rftkit.cli import machine as cli_machine
@@ -169,37 +170,8 @@ def _refuse_ignored(context: typer.Context) -> None:
             raise typer.BadParameter(f"--rescore reads a file as it is; leave out {name}")
 
 
-@app.command()
-def check(
-    recipe: RecipePath,
-    overrides: Override = [],  # noqa: B006
-    schema_only: Annotated[
-        bool, typer.Option("--schema-only", help="check the recipe, not its data")
-    ] = False,
-) -> None:
-    """Check a recipe and its data without a model: rows, gold answers, images, copies."""
-    from rftkit.cli.show_check import show_checked
-    from rftkit.errors import HubError
-    from rftkit.hardware import backends
-    from rftkit.recipe.builtin import find_recipe
-    from rftkit.recipe.toml import load_recipe
-
-    path, console = find_recipe(recipe), results()
-    loaded = load_recipe(path, overrides)
-    backends.check_recipe(loaded)
-    say(f"{path}: the recipe is sound", console)
-    if schema_only:
-        return
-    from rftkit.preflight.check import check
-
-    try:
-        show_checked(check(loaded), console)
-    except HubError as error:
-        raise HubError(f"its data were not read: {error}") from None
-
-
 for command in (
-    cli_predict.predict,
+    *(cli_check.check, cli_predict.predict),
     *(cli_baseline.baseline, cli_rationales.rationales, cli_score.score),
     *(cli_files.recipes, cli_files.init, cli_files.runs, cli_files.report),
     *(cli_files.study, cli_machine.plan, cli_bench.bench, cli_machine.doctor, cli_demo.demo),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rftkit.answers.boxes import load_box_labels, load_boxes
 from rftkit.core import Example
 from rftkit.data.duplicates import one_each
+from rftkit.messages import printable
 from rftkit.preflight.check import Checked
+from rftkit.preflight.suspects import visible_difference
 from rftkit.report import tables
 from rftkit.report.metric_names import display_name
 from rftkit.tasks import get_task
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 CLASSES_SHOWN = 12
 COPIES_SHOWN = 5
+PROBLEMS_SHOWN = 50
 ROUNDED = ("map", "ap50", "ap75", "iou_of_matches", "miou")  # metrics that rounding lowers
 
 
@@ -30,6 +33,55 @@ def show_checked(checked: Checked, console: Console) -> None:
 
 def lines(checked: Checked) -> list[str]:
     """The same, as plain lines."""
+    several = checked.problems if len(checked.problems) > 1 else ()
+    return [
+        *_example(checked),
+        *(_counts(checked) if checked.shown else []),
+        *_sizes(checked),
+        *_copies(checked),
+        *(f"note: {note}" for note in checked.notes),
+        *_best(checked),
+        *(f"problem: {printable(problem)}" for problem in several[:PROBLEMS_SHOWN]),
+        *([f"and {len(several) - PROBLEMS_SHOWN} more"] if len(several) > PROBLEMS_SHOWN else []),
+        *([] if checked.problems else [_gold(checked)]),
+    ]
+
+
+def record(checked: Checked) -> dict[str, Any]:
+    """For `--json`."""
+    parts = {"training": checked.training, "test": checked.held_out}
+    return {
+        "problems": [*checked.problems],
+        "notes": [*checked.notes],
+        "images": {name: len(one_each(part.examples)) for name, part in parts.items()},
+        "prompts": {name: len(part.examples) for name, part in parts.items()},
+        "opened": checked.opened,
+        "classes": {
+            label: {"training": ours, "test": theirs}
+            for label, (ours, theirs) in checked.per_class.items()
+            if label
+        },
+        "copies": [
+            {"training": pair.first.id, "test": pair.second.id, "exact": pair.exact}
+            for pair in checked.copies
+        ],
+        "prompt": checked.prompt,
+        "ideal_reply": checked.ideal,
+        "rewards": checked.rewards,
+        "visible_difference": _visible(checked),
+    }
+
+
+def _visible(checked: Checked) -> float | None:
+    """The smallest difference that the test set shows, in [0, 1]."""
+    images = len(one_each(checked.held_out.examples))
+    return round(visible_difference(images), 3) if images else None
+
+
+def _example(checked: Checked) -> list[str]:
+    """The first prompt, its ideal reply, and what that earns."""
+    if checked.shown is None:
+        return []
     rewards = ", ".join(f"{name} {value:g}" for name, value in checked.rewards.items())
     return [
         "",
@@ -39,13 +91,11 @@ def lines(checked: Checked) -> list[str]:
         *(f"  {line}" for line in checked.ideal.splitlines()),
         f"  earns {rewards}",
         "",
-        *_counts(checked),
-        *_sizes(checked),
-        *_copies(checked),
-        *(f"note: {note}" for note in checked.notes),
-        *_best(checked),
-        f"every gold answer earns {_marks(checked)} in style {checked.recipe.style!r}",
     ]
+
+
+def _gold(checked: Checked) -> str:
+    return f"every gold answer earns {_marks(checked)} in style {checked.recipe.style!r}"
 
 
 def _best(checked: Checked) -> list[str]:
@@ -105,6 +155,8 @@ def _boxes(examples: Sequence[Example]) -> Counter[str]:
 
 def _sizes(checked: Checked) -> list[str]:
     areas = sorted(checked.sizes, key=lambda size: size[0] * size[1])
+    if not areas:
+        return []
     small, middle, large = areas[0], areas[len(areas) // 2], areas[-1]
     budget = checked.recipe.model.max_pixels
     shrunk = sum(w * h > budget for w, h in areas)
@@ -116,7 +168,7 @@ def _sizes(checked: Checked) -> list[str]:
 
 
 def _copies(checked: Checked) -> list[str]:
-    if not checked.training.examples:
+    if not checked.training.examples or not checked.held_out.examples:
         return []
     if not checked.copies:
         return ["no image is both trained and tested on"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from rftkit.core import Example
 from rftkit.data.images import upright_size
-from rftkit.errors import DataError
+from rftkit.errors import DataError, GatheredError
 from rftkit.model_info import families
 from rftkit.recipe.sections import Model
 
@@ -38,6 +38,19 @@ def grid_setter(model: Model) -> Callable[[Example], Example]:
         return replace(example, meta={**example.meta, "grid": str(grid), "size": size})
 
     return with_grid
+
+
+def with_grids(model: Model, examples: Iterable[Example]) -> tuple[Example, ...]:
+    """The examples with their grids. Raises GatheredError, with a line for each bad image."""
+    with_grid, found, faults = grid_setter(model), list[Example](), dict[str, None]()
+    for example in examples:
+        try:
+            found.append(with_grid(example))
+        except DataError as error:
+            faults[str(error)] = None
+    if faults:
+        raise GatheredError([*faults])
+    return tuple(found)
 
 
 def annotated_size(example: Example) -> Size:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from rftkit import tasks
 from rftkit.core import Example
 from rftkit.data import shots
-from rftkit.data.box_grid import grid_setter
+from rftkit.data.box_grid import with_grids
 from rftkit.data.hierarchies import Hierarchy, read_hierarchy
 from rftkit.data.hierarchies.credit import credit_table
 from rftkit.data.read_cache import ReadCache
@@ -120,10 +120,13 @@ def _prepare_split(recipe: Recipe, split: str, read: _Read, limit: int) -> Examp
         in_half = [e for e in examples if half_of[e.category] == recipe.data.classes]
         examples = _drawn(recipe, in_half)
         unused = _unused(recipe, examples, in_half)
-    hierarchy, with_grid = _hierarchy(recipe, classes), grid_setter(recipe.model)
-    prepared = tuple(
-        with_grid(_prepare_example(example, recipe, half_of[example.category], halves))
-        for example in limited(recipe, examples, limit)
+    hierarchy = _hierarchy(recipe, classes)
+    prepared = with_grids(
+        recipe.model,
+        (
+            _prepare_example(example, recipe, half_of[example.category], halves)
+            for example in limited(recipe, examples, limit)
+        ),
     )
     if aliases := hierarchy.spellings:
         prepared = tuple(replace(example, aliases=aliases) for example in prepared)

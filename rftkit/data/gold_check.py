@@ -66,6 +66,17 @@ def with_gold_check(recipe: Recipe, examples: Examples, split: str, style: Style
     return replace(examples, notes=(*examples.notes, note))
 
 
+def gold_faults(recipe: Recipe, examples: Examples) -> list[str]:
+    """A line for every gold answer that does not earn full marks in the recipe's style."""
+    task, faults = tasks.get_task(recipe.task), list[str]()
+    for example in examples.examples:
+        try:
+            gold_check(task, example, recipe.style)
+        except DataError as error:
+            faults.append(str(error))
+    return faults
+
+
 def gold_check(task: Task, example: Example, style: Style) -> bool:
     """True if the gold answer earns what it must (`Task.min_gold_reward`) in this style.
 

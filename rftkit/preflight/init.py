@@ -74,7 +74,9 @@ def _described(taken: Finding, ours: Examples, theirs: Examples) -> list[str]:
     """Lines on what was found: how many images, of what, and how they are divided."""
     counts = [len({e.image.name for e in part.examples}) for part in (ours, theirs)]
     kinds = sorted({e.category for e in ours.examples if e.category})
-    lines = [taken.words, f"{counts[0]} images to train on, {counts[1]} to test on"]
+    lines = [f"{counts[0]} images to train on, {counts[1]} to test on"]
+    if taken.data.source != "folder":
+        lines.insert(0, taken.words)
     if kinds:
         per_kind = {k: len({e.image.name for e in ours.examples if e.category == k}) for k in kinds}
         fewest = min(kinds, key=lambda kind: per_kind[kind])

@@ -220,7 +220,7 @@ def test_check_on_digits(rftkit: Command, tmp_path: Path) -> None:
     )
     done = rftkit("check", "mine.toml")
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith("mine.toml: the recipe is sound\n")
+    assert done.out.endswith("mine.toml: the recipe is sound\n")
     for said in (
         "prompt of digits:train:",
         "<think>",
@@ -238,7 +238,14 @@ def test_init_writes_a_recipe_that_check_accepts(rftkit: Command, tmp_path: Path
     images(tmp_path / "my pets")
     done = rftkit("init", "my pets")
     assert (done.code, done.err) == (0, "")
-    assert done.out == "wrote my pets.toml\nnext: rftkit check 'my pets.toml'\n"
+    assert done.out.splitlines() == [
+        "8 images to train on, 2 to test on",
+        "2 classes: cat, dog",
+        "fewest training images: 4, of 'cat'",
+        "my pets/: no split is given: one image in 5 of each class is held out (fixed seed 0)",
+        "wrote my pets.toml: task classification",
+        "next: rftkit check 'my pets.toml'",
+    ]
     before = (tmp_path / "my pets.toml").read_bytes()
     checked = rftkit("check", "my pets.toml")
     assert (checked.code, checked.err) == (0, "")
@@ -247,7 +254,7 @@ def test_init_writes_a_recipe_that_check_accepts(rftkit: Command, tmp_path: Path
     assert "no image is both trained and tested on" in checked.out
     refused(rftkit("init", "my pets"), "my pets.toml: is there already; choose another name")
     assert (tmp_path / "my pets.toml").read_bytes() == before
-    assert rftkit("init", "my pets", "--out", "b.toml").out.startswith("wrote b.toml\n")
+    assert "\nwrote b.toml: " in rftkit("init", "my pets", "--out", "b.toml").out
     refused(rftkit("init", "none"), "none: no such folder")
     refused(rftkit("init", "my pets", "--out", "none/b.toml"), "none/b.toml: cannot be written")
 

@@ -62,7 +62,6 @@ def test_all_images_of_class_folders_are_used(tmp_path: Path) -> None:
     )  # fmt: skip
     assert len(check(recipe).training.examples) == 6
     assert found(starter).splitlines() == [
-        "2 classes (dog, maine_coon); 6 training + 6 test images",
         "6 images to train on, 6 to test on",
         "2 classes: dog, maine coon",
         "fewest training images: 3, of 'dog'",
