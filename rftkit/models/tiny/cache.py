@@ -1,4 +1,4 @@
-"""The built-in models: built once in the user's cache, then an ordinary local model folder.
+"""The built-in models: they come with the package, or are built once in the user's cache.
 
 `tiny` reads printed digits; `tiny-hangar` knows the drawn aircraft, but mixes up their tails;
 `tiny-scenes` finds printed digits, several in an image; `tiny-quiz` counts and compares them.
@@ -32,6 +32,8 @@ Say = Callable[[str], None]
 
 VERSION = "1"  # raise it when what a build makes has changed
 CARD = "rftkit.json"
+SHIPPED = Path(__file__).parent / "weights"  # made by `python -m rftkit.models.tiny.ship`
+TENTHS = 10  # lines that a build prints where there is no terminal
 STALE = 3600.0  # seconds after which a half-built folder is one that a kill left behind
 
 
@@ -41,16 +43,18 @@ def tell(line: str) -> None:
 
 
 def ensure_tiny(name: str, say: Say = tell, plan: Plan | None = None) -> Path:
-    """The folder of a built-in model (a name in COURSES), built now if it is not whole.
+    """The folder of a built-in model (a name in COURSES): the one in the package, if it is whole.
 
-    plan: another than the course's own. `say` gets one line when one is built again, and why, or
-    when another process builds it and this one waits.
+    Else, and for a plan that is not the course's own, it is built in the user's cache. `say` gets
+    one line when one is built again, and why, or when another process builds it and this one waits.
     Raises ModelError if `name` is not one of them, or if the cache cannot be written.
     """
     if name not in COURSES:
         raise ModelError(f"model '{name}' is not built in; these are: {', '.join(COURSES)}")
+    version = version_of(name, plan)
+    if what_is_wrong(SHIPPED / name, version) is None:
+        return SHIPPED / name
     folder, plan = cache_folder(say) / name, plan or COURSES[name].plan
-    version = _version(name, plan)
     if what_is_wrong(folder, version) is None:
         return folder
     try:
@@ -102,19 +106,20 @@ def _build(folder: Path, name: str, version: str, plan: Plan) -> None:
     """Builds beside `folder` and moves it into place, so that a kill leaves no half model."""
     _sweep(folder.parent, name)
     beside = folder.with_name(f".{name}.{uuid4().hex[:8]}")
-    beside.mkdir()
     try:
-        _build_with_bar(beside, name, plan)
-        files = sorted(path for path in beside.iterdir() if path.is_file())
-        card = {
-            "name": name,
-            "version": version,
-            "sha256": {path.name: _digest(path) for path in files},
-        }
-        (beside / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        build_whole(beside, name, plan)
+        write_card(beside, name, version)
         _move(beside, folder, version)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_card(folder: Path, name: str, version: str) -> None:
+    """Record the version of a model and the hashes of its files beside them."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != CARD)
+    digests = {path.name: _digest(path) for path in files}
+    card = {"name": name, "version": version, "sha256": digests}
+    (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 def _move(beside: Path, folder: Path, version: str) -> None:
@@ -133,21 +138,32 @@ def _sweep(cache: Path, name: str) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _build_with_bar(folder: Path, name: str, plan: Plan) -> None:
+def build_whole(folder: Path, name: str, plan: Plan) -> None:
+    """Build a model in a new folder, with a bar on standard error."""
+    folder.mkdir()
     title = f"building the {name} model once (about {COURSES[name].seconds} s)…"
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    if not console.is_terminal:  # a bar would appear at its end only
+        tell(title)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
+        shown = 0
 
         def progress(done: int, total: int) -> None:
+            nonlocal shown
             bar.update(task, completed=done, total=total)
+            if not console.is_terminal and done * TENTHS // total > shown:
+                shown = done * TENTHS // total
+                tell(f"building the {name} model: {shown * 100 // TENTHS} %")
 
         build_tiny(folder, COURSES[name], progress, plan)
 
 
-def _version(name: str, plan: Plan) -> str:
+def version_of(name: str, plan: Plan | None = None) -> str:
     """VERSION and a digest of what else decides the weights: plan, instructions, the course."""
     course = COURSES[name]
+    plan = plan or course.plan
     shape = [course.side, course.spread, course.eyes_rest, course.reading_steps]
     decides = [asdict(plan), sorted(INSTRUCTIONS.items()), course.phrases, shape]
     return f"{VERSION}-{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:8]}"
