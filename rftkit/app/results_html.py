@@ -97,12 +97,12 @@ def _difference(summary: Summary) -> str:
     difference = summary.difference
     if difference is None:
         return '<p class="quiet">Only one model was evaluated: nothing to compare.</p>'
-    exact = difference.mcnemar_exact
+    exact, told = difference.mcnemar_exact, summary.headline or difference.words
     up, down, test = "fixed", "broke", f"; McNemar exact p {_p(exact or 0)}"
     if exact is None:  # a degree, such as an IoU: a gain need not cross the line to right
         up, down, test = "score higher after training", "lower", ""
     return (
-        f'<p class="words">{escape(difference.words)}</p><p class="quiet">{difference.won} {up}, '
+        f'<p class="words">{escape(told)}</p><p class="quiet">{difference.won} {up}, '
         f"{difference.lost} {down}, of {difference.pairs}{test}.</p>"
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from rftkit.cli import complete
 from rftkit.cli.options import AsJson, command_line, progress, results, say
 from rftkit.errors import UserError
 from rftkit.messages import runnable
@@ -72,8 +73,13 @@ def runs(
     list_runs(folder, results(), as_json)
 
 
-def report(run: Annotated[Path, typer.Argument(help="a run folder, or a folder of runs")]) -> None:
-    """Write a run's report anew, from its files, and print its result."""
+def report(
+    run: Annotated[
+        Path,
+        typer.Argument(help="a run, a study, or a folder of runs", autocompletion=complete.runs),
+    ],
+) -> None:
+    """Regenerate a run's report from its files, and print its result."""
     from rftkit.cli.show_runs import show_result
     from rftkit.report.run_page import rewrite_report
 
@@ -81,7 +87,12 @@ def report(run: Annotated[Path, typer.Argument(help="a run folder, or a folder o
 
 
 def study(
-    file: Annotated[Path, typer.Argument(help="a study file, or the name of a built-in one")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="a study file, or the name of a built-in one", autocompletion=complete.studies
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="folder; default out/<study name>")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="list the runs and their progress")

@@ -13,6 +13,7 @@ from rftkit import __version__, exits
 from rftkit.cli import baseline as cli_baseline
 from rftkit.cli import bench as cli_bench
 from rftkit.cli import check as cli_check
+from rftkit.cli import complete
 from rftkit.cli import demo as cli_demo
 from rftkit.cli import files as cli_files
 from rftkit.cli import machine as cli_machine
@@ -54,10 +55,11 @@ def train(
     overrides: Override = [],  # noqa: B006  typer copies it
     resume: Annotated[bool, typer.Option("--resume", help="continue an unfinished run")] = False,
     save_every: Annotated[
-        int, typer.Option(min=1, help="steps between checkpoints and samples")
+        int, typer.Option(min=1, metavar="N", help="steps between checkpoints and samples")
     ] = 25,
     log: Annotated[
-        Literal["none", "tensorboard", "trackio"], typer.Option(help="experiment tracker")
+        Literal["none", "tensorboard", "trackio"],
+        typer.Option(metavar="TRACKER", help="none, tensorboard or trackio"),
     ] = "none",
     base_from: Annotated[
         Path | None,
@@ -68,7 +70,13 @@ def train(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print the result only")] = False,
 ) -> None:
-    """Train by a recipe, then evaluate base and fine-tuned model on held-out images."""
+    """Train by a recipe, then evaluate base and fine-tuned model on held-out images.
+
+    \b
+    rftkit train quickstart
+    rftkit train pets.toml --set style=direct --set method.steps=400
+    rftkit train pets.toml --resume
+    """
     from rftkit.recipe.builtin import find_recipe
     from rftkit.recipe.toml import dump_recipe, load_recipe
 
@@ -100,7 +108,12 @@ def train(
 def evaluate(
     context: typer.Context,
     ckpt: Annotated[
-        Path | None, typer.Option("--ckpt", help="a run, a checkpoint, an adapter, or out/")
+        Path | None,
+        typer.Option(
+            "--ckpt",
+            help="a run, a checkpoint, an adapter, or out/",
+            autocompletion=complete.runs,
+        ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="split to test on")] = None,
     data: Annotated[
@@ -110,7 +123,13 @@ def evaluate(
     base: Annotated[
         bool, typer.Option("--base/--no-base", help="evaluate the base model too")
     ] = True,
-    style: Annotated[StyleName | None, typer.Option(help="ask for another reply style")] = None,
+    style: Annotated[
+        StyleName | None,
+        typer.Option(
+            metavar="STYLE",
+            help="another reply style: think, direct, answer-first, adaptive or empty-think",
+        ),
+    ] = None,
     engine: Annotated[
         Literal["transformers", "vllm"],
         typer.Option(help="inference engine; vllm needs a newer GPU"),
@@ -127,7 +146,12 @@ def evaluate(
         Path | None, typer.Option(help="compute the summary of a samples.jsonl, without a model")
     ] = None,
 ) -> None:
-    """Measure base and fine-tuned model side by side on held-out images."""
+    """Measure base and fine-tuned model side by side on held-out images.
+
+    \b
+    rftkit eval --ckpt out/pets
+    rftkit eval --ckpt out/pets --data newpets --json
+    """
     if (ckpt is None) == (rescore is None):
         raise typer.BadParameter("give either --ckpt DIR or --rescore samples.jsonl")
     if fail_if_worse is not None and not base:

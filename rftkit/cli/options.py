@@ -9,12 +9,34 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from rftkit.cli import complete
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-RecipePath = Annotated[Path, typer.Argument(help="a recipe file, or the name of a built-in one")]
-Override = Annotated[list[str], typer.Option("--set", help="key=value, e.g. method.steps=50")]
-CkptPath = Annotated[Path, typer.Option("--ckpt", help="a run, a checkpoint, an adapter, or out/")]
+RecipePath = Annotated[
+    Path,
+    typer.Argument(
+        help="a recipe file, or the name of a built-in one", autocompletion=complete.recipes
+    ),
+]
+Override = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        help="change a key of the recipe, e.g. method.steps=50; repeat for more",
+        metavar="KEY=VALUE",
+        autocompletion=complete.overrides,
+    ),
+]
+CkptPath = Annotated[
+    Path,
+    typer.Option(
+        "--ckpt",
+        help="a run, a checkpoint, an adapter, or out/",
+        autocompletion=complete.runs,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
 StyleName = Literal["think", "direct", "answer-first", "adaptive", "empty-think"]
 

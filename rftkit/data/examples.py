@@ -37,13 +37,15 @@ class Examples:
     """What a run trains or is tested on.
 
     labels: every label or category of the data set, sorted. notes: what a person should know of
-    the data. levels: coarser classes, level -> label -> class of that level.
+    the data. levels: coarser classes, level -> label -> class of that level. images: how many
+    images are used, and how many are there.
     """
 
     examples: tuple[Example, ...]
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
     levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    images: tuple[int, ...] = ()
 
 
 def load_examples(
@@ -115,11 +117,10 @@ def _prepare_split(recipe: Recipe, split: str, read: _Read, limit: int) -> Examp
     classes = _classes(recipe, own, class_splits, labels)
     halves = _halves(recipe, classes, _label_ids([*class_splits, own]))
     half_of = {name: half for half, names in halves.items() for name in names}
-    examples, unused = own.examples, []
+    examples = there = own.examples
     if split == recipe.data.train_split:
-        in_half = [e for e in examples if half_of[e.category] == recipe.data.classes]
-        examples = _drawn(recipe, in_half)
-        unused = _unused(recipe, examples, in_half)
+        there = tuple(e for e in examples if half_of[e.category] == recipe.data.classes)
+        examples = _drawn(recipe, there)
     hierarchy = _hierarchy(recipe, classes)
     prepared = with_grids(
         recipe.model,
@@ -135,8 +136,11 @@ def _prepare_split(recipe: Recipe, split: str, read: _Read, limit: int) -> Examp
             replace(example, credits=credits_of.get(example.gold, {})) for example in prepared
         )
     notes = dict.fromkeys(note for part in (own, *class_splits) for note in part.notes)
+    images = tuple(len({e.image.name for e in some}) for some in (prepared, there))
+    drawn = split == recipe.data.train_split
+    unused = shots.unused_notes(recipe.data.shots, images) if drawn else []
     shown = _shown_classes(recipe, classes, own)
-    return Examples(prepared, shown, (*notes, *unused), hierarchy.levels)
+    return Examples(prepared, shown, (*notes, *unused), hierarchy.levels, images)
 
 
 def limited(recipe: Recipe, examples: Sequence[Example], limit: int) -> tuple[Example, ...]:
@@ -239,17 +243,6 @@ def _drawn(recipe: Recipe, examples: Sequence[Example]) -> tuple[Example, ...]:
             f'{recipe.data.train_split!r}; set it to "all", or add images'
         )
     return shots.draw_shots(examples, recipe.data.shots, recipe.seed)
-
-
-def _unused(recipe: Recipe, drawn: Sequence[Example], all_of_them: Sequence[Example]) -> list[str]:
-    """A note on the training images that `data.shots` leaves out."""
-    used, there = ({e.image.name for e in some} for some in (drawn, all_of_them))
-    if len(used) == len(there):
-        return []
-    return [
-        f"{len(used)} of {len(there)} training images are used (data.shots = {recipe.data.shots}); "
-        "data.shots = 0 uses all"
-    ]
 
 
 def _shown_classes(recipe: Recipe, classes: tuple[str, ...], own: SplitExamples) -> tuple[str, ...]:

@@ -39,6 +39,14 @@ def draw_shots(examples: Iterable[Example], shots: int, seed: int) -> tuple[Exam
     return tuple(sorted(drawn, key=lambda example: example.id))
 
 
+def unused_notes(shots: int, images: Sequence[int]) -> list[str]:
+    """A note on training images that are left out. images: used, and there."""
+    used, there = images
+    if used == there:
+        return []
+    return [f"{used} of {there} training images are used (data.shots = {shots}); 0 uses all"]
+
+
 def spread(examples: Sequence[Example], limit: int) -> tuple[Example, ...]:
     """At most `limit` examples, as evenly by class as they allow, in their order; 0: all.
 

@@ -210,8 +210,11 @@ class Difference(Record):
     words: str
 
 
+Tone = Verdict | Literal["unknown"]
+
+
 class Summary(Record):
-    """One evaluation."""
+    """One evaluation. What has a default is not in summaries of older versions."""
 
     schema_version: Literal[1] = 1
     task: str
@@ -236,6 +239,10 @@ class Summary(Record):
     )
     provenance: Provenance
     notes: tuple[str, ...]
+    headline: str = Field(default="", description="the result in a sentence, warnings first")
+    tone: Tone = Field(default="unknown", description="what the headline allows to say")
+    fell: str = Field(default="", description="classes that got worse")
+    advice: str = Field(default="", description="what to do next")
 
 
 def display_model(side: str) -> str:

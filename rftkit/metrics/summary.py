@@ -8,6 +8,7 @@ from statistics import fmean
 
 from rftkit.measures.rates import rate
 from rftkit.metrics import behaviour, classes
+from rftkit.metrics.headline import with_headline
 from rftkit.metrics.lists.calibration import calibration
 from rftkit.metrics.lists.decodings import decodings
 from rftkit.metrics.samples import SIDES, Header, Sample, SamplesFile, Side
@@ -32,7 +33,7 @@ def summarise(file: SamplesFile) -> Summary:
     first = by_side["base"] or by_side["tuned"]
     sizes = [len(offered(sample, header)) for sample in first]
     closed = get_task(header.task).picks_offered and bool(sizes) and min(sizes) > 0
-    return Summary(
+    found = Summary(
         task=header.task,
         metric=get_task(header.task).metric,
         style=header.style,
@@ -52,6 +53,7 @@ def summarise(file: SamplesFile) -> Summary:
         provenance=header.provenance,
         notes=_notes(by_side, header),
     )
+    return with_headline(found)
 
 
 def to_json(summary: Summary) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,8 @@ class ReportInput:
     images, none where they cannot be had. beside: what papers measured on the same data.
     baselines: what simple methods make of the same shots.
     how: which paths the training took, by the names of `effective.json`.
-    no_images: why the images of the data cannot be shown, empty where they can.
+    no_images: why the images of the data cannot be shown, empty where they can. facts: name and
+    value of what stands at the top. commands: what can be done with the run next.
     """
 
     title: str
@@ -56,6 +58,8 @@ class ReportInput:
     baselines: BaselineTable | None = None
     how: Mapping[str, str] = field(default_factory=dict)
     no_images: str = ""
+    facts: Sequence[tuple[str, str]] = ()
+    commands: Sequence[str] = ()
 
 
 def write_report(path: Path, page: ReportInput) -> None:
@@ -69,7 +73,7 @@ def render(page: ReportInput) -> str:
     sides = [(name, side) for name, side in schema.sides_of(summary) if side] if summary else []
     last = sides[-1][1] if sides else None
     task = get_task(summary.task) if summary else None
-    return (
+    text = (
         environment()
         .get_template(TEMPLATE)
         .render(
@@ -101,6 +105,25 @@ def render(page: ReportInput) -> str:
             lengths=[kind for kind in LENGTHS if any(kind in side.lengths for _, side in sides)],
         )
     )
+    return with_contents(text)
+
+
+SECTION = re.compile(r"<section(?: id=\"[\w-]+\")?>\n<h2>(.*?)</h2>")
+CONTENTS = "<!-- contents -->"
+
+
+def with_contents(text: str) -> str:
+    """The page with an anchor at each section, and links to them where it is marked."""
+    links = list[str]()
+
+    def anchored(found: re.Match[str]) -> str:
+        title = found.group(1)
+        anchor = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+        links.append(f'<a href="#{anchor}">{title}</a>')
+        return f'<section id="{anchor}">\n<h2>{title}</h2>'
+
+    page = SECTION.sub(anchored, text)
+    return page.replace(CONTENTS, f'<nav aria-label="Contents">{" ".join(links)}</nav>')
 
 
 def _groups(page: ReportInput, summary: Summary) -> list[examples.Group]:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from rftkit import files
 from rftkit.core import Example
 from rftkit.errors import DataError, UserError
+from rftkit.messages import runnable
 from rftkit.metrics import Summary
 from rftkit.metrics.files import REPORT, SAMPLES, evaluations, finish
 from rftkit.metrics.samples import read_samples
 from rftkit.metrics.scoring import rescored
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe
+from rftkit.report import training_curves
 from rftkit.report.baselines import baselines_beside
 from rftkit.report.page import ReportInput, write_report
 from rftkit.report.published.table import beside
@@ -22,6 +24,7 @@ from rftkit.report.samples_shown import OpenImages
 from rftkit.runs import run as runs
 from rftkit.runs.adapter import recipe_of
 from rftkit.runs.run import RunFolder
+from rftkit.tasks import get_task
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -69,8 +72,44 @@ def write_run_report(
             else None,
             how=how_it_ran(run),
             no_images=data.no_images,
+            facts=facts(run, recipe, summary),
+            commands=commands(run),
         ),
     )
+
+
+def facts(run: RunFolder | None, recipe: Recipe, summary: Summary | None) -> list[tuple[str, str]]:
+    """What stands at the top of a page: model, data, time, machine."""
+    found = [("model", recipe.model.name), ("method", f"{recipe.method.kind}, {recipe.style}")]
+    metrics = files.read_lines(run.metrics) if run else []
+    counted = run.status().get("training_images") if run else None
+    if counted:
+        used, there = counted
+        found.append(("training images", f"{used} of {there}" if used < there else str(used)))
+    found += [one for one in training_curves.cost(metrics) if one[0] in ("steps", "minutes")]
+    side = (summary.tuned or summary.base) if summary else None
+    if summary and side:
+        unit = get_task(summary.task).words.unit
+        found.append((f"tested {unit}", str(side.n)))
+        if summary.provenance.hardware:
+            found.append(("machine", summary.provenance.hardware))
+        if side.speed and side.speed.peak_memory_bytes:
+            peak = f"{side.speed.peak_memory_bytes / 2**30:.2f} GiB"
+            found.append(("peak memory, evaluating", peak))
+    return found
+
+
+def commands(run: RunFolder | None) -> list[str]:
+    """What can be typed next about a run."""
+    if run is None:
+        return []
+    where = ("--ckpt", str(run.folder))
+    return [
+        runnable("predict", "IMAGE", *where),
+        runnable("eval", *where, "--data", "FOLDER"),
+        runnable("demo", *where),
+        runnable("report", str(run.folder)),
+    ]
 
 
 HOW = (  # of effective.json

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OpenImages = Callable[[str], "Sequence[Image]"]
 
-EDGE = 192  # pixels of a thumbnail's longer side
+EDGE = 640  # pixels of a thumbnail's longer side: it can be opened
 SMALL = 64  # at most this many pixels: kept lossless and shown with crisp ones
 EACH = 6  # examples per group
 HALF = 0.5  # a degree from here on is good

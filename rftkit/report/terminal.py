@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-TONES = {"better": "bold green", "worse": "bold red", "no difference detected": "bold"}
+TONES = {
+    "better": "bold green",
+    "worse": "bold red",
+    "no difference detected": "bold",
+    "unknown": "bold yellow",
+}
 FLAGS = ("no answer", "unparseable", "off the list", "several answers", "truncated")
 KINDS_SHOWN = 12
 
@@ -47,9 +52,11 @@ def show_summary(summary: Summary, console: Console) -> None:
             console.print(Text(f"{display_model(name)}: {side.decodings.words}"))
     for note in summary.notes:
         console.print(Text(f"note: {note}", style="yellow"))
-    if summary.difference:
-        tone = TONES[summary.difference.verdict]
-        console.print(Text(summary.difference.words, style=tone))
+    for line in (summary.fell, summary.advice):
+        if line:
+            console.print(Text(line))
+    if told := summary.headline or (summary.difference.words if summary.difference else ""):
+        console.print(Text(told, style=TONES[summary.tone]))
 
 
 def setting(summary: Summary) -> str:

@@ -62,13 +62,18 @@ def smoothed(values: Sequence[float], width: int) -> list[float]:
 
 
 def cost(metrics: Metrics) -> list[tuple[str, str]]:
-    """What training took, in words: steps, minutes, seconds per step, tokens per reply."""
+    """What training took, in words: steps, minutes, seconds per step, tokens per reply.
+
+    Minutes are those of steps and of looks at held-out data; loading and evaluation are not in.
+    """
     steps, seconds = column(metrics, "step"), column(metrics, "seconds")
     lengths = column(metrics, "length")
     rows: list[tuple[str, str]] = []
     if steps.values:
         rows.append(("steps", f"{steps.values[-1]:.0f}"))
     if seconds.values:
+        looks = column(metrics, "validation_seconds")
+        rows.append(("minutes", f"{(sum(seconds.values) + sum(looks.values)) / 60:.1f}"))
         rows.append(("seconds per step, median", f"{median(seconds.values):.2f}"))
     if lengths.values:
         rows.append(("tokens per reply, first and last", _ends(lengths.values)))

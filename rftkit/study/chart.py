@@ -68,7 +68,7 @@ def _frame(axes: Axes, rows: Sequence[Row], datasets: Sequence[str]) -> None:
     ]
     axes.set_xlim(0, 1.08 * max(1.0, *(row.tokens_after for row in rows)))
     ticks = axes.get_yticks()
-    axes.set_yticks(ticks, [f"{100 * tick:.0f}" for tick in ticks])
+    axes.set_yticks(ticks, [f"{100 * tick:.4g}" for tick in ticks])
     low, high = min(r.after.low for r in rows), max(r.after.high for r in rows)
     margin = 0.08 * (high - low) or 0.05
     axes.set_ylim(low - margin, high + margin)

@@ -35,7 +35,8 @@ def begin_run(run: RunFolder, request: TrainRequest, recipe: Recipe, train_set: 
     labels = {"labels": list(train_set.labels), "aliases": dict(train_set.examples[0].aliases)}
     try:
         _write_recipe(run, request, recipe)
-        run.set_status("running", rftkit=current["rftkit"], versions=current, **labels)
+        counts = {"training_images": list(train_set.images)}
+        run.set_status("running", rftkit=current["rftkit"], versions=current, **labels, **counts)
     except BaseException:
         run.forget_beginning()
         raise

@@ -411,11 +411,11 @@ def test_a_bad_truth_is_said_beside_its_field(served: Served, tmp_path: Path) ->
 def test_boxes_are_drawn_in_their_own_colour_and_style() -> None:
     image = Image.new("RGB", (100, 80), "#888888")
     boxes_drawn.draw(image, [(20, 20, 60, 50)], boxes_drawn.LOOKS["tuned"])
-    assert image.getpixel((40, 50)) == (0xD2, 0x50, 0x0F)
+    assert image.getpixel((40, 50)) == (0x2A, 0x62, 0xC9)
     dashed = Image.new("RGB", (100, 80), "#888888")
     boxes_drawn.draw(dashed, [(20, 20, 60, 50)], boxes_drawn.LOOKS["base"])
     colours = {dashed.getpixel((x, 50)) for x in range(22, 58)}
-    assert {(0x1F, 0x5F, 0xD0), (255, 255, 255)} <= colours
+    assert {(0x6B, 0x72, 0x80), (255, 255, 255)} <= colours
 
 
 def test_the_truth_shows_on_a_box_that_is_the_same() -> None:
@@ -423,7 +423,7 @@ def test_the_truth_shows_on_a_box_that_is_the_same() -> None:
     for side in ("tuned", "truth"):
         boxes_drawn.draw(image, [(20, 20, 60, 50)], boxes_drawn.LOOKS[side])
     colours = {image.getpixel((x, 50)) for x in range(22, 58)}
-    assert {(0x1B, 0x7F, 0x3B), (0xD2, 0x50, 0x0F)} <= colours
+    assert {(0x1B, 0x7A, 0x45), (0x2A, 0x62, 0xC9)} <= colours
 
 
 @pytest.mark.parametrize(

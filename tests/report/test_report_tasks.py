@@ -189,7 +189,7 @@ def test_what_scores_by_degree_is_never_called_accuracy(task: str) -> None:
     assert not re.search(r"accuracy(?! at 0\.5)", page, re.IGNORECASE)
     file = FILES[task]()
     alone = SamplesFile(file.header, tuple(s for s in file.samples if s.side == "base"))
-    assert "The base model has a mean IoU of" in page_of(alone)
+    assert "IoU of the base model: " in page_of(alone)
 
 
 def test_a_gate_names_the_metric() -> None:
@@ -317,7 +317,7 @@ def test_a_image_stands_once_in_the_page_under_both_panes() -> None:
     named = re.findall(r'<image id="(\w+)"', page)
     assert sorted(named) == sorted(re.findall(r'<use href="#(p\w{12})"', page))
     assert len({*named}) == 3
-    assert "found, IoU with gold at least 0.5" in page
+    assert "✗ and dotted: its IoU with gold is below 0.5." in page
 
 
 def test_boxes_are_drawn_without_the_image_too() -> None:

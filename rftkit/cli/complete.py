@@ -1,0 +1,79 @@
+"""What <TAB> offers: recipes, keys of a recipe, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+RUN, STATUS = "adapter_config.json", "run.json"
+
+
+def recipes(incomplete: str) -> list[str]:
+    """Built-in recipes, and recipe files and folders on the way to them."""
+    from rftkit.recipe.builtin import builtin_recipes
+
+    return [*_starting(builtin_recipes(), incomplete), *_paths(incomplete, ".toml")]
+
+
+def studies(incomplete: str) -> list[str]:
+    """Built-in studies, and files and folders on the way to them."""
+    from rftkit.recipe.builtin import builtin_studies
+
+    return [*_starting(builtin_studies(), incomplete), *_paths(incomplete, ".toml")]
+
+
+def overrides(incomplete: str) -> list[str]:
+    """Keys of a recipe, each with its `=`; after it the values of a key that has few."""
+    from rftkit.recipe.toml import leaf_keys
+
+    key, sign, value = incomplete.partition("=")
+    if not sign:
+        return [f"{name}=" for name in _starting(leaf_keys(), key)]
+    return [f"{key}={one}" for one in _starting(_values(key), value)]
+
+
+def runs(incomplete: str) -> list[str]:
+    """Runs and adapters, and folders on the way to them."""
+    return [*_paths(incomplete, None)]
+
+
+def _starting(names: object, incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]  # type: ignore[attr-defined]
+
+
+def _values(key: str) -> list[str]:
+    """The values of a key that has a closed list of them."""
+    from rftkit.recipe.schema import Recipe
+
+    model: object = Recipe
+    for part in key.split("."):
+        fields = getattr(model, "model_fields", {})
+        if part not in fields:
+            return []
+        model = fields[part].annotation
+    if model is bool:
+        return ["true", "false"]
+    return [value for value in get_args(model) if isinstance(value, str)]
+
+
+def _paths(incomplete: str, suffix: str | None) -> Iterator[str]:
+    """Folders, and files of a suffix; without one folders alone, runs first."""
+    typed = Path(incomplete)
+    folder = typed if incomplete.endswith("/") or not incomplete else typed.parent
+    start = "" if folder == typed else typed.name
+    try:
+        entries = sorted(p for p in folder.expanduser().iterdir() if p.name.startswith(start))
+    except OSError:
+        return
+    shown = [path for path in entries if not path.name.startswith(".") or start.startswith(".")]
+    for path in sorted(shown, key=lambda path: not (path / STATUS).is_file()):
+        name = str(folder / path.name)
+        if path.is_dir():
+            yield name if suffix is None and _is_run(path) else f"{name}/"
+        elif suffix and path.suffix == suffix:
+            yield name
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / STATUS).is_file() or (folder / RUN).is_file()
