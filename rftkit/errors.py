@@ -25,7 +25,7 @@ class DataError(UserError):
 
 
 class HubError(DataError):
-    """A data set that only the hub has, and the hub cannot be reached now: try again later."""
+    """Data or a model that only the hub has, and it cannot be reached now: try again later."""
 
     exit_code = 4
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from rftkit.cache import cache_folder
 from rftkit.errors import ModelError, TrainingError
 from rftkit.messages import first_line
+from rftkit.models.hub import require_model
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model
 
@@ -36,6 +37,7 @@ def open_for_inference(
     """
     from rftkit.models import out_of_memory
 
+    require_model(settings)
     _quiet()
     with out_of_memory.named("loading the model", out_of_memory.LOADING):
         if engine == "vllm":
@@ -52,6 +54,7 @@ def open_base(settings: Model) -> Policy:
     """
     from rftkit.models import out_of_memory
 
+    require_model(settings)
     _quiet()
     with out_of_memory.named("loading the model", out_of_memory.LOADING):
         return _open_trainable(settings, None)
@@ -84,6 +87,7 @@ def open_for_training(
     from rftkit.hardware import backends
     from rftkit.models import out_of_memory
 
+    require_model(recipe.model)
     machine = backends.here()
     backends.check_here(recipe, machine, prompt)
     generation = backends.generation_of(recipe, machine, prompt)

@@ -21,6 +21,7 @@ from rftkit.hardware.probe import unseen_gpu
 from rftkit.hardware.prompt_size import largest_prompt
 from rftkit.messages import pip_install
 from rftkit.models import open_for_inference, open_for_training, out_of_memory
+from rftkit.models.hub import require_model
 from rftkit.models.policy import AnswerModel, Policy
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.recipe.sections import TINY
@@ -47,6 +48,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     _check_gpu(recipe, console)
     train_set, test_set = load_checked_splits(recipe)
     fitted, validation = held_out(recipe, train_set)
+    require_model(recipe.model)
     if not request.resume:  # one that has trained already needs no more than its model
         check_here(recipe, here(), largest_prompt(recipe, train_set.examples))
     run = resume.unfinished_run(request, recipe) if request.resume else new_run(request.out)
