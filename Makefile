@@ -42,7 +42,7 @@ hooks: $(VENV)/.installed-dev  ## have git run the checks of .pre-commit-config.
 	$(BIN)/pre-commit install
 
 notebooks: $(VENV)/.installed-dev  ## write the notebooks from their sources
-	$(BIN)/python notebooks/make_notebooks.py
+	$(if $(GITHUB),GITHUB=$(GITHUB) )$(BIN)/python notebooks/make_notebooks.py
 
 # Both in environments of their own: what they need does not go together with what the rest needs.
 test-unsloth: .venv-unsloth/.installed  ## train with the real Unsloth, in an environment of its own

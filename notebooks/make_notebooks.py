@@ -8,6 +8,7 @@ the same bytes, which tests/test_notebooks.py compares.
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
 import tomllib
@@ -17,8 +18,9 @@ from typing import Any
 import jupytext
 import nbformat
 
-GITHUB = "YOUR_ACCOUNT/rftkit"  # a stand-in until the repository is published; stands here only
-NAMES = ("quickstart", "your_own_images", "aircraft_think_or_direct")
+# account and name of the repository; a stand-in until it is published: make notebooks GITHUB=…
+GITHUB = os.environ.get("GITHUB", "YOUR_ACCOUNT/rftkit")
+NAMES = ("quickstart", "your_own_images", "your_own_boxes", "aircraft_think_or_direct")
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 WIDTH = 92
@@ -63,6 +65,7 @@ def setup(extras: str) -> str:
         ),
         "GPU_PINS": " ".join(pins[name] for name in on_gpu),
         "TORCHVISION": pins["torchvision"],
+        "TORCH": next(one for one in _project()["dependencies"] if _normal(one) == "torch"),
     }
     text = (HERE / "setup_cell.py").read_text("utf-8").rstrip("\n")
     return re.sub(r"@([A-Z_]+)@", lambda found: values[found[1]], text)
@@ -77,9 +80,14 @@ def _pins() -> dict[str, str]:
 
 def _groups() -> dict[str, list[str]]:
     """Extra -> the normal names of what it adds; "" is what rftkit always needs."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    project = _project()
     groups = {"": project["dependencies"], **project["optional-dependencies"]}
     return {extra: [_normal(one) for one in wanted] for extra, wanted in groups.items()}
+
+
+def _project() -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return found
 
 
 def _normal(requirement: str) -> str:

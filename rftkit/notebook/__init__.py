@@ -1,11 +1,19 @@
 """What the notebooks are made of: commands that stop them, and images beside the answers."""
 
 from rftkit.notebook.commands import newest, require_gpu, run, train
-from rftkit.notebook.images import image_files, image_folder, save_images
+from rftkit.notebook.images import (
+    download,
+    image_files,
+    image_folder,
+    save_boxes,
+    save_images,
+    upload,
+)
 from rftkit.notebook.shown import Html, examples, page, predictions, replies, versus
 
 __all__ = [
     "Html",
+    "download",
     "examples",
     "image_files",
     "image_folder",
@@ -15,7 +23,9 @@ __all__ = [
     "replies",
     "require_gpu",
     "run",
+    "save_boxes",
     "save_images",
     "train",
+    "upload",
     "versus",
 ]

@@ -1,4 +1,4 @@
-"""A model of the hub that cannot be had is said in one line at once, before a run folder is made."""
+"""A model of the hub that cannot be had is said in one line at once, before a run begins."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from rftkit.runs.run import RunFolder
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
-NAMES = ("quickstart", "your_own_images", "aircraft_think_or_direct")
+NAMES = ("quickstart", "your_own_images", "your_own_boxes", "aircraft_think_or_direct")
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +95,14 @@ def test_the_first_code_cell_pins_what_rftkit_needs(maker: ModuleType) -> None:
         pins = found[1].split()
         assert {pin.partition("==")[0].lower().replace("_", "-") for pin in pins} == wanted
         assert [pin for pin in pins if pin not in lines] == []
-        assert f"git+https://github.com/{maker.GITHUB}" in source(first)
+        assert f'REPOSITORY = "{maker.GITHUB}"' in source(first)
 
 
 def test_a_notebook_for_a_gpu_pins_what_it_adds() -> None:
     setup = {name: source(cells(name)[1]) for name in NAMES}
     assert 'EXTRAS = "" if GPU' in setup["quickstart"]
     assert 'EXTRAS = "[unsloth]" if GPU' in setup["your_own_images"]
+    assert 'EXTRAS = "[unsloth]" if GPU' in setup["your_own_boxes"]
     assert 'EXTRAS = "[unsloth]" if GPU' in setup["aircraft_think_or_direct"]
     assert "unsloth_zoo==" in setup["your_own_images"]
     assert [name for name in NAMES if "vllm" in "".join(map(source, cells(name))).lower()] == []
