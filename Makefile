@@ -14,7 +14,7 @@ WORKERS ?= 2
 PYTEST  := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint quick test browser hooks notebooks test-unsloth test-vllm test-gpu
+.PHONY: help demo lint quick test browser hooks notebooks docs test-unsloth test-vllm test-gpu
 .DELETE_ON_ERROR:
 
 help:  ## list these targets
@@ -43,6 +43,14 @@ hooks: $(VENV)/.installed-dev  ## have git run the checks of .pre-commit-config.
 
 notebooks: $(VENV)/.installed-dev  ## write the notebooks from their sources
 	$(if $(GITHUB),GITHUB=$(GITHUB) )$(BIN)/python notebooks/make_notebooks.py
+
+docs: .venv-docs/.installed  ## build the site of the documentation, build/site/index.html; links are checked
+	.venv-docs/bin/mkdocs build --strict --quiet
+
+.venv-docs/.installed:
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check mkdocs-material==9.7.0
+	@touch $@
 
 # Both in environments of their own: what they need does not go together with what the rest needs.
 test-unsloth: .venv-unsloth/.installed  ## train with the real Unsloth, in an environment of its own

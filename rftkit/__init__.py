@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rftkit.inference.prediction import Prediction
     from rftkit.metrics.schema import Summary
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Attempt",
     "Example",
