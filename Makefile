@@ -45,11 +45,11 @@ notebooks: $(VENV)/.installed-dev  ## write the notebooks from their sources
 	$(if $(GITHUB),GITHUB=$(GITHUB) )$(BIN)/python notebooks/make_notebooks.py
 
 docs: .venv-docs/.installed  ## build the site of the documentation, build/site/index.html; links are checked
-	.venv-docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 
 .venv-docs/.installed:
 	$(PYTHON) -m venv .venv-docs
-	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check mkdocs-material==9.7.0
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check mkdocs-material==9.8.2 "mkdocstrings[python]==1.0.8"
 	@touch $@
 
 # Both in environments of their own: what they need does not go together with what the rest needs.
