@@ -16,7 +16,7 @@ QUOTES = re.findall(r"^> (.+)$", PAGE, re.MULTILINE)
 # titles that begin with a small letter are lines, or the beginning of one; the others are subjects
 TITLES = re.findall(r"^## ([a-z].+|No valid .+|The test set .+)$", PAGE, re.MULTILINE)
 VALUE = "\0"  # stands for what is filled in
-FILLED = "training|data|test|accuracy|either model|shared prefixes|without a thought"
+FILLED = "training|data|test|accuracy|either model|shared prefixes are|without a thought"
 LEAST = 12  # letters of a piece that tells a line from others
 
 
