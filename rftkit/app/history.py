@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,12 +12,16 @@ from threading import Lock
 from rftkit.errors import DataError
 from rftkit.inference.form import Form
 from rftkit.inference.panes import Comparison
+from rftkit.measures.statistics import wilson
 from rftkit.metrics.samples import Side
 from rftkit.report.samples_shown import thumbnail
 
 MOST = 50  # comparisons kept; the oldest goes
 EDGE = 96  # pixels of a thumbnail
 SESSIONS = 100  # kept at most
+ORDERED = ("tuned", "base", "tie", "both bad")
+WORDS = {"tuned": "fine-tuned", "base": "base"}
+FEWEST = 3  # decided votes from which a share is said
 
 Order = tuple[Side, Side]  # which side is left, which right
 AS_NAMED: Order = ("base", "tuned")
@@ -95,7 +99,25 @@ def history_html(entries: Sequence[Entry]) -> str:
     """The list, newest first, each entry a button that opens it."""
     if not entries:
         return '<p class="quiet">Nothing yet. What you run is listed until you close the page.</p>'
-    return f'<ul class="rft-rows">{"".join(_row(entry) for entry in reversed(entries))}</ul>'
+    rows = "".join(_row(entry) for entry in reversed(entries))
+    return f'<p class="words">{escape(tally(entries))}</p><ul class="rft-rows">{rows}</ul>'
+
+
+def tally(entries: Sequence[Entry]) -> str:
+    """The votes so far, and how often the fine-tuned model won, with a 95 % interval."""
+    votes = Counter(entry.vote for entry in entries if entry.vote)
+    if not votes:
+        return ""
+    counted = ", ".join(f"{WORDS.get(vote, vote)} {votes[vote]}" for vote in ORDERED if votes[vote])
+    decided = votes["tuned"] + votes["base"]
+    words = f"{sum(votes.values())} votes: {counted}."
+    if decided < FEWEST:
+        return words
+    low, high = wilson(votes["tuned"], decided)
+    return (
+        f"{words} Fine-tuned preferred in {votes['tuned'] / decided:.0%} of {decided} decided "
+        f"votes, 95 % interval {low:.0%} to {high:.0%}."
+    )
 
 
 def export(entries: Sequence[Entry]) -> str:
@@ -115,7 +137,7 @@ def _row(entry: Entry) -> str:
     verdict: str = both.verdict or "stopped"
     if entry.hidden:
         verdict, answers = "blind", "vote to see the answers"
-    vote = f"vote: {entry.vote}" if entry.vote else ""
+    vote = f"vote: {WORDS.get(entry.vote, entry.vote)}" if entry.vote else ""
     return (
         f'<li><button type="button" class="rft-open" data-open="{entry.number}">{image}'
         f'<span class="verdict {verdict.replace(" ", "-")}">{verdict}</span>'

@@ -94,6 +94,8 @@
       status.setAttribute("role", "status");
       status.setAttribute("aria-live", "polite");
     }
+    const origin = document.querySelector(".rft-origin");
+    if (origin && origin.textContent !== location.origin) origin.textContent = location.origin;
     document.documentElement.lang = document.documentElement.lang || "en";
   };
   new MutationObserver(name).observe(document.documentElement, {

@@ -8,11 +8,12 @@ from typing import Any
 import gradio as gr
 
 from rftkit.answers.replies import INSTRUCTIONS
+from rftkit.app.fields import Fields
 from rftkit.app.image_field import ImageField
 from rftkit.app.limits import KEPT_SECONDS
-from rftkit.app.results_html import FILTERS, headline_html, rows_html
+from rftkit.app.results_html import FILTERS, first_kind, headline_html, rows_html
 from rftkit.app.session import VOTES, Desk, view
-from rftkit.app.wiring import Fields, Places, wire
+from rftkit.app.wiring import Places, wire
 from rftkit.app.worked import form_of
 from rftkit.inference.form import Form, tasks
 from rftkit.report.samples_shown import thumbnail
@@ -47,6 +48,8 @@ def build(desk: Desk) -> gr.Blocks:
             with gr.Tab("History", id="history"):
                 past = gr.HTML(elem_id="rft-history", js_on_load=OPEN_ROW)
                 export = gr.DownloadButton("Export as JSON lines", elem_id="rft-export")
+            with gr.Tab("Use via API", id="api"):
+                gr.HTML((HERE / "api.html").read_text("utf-8"), elem_id="rft-api")
         wire(page, desk, fields, places, _Tabs(tabs, *results, past, export))
     return page
 
@@ -71,7 +74,7 @@ def _fields(desk: Desk) -> Fields:
     image = ImageField(
         value=desk.worked[0].comparison.asked.example.image.open() if desk.worked else None,
         label="Image",
-        sources=["upload", "clipboard"],
+        sources=["upload", "clipboard", "webcam"],
         format="png",
         height=260,
         elem_id="rft-image",
@@ -108,7 +111,7 @@ def _fields(desk: Desk) -> Fields:
     )  # fmt: skip
 
 
-def _settings(desk: Desk, form: Form) -> tuple[Any, Any, Any, Any, Any]:
+def _settings(desk: Desk, form: Form) -> tuple[Any, Any, Any, Any, Any, Any]:
     most, settings = desk.limits.tokens, form.settings
     styles = [style for style in INSTRUCTIONS if style != "empty-think"]
     tokens = min(settings.max_new_tokens, most)
@@ -121,6 +124,8 @@ def _settings(desk: Desk, form: Form) -> tuple[Any, Any, Any, Any, Any]:
         gr.Number(settings.top_p, label="Top-p", minimum=0.05, maximum=1, step=0.05,
                   elem_id="rft-top-p"),
         gr.Number(settings.seed, label="Seed", minimum=0, precision=0, elem_id="rft-seed"),
+        gr.Checkbox(settings.unthought, label="Ask again with an empty thought: does thinking "
+                    "change the answer?", elem_id="rft-unthought"),
     )  # fmt: skip
 
 
@@ -150,11 +155,12 @@ def _results(desk: Desk) -> tuple[Any, ...]:
         names = gr.Dropdown(
             list(by_name), value=first, label="Evaluation", elem_id="rft-evaluation"
         )
-        kinds = gr.Radio(list(FILTERS), value="fixed", label="Show", elem_id="rft-filter")
+        kind = first_kind(by_name[first]) if first else "all"
+        kinds = gr.Radio(list(FILTERS), value=kind, label="Show", elem_id="rft-filter")
     empty = '<p class="quiet">No evaluation here yet: rftkit eval --ckpt RUN makes one.</p>'
     head = gr.HTML(headline_html(by_name[first]) if first else empty, elem_id="rft-headline")
     rows = gr.HTML(
-        rows_html(by_name[first], "fixed") if first else "", elem_id="rft-rows", js_on_load=OPEN_ROW
+        rows_html(by_name[first], kind) if first else "", elem_id="rft-rows", js_on_load=OPEN_ROW
     )
     return names, kinds, head, rows
 

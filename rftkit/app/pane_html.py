@@ -23,11 +23,11 @@ VERDICTS = {
     "broke": ("✗", "Broken by training", "The base model was right, the fine-tuned one is wrong."),
     "both right": ("✓", "Both right", "Training changed nothing here."),
     "both wrong": ("✗", "Both wrong", "Neither found the right answer."),
-    "same answer": ("=", "Same answer", "Give the answer to see whether it is right."),
+    "same answer": ("=", "Same answer", "Give the right answer on the left to see whether it is."),
     "different answer": (
         "≠",
         "Different answers",
-        "Which is right shows once you give the answer.",
+        "Give the right answer on the left, and you see which is right.",
     ),
 }
 LONG_ANSWER = 60  # characters from which an answer is set smaller
@@ -42,6 +42,7 @@ def pane_html(pane: Pane, name: str) -> str:
         _answer(pane),
         *(f'<p class="hint">⚠ {escape(hint)}</p>' for hint in pane.hints),
         _reasoning(pane, name),
+        _unthought(pane),
         _probabilities(pane),
         _rewards(pane),
         _figures(pane),
@@ -54,17 +55,8 @@ def status_text(both: Comparison, names: tuple[str, str]) -> str:
     """One line for the live region: what either side is doing."""
     first, second = both.base, both.tuned
     if both.ended:
-        ended = f"{names[0]} {STATES[first.state]}, {names[1]} {STATES[second.state]}"
-        return verdict_text(both) or ended
+        return f"{names[0]} {STATES[first.state]}, {names[1]} {STATES[second.state]}."
     return f"{names[0]}: {STATES[first.state]} · {names[1]}: {STATES[second.state]}"
-
-
-def verdict_text(both: Comparison) -> str:
-    """The verdict in a few words; "" while there is none."""
-    verdict = both.verdict
-    if verdict is None:
-        return ""
-    return f"{VERDICTS[verdict][1]}. Base: {_short(both.base)}. Fine-tuned: {_short(both.tuned)}."
 
 
 def verdict_html(both: Comparison) -> str:
@@ -76,8 +68,9 @@ def verdict_html(both: Comparison) -> str:
     if both.asked.has_truth and "grid" not in both.asked.example.meta:
         gold = f' <span class="gold">Right answer: <b>{escape(both.asked.example.gold)}</b></span>'
     return (
-        f'<div class="rft-verdict {_slug(both.verdict)}"><span class="sign" aria-hidden="true">'
-        f"{sign}</span><div><strong>{title}</strong><span>{words}</span></div>{gold}</div>"
+        f'<div class="rft-verdict {_slug(both.verdict)}" role="status">'
+        f'<span class="sign" aria-hidden="true">{sign}</span>'
+        f"<div><strong>{title}</strong><span>{words}</span></div>{gold}</div>"
     )
 
 
@@ -91,6 +84,8 @@ def _answer(pane: Pane) -> str:
     if pane.state == "failed":
         return f'<p class="rft-message error">{escape(pane.error)}</p>'
     if pane.answer is None:
+        if pane.state == "stopped" and not pane.piece.completion.text:
+            return '<p class="answer soft">stopped before it began</p>'
         if pane.state in ENDED:
             text = pane.piece.completion.text
             raw = f"<pre>{escape(text)}</pre>" if text else ""
@@ -134,6 +129,17 @@ def _reasoning(pane: Pane, name: str) -> str:
     )
 
 
+def _unthought(pane: Pane) -> str:
+    """The answer after an empty thought, and whether the thought changed it."""
+    if pane.unthought is None:
+        return ""
+    answer, right = pane.unthought
+    said = "no answer" if answer is None else answer[:LONG_ANSWER]
+    changed = "the same" if answer == pane.answer else "thinking changed it"
+    mark = "" if right is None else (" ✓" if right else " ✗")
+    return f'<p class="unthought">Without its thought: <b>{escape(said)}</b>{mark}, {changed}.</p>'
+
+
 def _probabilities(pane: Pane) -> str:
     if not pane.probabilities:
         return ""
@@ -145,7 +151,7 @@ def _probabilities(pane: Pane) -> str:
     )
     more = f'<p class="quiet">and {len(best) - BARS} more</p>' if len(best) > BARS else ""
     return (
-        f"<details><summary>Model probability, {escape(pane.calibration or 'not calibrated')}"
+        f"<details open><summary>Model probability, {escape(pane.calibration or 'not calibrated')}"
         f'<span class="quiet"> · {escape(best[0][0][:40])} {best[0][1]:.0%}</span></summary>'
         f'<ul class="bars">{rows}</ul>{more}</details>'
     )
@@ -185,10 +191,6 @@ def _raw(pane: Pane) -> str:
     if not text or pane.state not in ENDED:
         return ""
     return f"<details><summary>Raw text</summary><pre>{escape(text)}</pre></details>"
-
-
-def _short(pane: Pane) -> str:
-    return "no answer" if pane.answer is None else pane.answer[:LONG_ANSWER]
 
 
 def _slug(name: str) -> str:

@@ -8,12 +8,16 @@ from itertools import groupby
 
 from rftkit.app.opening import Evaluated
 from rftkit.app.worked import recorded_comparisons
+from rftkit.errors import DataError
 from rftkit.inference.panes import GOOD, Comparison, Pane, Verdict
 from rftkit.metrics import Summary, summarise
 from rftkit.metrics.samples import SIDES, Sample
+from rftkit.report.samples_shown import thumbnail
 from rftkit.tasks import get_task
 
 ROWS = 30  # samples listed
+MORE = "more:"  # begins what a press on "Show more" opens: how many rows there are to be then
+EDGE = 96  # pixels of a thumbnail
 CONFUSIONS = 6
 BINS = 4  # of reply length
 BOXES_RIGHT = (
@@ -48,16 +52,27 @@ def headline_html(evaluated: Evaluated) -> str:
     return f'<div class="rft-results">{"".join(parts)}</div>'
 
 
-def rows_html(evaluated: Evaluated, kind: str) -> str:
-    """The samples of one filter, each a button that opens it in the comparison."""
+def first_kind(evaluated: Evaluated) -> str:
+    """The first filter that leaves something; "all" if none does."""
+    there = {both.verdict for both in recorded_comparisons(evaluated)}
+    return next((kind for kind, verdicts in FILTERS.items() if there & {*verdicts}), "all")
+
+
+def rows_html(evaluated: Evaluated, kind: str, rows: int = ROWS) -> str:
+    """The samples of one filter, at most `rows`, each a button that opens it in the comparison."""
     shown = [both for both in recorded_comparisons(evaluated) if both.verdict in FILTERS[kind]]
     if not shown:
         return f'<p class="quiet">None of the images is “{escape(kind)}”.</p>'
-    more = f", the first {ROWS} shown" if len(shown) > ROWS else ""
-    listed = "".join(_row(both) for both in shown[:ROWS])
+    more = ""
+    if len(shown) > rows:
+        left = min(ROWS, len(shown) - rows)
+        opens = f'data-open="{MORE}{rows + ROWS}"'
+        more = f'<button type="button" class="rft-more" {opens}>Show {left} more</button>'
+    listed = "".join(_row(both) for both in shown[:rows])
     return (
-        f'<p class="quiet">{len(shown)} of {len(evaluated.examples)}{more}; '
-        f'open one to compare it.</p><ul class="rft-rows">{listed}</ul>'
+        f'<p class="quiet">{min(rows, len(shown))} of {len(shown)} shown, of '
+        f"{len(evaluated.examples)} in all; open one to compare it.</p>"
+        f'<ul class="rft-rows">{listed}</ul>{more}'
     )
 
 
@@ -176,10 +191,19 @@ def _row(both: Comparison) -> str:
     gold = "" if "grid" in example.meta else f" · right: {example.gold[:40]}"
     return (
         f'<li><button type="button" class="rft-open" data-open="{escape(example.id)}">'
-        f'<span class="verdict {escape((both.verdict or "").replace(" ", "-"))}">'
+        f'{_small(both)}<span class="verdict {escape((both.verdict or "").replace(" ", "-"))}">'
         f"{escape(both.verdict or '')}</span><span>{escape(answers)}{escape(gold)}</span>"
         f'<span class="quiet">{escape(example.id[-48:])}</span></button></li>'
     )
+
+
+def _small(both: Comparison) -> str:
+    """The image, small; nothing where it cannot be opened."""
+    try:
+        uri = thumbnail(both.asked.example.image.open(), EDGE).uri
+    except DataError:
+        return ""
+    return f'<img src="{uri}" alt="" width="44" height="44" loading="lazy">'
 
 
 def _said(pane: Pane) -> str:

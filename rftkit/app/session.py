@@ -22,7 +22,7 @@ from rftkit.core import LazyImage
 from rftkit.errors import UserError
 from rftkit.inference.compare import Stop, compare
 from rftkit.inference.form import Asked, Form, ask, prompt_of
-from rftkit.inference.panes import Comparison, Pane
+from rftkit.inference.panes import Comparison, Pane, judged_anew
 from rftkit.inference.truth import TruthError
 
 NO_IMAGE = "There is no image yet: upload or paste one, or choose an example."
@@ -101,6 +101,17 @@ class Desk:
         tokens = max(1, min(settings.max_new_tokens, self.limits.tokens))
         form = replace(request.form, settings=replace(settings, max_new_tokens=tokens))
         return ask(form, self.served.setup, read_upload(Path(request.path)))
+
+    def judged(self, entry: Entry, truth: str) -> Entry:
+        """An entry of the history with the right answer that was given since; no model is asked.
+
+        Raises UserError if it cannot be read.
+        """
+        form = replace(entry.form, truth=truth)
+        both = entry.comparison
+        asked = ask(form, self.served.setup, both.asked.example.image)
+        asked = replace(both.asked, example=asked.example, has_truth=asked.has_truth)
+        return replace(entry, form=form, comparison=judged_anew(both, asked))
 
     def stop(self, session: str) -> str:
         """End the session's run, and say what happens."""

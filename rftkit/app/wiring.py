@@ -12,45 +12,26 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from rftkit.app.calls import MODEL, address_of, session_of, wire_calls
-from rftkit.app.history import AS_NAMED, Entry, added, export, history_html
+from rftkit.app.fields import Fields, form_from, values_of
+from rftkit.app.history import AS_NAMED, Entry, added, export, history_html, tally
 from rftkit.app.limits import read_upload
 from rftkit.app.pane_html import NAMES, message_html
-from rftkit.app.results_html import headline_html, rows_html
+from rftkit.app.results_html import MORE, first_kind, headline_html, rows_html
 from rftkit.app.session import NO_IMAGE, VOTES, Desk, OnShow, RunRequest, View, refused, view, voted
 from rftkit.app.worked import form_of
 from rftkit.errors import UserError
-from rftkit.inference.form import Form, Settings
+from rftkit.inference.form import Form
 from rftkit.inference.panes import Comparison
-from rftkit.tasks import get_task
 
+# says so at the press; what the run reports then takes its place, so that nothing can overtake it
+STOPPING = """() => {
+  const status = document.querySelector('#rft-status .prose, #rft-status');
+  if (status && 'running' in document.body.dataset) status.textContent = 'Stopping …';
+}"""
+# names of examples and the right answer would tell which side is which
+BLIND = "on => { on ? document.body.dataset.blind = '' : delete document.body.dataset.blind; }"
 OVER = "() => { delete document.body.dataset.running; }"  # keys.js sets it at the press
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-
-
-class Fields(NamedTuple):
-    """What a person fills in and presses."""
-
-    image: Any
-    task: Any
-    labels: Any
-    question: Any
-    truth: Any
-    prompt: Any
-    style: Any
-    tokens: Any
-    temperature: Any
-    top_p: Any
-    seed: Any
-    blind: Any
-    run: Any
-    stop: Any
-    examples: Any
-    known: Any
-    truth_note: Any
-
-    def asked(self) -> list[Any]:
-        """What makes a form, in the order of `form_from`."""
-        return [*self[1:11]]
 
 
 class Places(NamedTuple):
@@ -65,18 +46,6 @@ class Places(NamedTuple):
     note: Any
 
 
-def form_from(values: tuple[Any, ...]) -> Form:
-    """The form that the fields of `Fields.asked` make. Raises UserError for an empty number."""
-    task, labels, question, truth, prompt, style, *numbers = values
-    if any(number is None for number in numbers):
-        raise UserError("decoding: a number is missing; fill in all four")
-    tokens, temperature, top_p, seed = numbers
-    if not (0 <= temperature <= 2 and 0 < top_p <= 1 and 0 <= seed < 2**31):
-        raise UserError("decoding: temperature is 0 to 2, top-p above 0 up to 1, seed from 0 on")
-    settings = Settings(style, int(tokens), float(temperature), float(top_p), int(seed))
-    return Form(task, settings, question or "", labels or "", prompt or "", truth or "")
-
-
 def wire(page: gr.Blocks, desk: Desk, fields: Fields, places: Places, tabs: Any) -> None:
     """Connect every control to the desk."""
     example_id = desk.worked[0].comparison.asked.example.id if desk.worked else ""
@@ -86,19 +55,26 @@ def wire(page: gr.Blocks, desk: Desk, fields: Fields, places: Places, tabs: Any)
              fields.truth_note]  # fmt: skip
     filled = [*fields.asked(), written]
     _wire_run(desk, fields, [*shown, places.note], (chosen, on_show, written), tabs)
-    _wire_fields(desk, fields, [*shown, places.note], (chosen, on_show, written))
+    _wire_fields(desk, fields, [*shown, places.note], (chosen, on_show, written), tabs)
     _wire_votes(desk, places, shown, on_show, tabs)
     opening = [fields.image, *filled, chosen, on_show, tabs.tabs, *shown, places.note]
     legend = places.note.value
 
     def opened(both: Comparison, form: Form, show: OnShow, look: View) -> tuple[Any, ...]:
-        return (_image(both), *_values(form), form.prompt or both.asked.prompt,
+        return (_image(both), *values_of(form), form.prompt or both.asked.prompt,
                 both.asked.example.id, show, gr.Tabs(selected="compare"), *look,
                 legend)  # fmt: skip
 
-    def open_row(name: str, event: gr.EventData) -> tuple[Any, ...]:
-        both = desk.opened(name, str(event.open))
-        return opened(both, form_of(both), OnShow(), view(both)) if both else _skipped(opening)
+    by_name = {evaluated.name: evaluated for evaluated in desk.served.evaluated}
+
+    def open_row(name: str, kind: str, event: gr.EventData) -> tuple[Any, ...]:
+        pressed = str(event.open)
+        if pressed.startswith(MORE):
+            return (rows_html(by_name[name], kind, int(pressed[len(MORE) :])), *_skipped(opening))
+        both = desk.opened(name, pressed)
+        if both is None:
+            return _skipped([None, *opening])
+        return (gr.skip(), *opened(both, form_of(both), OnShow(), view(both)))
 
     def open_entry(request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
         past = desk.past.of(session_of(request))
@@ -108,7 +84,7 @@ def wire(page: gr.Blocks, desk: Desk, fields: Fields, places: Places, tabs: Any)
                 return opened(both, entry.form, show, view(both, entry.hidden))
         return _skipped(opening)
 
-    tabs.rows.click(open_row, tabs.names, opening, **QUICK)
+    tabs.rows.click(open_row, [tabs.names, tabs.kinds], [tabs.rows, *opening], **QUICK)
     tabs.past.click(open_entry, None, opening, **QUICK)
     _wire_results(desk, tabs)
     wire_calls(desk)
@@ -153,7 +129,7 @@ def _wire_run(
     def fill(event: gr.EventData) -> tuple[Any, ...]:
         both = desk.worked[int(event.open)].comparison
         form = form_of(both)
-        return (_image(both), *_values(form), form.prompt, both.asked.example.id)
+        return (_image(both), *values_of(form), form.prompt, both.asked.example.id)
 
     filled = [fields.image, *fields.asked(), written, chosen]
     filled_in = fields.examples.click(fill, None, filled, **QUICK).then(run, inputs, outputs, **how)
@@ -161,21 +137,41 @@ def _wire_run(
         event.then(None, js=OVER, api_visibility="private")
         event.failure(None, js=OVER, api_visibility="private")
 
-    def stop(request: gr.Request) -> str:
-        return desk.stop(session_of(request))
+    def stop(request: gr.Request) -> None:
+        desk.stop(session_of(request))
 
-    fields.stop.click(stop, None, shown[0], **QUICK)
+    fields.stop.click(stop, None, None, js=STOPPING, **QUICK)
+    fields.blind.change(None, fields.blind, None, js=BLIND, api_visibility="private")
 
 
-def _wire_fields(desk: Desk, fields: Fields, shown: list[Any], states: tuple[Any, ...]) -> None:
+def _wire_fields(
+    desk: Desk, fields: Fields, shown: list[Any], states: tuple[Any, ...], tabs: Any
+) -> None:
     chosen, on_show, written = states
     *_, note = shown
     legend = note.value
 
+    def judge(request: gr.Request, about: tuple[Any, ...], truth: str) -> tuple[Any, ...]:
+        session, show = session_of(request), OnShow(*about)
+        past = desk.past.of(session)
+        entry = next((one for one in past if one.number == show.number), None)
+        if entry is None or entry.form.truth == truth:
+            return _skipped([*shown[:-1], tabs.past])
+        try:
+            entry = desk.judged(entry, truth)
+        except UserError as error:
+            return (*_skipped(range(5)), message_html(str(error), "error"), gr.skip())
+        past = tuple(entry if one.number == entry.number else one for one in past)
+        desk.past.keep(session, past)
+        return (*view(entry.comparison, entry.hidden), history_html(past))
+
+    for leave in (fields.truth.blur, fields.truth.submit):
+        leave(judge, [on_show, fields.truth], [*shown[:-1], tabs.past], **QUICK)
+
     def preset(task: str, path: str | None) -> tuple[Any, ...]:
         form = desk.served.setup.form(task)
         prompt = desk.prompt(form, path or "")
-        values = _values(replace(form, prompt=prompt))
+        values = values_of(replace(form, prompt=prompt))
         return (*values, prompt)
 
     fields.task.input(preset, [fields.task, fields.image], [*fields.asked(), written], **QUICK)
@@ -230,7 +226,8 @@ def _wire_votes(desk: Desk, places: Places, shown: list[Any], on_show: Any, tabs
             (entry,) = (entry for entry in past if entry.number == show.number)
             message = f"Noted: {entry.vote}."
             if before.hidden:
-                message += f" Left was the {NAMES[show.order[0]].lower()}; now base is on the left."
+                message += f" The {NAMES[show.order[0]].lower()} was on the left."
+            message += f" {tally(past)}"
             look = (*view(entry.comparison), OnShow(number=entry.number))
             return (*look, message_html(message), history_html(past), _exported(past))
 
@@ -249,13 +246,17 @@ def _exported(past: tuple[Entry, ...]) -> str:
 def _wire_results(desk: Desk, tabs: Any) -> None:
     by_name = {evaluated.name: evaluated for evaluated in desk.served.evaluated}
 
-    def listed(name: str | None, kind: str) -> tuple[str, str]:
-        if name not in by_name:
-            return "", ""
-        return headline_html(by_name[name]), rows_html(by_name[name], kind)
+    def listed(name: str | None, kind: str) -> str:
+        return rows_html(by_name[name], kind) if name in by_name else ""
 
-    for control in (tabs.names, tabs.kinds):
-        control.change(listed, [tabs.names, tabs.kinds], [tabs.headline, tabs.rows], **QUICK)
+    def chosen(name: str | None) -> tuple[str, str, str]:
+        if name not in by_name:
+            return "", "all", ""
+        kind = first_kind(by_name[name])
+        return headline_html(by_name[name]), kind, rows_html(by_name[name], kind)
+
+    tabs.names.change(chosen, tabs.names, [tabs.headline, tabs.kinds, tabs.rows], **QUICK)
+    tabs.kinds.input(listed, [tabs.names, tabs.kinds], tabs.rows, **QUICK)
 
 
 def _leaver(desk: Desk) -> Any:
@@ -275,11 +276,3 @@ def _image(both: Comparison) -> Any:
         return both.asked.example.image.open()
     except UserError:
         return None
-
-
-def _values(form: Form) -> tuple[Any, ...]:
-    settings = form.settings
-    asks = "text" in get_task(form.task).form.takes
-    question = gr.Textbox(form.question, visible=asks)
-    numbers = (settings.max_new_tokens, settings.temperature, settings.top_p, settings.seed)
-    return (form.task, form.labels, question, form.truth, form.prompt, settings.style, *numbers)

@@ -19,6 +19,7 @@ from rftkit.inference.panes import (
     Pane,
     Piece,
     State,
+    Unthought,
     answered_by_list,
     judged,
     phase,
@@ -79,12 +80,28 @@ def _answer(backend: Backend, asked: Asked, side: Side, stop: Stop, every: float
             if not piece.last and time.monotonic() - shown >= every:
                 shown = time.monotonic()
                 yield judged(pane, asked)
-        yield _by_list(backend, asked, judged(_counted(backend, pane), asked), stop)
+        pane = _by_list(backend, asked, judged(_counted(backend, pane), asked), stop)
+        yield pane
+        if asked.settings.unthought and pane.state == "done" and pane.reply.reasoning:
+            yield replace(pane, unthought=_unthought(backend, asked, side, stop))
     except UserError as error:
         yield replace(pane, state="failed", error=str(error))
     except Exception:  # a server's boundary: the other side and the next visitor continue
         logging.getLogger(__name__).exception("%s side failed", side)
         yield replace(pane, state="failed", error=BUG)
+
+
+def _unthought(backend: Backend, asked: Asked, side: Side, stop: Stop) -> Unthought | None:
+    """What a side answers to the same prompt after an empty thought; None if it was stopped."""
+    settings = replace(asked.settings, style="empty-think", unthought=False)
+    asked = replace(asked, settings=settings)
+    pane = Pane(side)
+    for piece in backend.stream(asked, side, stop):
+        pane = _moved(pane, piece, asked, stop)
+    if pane.state != "done":
+        return None
+    pane = _by_list(backend, asked, judged(pane, asked), stop)
+    return Unthought(pane.answer, pane.right)
 
 
 def _moved(pane: Pane, piece: Piece, asked: Asked, stop: Stop) -> Pane:

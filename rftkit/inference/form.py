@@ -25,13 +25,17 @@ TRUTH_LIMIT = 4000  # characters of the right answer
 
 @dataclass(frozen=True)
 class Settings:
-    """How both sides decode; temperature 0 is greedy."""
+    """How both sides decode; temperature 0 is greedy.
+
+    unthought: ask again with an empty thought, to see whether thinking changes the answer.
+    """
 
     style: Style
     max_new_tokens: int
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    unthought: bool = False
 
 
 @dataclass(frozen=True)

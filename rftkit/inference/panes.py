@@ -50,6 +50,13 @@ class Piece(NamedTuple):
 NOTHING_YET, NO_REPLY = Piece(Completion("", finished=False)), Reply(None)
 
 
+class Unthought(NamedTuple):
+    """What the same model answers after an empty thought. right: None without a truth."""
+
+    answer: str | None
+    right: bool | None
+
+
 @dataclass(frozen=True)
 class Pane:
     """One side at one moment. `correct` and `rewards` need the truth.
@@ -59,7 +66,7 @@ class Pane:
     answer where that comes first, to the end of the reasoning. probabilities: of each label of a
     closed list, by the model itself. by_list: whether the answer is the likeliest of them, and
     `free_answer` what the reply says. calibration: what the probabilities were calibrated on, in
-    words; "" if they were not.
+    words; "" if they were not. unthought: the answer after an empty thought, where it was asked.
     """
 
     side: Side
@@ -80,6 +87,7 @@ class Pane:
     free_answer: str | None = None
     calibration: str = ""
     error: str = ""
+    unthought: Unthought | None = None
 
     @property
     def hints(self) -> tuple[str, ...]:
@@ -117,6 +125,7 @@ class Pane:
             "flags": list(self.flags),
             "probabilities": {k: round(v, 6) for k, v in self.probabilities.items()},
             "calibrated": bool(self.calibration),
+            **({"without_thought": self.unthought.answer} if self.unthought else {}),
             **({"error": self.error} if self.error else {}),
         }
 
@@ -215,6 +224,19 @@ def answered_by_list(
     task, text = get_task(asked.task), asked.answers.get(label, (label,))[0]
     attempt = Attempt(asked.example, "direct", Completion(text), Reply(text))
     return replace(pane, correct=task.rewards[task.headline](attempt))
+
+
+def judged_anew(both: Comparison, asked: Asked) -> Comparison:
+    """The same replies to the same question, with another truth or none."""
+    panes = []
+    for pane in (both.base, both.tuned):
+        bare = replace(pane, correct=None, rewards={})
+        fresh = judged(bare, asked) if pane.state != "failed" else bare
+        if pane.by_list:
+            chances, words = pane.probabilities, pane.calibration
+            fresh = answered_by_list(fresh, asked, chances, words)
+        panes.append(fresh)
+    return Comparison(asked, *panes)
 
 
 def overlaps(pane: Pane, asked: Asked) -> list[float | None]:

@@ -53,7 +53,8 @@ def save_boxes(folder: str | Path, each: int) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for split in ("train", "test"):
-        images, boxes, categories = [], [], dict[str, int]()
+        images, boxes = list[dict[str, object]](), list[dict[str, object]]()
+        categories = dict[str, int]()
         data = Data(source="scenes", path="detection")
         for number, row in enumerate(islice(rows(data, split), each)):
             image = row.image.open()
