@@ -40,6 +40,8 @@ class FakePolicy:
     model: object = None
     processor: object = None
     features: None = None
+    added: list[Path] = field(default_factory=list)  # further adapters
+    used: str = ""  # the one that answers in place of the first
 
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding) -> Generation:
         if len(self.asked) + len(prompts) > self.limit:
@@ -63,6 +65,18 @@ class FakePolicy:
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())
+
+    def add_adapter(self, adapter: Path) -> str:
+        self.added.append(adapter)
+        return adapter.parent.name
+
+    @contextmanager
+    def using(self, name: str) -> Iterator[None]:
+        self.used, before = name, self.used
+        try:
+            yield
+        finally:
+            self.used = before
 
     @contextmanager
     def base(self) -> Iterator[None]:

@@ -32,10 +32,16 @@ class Fields(NamedTuple):
     examples: Any
     known: Any
     truth_note: Any
+    draw: Any
 
     def asked(self) -> list[Any]:
         """What makes a form, in the order of `form_from`."""
         return [*self[1:12]]
+
+
+def boxed(task: str) -> bool:
+    """Whether the right answer of a task is boxes, which can be drawn."""
+    return get_task(task).predicts_boxes
 
 
 def form_from(values: tuple[Any, ...]) -> Form:

@@ -85,6 +85,63 @@
       box.scrollTop = follows ? box.scrollHeight : top;
     }
   };
+  // The true box is drawn on the image itself: from where the pointer goes down to where it goes up,
+  // in pixels of the image, which is shown within its frame, as large as it fits.
+  const imageOf = target => target.closest?.("#rft-image")?.querySelector("img");
+  const placed = (event, image) => {
+    const frame = image.getBoundingClientRect(), pad = parseFloat(getComputedStyle(image).paddingTop) || 0;
+    const high = frame.height - pad;
+    const scale = Math.min(frame.width / image.naturalWidth, high / image.naturalHeight);
+    const left = frame.left + (frame.width - image.naturalWidth * scale) / 2;
+    const top = frame.top + pad + (high - image.naturalHeight * scale) / 2;
+    const clamp = (value, most) => Math.round(Math.max(0, Math.min(most, value)) * 10) / 10;
+    return { x: clamp((event.clientX - left) / scale, image.naturalWidth),
+             y: clamp((event.clientY - top) / scale, image.naturalHeight) };
+  };
+  let corner = null, drawn = null;
+  const place = event => {
+    const box = drawn.parentElement.getBoundingClientRect();
+    drawn.style.left = Math.min(event.clientX, corner.clientX) - box.left + "px";
+    drawn.style.top = Math.min(event.clientY, corner.clientY) - box.top + "px";
+    drawn.style.width = Math.abs(event.clientX - corner.clientX) + "px";
+    drawn.style.height = Math.abs(event.clientY - corner.clientY) + "px";
+  };
+  document.addEventListener("click", event => {
+    const button = event.target.closest("#rft-draw");
+    if (!button) return;
+    const on = !("drawing" in document.body.dataset);
+    on ? document.body.dataset.drawing = "" : delete document.body.dataset.drawing;
+    button.setAttribute("aria-pressed", on);
+  });
+  document.addEventListener("pointerdown", event => {
+    const image = "drawing" in document.body.dataset && imageOf(event.target);
+    if (!image) return;
+    event.preventDefault();
+    event.stopPropagation();
+    corner = { ...placed(event, image), clientX: event.clientX, clientY: event.clientY, image };
+    drawn = document.createElement("div");
+    drawn.className = "rft-drawn";
+    const frame = document.getElementById("rft-image");
+    frame.style.position = "relative";
+    frame.append(drawn);
+    place(event);
+  }, true);
+  document.addEventListener("pointermove", event => { if (corner) place(event); });
+  document.addEventListener("pointerup", event => {
+    if (!corner) return;
+    const end = placed(event, corner.image), start = corner;
+    drawn.remove();
+    corner = drawn = null;
+    const box = [Math.min(start.x, end.x), Math.min(start.y, end.y),
+                 Math.max(start.x, end.x), Math.max(start.y, end.y)];
+    if (box[2] - box[0] < 2 || box[3] - box[1] < 2) return;
+    const field = document.querySelector("#rft-truth textarea, #rft-truth input");
+    let known = [];
+    try { known = JSON.parse(field.value || "[]"); } catch { known = []; }
+    field.value = JSON.stringify([...(Array.isArray(known) ? known : []), box]);
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    field.dispatchEvent(new Event("blur", { bubbles: true }));
+  });
   const name = () => {
     follow();
     refold();

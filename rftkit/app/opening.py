@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rftkit import __version__
+from rftkit.app.candidates import Candidate, candidates
 from rftkit.cache import cache_folder
 from rftkit.core import Example
 from rftkit.errors import DataError, ModelError, UserError
@@ -47,13 +48,19 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Served:
-    """line: what is open, for people. replay: whether `backend` only replays a file."""
+    """What a page is about.
+
+    line: what is open, for people. replay: whether `backend` only replays a file. models: what can
+    stand on either side, the base first and then the adapter that is served; none where only those
+    two can.
+    """
 
     line: str
     setup: Setup
     backend: Backend
     evaluated: tuple[Evaluated, ...] = ()
     replay: bool = False
+    models: tuple[Candidate, ...] = ()
 
 
 def open_recorded(path: Path, pace: float = 1.0) -> Served:
@@ -89,7 +96,9 @@ def open_model(
     names = _evaluations(checkpoint)
     line = f"{line}, {_in_words(checkpoint.recipe)}"
     backend = ModelBackend(policy, seconds, read_calibration(checkpoint.adapter), setup)
-    return Served(line, setup, backend, names)
+    home = checkpoint.run.folder.parent if checkpoint.run else checkpoint.adapter.parent
+    others = candidates(checkpoint, [home, Path("out")]) if engine == "transformers" else []
+    return Served(line, setup, backend, names, models=tuple(others))
 
 
 def built_in(console: Console) -> RunFolder:

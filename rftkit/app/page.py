@@ -8,12 +8,14 @@ from typing import Any
 import gradio as gr
 
 from rftkit.answers.replies import INSTRUCTIONS
-from rftkit.app.fields import Fields
+from rftkit.app.fields import Fields, boxed
+from rftkit.app.grid import KINDS, grid_html
 from rftkit.app.image_field import ImageField
 from rftkit.app.limits import KEPT_SECONDS
 from rftkit.app.results_html import FILTERS, first_kind, headline_html, rows_html
 from rftkit.app.session import VOTES, Desk, view
 from rftkit.app.wiring import Places, wire
+from rftkit.app.wiring_more import More, wire_more
 from rftkit.app.worked import form_of
 from rftkit.inference.form import Form, tasks
 from rftkit.report.samples_shown import thumbnail
@@ -42,15 +44,20 @@ def build(desk: Desk) -> gr.Blocks:
                 with gr.Column(scale=4, min_width=280, elem_id="rft-ask"):
                     fields = _fields(desk)
                 with gr.Column(scale=7, min_width=280, elem_id="rft-answers"):
+                    left, right, chosen = _choice(desk)
                     places = _places(desk)
+                    copy, uri = _copy()
             with gr.Tab("Results", id="results"):
                 results = _results(desk)
             with gr.Tab("History", id="history"):
                 past = gr.HTML(elem_id="rft-history", js_on_load=OPEN_ROW)
                 export = gr.DownloadButton("Export as JSON lines", elem_id="rft-export")
+            with gr.Tab("Folder", id="folder"):
+                folder = _folder(desk)
             with gr.Tab("Use via API", id="api"):
                 gr.HTML((HERE / "api.html").read_text("utf-8"), elem_id="rft-api")
-        wire(page, desk, fields, places, _Tabs(tabs, *results, past, export))
+        on_show = wire(page, desk, fields, places, _Tabs(tabs, *results, past, export))
+        wire_more(desk, fields, More(left, right, chosen, copy, uri, *folder), on_show)
     return page
 
 
@@ -91,6 +98,7 @@ def _fields(desk: Desk) -> Fields:
             info="A label, a letter, a number, or boxes in pixels: [[left, top, right, bottom]]",
             elem_id="rft-truth",
         )
+        draw = gr.HTML(_DRAW, elem_id="rft-draw-place", visible=boxed(form.task))
         truth_note = gr.HTML(elem_id="rft-truth-note")
     with gr.Accordion("What is asked", open=False, elem_id="rft-question-of"):
         task = gr.Dropdown(list(tasks()), value=form.task, label="Task", elem_id="rft-task")
@@ -107,7 +115,7 @@ def _fields(desk: Desk) -> Fields:
     blind = gr.Checkbox(label="Blind: hide which model is which until I vote", elem_id="rft-blind")
     return Fields(
         image, task, labels, question, truth, prompt, *settings, blind=blind, run=run,
-        stop=stop, examples=examples, known=answer_given, truth_note=truth_note,
+        stop=stop, examples=examples, known=answer_given, truth_note=truth_note, draw=draw,
     )  # fmt: skip
 
 
@@ -146,6 +154,43 @@ def _places(desk: Desk) -> Places:
     note = gr.HTML(_KEYS, elem_id="rft-vote-note")
     assert len(votes) == len(VOTES)
     return Places(status, banner, left, right, boxes, votes, note)
+
+
+def _choice(desk: Desk) -> tuple[Any, Any, Any]:
+    """Which two are compared; nothing to choose where only base and fine-tuned model are there."""
+    names = [one.name for one in desk.served.models]
+    if len(names) < 2 or desk.served.replay:
+        return None, None, None
+    with gr.Accordion("Compare other models", open=False, elem_id="rft-choice"):
+        with gr.Row():
+            left = gr.Dropdown(names, value=names[0], label="Left", elem_id="rft-left-model")
+            right = gr.Dropdown(names, value=names[1], label="Right", elem_id="rft-right-model")
+        chosen = gr.HTML(
+            '<p class="quiet">The base, and adapters of runs on the same model and task.</p>',
+            elem_id="rft-chosen",
+        )
+    return left, right, chosen
+
+
+def _copy() -> tuple[Any, Any]:
+    copy = gr.Button("Copy as image", size="sm", elem_id="rft-copy")
+    gr.HTML('<p class="quiet" id="rft-copy-note" role="status"></p>')
+    return copy, gr.Textbox(visible=False)
+
+
+def _folder(desk: Desk) -> tuple[Any, ...]:
+    replayed = '<p class="quiet">Recorded answers are replayed here: there is no model to ask.</p>'
+    files = gr.File(
+        label="A folder of images", file_count="directory", type="filepath", elem_id="rft-folder",
+        visible=not desk.served.replay,
+    )  # fmt: skip
+    with gr.Row():
+        ask = gr.Button("Ask about all", variant="primary", elem_id="rft-ask-all",
+                        visible=not desk.served.replay)  # fmt: skip
+        stop = gr.Button("Stop", elem_id="rft-stop-all", visible=not desk.served.replay)
+        kinds = gr.Radio(list(KINDS), value="all", label="Show", elem_id="rft-grid-filter")
+    grid = gr.HTML(replayed if desk.served.replay else grid_html([], "all", 0), elem_id="rft-grid")
+    return files, ask, stop, kinds, grid
 
 
 def _results(desk: Desk) -> tuple[Any, ...]:
@@ -197,6 +242,10 @@ def _head(desk: Desk) -> str:
     )
 
 
+_DRAW = (
+    '<button type="button" class="rft-more" id="rft-draw" aria-pressed="false">'
+    "Draw the true box on the image</button>"
+)
 _LIVE = "Press Run to ask again, or use an image of your own."
 _REPLAYED = "Press Run, or another example, to see the recorded answers again."
 _EMPTY = '<p class="rft-message note">Drop an image on the left and press Run.</p>'

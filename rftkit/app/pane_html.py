@@ -48,7 +48,8 @@ def pane_html(pane: Pane, name: str) -> str:
         _figures(pane),
         _raw(pane),
     ]
-    return f'<section class="rft-pane {_slug(name)}">{"".join(parts)}</section>'
+    blind = name.lower() if name in ("Left", "Right") else pane.side
+    return f'<section class="rft-pane {blind}">{"".join(parts)}</section>'
 
 
 def status_text(both: Comparison, names: tuple[str, str]) -> str:

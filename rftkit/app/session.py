@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from rftkit import __version__
 from rftkit.app.boxes_drawn import boxes_html
+from rftkit.app.candidates import BASE
 from rftkit.app.history import AS_NAMED, Entry, Order, Past
 from rftkit.app.limits import PRIVATE, Limits, Meter, read_upload
 from rftkit.app.opening import Served
@@ -22,8 +23,10 @@ from rftkit.core import LazyImage
 from rftkit.errors import UserError
 from rftkit.inference.compare import Stop, compare
 from rftkit.inference.form import Asked, Form, ask, prompt_of
+from rftkit.inference.model_backend import ModelBackend
 from rftkit.inference.panes import Comparison, Pane, judged_anew
 from rftkit.inference.truth import TruthError
+from rftkit.metrics.samples import Side
 
 NO_IMAGE = "There is no image yet: upload or paste one, or choose an example."
 REPLAY = "This page replays recorded answers: choose an example, or a row of the results."
@@ -66,6 +69,7 @@ class Desk:
     served: Served
     limits: Limits = PRIVATE
     stops: dict[str, Stop] = field(default_factory=dict)
+    names: dict[Side, str] = field(default_factory=lambda: dict(NAMES))
     past: Past = field(default_factory=Past)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -85,7 +89,7 @@ class Desk:
         stop = self._begin(request.session)
         try:
             for both in compare(self.served.backend, asked, stop):
-                yield both, view(both, order if request.blind else None), order
+                yield both, self.view(both, order if request.blind else None), order
         finally:
             self._end(request.session, stop)
 
@@ -101,6 +105,28 @@ class Desk:
         tokens = max(1, min(settings.max_new_tokens, self.limits.tokens))
         form = replace(request.form, settings=replace(settings, max_new_tokens=tokens))
         return ask(form, self.served.setup, read_upload(Path(request.path)))
+
+    def choose(self, left: str, right: str) -> str:
+        """Put two of the models on the sides; what is compared now, in words.
+
+        It holds for everybody who has the page open. Raises UserError for a name that is not there,
+        or an adapter that does not fit.
+        """
+        by_name = {one.name: one for one in self.served.models}
+        backend = self.served.backend
+        if not isinstance(backend, ModelBackend) or not {left, right} <= {*by_name}:
+            raise UserError("choose two of the models that are listed")
+        own = self.served.models[1].adapter
+        assert own is not None
+        backend.choose("base", by_name[left].adapter, own)
+        backend.choose("tuned", by_name[right].adapter, own)
+        as_trained = (left, right) == (BASE, self.served.models[1].name)
+        self.names = dict(NAMES) if as_trained else {"base": left, "tuned": right}
+        return f"Compared now: {left} on the left, {right} on the right. Press Run."
+
+    def view(self, both: Comparison, blind: Order | None = None) -> View:
+        """The comparison as HTML, under the names of what stands on the sides now."""
+        return view(both, blind, self.names)
 
     def judged(self, entry: Entry, truth: str) -> Entry:
         """An entry of the history with the right answer that was given since; no model is asked.
@@ -174,14 +200,14 @@ class Desk:
                 del self.stops[session]
 
 
-def view(both: Comparison, blind: Order | None = None) -> View:
+def view(both: Comparison, blind: Order | None = None, names: Mapping[Side, str] = NAMES) -> View:
     """The comparison as HTML. blind: which side is left and right, with names hidden."""
     if blind is None:
         return View(
-            escape(status_text(both, (NAMES["base"], NAMES["tuned"]))),
+            escape(status_text(both, (names["base"], names["tuned"]))),
             verdict_html(both),
-            pane_html(both.base, NAMES["base"]),
-            pane_html(both.tuned, NAMES["tuned"]),
+            pane_html(both.base, names["base"]),
+            pane_html(both.tuned, names["tuned"]),
             boxes_html(both) if both.ended else "",
         )
     panes = {"base": both.base, "tuned": both.tuned}

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from rftkit.app.calls import MODEL, address_of, session_of, wire_calls
-from rftkit.app.fields import Fields, form_from, values_of
+from rftkit.app.fields import Fields, boxed, form_from, values_of
 from rftkit.app.history import AS_NAMED, Entry, added, export, history_html, tally
 from rftkit.app.limits import read_upload
 from rftkit.app.pane_html import NAMES, message_html
 from rftkit.app.results_html import MORE, first_kind, headline_html, rows_html
-from rftkit.app.session import NO_IMAGE, VOTES, Desk, OnShow, RunRequest, View, refused, view, voted
+from rftkit.app.session import NO_IMAGE, VOTES, Desk, OnShow, RunRequest, View, refused, voted
 from rftkit.app.worked import form_of
 from rftkit.errors import UserError
 from rftkit.inference.form import Form
@@ -46,8 +46,8 @@ class Places(NamedTuple):
     note: Any
 
 
-def wire(page: gr.Blocks, desk: Desk, fields: Fields, places: Places, tabs: Any) -> None:
-    """Connect every control to the desk."""
+def wire(page: gr.Blocks, desk: Desk, fields: Fields, places: Places, tabs: Any) -> Any:
+    """Connect every control to the desk; returns the state that says what is on show."""
     example_id = desk.worked[0].comparison.asked.example.id if desk.worked else ""
     chosen, on_show = gr.State(example_id), gr.State(OnShow())
     written = gr.State(fields.prompt.value)  # what the fields make; any other is a person's own
@@ -74,14 +74,14 @@ def wire(page: gr.Blocks, desk: Desk, fields: Fields, places: Places, tabs: Any)
         both = desk.opened(name, pressed)
         if both is None:
             return _skipped([None, *opening])
-        return (gr.skip(), *opened(both, form_of(both), OnShow(), view(both)))
+        return (gr.skip(), *opened(both, form_of(both), OnShow(), desk.view(both)))
 
     def open_entry(request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
         past = desk.past.of(session_of(request))
         for entry in past:
             if str(entry.number) == str(event.open):
                 both, show = entry.comparison, OnShow(entry.hidden or AS_NAMED, entry.number)
-                return opened(both, entry.form, show, view(both, entry.hidden))
+                return opened(both, entry.form, show, desk.view(both, entry.hidden))
         return _skipped(opening)
 
     tabs.rows.click(open_row, [tabs.names, tabs.kinds], [tabs.rows, *opening], **QUICK)
@@ -89,6 +89,7 @@ def wire(page: gr.Blocks, desk: Desk, fields: Fields, places: Places, tabs: Any)
     _wire_results(desk, tabs)
     wire_calls(desk)
     page.unload(_leaver(desk))
+    return on_show
 
 
 def _wire_run(
@@ -163,7 +164,7 @@ def _wire_fields(
             return (*_skipped(range(5)), message_html(str(error), "error"), gr.skip())
         past = tuple(entry if one.number == entry.number else one for one in past)
         desk.past.keep(session, past)
-        return (*view(entry.comparison, entry.hidden), history_html(past))
+        return (*desk.view(entry.comparison, entry.hidden), history_html(past))
 
     for leave in (fields.truth.blur, fields.truth.submit):
         leave(judge, [on_show, fields.truth], [*shown[:-1], tabs.past], **QUICK)
@@ -172,9 +173,10 @@ def _wire_fields(
         form = desk.served.setup.form(task)
         prompt = desk.prompt(form, path or "")
         values = values_of(replace(form, prompt=prompt))
-        return (*values, prompt)
+        return (*values, prompt, gr.HTML(visible=boxed(task)))
 
-    fields.task.input(preset, [fields.task, fields.image], [*fields.asked(), written], **QUICK)
+    filled = [*fields.asked(), written, fields.draw]
+    fields.task.input(preset, [fields.task, fields.image], filled, **QUICK)
 
     def rewrite(path: str | None, auto: str, *values: Any) -> tuple[Any, Any]:
         try:
@@ -228,7 +230,7 @@ def _wire_votes(desk: Desk, places: Places, shown: list[Any], on_show: Any, tabs
             if before.hidden:
                 message += f" The {NAMES[show.order[0]].lower()} was on the left."
             message += f" {tally(past)}"
-            look = (*view(entry.comparison), OnShow(number=entry.number))
+            look = (*desk.view(entry.comparison), OnShow(number=entry.number))
             return (*look, message_html(message), history_html(past), _exported(past))
 
         outputs = [*shown, on_show, places.note, tabs.past, tabs.export]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rftkit.answers import replies
 from rftkit.core import Completion
@@ -21,6 +22,7 @@ from rftkit.models.policy import AnswerModel, Decoding, Generation, Prompt
 from rftkit.runs.calibration import HeldOutAnswers
 from rftkit.tasks import get_task
 
+OWN = "default"  # the name of the adapter that a policy was opened with
 LONGEST = 120.0  # seconds that one side may take
 REMEDY = "a smaller image, fewer new tokens, or close other programs that use the GPU"
 
@@ -37,6 +39,7 @@ class ModelBackend:
     longest: float = LONGEST
     held_out: HeldOutAnswers | None = None
     setup: Setup | None = None
+    chosen: dict[Side, str] = field(default_factory=lambda: {"base": "", "tuned": OWN})
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def stream(self, asked: Asked, side: Side, stop: Stop) -> Iterator[Piece]:
@@ -73,7 +76,7 @@ class ModelBackend:
         with self.lock, self._side(pane.side), out_of_memory.named("weighing labels", REMEDY):
             (by_label,) = list_scores(self.policy, [prompt], [asked.answers], style, [reply])
         known = self._known(asked)
-        if known is None:
+        if known is None or self.chosen != {"base": "", "tuned": OWN}:
             return probabilities(by_label)
         fitted = known.temperatures
         return probabilities(by_label, fitted.base if pane.side == "base" else fitted.tuned)
@@ -81,7 +84,7 @@ class ModelBackend:
     def calibration(self, asked: Asked) -> str:
         """What the adapter's temperatures were fitted on; "" where they are none, or do not fit."""
         known = self._known(asked)
-        return known.words if known else ""
+        return known.words if known and self.chosen == {"base": "", "tuned": OWN} else ""
 
     def _known(self, asked: Asked) -> HeldOutAnswers | None:
         """The calibration, if this is asked as it was in training: same task, style and list."""
@@ -133,8 +136,24 @@ class ModelBackend:
         whole = replies.with_prefill(made.completions[0], settings.style)
         return _ended(whole, made, time.perf_counter() - start)
 
+    def choose(self, side: Side, adapter: Path | None, own: Path) -> None:
+        """Put another adapter on a side, or none. own: the one that the policy was opened with.
+
+        It is loaded beside the others, once. Raises UserError where it does not fit the model.
+        """
+        with self.lock:
+            if adapter is None:
+                self.chosen[side] = ""
+            elif adapter.resolve() == own.resolve():
+                self.chosen[side] = OWN
+            else:
+                self.chosen[side] = self.policy.add_adapter(adapter)
+
     def _side(self, side: Side) -> AbstractContextManager[None]:
-        return self.policy.base() if side == "base" else nullcontext()
+        name = self.chosen[side]
+        if not name:
+            return self.policy.base()
+        return nullcontext() if name == OWN else self.policy.using(name)
 
 
 def _ended(whole: Completion, made: Generation, seconds: float) -> Piece:

@@ -112,6 +112,15 @@ class AnswerModel(Protocol):
     def count_tokens(self, text: str) -> int:
         """Length of a text in this model's tokens."""
 
+    def add_adapter(self, adapter: Path) -> str:
+        """Load another adapter beside the first; the name by which `using` knows it.
+
+        Raises ModelError if it does not fit, or this engine serves one adapter only.
+        """
+
+    def using(self, name: str) -> AbstractContextManager[None]:
+        """Within it an adapter that was added answers in place of the first."""
+
     def base(self) -> AbstractContextManager[None]:
         """Within it the adapter is off: the model answers as it was before training."""
 

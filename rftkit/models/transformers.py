@@ -17,7 +17,7 @@ from rftkit.core import Completion
 from rftkit.errors import ModelError
 from rftkit.hardware.phases import Generation as Engine
 from rftkit.messages import first_line
-from rftkit.models import loading, out_of_memory
+from rftkit.models import adapters, loading, out_of_memory
 from rftkit.models.answer_scores import AnswerScores
 from rftkit.models.clock import Clock
 from rftkit.models.finite import fault, finite_logits
@@ -165,6 +165,14 @@ class TransformersPolicy:
     def count_tokens(self, text: str) -> int:
         """Length of a text in this model's tokens."""
         return len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def add_adapter(self, adapter: Path) -> str:
+        """Load another adapter beside the first; the name by which `using` knows it."""
+        return adapters.add(self.model, adapter)
+
+    def using(self, name: str) -> AbstractContextManager[None]:
+        """Within it an adapter that was added answers in place of the first."""
+        return adapters.using(self.model, name)
 
     @contextmanager
     def base(self) -> Iterator[None]:

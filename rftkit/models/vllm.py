@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -161,6 +161,14 @@ class VllmPolicy:
             yield
         finally:
             self.tuned = tuned
+
+    def add_adapter(self, adapter: Path) -> str:
+        """Raises ModelError: the engine was started with one adapter."""
+        raise ModelError(f"{adapter}: vLLM serves one adapter here; leave out --engine vllm")
+
+    def using(self, name: str) -> AbstractContextManager[None]:
+        """Nothing changes: there is no other adapter."""
+        return nullcontext()
 
     def stop_ids(self) -> list[int]:
         """Tokens that end a completion."""
