@@ -23,7 +23,6 @@ from rftkit.core import LazyImage
 from rftkit.errors import UserError
 from rftkit.inference.compare import Stop, compare
 from rftkit.inference.form import Asked, Form, ask, prompt_of
-from rftkit.inference.model_backend import ModelBackend
 from rftkit.inference.panes import Comparison, Pane, judged_anew
 from rftkit.inference.truth import TruthError
 from rftkit.metrics.samples import Side
@@ -113,13 +112,13 @@ class Desk:
         or an adapter that does not fit.
         """
         by_name = {one.name: one for one in self.served.models}
-        backend = self.served.backend
-        if not isinstance(backend, ModelBackend) or not {left, right} <= {*by_name}:
+        choose = getattr(self.served.backend, "choose", None)  # a replay has none
+        if choose is None or not {left, right} <= {*by_name}:
             raise UserError("choose two of the models that are listed")
         own = self.served.models[1].adapter
         assert own is not None
-        backend.choose("base", by_name[left].adapter, own)
-        backend.choose("tuned", by_name[right].adapter, own)
+        choose("base", by_name[left].adapter, own)
+        choose("tuned", by_name[right].adapter, own)
         as_trained = (left, right) == (BASE, self.served.models[1].name)
         self.names = dict(NAMES) if as_trained else {"base": left, "tuned": right}
         return f"Compared now: {left} on the left, {right} on the right. Press Run."
