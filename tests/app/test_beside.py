@@ -1,4 +1,4 @@
-"""What the app does beside one comparison: other models, votes, a folder, a picture, a late truth."""
+"""Beside one comparison: other models, votes, a folder, an image to copy, a late right answer."""
 
 from __future__ import annotations
 
