@@ -13,7 +13,7 @@ PAGE = Path(__file__).parent / "cli.md"
 HEAD = """\
 # Command line
 
-Written by `python docs/make_cli_reference.py` from the commands; `rftkit COMMAND --help` says the
+Written by `python docs/make_cli_reference.py` from the commands; `--help` after a command says the
 same. `rftkit --install-completion` lets the Tab key complete commands, recipes, keys after `--set`
 and runs. [Exit codes](runs.md#exit-codes).
 """

@@ -182,8 +182,8 @@ def predict(
 
     paths = [images] if isinstance(images, str | Path) else images
     asked = Question(question, tuple(options), tuple(categories))
-    how = Answering(free, abstain_at_error)
-    found = predict_each(_folder(checkpoint), [Path(p) for p in paths], _console(None), asked, how)
+    how = Answering(free, abstain_at_error, asked)
+    found = predict_each(_folder(checkpoint), [Path(p) for p in paths], _console(None), how)
     return [*found]
 
 

@@ -98,7 +98,7 @@ def test_predict_hands_on_how_a_list_is_answered(monkeypatch: pytest.MonkeyPatch
     assert rftkit.predict("out", "x.png", question="Where?", abstain_at_error=0.05) == []
     assert rftkit.predict("out", ["x.png"], free=True) == []
     assert [values[1] for values in given] == [[Path("x.png")]] * 2
-    assert given[0][3].text == "Where?"
+    assert given[0][3].question.text == "Where?"
     assert [(how.free, how.abstain_at_error) for *_, how in given] == [(False, 0.05), (True, None)]
 
 

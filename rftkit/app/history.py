@@ -110,7 +110,8 @@ def tally(entries: Sequence[Entry]) -> str:
         return ""
     counted = ", ".join(f"{WORDS.get(vote, vote)} {votes[vote]}" for vote in ORDERED if votes[vote])
     decided = votes["tuned"] + votes["base"]
-    words = f"{sum(votes.values())} votes: {counted}."
+    total = sum(votes.values())
+    words = f"{total} vote{'s' if total > 1 else ''}: {counted}."
     if decided < FEWEST:
         return words
     low, high = wilson(votes["tuned"], decided)

@@ -8,11 +8,11 @@ from typing import Any
 import gradio as gr
 
 from rftkit.answers.replies import INSTRUCTIONS
+from rftkit.app.drawn.results import FILTERS, first_kind, headline_html, rows_html
 from rftkit.app.fields import Fields, boxed
 from rftkit.app.grid import KINDS, grid_html
 from rftkit.app.image_field import ImageField
 from rftkit.app.limits import KEPT_SECONDS
-from rftkit.app.results_html import FILTERS, first_kind, headline_html, rows_html
 from rftkit.app.session import VOTES, Desk, view
 from rftkit.app.wiring import Places, wire
 from rftkit.app.wiring_more import More, wire_more

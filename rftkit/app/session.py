@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rftkit import __version__
-from rftkit.app.boxes_drawn import boxes_html
 from rftkit.app.candidates import BASE
+from rftkit.app.drawn.boxes import boxes_html
+from rftkit.app.drawn.panes import NAMES, message_html, pane_html, status_text, verdict_html
+from rftkit.app.drawn.results import find
 from rftkit.app.history import AS_NAMED, Entry, Order, Past
 from rftkit.app.limits import PRIVATE, Limits, Meter, read_upload
 from rftkit.app.opening import Served
-from rftkit.app.pane_html import NAMES, message_html, pane_html, status_text, verdict_html
-from rftkit.app.results_html import find
 from rftkit.app.worked import worked_examples
 from rftkit.core import LazyImage
 from rftkit.errors import UserError

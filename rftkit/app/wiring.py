@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from rftkit.app.calls import MODEL, address_of, session_of, wire_calls
+from rftkit.app.drawn.panes import NAMES, message_html
+from rftkit.app.drawn.results import MORE, first_kind, headline_html, rows_html
 from rftkit.app.fields import Fields, boxed, form_from, values_of
 from rftkit.app.history import AS_NAMED, Entry, added, export, history_html, tally
 from rftkit.app.limits import read_upload
-from rftkit.app.pane_html import NAMES, message_html
-from rftkit.app.results_html import MORE, first_kind, headline_html, rows_html
 from rftkit.app.session import NO_IMAGE, VOTES, Desk, OnShow, RunRequest, View, refused, voted
 from rftkit.app.worked import form_of
 from rftkit.errors import UserError

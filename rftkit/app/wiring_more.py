@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from rftkit.app.calls import MODEL, session_of
+from rftkit.app.drawn.panes import message_html
+from rftkit.app.drawn.picture import picture_uri
 from rftkit.app.fields import Fields, form_from
 from rftkit.app.grid import asked, grid_html
-from rftkit.app.pane_html import message_html
-from rftkit.app.picture import picture_uri
 from rftkit.app.session import Desk, OnShow
 from rftkit.errors import UserError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -11,8 +11,7 @@ from rftkit.cli import complete
 from rftkit.cli.options import AsJson, command_line, progress, results, say
 from rftkit.errors import UserError
 from rftkit.messages import runnable
-
-TaskName = Literal["classification", "detection", "grounding", "choice", "number"]
+from rftkit.recipe.schema import TaskName
 
 
 def recipes(

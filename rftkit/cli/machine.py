@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rftkit.cli.options import AsJson, Override, RecipePath, results
 from rftkit.errors import UserError
+from rftkit.messages import printable
+
+if TYPE_CHECKING:
+    from rftkit.hardware.doctor import Finding
+
+TONES = {"ok": "green", "warn": "bold yellow", "fail": "bold red"}
 
 
 def plan(
@@ -47,13 +55,38 @@ def plan(
 
 def doctor(as_json: AsJson = False) -> None:
     """Look at this machine: Python, GPU, versions, disk, network, and how to fix what is wrong."""
-    from rftkit.cli.show_doctor import failures, record, show_findings
     from rftkit.hardware.doctor import examine
 
     findings = examine()
     if as_json:
-        typer.echo(json.dumps(record(findings), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(_record(findings), indent=2, ensure_ascii=False))
     else:
-        show_findings(findings, results())
-    if failed := failures(findings):
+        _show(findings)
+    if failed := _failures(findings):
         raise UserError(f"{', '.join(failed)}: see above for how to fix it")
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    """Print a line for each row, and below what is wrong the command that fixes it."""
+    from rich.text import Text
+
+    console = results()
+    width = max(len(finding.name) for finding in findings)
+    for row in findings:
+        line = Text(f"{row.status:<4}  ", style=TONES[row.status])
+        line.append(f"{row.name:<{width}}  {printable(row.detail)}", style="default")
+        console.print(line, soft_wrap=True)
+        if row.fix and row.status != "ok":
+            console.print(Text(f"      {'':<{width}}  {printable(row.fix)}", style="bold"),
+                          soft_wrap=True)  # fmt: skip
+
+
+def _record(findings: Sequence[Finding]) -> dict[str, Any]:
+    """For `--json`: the rows, and the worst of them."""
+    worst = next((s for s in ("fail", "warn") if s in [f.status for f in findings]), "ok")
+    return {"status": worst, "rows": [asdict(finding) for finding in findings]}
+
+
+def _failures(findings: Sequence[Finding]) -> list[str]:
+    """The names of the rows that stop a run."""
+    return list(dict.fromkeys(finding.name for finding in findings if finding.status == "fail"))

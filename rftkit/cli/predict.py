@@ -73,8 +73,8 @@ def predict(
                 typer.echo(json.dumps({"image": str(image), "error": why}, ensure_ascii=False))
 
         asked = Question(question, tuple(option), tuple(ask))
-        answering = Answering(free, abstain_at_error)
-        for found in answers(ckpt, files, progress(False), asked, answering, skip):
+        answering = Answering(free, abstain_at_error, asked)
+        for found in answers(ckpt, files, progress(False), answering, skip):
             _show(found, output, as_json)
     if out:
         say(f"written: {out}", progress(False))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +14,9 @@ from rftkit.cli.options import Override, StyleName, results
 from rftkit.errors import UserError
 from rftkit.recipe.schema import TaskName
 from rftkit.tasks import DEFAULT
+
+if TYPE_CHECKING:
+    from rftkit.preflight.attacks import Outcome
 
 
 def score(
@@ -51,7 +55,6 @@ def score(
 
 def _attack(recipe: Path, overrides: list[str]) -> None:
     """Print what cheap replies earn on a recipe's data; exit 1 if any earns what gold does."""
-    from rftkit.cli.show_attacks import show_attacks
     from rftkit.data.gold_check import load_checked_splits
     from rftkit.preflight.attacks import paid_like_gold, run_attacks
     from rftkit.recipe.builtin import find_recipe
@@ -60,6 +63,19 @@ def _attack(recipe: Path, overrides: list[str]) -> None:
     loaded = load_recipe(find_recipe(recipe), overrides)
     training, _ = load_checked_splits(loaded)
     outcomes = run_attacks(loaded, training.examples)
-    show_attacks(outcomes, results())
+    _show(outcomes)
     if paid := paid_like_gold(outcomes):
         raise UserError(f"{recipe}: {', '.join(paid)} earn as much as gold; change the rewards")
+
+
+def _show(outcomes: Sequence[Outcome]) -> None:
+    """One line for each kind of reply: how many were tried, and what they earned on average."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("reply", "tried", "headline", "all rewards"):
+        table.add_column(name, justify="left" if name == "reply" else "right")
+    for outcome in outcomes:
+        headline, total = f"{outcome.headline:.3f}", f"{outcome.total:.3f}"
+        table.add_row(outcome.name, str(outcome.replies), headline, total)
+    results().print(table)

@@ -34,7 +34,8 @@ Skip = Callable[[Path, str], None]  # an image that cannot be read, and the line
 
 @dataclass(frozen=True)
 class Answering:
-    """How a closed list is answered: by its probabilities, or by the free reply alone.
+    """What is asked of each image, and how a closed list is answered: by its probabilities, or by
+    the free reply alone.
 
     abstain_at_error: the error, in [0, 1), that the answers given may have; those that would
     exceed it on the held-out images of training are not given. None gives all.
@@ -42,6 +43,7 @@ class Answering:
 
     free: bool = False
     abstain_at_error: float | None = None
+    question: Question = NOTHING
 
 
 BY_LIST = Answering()
@@ -51,7 +53,6 @@ def predict(
     location: Path,
     paths: Sequence[Path],
     console: Console,
-    question: Question = NOTHING,
     answering: Answering = BY_LIST,
     skip: Skip | None = None,
 ) -> Iterator[Prediction]:
@@ -72,7 +73,7 @@ def predict(
         return  # before a model is loaded
     ckpt = find(location)
     recipe = ckpt.recipe
-    prepared = asked.prompts(recipe, labels_of(ckpt), question)
+    prepared = asked.prompts(recipe, labels_of(ckpt), answering.question)
     if ckpt.note:
         console.print(ckpt.note, highlight=False, markup=False)
     calibration = None if answering.free else read_calibration(ckpt.adapter)

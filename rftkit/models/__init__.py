@@ -87,9 +87,9 @@ def open_for_training(
     from rftkit.hardware import backends
     from rftkit.models import out_of_memory
 
-    require_model(recipe.model)
     machine = backends.here()
     backends.check_here(recipe, machine, prompt)
+    require_model(recipe.model)
     generation = backends.generation_of(recipe, machine, prompt)
     if generation == "vllm":
         backends.set_environment()

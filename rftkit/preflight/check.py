@@ -13,7 +13,7 @@ from rftkit.data.gold_check import gold_faults, with_gold_check
 from rftkit.data.rationales import rationale_notes
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.reply_budget import budget_notes
-from rftkit.errors import DataError, GatheredError, RecipeError, TrainingError
+from rftkit.errors import DataError, GatheredError, HubError, RecipeError, TrainingError
 from rftkit.measures.values import Measure
 from rftkit.metrics import summarise
 from rftkit.metrics.samples import Header, SamplesFile
@@ -124,6 +124,8 @@ def _loaded(recipe: Recipe, split: str, cache: ReadCache, problems: list[str]) -
     except GatheredError as error:
         problems += error.faults
         return NOTHING
+    except HubError:
+        raise
     except DataError as error:
         problems.append(str(error))
         return NOTHING

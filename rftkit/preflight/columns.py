@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from rftkit.errors import DataError
 from rftkit.recipe.sections import Column
+from rftkit.tasks import get_task
 
 NAMES: Mapping[Column, tuple[str, ...]] = {
     "image": (
@@ -53,17 +54,8 @@ def use_of(location: str, names: Sequence[str], first: Sequence[Mapping[str, obj
             f"{location}: no column looks like {lacking} ({', '.join(names)}); rename one, or "
             'write a recipe with data.columns, such as { image = "file", label = "kind" }'
         )
-    wanted = ROLES[task]
+    wanted = get_task(task).starter.columns
     return Use(task, {r: name for r, name in found.items() if r in wanted and name != r})
-
-
-ROLES: Mapping[str, tuple[Column, ...]] = {
-    "detection": ("image", "objects", "boxes"),
-    "grounding": ("image", "phrase", "box"),
-    "choice": ("image", "question", "options", "answer"),
-    "number": ("image", "question", "answer"),
-    "classification": ("image", "label", "rationale"),
-}
 
 
 def _task(found: Mapping[Column, str], first: Sequence[Mapping[str, object]]) -> str | None:

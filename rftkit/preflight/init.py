@@ -17,6 +17,7 @@ from rftkit.preflight.starter_text import Start, starter_text
 from rftkit.recipe.builtin import write_new
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Data
+from rftkit.tasks import get_task
 
 LARGE_TEST = 1000  # held-out images: more are measured no better, and take their time
 
@@ -80,7 +81,7 @@ def _described(taken: Finding, ours: Examples, theirs: Examples) -> list[str]:
     if kinds:
         per_kind = {k: len({e.image.name for e in ours.examples if e.category == k}) for k in kinds}
         fewest = min(kinds, key=lambda kind: per_kind[kind])
-        what = "classes" if taken.task == "classification" else "categories"
+        what = get_task(taken.task).words.groups
         shown = ", ".join(kinds[:8]) + (", …" if len(kinds) > 8 else "")
         lines.append(f"{len(kinds)} {what}: {shown}")
         lines.append(f"fewest training images: {per_kind[fewest]}, of {fewest!r}")

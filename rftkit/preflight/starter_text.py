@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from rftkit.messages import printable
 from rftkit.preflight.findings import Finding
+from rftkit.tasks import get_task
+from rftkit.tasks.task import Task
 
 CHECKED_EVERY = 50  # steps between two looks at a validation split
 
@@ -28,17 +30,18 @@ class Start(NamedTuple):
 
 def starter_text(start: Start) -> str:
     """The recipe, which loads as it is."""
-    task = start.taken.task
+    task = get_task(start.taken.task)
     tables = [
         HEAD.format(
-            found="\n".join(f"#   {printable(line)}" for line in start.found), tiny=TINY[task]
+            found="\n".join(f"#   {printable(line)}" for line in start.found),
+            tiny=task.starter.model,
         ),
-        f'task = "{task}"\nstyle = "think"        # think | direct | answer-first | adaptive\n',
+        TASK.format(name=task.name),
         MODEL,
         _data(start),
-        OPTIONS.get(task, ""),
+        task.starter.options,
         _method(start),
-        REWARDS[task],
+        _rewards(task),
         _eval(start),
     ]
     return "\n".join(table for table in tables if table)
@@ -58,7 +61,7 @@ def quoted(value: object) -> str:
 def _data(start: Start) -> str:
     lines = [f"{key} = {quoted(value)}" for key, value in start.data.items()]
     lines.append("# shots = 16           # training images of each class; without it all are used")
-    if start.taken.task == "classification":
+    if get_task(start.taken.task).answer_kind == "label":
         lines.append('choices = "all"        # the prompt lists all classes; "none" asks openly')
         lines.append('# question = "What kind of … is this?"   # says better what you want to know')
     if "shots" in start.data:
@@ -71,6 +74,11 @@ def _method(start: Start) -> str:
     return METHOD + (f"max_new_tokens = {start.budget}   {fits}\n" if start.budget else "")
 
 
+def _rewards(task: Task) -> str:
+    weights = [f"{name} = {weight}" for name, weight in task.default_weights.items()]
+    return "\n".join(["[rewards]", *weights]) + "\n"
+
+
 def _eval(start: Start) -> str:
     lines = [f"limit = {start.limit}              # held-out images, evenly by class; 0 uses all"]
     if start.taken.validation:
@@ -81,13 +89,6 @@ def _eval(start: Start) -> str:
     return "\n".join(["[eval]", *lines]) + "\n"
 
 
-TINY = {
-    "classification": "tiny",
-    "detection": "tiny-scenes",
-    "grounding": "tiny-scenes",
-    "choice": "tiny-quiz",
-    "number": "tiny-quiz",
-}
 HEAD = """\
 # Written by `rftkit init`. What was found:
 {found}
@@ -98,6 +99,10 @@ HEAD = """\
 # rftkit train THIS_FILE --set model.name={tiny}
 #                                              walks the whole path on any machine with a tiny
 #                                              model, which learns nothing useful here
+"""
+TASK = """\
+task = "{name}"
+style = "think"        # think | direct | answer-first | adaptive
 """
 MODEL = """\
 [model]
@@ -110,27 +115,3 @@ steps = 200
 learning_rate = 1e-5
 group_size = 8
 """
-OPTIONS = {
-    "detection": """\
-[options]
-ask = "category"       # one prompt per category, or "picture": one for all of them
-threshold = 0.5        # lowest IoU that is rewarded
-"""
-}
-LABELS = """\
-[rewards]
-accuracy = 1.0
-format = 1.0
-"""
-REWARDS = {
-    "classification": LABELS,
-    "choice": LABELS,
-    "number": LABELS,
-    "grounding": "",
-    "detection": """\
-[rewards]
-iou = 1.0
-confidence = 1.0
-format = 1.0
-""",
-}

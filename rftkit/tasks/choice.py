@@ -17,6 +17,7 @@ from rftkit.rewards.general import format_reward, paper_format
 from rftkit.tasks.classification import paper_accuracy
 from rftkit.tasks.options import ChoiceOptions
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
+from rftkit.tasks.starter import Starter
 from rftkit.tasks.task import TABLES, Reading, Scored, Task, cell_text
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -293,4 +294,5 @@ TASK = Task(
     sources=(*TABLES, "llava", "scenes"),
     options=ChoiceOptions,
     score_options=AS_SHOWN,
+    starter=Starter(("image", "question", "options", "answer"), "tiny-quiz"),
 )

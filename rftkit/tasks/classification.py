@@ -7,6 +7,7 @@ from rftkit.core import Attempt, Example, NoImage, Reward, Row, Style
 from rftkit.rewards.general import format_reward, paper_answer, paper_format
 from rftkit.tasks.options import LabelOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
+from rftkit.tasks.starter import Starter
 from rftkit.tasks.task import TABLES, Reading, Task, Words
 
 QUESTION = "What is shown in this picture?"
@@ -131,4 +132,5 @@ TASK = Task(
     sources=("folder", *TABLES, "coop", "llava", "digits", "hangar"),
     options=LabelOptions,
     scheduled_rewards=scheduled_rewards,
+    starter=Starter(("image", "label", "rationale")),
 )

@@ -18,6 +18,7 @@ from rftkit.tasks import options
 from rftkit.tasks.annotated import corners_in_grid, placed, read_objects
 from rftkit.tasks.options import GroundingOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled, boxes_asked
+from rftkit.tasks.starter import Starter
 from rftkit.tasks.task import TABLES, Reading, Scored, Task, Words
 
 QUESTION = "Where in this picture is this: {}?"
@@ -186,4 +187,5 @@ TASK = Task(
     scheduled_rewards=scheduled_rewards,
     min_gold_reward=0.5,
     rounded=rounded,
+    starter=Starter(("image", "phrase", "box"), "tiny-scenes"),
 )

@@ -15,6 +15,7 @@ from rftkit.rewards.general import format_reward, paper_format
 from rftkit.tasks.classification import paper_accuracy
 from rftkit.tasks.options import NumberOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
+from rftkit.tasks.starter import Starter
 from rftkit.tasks.task import TABLES, Reading, Scored, Task, Words
 
 QUESTION = "How many objects are in this picture?"
@@ -177,4 +178,5 @@ TASK = Task(
     options=NumberOptions,
     listed=listed,
     scheduled_rewards=scheduled_rewards,
+    starter=Starter(model="tiny-quiz"),
 )

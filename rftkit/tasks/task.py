@@ -15,6 +15,7 @@ from rftkit.measures.values import Measure
 from rftkit.messages import missing_column
 from rftkit.tasks.options import Options
 from rftkit.tasks.question import QuestionForm
+from rftkit.tasks.starter import Starter
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,7 @@ class Task:
       placeholder               what `data.question` must hold
       form                      what may be asked of an image that nobody labelled
       words                     how results are called
+      starter                   what `rftkit init` reads and writes for it
     """
 
     name: str
@@ -209,6 +211,7 @@ class Task:
     probes: Callable[[Example], Mapping[str, str]] = no_probes
     form: QuestionForm = QuestionForm()  # noqa: RUF009  it is frozen
     words: Words = Words()  # noqa: RUF009  it is frozen
+    starter: Starter = Starter()  # noqa: RUF009  it is frozen
     sources: tuple[str, ...] = TABLES
     placeholder: str = ""
     answer_tokens: int = 32

@@ -21,11 +21,11 @@ from typer.testing import CliRunner
 
 from rftkit import __version__
 from rftkit.app import boxes_drawn, limits, opening
+from rftkit.app.drawn.panes import pane_html, verdict_html
+from rftkit.app.drawn.results import find, headline_html, rows_html
 from rftkit.app.history import MOST, SESSIONS, Order, Past, added, export, history_html
 from rftkit.app.limits import Limits, Meter, check_sharing, read_upload
 from rftkit.app.opening import Served, open_recorded
-from rftkit.app.pane_html import pane_html, verdict_html
-from rftkit.app.results_html import find, headline_html, rows_html
 from rftkit.app.session import NO_IMAGE, REPLAY, Desk, OnShow, RunRequest, refused, view, voted
 from rftkit.app.worked import form_of, recorded_comparisons
 from rftkit.cli.main import app
@@ -288,7 +288,7 @@ def test_history_keeps_lists_and_exports(served: Served) -> None:
     assert [entry.vote for entry in voted(past, "tie", OnShow(number=1))] == ["tie", "tuned"]
     html = history_html(past)
     assert html.index('data-open="2"') < html.index('data-open="1"')
-    assert "vote: tuned" in html
+    assert "vote: fine-tuned" in html
     assert 'src="data:image/png;base64,' in html
     lines = [json.loads(line) for line in export(past).splitlines()]
     assert [line["vote"] for line in lines] == [None, "tuned"]
@@ -307,8 +307,8 @@ def test_history_does_not_give_away_a_blind_run(served: Served) -> None:
     assert past[0].hidden == SWAPPED  # it is opened again as it was
     past = voted(past, "left", OnShow(past[0].order, 1))
     assert past[0].hidden is None
-    assert [word for word in ("fixed", "→", "vote: tuned") if word in history_html(past)] == [
-        "fixed", "→", "vote: tuned",
+    assert [word for word in ("fixed", "→", "vote: fine-tuned") if word in history_html(past)] == [
+        "fixed", "→", "vote: fine-tuned",
     ]  # fmt: skip
     assert added((), form_of(both), both)[0].hidden is None
 

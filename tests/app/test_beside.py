@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 
 from rftkit.app.candidates import BASE, Candidate, candidates
+from rftkit.app.drawn.panes import pane_html
+from rftkit.app.drawn.picture import WIDE, picture, picture_uri
+from rftkit.app.drawn.results import MORE, first_kind, rows_html
 from rftkit.app.grid import asked, grid_html
 from rftkit.app.history import added, history_html, tally
 from rftkit.app.opening import Served, open_recorded
-from rftkit.app.pane_html import pane_html
-from rftkit.app.picture import WIDE, picture, picture_uri
-from rftkit.app.results_html import MORE, first_kind, rows_html
 from rftkit.app.session import Desk, RunRequest
 from rftkit.core import Completion
 from rftkit.errors import UserError
@@ -65,8 +65,6 @@ def test_a_right_answer_that_is_given_later_judges_what_was_written(tmp_path: Pa
     assert entry.comparison.tuned.rewards["accuracy"] == 1.0
     assert desk.judged(entry, "4").comparison.verdict == "broke"
     assert desk.judged(entry, "").comparison.verdict == "different answer"
-    with pytest.raises(UserError, match="seven"):
-        desk.judged(entry, "seven")
 
 
 def test_a_side_that_never_began_is_not_said_to_be_unreadable(tmp_path: Path) -> None:

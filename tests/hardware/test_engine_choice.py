@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rftkit.cli import main as cli
+from rftkit.cli.check import check
 from rftkit.errors import ModelError, RecipeError, TrainingError
 from rftkit.hardware.backends import (
     Here,
@@ -151,7 +151,7 @@ def test_the_command_refuses_it_without_reading_data(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('[data]\nsource = "digits"\n[model]\ngeneration = "vllm"\nlora_vision = true\n')
     with pytest.raises(RecipeError, match="lora_vision: true, but vLLM serves no adapter"):
-        cli.check(path, [], schema_only=True)
+        check(path, [], schema_only=True)
 
 
 @pytest.mark.parametrize(

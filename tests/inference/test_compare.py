@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
         Image.new("RGB", (200, 50)).save(tmp_path / "x.png")
         write_calibration(made.adapter, more_kept)
         console = Console(file=said, width=400)
-        return list(predict(made.folder, [tmp_path / "x.png"], console, question, answering))
+        how = replace(answering, question=question)
+        return list(predict(made.folder, [tmp_path / "x.png"], console, how))
 
     return run
 

@@ -74,6 +74,12 @@ class FastVisionModel:
         return f"{model} with a new adapter"
 
 
+@pytest.fixture(autouse=True)
+def _every_hub_has_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is loaded here is no model of a hub, and is not looked for there."""
+    monkeypatch.setattr(models, "require_model", lambda settings: None)
+
+
 @pytest.fixture
 def unsloth(monkeypatch: pytest.MonkeyPatch) -> Iterator[FastVisionModel]:
     fake = FastVisionModel()

@@ -154,7 +154,7 @@ def test_setup_says_in_a_line_why_it_cannot_install(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("subprocess.run", pip)
     cell = maker.setup("")
-    with pytest.raises(Exception, match="put the repository's address in SOURCE") as stop:
+    with pytest.raises(Exception, match="upload a wheel") as stop:
         exec(cell, {})
     assert asked == []
     assert stop.value._render_traceback_() == [f"stopped: {stop.value}"]  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rftkit.cli import main as cli
+from rftkit.cli.check import check
 from rftkit.recipe.toml import load_recipe
 from rftkit.report.published import Figure, figures, matching
 
@@ -111,7 +111,7 @@ def test_there_are_recipes_to_check() -> None:
 
 @pytest.mark.parametrize("path", RECIPES, ids=named)
 def test_a_recipe_is_sound_without_its_data(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cli.check(path, [], schema_only=True)
+    check(path, [], schema_only=True)
     assert capsys.readouterr().out.split() == f"{path}: the recipe is sound".split()
 
 

@@ -91,7 +91,9 @@ def test_what_holds_no_reward_is_refused(
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"mine\.py:brief: no file .*; give its path from where"):
+    with pytest.raises(
+        RecipeError, match=r"mine\.py:brief: no file .*; give its path from the rec"
+    ):
         load_reward(f"{tmp_path}/mine.py:brief")
 
 

@@ -1,0 +1,1 @@
+"""What the page shows, as HTML and as one image: panes, boxes, rows of results."""
