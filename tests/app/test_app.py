@@ -20,7 +20,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from rftkit import __version__
-from rftkit.app import boxes_drawn, limits, opening
+from rftkit.app import limits, opening
+from rftkit.app.drawn import boxes as boxes_drawn
 from rftkit.app.drawn.panes import pane_html, verdict_html
 from rftkit.app.drawn.results import find, headline_html, rows_html
 from rftkit.app.history import MOST, SESSIONS, Order, Past, added, export, history_html

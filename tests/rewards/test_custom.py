@@ -91,9 +91,7 @@ def test_what_holds_no_reward_is_refused(
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        RecipeError, match=r"mine\.py:brief: no file .*; give its path from the rec"
-    ):
+    with pytest.raises(RecipeError, match=r"mine\.py:brief: no file .*; give its path"):
         load_reward(f"{tmp_path}/mine.py:brief")
 
 
