@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -19,15 +20,29 @@ FOLDERS = ("", "train", "val", "test")
 
 TESTED = ("test", "val", "valid", "validation", "val2017", "test2017")
 TRAIN = re.compile(r"train(ing)?(2017)?")
+FILE_NAME = re.compile(r'"file_name"\s*:\s*"([^"\\]+)"')
+# of COCO's images, from the folder of the annotations
+PLACES = (
+    "",
+    "{split}",
+    "images",
+    "images/{split}",
+    "../{split}",
+    "../images/{split}",
+    "../images",
+    "..",
+)
+ROBOFLOW = "_annotations.coco.json"
 Kind = Literal["coco", "yolo", "voc"]
 
 
 class Annotations(NamedTuple):
-    """What a recipe says of where the annotations are."""
+    """What a recipe says of where the annotations are. images: "" where they are beside them."""
 
     kind: Kind
     path: str
     splits: tuple[str, str]
+    images: str = ""
 
 
 def annotations_at(path: Path) -> Annotations | None:
@@ -51,9 +66,12 @@ def all_annotations(location: DataPath) -> Iterator[Annotations]:
         splits = _two(lists) if lists.is_dir() else ("train", "test")
         yield Annotations("voc", str(location), splits)
     elif location.is_dir():
-        for path in sorted(location.glob("*.json")):
+        for path in sorted([*location.glob("*.json"), *location.glob("annotations/*.json")]):
             if TRAIN.search(path.stem) and not source_of(path):
                 yield _coco(path)
+        splits = _two(location)
+        if all((location / split / ROBOFLOW).is_file() for split in splits):
+            yield Annotations("coco", str(location / "{split}" / ROBOFLOW), splits)
 
 
 def _coco(path: DataPath) -> Annotations:
@@ -67,8 +85,23 @@ def _coco(path: DataPath) -> Annotations:
             shared = path.with_name(
                 f"{path.stem[: match.start()]}{{split}}{path.stem[match.end() :]}.json"
             )
-            return Annotations("coco", str(shared), (match.group(), name))
-    return Annotations("coco", str(path), ("train", "test"))
+            return Annotations(
+                "coco", str(shared), (match.group(), name), _images(path, match.group())
+            )
+    return Annotations("coco", str(path), ("train", "test"), _images(path, "train"))
+
+
+def _images(path: DataPath, split: str) -> str:
+    """The folder of a file's images, by the first one that it names; "" where they are beside it.
+
+    With `{split}` where the folder is called after the split, as COCO's own `train2017` is.
+    """
+    found = FILE_NAME.search(_head(path))
+    for place in PLACES if found else ():
+        folder = os.path.normpath(path.parent.real / place.replace("{split}", split))
+        if found and (Path(folder) / found[1]).is_file():
+            return os.path.normpath(Path(str(path.parent)) / place) if place else ""
+    return ""
 
 
 def _yolo_test(path: DataPath) -> str:
@@ -107,9 +140,16 @@ def source_of(location: DataPath) -> str:
 def _first(path: DataPath) -> Mapping[str, object]:
     """The first object of a file of JSON or JSON lines; empty where it has none, or a long one."""
     try:
-        with opened(path) as file:
-            text = file.read(PEEK_BYTES).decode("utf-8-sig", "ignore").lstrip()
-        value, _ = json.JSONDecoder().raw_decode(text.removeprefix("[").lstrip())
-    except (OSError, EOFError, zlib.error, ValueError, RecursionError):
+        value, _ = json.JSONDecoder().raw_decode(_head(path).removeprefix("[").lstrip())
+    except (ValueError, RecursionError):
         return {}  # whoever reads the file says what is wrong with it
     return value if isinstance(value, dict) else {}
+
+
+def _head(path: DataPath) -> str:
+    """The beginning of a text file; "" for one that cannot be read."""
+    try:
+        with opened(path) as file:
+            return file.read(PEEK_BYTES).decode("utf-8-sig", "ignore").lstrip()
+    except (OSError, EOFError, zlib.error):
+        return ""

@@ -175,7 +175,8 @@ def _other_data(path: Path, recipe: Recipe) -> Data:
     if source:
         change["source"] = source
     elif get_task(recipe.task).answer_kind == "boxes" and (location := annotations_at(path)):
-        change |= {"source": location.kind, "path": location.path, "splits": location.splits}
+        change |= {"source": location.kind, **location._asdict()}
+        del change["kind"]
     elif recipe.data.source in ("csv", "jsonl") and [*located.glob(f"*.{recipe.data.source}")]:
         pass  # a folder that holds the table of each split
     elif get_task(recipe.task).predicts_labels:

@@ -112,7 +112,7 @@ def _check(listing: Listing, root: DataPath) -> None:
 def _boxes(given: Path, location: DataPath) -> Iterator[Finding]:
     """COCO json, YOLO, Pascal VOC: all sets of a folder."""
     for found in all_annotations(location):
-        data = Data(source=found.kind, path=found.path, splits=found.splits)
+        data = Data(source=found.kind, path=found.path, images=found.images, splits=found.splits)
         what = {"coco": "COCO boxes", "yolo": "YOLO boxes", "voc": "Pascal VOC boxes"}[found.kind]
         yield Finding("detection", data, f"{what} in {found.path}", _file_of(found), _third(found))
 
@@ -123,9 +123,9 @@ def _file_of(found: Annotations) -> Path:
 
 def _third(found: Annotations) -> str:
     """A validation split beside the training and the test split, of COCO files."""
-    if "{split}" not in found.path or found.splits[1] in VALIDATION_NAMES:
+    names = (*VALIDATION_NAMES, "val2017")
+    if "{split}" not in found.path or found.splits[1] in names:
         return ""
-    names = (name for name in ("val", "valid", "validation", "val2017"))
     return next((n for n in names if Path(found.path.replace("{split}", n)).is_file()), "")
 
 

@@ -121,6 +121,38 @@ def test_what_else_is_there_is_said_with_the_command_that_takes_it(tmp_path: Pat
         write_starter(root, tmp_path / "c.toml", "grounding")
 
 
+@pytest.mark.parametrize(
+    ("annotations", "pictures", "path", "kept"),
+    [
+        ("{}.json", "{}", "../coco/{split}.json", "../coco/{split}"),
+        ("{}.json", "images", "../coco/{split}.json", "../coco/images"),
+        ("annotations/instances_{}2017.json", "{}2017",
+         "../coco/annotations/instances_{split}.json", "../coco/{split}"),
+        ("annotations/instances_{}.json", "images/{}",
+         "../coco/annotations/instances_{split}.json", "../coco/images/{split}"),
+        ("{}/_annotations.coco.json", "{}", "../coco/{split}/_annotations.coco.json", ""),
+    ],
+)  # fmt: skip
+def test_the_usual_layouts_of_coco_are_found(
+    tmp_path: Path, annotations: str, pictures: str, path: str, kept: str
+) -> None:
+    root = tmp_path / "coco"
+    for split in ("train", "val"):
+        written = coco(tmp_path / split, split)
+        image, table = root / pictures.format(split), root / annotations.format(split)
+        image.mkdir(parents=True, exist_ok=True), table.parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / split / f"{split}.png").rename(image / f"{split}.png")
+        written.rename(table)
+    (tmp_path / "recipes").mkdir()
+    _, recipe = made(root, tmp_path / "recipes")
+    data = recipe.data
+    beside = [os.path.relpath(part, tmp_path / "recipes") if part else ""
+              for part in (data.path, data.images)]  # fmt: skip
+    assert beside == [path, kept]
+    assert check(recipe).problems == ()
+    assert check(recipe).per_class == {"cat": (1, 1)}
+
+
 def table(path: Path, header: Sequence[str], *rows: Sequence[object]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -63,7 +63,7 @@ def test_two_coco_files_make_one_recipe_that_passes(tmp_path: Path) -> None:
     coco(tmp_path, "instances_train"), coco(tmp_path, "instances_val")
     for given in (tmp_path / "instances_train.json", tmp_path):
         location = annotations_at(given)
-        assert location == ("coco", str(tmp_path / "instances_{split}.json"), ("train", "val"))
+        assert location == ("coco", str(tmp_path / "instances_{split}.json"), ("train", "val"), "")
     text = starter(tmp_path, tmp_path / "mine.toml")
     assert "2 images to train on" in text
     assert "2 categories: cat, dog" in text
@@ -75,7 +75,7 @@ def test_two_coco_files_make_one_recipe_that_passes(tmp_path: Path) -> None:
 
 def test_one_coco_file_is_divided(tmp_path: Path) -> None:
     path = coco(tmp_path, "cards")
-    assert annotations_at(path) == ("coco", str(path), ("train", "test"))
+    assert annotations_at(path) == ("coco", str(path), ("train", "test"), "")
 
 
 def test_a_yolo_folder_is_known_by_its_yaml(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_voc_folder_is_known_by_its_lists(tmp_path: Path) -> None:
     lists.mkdir(parents=True)
     for name in ("train.txt", "val.txt", "cat_train.txt"):
         (lists / name).write_text("a\n")
-    assert annotations_at(tmp_path) == ("voc", str(tmp_path), ("train", "val"))
+    assert annotations_at(tmp_path) == ("voc", str(tmp_path), ("train", "val"), "")
 
 
 def test_a_folder_of_classes_is_none_of_these(tmp_path: Path) -> None:
