@@ -23,7 +23,7 @@ from rftkit.messages import first_line
 from rftkit.metrics.samples import Sample
 from rftkit.metrics.schema import Difference
 from rftkit.metrics.verdict import difference, points
-from rftkit.recipe.resolve import with_absolute_paths
+from rftkit.recipe.resolve import with_absolute_paths, without_places
 from rftkit.recipe.schema import Recipe
 
 BaselineName = Literal[
@@ -111,8 +111,8 @@ class BaselineRow(Record):
 
 
 def setting_sha256(recipe: Recipe) -> str:
-    """A hash of what the recipe says that decides what the baselines answer."""
-    told = with_absolute_paths(recipe).model_dump(mode="json", include=DECIDING)
+    """A hash of what the recipe says that decides what the baselines answer, wherever it lies."""
+    told = without_places(recipe).model_dump(mode="json", include=DECIDING)
     told["model"] = recipe.model.model_dump(mode="json", include=DECIDING_OF_MODEL)
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,10 @@ class Starter(NamedTuple):
     file: Path
     taken: Start
     others: tuple[tuple[Finding, str], ...]
+
+
+TABLES = (".csv", ".jsonl", ".json")
+GENERIC = re.compile("train|test|val|data|annotation|instances|coco")
 
 
 def write_starter(
@@ -120,7 +125,12 @@ def _way_to(other: Finding, taken: Finding, given: Path) -> str:
 
 
 def _stem(given: Path) -> str:
-    """What the recipe is called: the folder, or that of a file, without an archive's suffix."""
+    """What the recipe is called: the folder or the file, without a suffix.
+
+    A file that is called after a split or a format says less than its folder does.
+    """
+    if given.is_file() and given.suffix in TABLES and not GENERIC.search(given.stem.casefold()):
+        return given.stem
     hub = not given.exists()
     packed = given.name.lower().endswith(SUFFIXES)
     root = given if hub or packed or given.is_dir() else given.parent

@@ -19,6 +19,7 @@ from test_docs import PAGES, ROOT, shell_lines, words_of
 
 from rftkit.cli import main as cli
 
+WARMUP = ("method.steps=2", "method.warmup.steps=1")
 SMALL = ("method.steps=2", "eval.limit=6", "eval.batch_size=6", "eval.during=0")
 RUNS = {  # name of a run in the docs -> what makes one like it
     "pets": ("pets.toml",),
@@ -105,19 +106,20 @@ def small(words: list[str]) -> list[str]:
     """A command that trains, for two steps on few images."""
     if words[0] not in ("train", "baseline") or "--dry-run" in words or "--ckpt" in words:
         return words
-    return [*words, *(part for one in SMALL for part in ("--set", one))]
+    settings = (*SMALL, *WARMUP) if any("warmup" in word for word in words) else SMALL
+    return [*words, *(part for one in settings for part in ("--set", one))]
 
 
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the images, the recipes and the runs that the pages speak of."""
     root = tmp_path_factory.mktemp("docs")
-    for part, (count, seed) in {"train": (4, 0), "val": (2, 100), "test": (3, 200)}.items():
+    for part, (count, seed) in {"train": (12, 0), "val": (2, 100), "test": (3, 200)}.items():
         classes(root / "pets" / part, count, seed)
     classes(root / "newpets", 2, 300)
     for split, seed in (("train", 400), ("test", 500)):
         boxes(root / "cards" / split, seed)
-    rows = [f"pets/train/{kind}/{n}.jpg,{kind}" for kind in ("cat", "dog") for n in range(4)]
+    rows = [f"pets/train/{kind}/{n}.jpg,{kind}" for kind in ("cat", "dog") for n in range(12)]
     (root / "labels.csv").write_text("\n".join(["image,label", *rows]) + "\n", "utf-8")
     (root / "pets_thinking.toml").write_text(
         'recipes = ["pets.toml"]\nstyles = ["think", "direct"]\n'
@@ -132,7 +134,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, model in (("pets", "tiny"), ("cards", "tiny-scenes")):
             assert rftkit("init", name) == 0
             on_tiny(root / f"{name}.toml", model)
-        shutil.copy(root / "pets.toml", root / "mine.toml")
+        lines = (root / "pets.toml").read_text("utf-8").splitlines()
+        kept = [line for line in lines if not line.startswith(("validation =", "during ="))]
+        (root / "mine.toml").write_text("\n".join(kept), "utf-8")
         for name, words in RUNS.items():
             assert rftkit(*small(["train", *words, "--out", f"out/{name}"])) == 0
     return root
@@ -162,16 +166,19 @@ def test_the_commands_of_a_page_run(page: Path, capsys: pytest.CaptureFixture[st
     for line in runnable(page):
         words = small(words_of(line))
         if words[0] == "init":
-            for recipe in Path().glob("*.toml"):
-                recipe.unlink()
+            before = {
+                path: path.rename(path.with_suffix(".kept")) for path in Path().glob("*.toml")
+            }
         elif words[0] == "train" and "--resume" not in words and "--out" not in words:
             words += ["--out", f"out/of-{page.stem}-{len(line)}"]
         code = rftkit(*words, stdin="photo.jpg\n")
         written = capsys.readouterr()
         assert code in EXITS.get(words[0], (0,)), f"{line}\n{written.err[-2000:]}"
         if words[0] == "init":
-            for recipe in Path().glob("*.toml"):
-                on_tiny(recipe, "tiny-scenes" if "cards" in line else "tiny")
+            (recipe,) = Path().glob("*.toml")
+            on_tiny(recipe, "tiny-scenes" if "cards" in line else "tiny")
+            for path, kept in before.items():
+                kept.rename(path)
 
 
 def test_what_is_left_out_is_in_the_docs() -> None:
