@@ -188,7 +188,8 @@ def _folder(desk: Desk) -> tuple[Any, ...]:
         ask = gr.Button("Ask about all", variant="primary", elem_id="rft-ask-all",
                         visible=not desk.served.replay)  # fmt: skip
         stop = gr.Button("Stop", elem_id="rft-stop-all", visible=not desk.served.replay)
-        kinds = gr.Radio(list(KINDS), value="all", label="Show", elem_id="rft-grid-filter")
+    kinds = gr.Radio(list(KINDS), value="all", label="Show", elem_id="rft-grid-filter",
+                     visible=not desk.served.replay)  # fmt: skip
     grid = gr.HTML(replayed if desk.served.replay else grid_html([], "all", 0), elem_id="rft-grid")
     return files, ask, stop, kinds, grid
 
@@ -236,12 +237,16 @@ def _head(desk: Desk) -> str:
         else "This run has no evaluation to show examples from: use an image of your own."
     )
     return (
-        "<h1>Base and fine-tuned model, side by side</h1>"
+        f"<h1>{_MARK}Base and fine-tuned model, side by side</h1>"
         f"<p>Both models get the same image and the same prompt. {what}</p>"
         f'<p class="quiet">Open: {escape(desk.served.line)}</p>'
     )
 
 
+_MARK = (  # two panes, one over the other
+    '<svg viewBox="0 0 32 32" aria-hidden="true"><rect class="base" x="2" y="3" width="18" '
+    'height="22" rx="4"/><rect class="tuned" x="12" y="7" width="18" height="22" rx="4"/></svg>'
+)
 _DRAW = (
     '<button type="button" class="rft-more" id="rft-draw" aria-pressed="false">'
     "Draw the true box on the image</button>"

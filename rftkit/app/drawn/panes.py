@@ -32,6 +32,7 @@ VERDICTS = {
 }
 LONG_ANSWER = 60  # characters from which an answer is set smaller
 BARS = 5  # labels shown of a list of probabilities
+WIDEST_LABEL = 18  # characters beside a bar
 
 
 def pane_html(pane: Pane, name: str) -> str:
@@ -150,11 +151,12 @@ def _probabilities(pane: Pane) -> str:
         f'<i style="width:{share:.1%}"></i></span><span class="share">{share:.0%}</span></li>'
         for label, share in best[:BARS]
     )
+    widest = min(max(len(label) for label, _ in best[:BARS]), WIDEST_LABEL)
     more = f'<p class="quiet">and {len(best) - BARS} more</p>' if len(best) > BARS else ""
     return (
         f"<details open><summary>Model probability, {escape(pane.calibration or 'not calibrated')}"
         f'<span class="quiet"> · {escape(best[0][0][:40])} {best[0][1]:.0%}</span></summary>'
-        f'<ul class="bars">{rows}</ul>{more}</details>'
+        f'<ul class="bars" style="--name:{widest + 1}ch">{rows}</ul>{more}</details>'
     )
 
 
