@@ -112,6 +112,7 @@
     const on = !("drawing" in document.body.dataset);
     on ? document.body.dataset.drawing = "" : delete document.body.dataset.drawing;
     button.setAttribute("aria-pressed", on);
+    if (on) document.getElementById("rft-image").scrollIntoView({ block: "nearest" });
   });
   document.addEventListener("pointerdown", event => {
     const image = "drawing" in document.body.dataset && imageOf(event.target);

@@ -54,7 +54,7 @@ def build(desk: Desk) -> gr.Blocks:
                 export = gr.DownloadButton("Export as JSON lines", elem_id="rft-export")
             with gr.Tab("Folder", id="folder"):
                 folder = _folder(desk)
-            with gr.Tab("Use via API", id="api"):
+            with gr.Tab("API", id="api"):
                 gr.HTML((HERE / "api.html").read_text("utf-8"), elem_id="rft-api")
         on_show = wire(page, desk, fields, places, _Tabs(tabs, *results, past, export))
         wire_more(desk, fields, More(left, right, chosen, copy, uri, *folder), on_show)

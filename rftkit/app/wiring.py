@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from rftkit.app.calls import MODEL, address_of, session_of, wire_calls
-from rftkit.app.drawn.panes import NAMES, message_html
+from rftkit.app.drawn.panes import message_html
 from rftkit.app.drawn.results import MORE, first_kind, headline_html, rows_html
 from rftkit.app.fields import Fields, boxed, form_from, values_of
-from rftkit.app.history import AS_NAMED, Entry, added, export, history_html, tally
+from rftkit.app.history import AS_NAMED, WORDS, Entry, added, export, history_html, tally
 from rftkit.app.limits import read_upload
 from rftkit.app.session import NO_IMAGE, VOTES, Desk, OnShow, RunRequest, View, refused, voted
 from rftkit.app.worked import form_of
@@ -226,9 +226,9 @@ def _wire_votes(desk: Desk, places: Places, shown: list[Any], on_show: Any, tabs
             past = voted(past, vote, show)
             desk.past.keep(session, past)
             (entry,) = (entry for entry in past if entry.number == show.number)
-            message = f"Noted: {entry.vote}."
+            message = f"Noted: {WORDS.get(entry.vote, entry.vote)}."
             if before.hidden:
-                message += f" The {NAMES[show.order[0]].lower()} was on the left."
+                message += f" On the left was: {desk.names[show.order[0]]}."
             message += f" {tally(past)}"
             look = (*desk.view(entry.comparison), OnShow(number=entry.number))
             return (*look, message_html(message), history_html(past), _exported(past))

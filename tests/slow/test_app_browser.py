@@ -290,7 +290,7 @@ def test_reasoning_stays_as_the_reader_left_it(visit: Any, held: Held) -> None:
     page.click("#rft-run")
     held.words.release(5)
     fold = page.locator("#rft-left summary", has_text="Reasoning")
-    opened = page.locator("#rft-left details[open]")
+    opened = page.locator("#rft-left details[open]:has(.rft-reasoning)")
     expect(fold).to_contain_text("6 tokens")
     pressed_once(fold)  # folded while it is written
     held.words.release(5)
@@ -366,7 +366,7 @@ def test_a_vote_is_for_what_is_on_show(visit: Any, replay: str) -> None:
     assert "Keys: " in page.inner_text("#rft-vote-note")  # the note was about the one before
     page.get_by_role("tab", name="History").click()
     says(page, "#rft-history li:last-child", "vote: base")
-    assert page.inner_text("#rft-history").count("vote") == 1
+    assert page.inner_text("#rft-history").count("vote:") == 2  # of the tally and of the one row
 
 
 def test_boxes_of_both_show_until_the_slider_says_else(visit: Any, boxes: str) -> None:
@@ -400,8 +400,8 @@ def test_blind_names_come_back_with_the_vote(visit: Any, stub: str) -> None:
     assert page.inner_text("#rft-banner") == ""
     page.click("#rft-vote-3")
     says(page, "#rft-left h3", "Base model")
-    left = "base" if answer == "6" else "fine-tuned"
-    says(page, "#rft-vote-note", f"Left was the {left} model")
+    left = "Base" if answer == "6" else "Fine-tuned"
+    says(page, "#rft-vote-note", f"On the left was: {left} model.")
 
 
 def test_everything_can_be_done_with_the_keyboard(visit: Any, stub: str) -> None:
@@ -454,6 +454,7 @@ def test_the_layout_of_a_desktop_bears_twice_the_size(
 ) -> None:
     page = visit(request.getfixturevalue(app), 1280)
     page.evaluate("document.documentElement.style.zoom = 2")
+    page.wait_for_selector(".overflow-dropdown button", state="attached")  # what does not fit
     stays_within(page, 1280)
     pane = "pane => pane.scrollWidth <= pane.clientWidth"
     assert page.locator(".rft-pane").evaluate_all(f"panes => panes.every({pane})")
@@ -462,7 +463,11 @@ def test_the_layout_of_a_desktop_bears_twice_the_size(
 def stays_within(page: Any, width: int) -> None:
     """Checks that no tab has to be scrolled sideways; ends on the first."""
     for tab in ("History", "Results", "Compare"):
-        page.get_by_role("tab", name=tab).click()
+        place = page.get_by_role("tab", name=tab)
+        if not place.is_visible():  # at twice the size
+            page.get_by_label("More tabs").click()
+            place = page.locator(".overflow-dropdown button", has_text=tab)
+        place.click()
         page.wait_for_selector("#rft-run" if tab == "Compare" else f"#rft-{PLACE_OF[tab]}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
 
@@ -471,9 +476,9 @@ def test_text_of_a_model_stays_text(visit: Any, replay: str) -> None:
     page = visit(replay)
     page.get_by_role("tab", name="Results").click()
     page.get_by_label("broke").check()
-    says(page, "#rft-rows", "2 of 6")
+    says(page, "#rft-rows", "of 2 shown, of 6 in all")
     page.get_by_label("all").check()
-    says(page, "#rft-rows", "6 of 6")
+    says(page, "#rft-rows", "6 of 6 shown")
     page.locator("#rft-rows .rft-open").last.click()
     says(page, "#rft-right .answer", "<img src=x onerror=")
     says(page, "#rft-right .answer", "${document.title='owned'} {{value}}")
@@ -574,3 +579,87 @@ FIRST_TEXT = """async () => {
   document.querySelector('#rft-run').click();
   return await said;
 }"""
+
+
+def test_a_right_answer_that_is_given_later_judges_what_was_written(
+    visit: Any, stub: str, photo: Path
+) -> None:
+    page = visit(stub)
+    truth = uploaded(page, photo)
+    run(page, "Different answers")
+    for text, verdict in (("5", "Fixed by training"), ("6", "Broken by training")):
+        truth.fill(text)
+        truth.blur()
+        says(page, "#rft-banner", verdict)  # nothing was run again
+    truth.fill("eleven")
+    truth.blur()
+    says(page, "#rft-truth-note", "is not on the list")
+    assert "Broken by training" in page.inner_text("#rft-banner")
+
+
+def test_blind_says_neither_title_nor_truth_before_the_vote(visit: Any, stub: str) -> None:
+    page = visit(stub)
+    assert page.locator(".rft-example span").first.is_visible()
+    page.get_by_label("Blind: hide which model is which").check()
+    page.wait_for_selector(".rft-example span", state="hidden")
+    page.wait_for_selector("#rft-known", state="hidden")
+    run(page, "", ".rft-example")
+    assert "training" not in page.inner_text("#rft-compare")
+
+
+def test_a_folder_is_asked_of_both_and_filtered(visit: Any, stub: str, tmp_path: Path) -> None:
+    folder = tmp_path / "holiday"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (40, 40), "white").save(folder / name)
+    (folder / "broken.png").write_bytes(b"no image")
+    (folder / "notes.txt").write_text("not an image", "utf-8")
+    page = visit(stub)
+    page.get_by_role("tab", name="Folder").click()
+    page.locator("#rft-folder input[type=file]").set_input_files(folder)
+    says(page, "#rft-folder", "b.png")
+    page.click("#rft-ask-all")
+    says(page, "#rft-grid", "a.png")
+    says(page, "#rft-grid", "b.png")
+    says(page, "#rft-grid", "broken.png")
+    page.wait_for_function("document.querySelectorAll('#rft-grid li.different').length === 2")
+    assert "notes.txt" not in page.inner_text("#rft-grid")
+    page.get_by_label("no answer").check()
+    page.wait_for_function("document.querySelectorAll('#rft-grid li').length === 1")
+    says(page, "#rft-grid", "broken.png")
+
+
+def test_the_comparison_is_copied_as_an_image(visit: Any, stub: str, tmp_path: Path) -> None:
+    page = visit(stub)
+    run(page, "Fixed by training", "li:nth-child(1) > .rft-example")
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    with page.expect_download() as download:
+        page.click("#rft-copy")
+    download.value.save_as(tmp_path / "copied.png")
+    with Image.open(tmp_path / "copied.png") as image:
+        assert (image.format, image.width > 600) == ("PNG", True)
+    says(page, "#rft-copy-note", "Saved as comparison.png")
+
+
+def test_a_true_box_is_drawn_on_the_image(visit: Any, boxes: str) -> None:
+    page = visit(boxes)
+    truth = page.locator("#rft-truth textarea, #rft-truth input").first
+    truth.fill("")
+    page.click("#rft-draw")
+    frame = page.locator("#rft-image img").bounding_box()
+    shown = min(frame["width"], frame["height"] - 28)  # a square image, below its label
+    left = frame["x"] + (frame["width"] - shown) / 2
+    top = frame["y"] + 28 + (frame["height"] - 28 - shown) / 2
+    page.mouse.move(left + shown * 0.25, top + shown * 0.25)
+    page.mouse.down()
+    page.mouse.move(left + shown * 0.75, top + shown * 0.5)
+    page.mouse.up()
+    (box,) = json.loads(truth.input_value())
+    wanted = [0.25 * 112, 0.25 * 112, 0.75 * 112, 0.5 * 112]
+    assert box == pytest.approx(wanted, abs=3)
+
+
+def test_the_page_says_how_to_call_it(visit: Any, replay: str) -> None:
+    page = visit(replay)
+    page.get_by_role("tab", name="API").click()
+    says(page, "#rft-api", f'Client("{replay.rstrip("/")}')
