@@ -14,7 +14,7 @@ WORKERS ?= 2
 PYTEST  := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint quick test browser hooks notebooks docs test-unsloth test-vllm test-gpu
+.PHONY: help demo lint quick test browser hooks notebooks docs test-wheel test-unsloth test-vllm test-gpu
 .DELETE_ON_ERROR:
 
 help:  ## list these targets
@@ -51,6 +51,15 @@ docs: .venv-docs/.installed  ## build the site of the documentation, build/site/
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check mkdocs-material==9.8.2 "mkdocstrings[python]==1.0.8"
 	@touch $@
+
+test-wheel:  ## build the wheel, install it in an empty environment, run quickstart from it
+	rm -rf build/wheel && $(PYTHON) -m venv build/wheel/env
+	build/wheel/env/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel .
+	build/wheel/env/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	build/wheel/env/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt build/wheel/*.whl
+	cd build/wheel && HF_HUB_OFFLINE=1 RFTKIT_CACHE=cache env/bin/rftkit train quickstart --set method.steps=20
+	cd build/wheel && HF_HUB_OFFLINE=1 env/bin/rftkit predict out/quickstart/example.png --ckpt out/quickstart
+	test ! -e build/wheel/cache/tiny
 
 # Both in environments of their own: what they need does not go together with what the rest needs.
 test-unsloth: .venv-unsloth/.installed  ## train with the real Unsloth, in an environment of its own

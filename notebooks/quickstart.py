@@ -18,8 +18,7 @@
 # reasoning: it says what it looked at because the reply has a place for that.
 #
 # **Needs** any machine: no GPU, no token, 1.2 GB of memory. **Takes** one minute of training and
-# testing on 2 cores, and 80 s more the first time, to build the model. Both were measured, without
-# the installation.
+# testing on 2 cores, measured without the installation.
 
 # %% tags=["setup"]
 

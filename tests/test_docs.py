@@ -73,8 +73,13 @@ def named(paths: list[Path]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
-    path = ROOT / "docs" / "make_recipe_reference.py"
-    spec = importlib.util.spec_from_file_location("make_recipe_reference", path)
+    return loaded("make_recipe_reference")
+
+
+def loaded(name: str) -> ModuleType:
+    """The program of that name in docs/, as a module."""
+    path = ROOT / "docs" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -85,6 +90,12 @@ def reference() -> ModuleType:
 def test_the_recipe_reference_is_what_the_schema_says(reference: ModuleType) -> None:
     known = (ROOT / "docs" / "recipe.md").read_text("utf-8")
     assert known == reference.page(), "stale: python docs/make_recipe_reference.py"
+
+
+def test_the_command_line_reference_is_what_the_commands_say() -> None:
+    known = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    page = loaded("make_cli_reference").page()
+    assert known == page, "stale: python docs/make_cli_reference.py"
 
 
 def test_the_recipe_reference_names_every_key(reference: ModuleType) -> None:

@@ -78,7 +78,15 @@ def report(
         typer.Argument(help="a run, a study, or a folder of runs", autocompletion=complete.runs),
     ],
 ) -> None:
-    """Regenerate a run's report from its files, and print its result."""
+    """Regenerate a run's report from its files, and print its result; of a study, print that."""
+    from rftkit.study.run import PAGE, SUMMARY, read_study
+
+    if (run / SUMMARY).is_file():
+        from rftkit.study.page import to_markdown
+
+        typer.echo(to_markdown(read_study(run / PAGE)))
+        typer.echo(f"page: {run / PAGE}")
+        return
     from rftkit.cli.show_runs import show_result
     from rftkit.report.run_page import rewrite_report
 

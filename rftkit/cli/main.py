@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -207,6 +208,8 @@ def main() -> NoReturn:
     """Run the command line; turn what the user can fix into one line and an exit code."""
     os.environ["PYTHONSAFEPATH"] = "1"  # what libraries start imports nothing from this folder
     grow_segments()
+    # it recommends a kernel to CPU users, as it loads, that changes nothing for them
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     exits.run(lambda: app(prog_name="rftkit"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -40,6 +41,8 @@ CkptPath = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
 StyleName = Literal["think", "direct", "answer-first", "adaptive", "empty-think"]
 
+PIPED = 2000  # characters of a line that no terminal shows
+
 
 def say(line: str, console: Console) -> None:
     """Print one line as it is, however narrow the terminal."""
@@ -50,14 +53,21 @@ def progress(quiet: bool) -> Console:
     """Where progress and notes go: standard error, so that results can be piped."""
     from rich.console import Console
 
-    return Console(stderr=True, quiet=quiet, emoji=False)
+    return _unwrapped(Console(stderr=True, quiet=quiet, emoji=False))
 
 
 def results() -> Console:
     """Where results go: standard output, as they are."""
     from rich.console import Console
 
-    return Console(emoji=False)
+    return _unwrapped(Console(emoji=False))
+
+
+def _unwrapped(console: Console) -> Console:
+    """In a file or a pipe a sentence stays on its line, where grep finds it."""
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED
+    return console
 
 
 def command_line() -> str:

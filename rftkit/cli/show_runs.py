@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from rftkit.runs.run import RunFolder, runs_under, state
 if TYPE_CHECKING:
     from rich.console import Console
 
+LEFT_OUT = ("model", "method", "metric", "step")  # of the columns, where the lines are too narrow
 COLUMNS = ("run", "state", "model", "method", "step", "metric", "base", "tuned")
 
 
@@ -60,12 +62,30 @@ def list_runs(folder: Path, console: Console, as_json: bool) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in COLUMNS:
+    columns = shown_columns(rows, console.width)
+    for name in columns:
         number = name in ("step", "base", "tuned")
-        table.add_column(display_model(name), justify="right" if number else "left")
+        table.add_column(
+            display_model(name), justify="right" if number else "left", no_wrap=name == "run"
+        )
     for row in rows:
-        table.add_row(*(Text(printable(str(row[name]))) for name in COLUMNS))
+        table.add_row(*(Text(printable(str(row[name]))) for name in columns))
     console.print(table)
+    for row in rows:
+        if why := row.get("problem"):
+            line = f"{row['run']}: {why}"
+            console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+
+
+def shown_columns(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    """The columns that fit beside each other; what a reader needs least is left out first."""
+    columns = list(COLUMNS)
+    for name in LEFT_OUT:
+        widths = [max(len(str(row[one])) for row in [*rows, {one: one}]) for one in columns]
+        if sum(widths) + 2 * len(columns) <= width:
+            break
+        columns.remove(name)
+    return columns
 
 
 def _row(run: RunFolder, root: Path) -> dict[str, Any]:
@@ -75,7 +95,9 @@ def _row(run: RunFolder, root: Path) -> dict[str, Any]:
         main = run.main_evaluation(recipe)
         summary = read_summary(main) if main in evaluations(run.evaluations) else None
     except UserError as error:  # one damaged run does not hide the others
-        return dict.fromkeys(COLUMNS, "") | {"run": name, "state": f"unreadable: {error}"}
+        return dict.fromkeys(COLUMNS, "") | {
+            "run": name, "state": "unreadable", "problem": str(error),
+        }  # fmt: skip
     sides = {"base": summary and summary.base, "tuned": summary and summary.tuned}
     return {
         "run": name,

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
+from pathlib import Path
 
 from rftkit.core import Example
 from rftkit.recipe.schema import REASONING, Recipe
+from rftkit.recipe.sections import TINY
 from rftkit.tasks import get_task
 
 PIECES = re.compile(r"[^\W\d_]+|\d|[^\w\s]+|_|\n")
 MARGIN = 1.1
 LEAST_THOUGHT = 48  # tokens that a thought should have, where one is asked for
 STEP = 32  # budgets are written in multiples of it
+TOKENIZERS = Path(__file__).parents[1] / "models" / "tiny" / "weights"  # of the built-in models
+
+Count = Callable[[str], int]
 
 
 def reply_tokens(text: str) -> int:
@@ -36,7 +41,8 @@ def fitting_budget(recipe: Recipe, examples: Sequence[Example]) -> int:
 
     Never less than the recipe's own `method.max_new_tokens`.
     """
-    longest = max((_tokens(recipe, example) for example in examples), default=0)
+    count = counter(recipe)
+    longest = max((_tokens(recipe, example, count) for example in examples), default=0)
     room = 0 if recipe.style == "direct" else REASONING
     needed = STEP * ceil((longest + 1 + room) / STEP)
     return max(recipe.method.max_new_tokens, needed)
@@ -44,11 +50,12 @@ def fitting_budget(recipe: Recipe, examples: Sequence[Example]) -> int:
 
 def budget_notes(recipe: Recipe, **splits: Sequence[Example]) -> list[str]:
     """A line for each split with gold answers that cannot be written in full."""
-    budget, notes = recipe.method.max_new_tokens, []
-    room = 0 if recipe.style == "direct" else LEAST_THOUGHT
+    budget, count, notes = recipe.method.max_new_tokens, counter(recipe), []
+    # the built-in models think in a few words
+    room = 0 if recipe.style == "direct" or recipe.model.name in TINY else LEAST_THOUGHT
     fitting = fitting_budget(recipe, [e for examples in splits.values() for e in examples])
     for name, examples in splits.items():
-        tokens = {e.id: _tokens(recipe, e) for e in examples}
+        tokens = {e.id: _tokens(recipe, e, count) for e in examples}
         long = [number for number in tokens.values() if number + room >= budget]
         if long:
             notes.append(
@@ -59,7 +66,19 @@ def budget_notes(recipe: Recipe, **splits: Sequence[Example]) -> list[str]:
     return notes
 
 
-def _tokens(recipe: Recipe, example: Example) -> int:
+def counter(recipe: Recipe) -> Count:
+    """Counts the tokens of a text, by the model's tokenizer if that is in a local folder."""
+    name = recipe.model.name
+    file = (TOKENIZERS / name if name in TINY else Path(name).expanduser()) / "tokenizer.json"
+    if not file.is_file():
+        return reply_tokens
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _tokens(recipe: Recipe, example: Example, count: Count) -> int:
     """Of the ideal reply, its reasoning left out."""
     task = get_task(recipe.task)
-    return reply_tokens(task.ideal(example, recipe.style))
+    return count(task.ideal(example, recipe.style))

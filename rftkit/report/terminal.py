@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from rftkit.metrics import Summary
@@ -59,12 +60,19 @@ def show_summary(summary: Summary, console: Console) -> None:
         console.print(Text(told, style=TONES[summary.tone]))
 
 
+def data_name(summary: Summary) -> str:
+    """What the data are called, such as "pets, "; "" where the evaluation does not say."""
+    source, _, path = summary.provenance.data.partition(" ")
+    name = PurePath(path).name or source
+    return f"{name}, " if name else ""
+
+
 def setting(summary: Summary) -> str:
     """Scoring rule, size of the list and chance level, which belong beside every headline."""
     side = summary.tuned or summary.base
     task = get_task(summary.task)
     parts = [
-        f"{side.n if side else 0} {task.words.unit} of split {summary.split!r}",
+        f"{side.n if side else 0} {task.words.unit} of {data_name(summary)}split {summary.split!r}",
         "strict scoring",
     ]
     if summary.list_size is not None and summary.chance is not None:

@@ -30,6 +30,7 @@ from rftkit.runs.adapter import Checkpoint, write_card
 from rftkit.runs.calibration import write_calibration
 from rftkit.runs.checkpoints import step_of
 from rftkit.runs.locks import locked
+from rftkit.runs.model_card import write_model_card
 from rftkit.runs.run import RunFolder, is_run, new_run
 from rftkit.training import resume
 from rftkit.training.held_out.calibration import calibrated
@@ -95,6 +96,7 @@ class Steps:
         policy.save(self.run.adapter)
         self._calibrate(policy, validation)
         write_card(self.run.adapter, self.recipe, train_set.labels, train_set.examples[0].aliases)
+        write_model_card(self.run.adapter, self.recipe, train_set.examples, train_set.labels)
         self.run.set_status("trained")
         return policy
 

@@ -387,11 +387,29 @@ def test_runs_are_listed_with_what_they_reached(rftkit: Command, tmp_path: Path)
         "base": "50.0 %",
         "tuned": "75.0 %",
     }
-    assert rows["bad"]["state"].startswith("unreadable: ")  # and does not hide the other
+    assert rows["bad"]["state"] == "unreadable"  # and does not hide the other
     table = rftkit("runs")
     assert table.code == 0
     assert "accuracy" in table.out
     assert "75.0 %" in table.out
+
+
+def test_runs_are_told_apart_at_eighty_columns(
+    rftkit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["quickstart-direct-16shots-seed0", "quickstart-direct-16shots-seed1"]
+    for name in names:
+        evaluated(tmp_path / "out" / name, tuned_right=3)
+    evaluated(tmp_path / "out" / "bad").resolved.write_text("seed = ")
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = rftkit("runs").out.splitlines()
+    assert all(len(line) <= 80 for line in lines[:4])
+    for name in names:
+        (line,) = (line for line in lines if line.startswith(f"{name} "))
+        assert "finished" in line
+        assert "75.0 %" in line
+    (why,) = (line for line in lines if line.startswith("bad: "))  # whole, below the table
+    assert "resolved.toml" in why
 
 
 def test_a_strangers_run_does_not_steer_the_terminal(rftkit: Command, tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 
 from rftkit.data.examples import load_examples
+from rftkit.data.reply_budget import counter, reply_tokens
 from rftkit.errors import DataError, RecipeError
 from rftkit.preflight.check import check
 from rftkit.preflight.init import Starter, write_starter
+from rftkit.recipe.builtin import find_recipe
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import load_recipe
 
@@ -248,13 +250,23 @@ def test_a_data_set_of_the_hub_is_described_by_its_features(
 def test_the_longest_answer_fits_with_a_thought(tmp_path: Path) -> None:
     root = tmp_path / "cells"
     coco(root, "train"), coco(root, "test", boxes=60)
-    _, recipe = made(root, tmp_path)
+    starter = write_starter(root, tmp_path / "mine.toml")
+    recipe = load_recipe(starter.file)
     assert recipe.method.max_new_tokens > 1200  # sixty boxes in the test split
     assert not [note for note in check(recipe).notes if "do not fit" in note]
-    short = load_recipe(tmp_path / "mine.toml", ["model.name=tiny", "method.max_new_tokens=480"])
+    short = load_recipe(starter.file, ["method.max_new_tokens=480"])
     (note,) = [note for note in check(short).notes if "do not fit" in note]
     assert note.startswith("1 of 1 test answers do not fit into method.max_new_tokens = 480: the l")
     assert int(note.rpartition(" ")[2]) > 1200
+
+
+def test_a_local_tokenizer_counts_the_answers_itself() -> None:
+    """The estimate for today's vocabularies would say that no digit fits into quickstart's 32."""
+    quickstart = load_recipe(find_recipe(Path("quickstart")))
+    assert quickstart.method.max_new_tokens == 32
+    assert not [note for note in check(quickstart).notes if "do not fit" in note]
+    count = counter(quickstart)
+    assert count("<answer>7</answer>") < reply_tokens("<answer>7</answer>")
 
 
 def test_the_recipe_moves_with_its_data(tmp_path: Path) -> None:

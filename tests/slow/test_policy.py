@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ import vlm_batches
 from rftkit.data.examples import load_examples
 from rftkit.models import open_for_inference
 from rftkit.models.policy import Decoding, Policy, Prompt
+from rftkit.models.tiny.cache import ensure_tiny
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import parse_recipe
 from rftkit.shared_prefix import attention, decoding
@@ -211,3 +214,36 @@ def test_predict_answers_for_files(
     found = list(predict(run.folder, [tmp_path / "digit.png"], Console(quiet=True)))
     assert [f.record()["answer"] in list("0123456789") for f in found] == [True]
     assert found[0].record()["reasoning"]
+
+
+def test_the_code_in_an_adapters_readme_answers_as_rftkit_does(
+    short_run: Callable[..., Any],
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a place with torchvision; here rftkit's own processor stands in for AutoProcessor's."""
+    import transformers
+    from rich.console import Console
+
+    from rftkit.inference.predict import Answering, predict
+    from rftkit.models.processor import load_processor
+
+    run = short_run("method.steps=2", "eval.limit=4")
+    text = (run.adapter / "README.md").read_text("utf-8")
+    assert "More Information Needed" not in text
+    assert "training images | 80" in text
+    assert "`0`, `1`" in text
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    base = str(ensure_tiny("tiny"))
+    code = code.replace("'tiny', \".\"", f"{base!r}, {str(run.adapter)!r}")
+    load_examples(recipe, "test", limit=1).examples[0].image.open().save(tmp_path / "photo.jpg")
+    monkeypatch.setattr(transformers, "AutoProcessor", SimpleNamespace(
+        from_pretrained=lambda name: load_processor(name, recipe.model.max_pixels)))  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    exec(code, {})
+    told = capsys.readouterr().out
+    (found,) = predict(run.folder, [Path("photo.jpg")], Console(quiet=True), Answering(free=True))
+    assert told == found.attempt.completion.text + "\n"

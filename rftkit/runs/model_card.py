@@ -1,0 +1,112 @@
+"""The README.md of an adapter: what it is, what it was trained on, and code that uses it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from rftkit import files
+from rftkit.answers.replies import prefill
+from rftkit.core import Example
+from rftkit.recipe.schema import Recipe
+from rftkit.recipe.sections import TINY
+from rftkit.tasks import get_task
+
+MOST_LABELS = 200  # are listed
+CARD = """\
+---
+library_name: peft
+pipeline_tag: image-text-to-text
+base_model: {base}
+tags: [rftkit, lora, {kind}, {task}]
+---
+
+# {name}
+
+A LoRA adapter for `{base}`, trained with rftkit for {task}.
+
+| | |
+|---|---|
+| training images | {images} |
+| method | {kind}, {steps} steps, learning rate {rate:g}, seed {seed} |
+| reply style | {style} |
+| LoRA | rank {rank}, alpha {alpha} |
+
+How well it does stands in the `report.html` and the `eval/` folder of its run, with intervals.
+
+## Use it
+
+With rftkit, which also reads the answer, scores lists and draws boxes:
+
+```bash
+rftkit predict photo.jpg --ckpt FOLDER_OF_THIS_FILE
+```
+
+Without it, with transformers, peft and torchvision:
+
+```python
+from peft import PeftModel
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+BASE, ADAPTER = {base!r}, "."
+PROMPT = {prompt}
+PREFILL = {prefill!r}  # the reply begins with it
+
+processor = AutoProcessor.from_pretrained(BASE)
+model = AutoModelForImageTextToText.from_pretrained(BASE, device_map="auto")
+model = PeftModel.from_pretrained(model, ADAPTER).eval()
+content = [{{"type": "image"}}, {{"type": "text", "text": PROMPT}}]
+text = processor.apply_chat_template(
+    [{{"role": "user", "content": content}}], add_generation_prompt=True, tokenize=False
+)
+image = Image.open("photo.jpg").convert("RGB")
+shrink = min(1.0, ({pixels} / (image.width * image.height)) ** 0.5)  # as in training
+image = image.resize((round(image.width * shrink), round(image.height * shrink)))
+inputs = processor(text=[text + PREFILL], images=[image], return_tensors="pt").to(model.device)
+made = model.generate(**inputs, max_new_tokens={tokens}, do_sample=False)
+written = made[0, inputs["input_ids"].shape[1] :]
+print(PREFILL + processor.tokenizer.decode(written, skip_special_tokens=True))
+```
+{images_note}
+## Labels
+
+{labels}
+"""
+
+
+def write_model_card(
+    adapter: Path, recipe: Recipe, shots: Sequence[Example], labels: Sequence[str]
+) -> None:
+    """Write README.md into the adapter's folder, in place of PEFT's empty one."""
+    task, method = get_task(recipe.task), recipe.method
+    shown = labels[:MOST_LABELS]
+    rest = f", and {len(labels) - len(shown)} more" if len(labels) > len(shown) else ""
+    builtin = "\nThe base is a built-in model: `BASE` is its folder, rftkit/models/tiny/weights.\n"
+    text = CARD.format(
+        base=recipe.model.name,
+        name=adapter.parent.name,
+        task=recipe.task,
+        kind=method.kind,
+        steps=method.steps,
+        rate=method.learning_rate,
+        seed=recipe.seed,
+        style=recipe.style,
+        rank=recipe.model.lora_rank,
+        alpha=2 * recipe.model.lora_rank,
+        images=len({example.image.name for example in shots}),
+        prompt=_literal(task.prompt(shots[0], recipe.style)),
+        prefill=prefill(recipe.style),
+        tokens=method.max_new_tokens,
+        pixels=recipe.model.max_pixels,
+        images_note=builtin if recipe.model.name in TINY else "",
+        labels=", ".join(f"`{label}`" for label in shown) + rest or "None: it answers openly.",
+    )
+    files.write_atomically(adapter / "README.md", text)
+
+
+def _literal(prompt: str) -> str:
+    """A Python literal of a text, a line of it on each line."""
+    lines = [repr(line) for line in prompt.splitlines(keepends=True)]
+    return "(\n" + textwrap.indent("\n".join(lines), "    ") + "\n)" if len(lines) > 1 else lines[0]
