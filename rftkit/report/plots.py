@@ -152,7 +152,10 @@ def training(metrics: Metrics) -> list[Chart]:
     held_out = "What training pays for, beside what it is worth on examples that it does not see."
     silence = "A group whose replies all score the same teaches nothing."
     unlisted = "The probability of every reply that is no answer of the list."
-    moved = "How far the model moves, and how varied it still writes."
+    varied = "how varied its replies still are."
+    moved = f"How far the model moves from its base, and {varied}"
+    if not drift.series.values:
+        moved = varied.capitalize()
     charts = [
         _chart(shorter, [length], [right]) if length.series.values else None,
         _chart(frame("Rewards, one by one", each, share=True), parts),
