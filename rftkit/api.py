@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rftkit import files
 from rftkit.core import Attempt, Example, Style
+from rftkit.errors import UserError
 from rftkit.hardware.allocator import grow_segments
 from rftkit.recipe import toml
 from rftkit.recipe.builtin import find_recipe
@@ -42,6 +43,9 @@ class Run:
     folder: Path
 
     def __init__(self, folder: PathOrName) -> None:
+        """Raises UserError if there is no run."""
+        if not runs.is_run(Path(folder)):
+            raise UserError(f"{folder}: no run there; `rftkit runs` lists them")
         object.__setattr__(self, "folder", Path(folder))
 
     @property
@@ -162,8 +166,8 @@ def predict(
     images: PathOrName | Sequence[PathOrName],
     *,
     question: str = "",
-    options: Sequence[str] = (),
-    categories: Sequence[str] = (),
+    options: str | Sequence[str] = (),
+    categories: str | Sequence[str] = (),
     free: bool = False,
     abstain_at_error: float | None = None,
 ) -> list[Prediction]:
@@ -181,10 +185,14 @@ def predict(
     from rftkit.tasks.question import Question
 
     paths = [images] if isinstance(images, str | Path) else images
-    asked = Question(question, tuple(options), tuple(categories))
+    asked = Question(question, _several(options), _several(categories))
     how = Answering(free, abstain_at_error, asked)
     found = predict_each(_folder(checkpoint), [Path(p) for p in paths], _console(None), how)
     return [*found]
+
+
+def _several(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _folder(checkpoint: Run | PathOrName) -> Path:

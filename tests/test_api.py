@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 import rftkit
-from rftkit.errors import RecipeError
+from rftkit.errors import RecipeError, UserError
+from rftkit.tasks.question import Question
 
 ROOT = Path(__file__).parents[1]
 OLD = ROOT / "tests" / "data" / "run_before_rooms"
@@ -87,6 +88,11 @@ def test_a_run_on_disk_tells_what_is_in_it() -> None:
     assert isinstance(run.summary, rftkit.Summary)
 
 
+def test_a_run_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no run there; `rftkit runs` lists them"):
+        rftkit.Run(tmp_path / "nope")
+
+
 def test_predict_hands_on_how_a_list_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[tuple[Any, ...]] = []
 
@@ -97,6 +103,8 @@ def test_predict_hands_on_how_a_list_is_answered(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("rftkit.inference.predict.predict", predict)
     assert rftkit.predict("out", "x.png", question="Where?", abstain_at_error=0.05) == []
     assert rftkit.predict("out", ["x.png"], free=True) == []
+    assert rftkit.predict("out", "x.png", categories="queen", options=["a", "b"]) == []
+    assert given.pop()[3].question == Question("", ("a", "b"), ("queen",))
     assert [values[1] for values in given] == [[Path("x.png")]] * 2
     assert given[0][3].question.text == "Where?"
     assert [(how.free, how.abstain_at_error) for *_, how in given] == [(False, 0.05), (True, None)]

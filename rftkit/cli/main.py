@@ -203,6 +203,13 @@ for command in (
 ):
     app.command()(command)
 
+# as a person meets them; the others follow
+FIRST = ("init", "check", "plan", "train", "eval", "predict", "demo", "report", "runs", "study")
+PLACE = {name: place for place, name in enumerate(FIRST)}
+app.registered_commands.sort(
+    key=lambda one: PLACE.get(one.name or one.callback.__name__, len(FIRST))  # type: ignore[union-attr]
+)
+
 
 def main() -> NoReturn:
     """Run the command line; turn what the user can fix into one line and an exit code."""

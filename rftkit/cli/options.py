@@ -39,6 +39,14 @@ CkptPath = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
+NewestRun = Annotated[
+    Path,
+    typer.Option(
+        "--ckpt",
+        help="a run, a checkpoint, an adapter; default: the newest run in out/",
+        autocompletion=complete.runs,
+    ),
+]
 StyleName = Literal["think", "direct", "answer-first", "adaptive", "empty-think"]
 
 PIPED = 2000  # characters of a line that no terminal shows

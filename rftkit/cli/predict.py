@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rftkit.cli.options import AsJson, CkptPath, progress, say
+from rftkit.cli.options import AsJson, NewestRun, progress, say
 from rftkit.errors import UserError
 from rftkit.messages import printable
 
@@ -25,7 +25,7 @@ def predict(
     images: Annotated[
         list[Path], typer.Argument(help="files, folders, patterns; - reads paths from a pipe")
     ],
-    ckpt: CkptPath,
+    ckpt: NewestRun = Path("out"),
     question: Annotated[str, typer.Option(help="the question, or the phrase to locate")] = "",
     option: Annotated[
         list[str], typer.Option(help="one option of a multiple choice; repeat for each")

@@ -34,6 +34,13 @@ def show_checked(checked: Checked, console: Console) -> None:
 def lines(checked: Checked) -> list[str]:
     """The same, as plain lines."""
     several = checked.problems if len(checked.problems) > 1 else ()
+    parts = zip(checked.recipe.data.splits, (checked.training, checked.held_out), strict=True)
+    unread = [name for name, part in parts if name and not part.examples]
+    if checked.problems and unread:  # what the other split holds would look like a result
+        return [
+            *(f"problem: {printable(problem)}" for problem in several[:PROBLEMS_SHOWN]),
+            *(f"split {name!r} was not read, so nothing was counted" for name in unread),
+        ]
     return [
         *_example(checked),
         *(_counts(checked) if checked.shown else []),
@@ -50,10 +57,11 @@ def lines(checked: Checked) -> list[str]:
 def record(checked: Checked) -> dict[str, Any]:
     """For `--json`."""
     parts = {"training": checked.training, "test": checked.held_out}
+    images = {name: len(one_each(part.examples)) for name, part in parts.items()}
     return {
         "problems": [*checked.problems],
         "notes": [*checked.notes],
-        "images": {name: len(one_each(part.examples)) for name, part in parts.items()},
+        "images": images | ({"validation": checked.choosing} if checked.choosing else {}),
         "prompts": {name: len(part.examples) for name, part in parts.items()},
         "opened": checked.opened,
         "classes": {
@@ -121,6 +129,7 @@ def _counts(checked: Checked) -> list[str]:
     rows = _by_kind(checked, f" {words.unit}" if several else "")
     rest = len(rows) - CLASSES_SHOWN
     head = f"{images[0]} training + {images[1]} held-out images"
+    head += f" + {checked.choosing} to choose the step by" if checked.choosing else ""
     head += f" of {len(rows)} {words.groups if len(rows) > 1 else words.group}" if rows else ""
     head += f", {len(ours)} + {len(theirs)} {words.unit}" if several else ""
     return [
@@ -177,4 +186,5 @@ def _copies(checked: Checked) -> list[str]:
         for pair in checked.copies[:COPIES_SHOWN]
     ]
     count = len(checked.copies)
-    return [f"{count} pairs of a training and a held-out image look the same:", *named]
+    pairs = f"{count} pair{'s' if count != 1 else ''} of a training and a held-out image"
+    return [f"{pairs} look{'' if count != 1 else 's'} the same:", *named]

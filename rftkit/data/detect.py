@@ -66,9 +66,11 @@ def all_annotations(location: DataPath) -> Iterator[Annotations]:
         splits = _two(lists) if lists.is_dir() else ("train", "test")
         yield Annotations("voc", str(location), splits)
     elif location.is_dir():
-        for path in sorted([*location.glob("*.json"), *location.glob("annotations/*.json")]):
-            if TRAIN.search(path.stem) and not source_of(path):
-                yield _coco(path)
+        files = sorted([*location.glob("*.json"), *location.glob("annotations/*.json")])
+        files = [path for path in files if not source_of(path)]
+        named = [path for path in files if TRAIN.search(path.stem)]
+        lone = [path for path in files if path.parent.shown.name == "annotations"]
+        yield from map(_coco, named or (lone if len(lone) == 1 else []))
         splits = _two(location)
         if all((location / split / ROBOFLOW).is_file() for split in splits):
             yield Annotations("coco", str(location / "{split}" / ROBOFLOW), splits)
@@ -78,7 +80,7 @@ def _coco(path: DataPath) -> Annotations:
     """One file per split where a second one says so by its name; else one file, divided."""
     match = TRAIN.search(path.stem)
     if match is None:
-        return Annotations("coco", str(path), ("train", "test"))
+        return Annotations("coco", str(path), ("train", "test"), _of_lone(path))
     for name in TESTED:
         other = path.with_name(f"{path.stem[: match.start()]}{name}{path.stem[match.end() :]}.json")
         if other.is_file():
@@ -88,7 +90,14 @@ def _coco(path: DataPath) -> Annotations:
             return Annotations(
                 "coco", str(shared), (match.group(), name), _images(path, match.group())
             )
-    return Annotations("coco", str(path), ("train", "test"), _images(path, "train"))
+    return Annotations("coco", str(path), ("train", "test"), _of_lone(path))
+
+
+def _of_lone(path: DataPath) -> str:
+    """The folder of the images of a file that has no other beside it, and is divided."""
+    splits = [split for split in ("train", "train2017", path.stem) if split in path.stem]
+    found = (_images(path, split).replace("{split}", split) for split in (*splits, "train", "all"))
+    return next((folder for folder in found if folder), "")
 
 
 def _images(path: DataPath, split: str) -> str:

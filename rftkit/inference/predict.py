@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
@@ -76,6 +77,8 @@ def predict(
     prepared = asked.prompts(recipe, labels_of(ckpt), answering.question)
     if ckpt.note:
         console.print(ckpt.note, highlight=False, markup=False)
+    for line in _untrained(answering.question.categories, labels_of(ckpt)):
+        console.print(line, highlight=False, markup=False)
     calibration = None if answering.free else read_calibration(ckpt.adapter)
     threshold = _threshold(ckpt, calibration, answering, console)
     place_boxes, aliases = grid_setter(recipe.model), aliases_of(ckpt)
@@ -96,6 +99,14 @@ def predict(
                 skip(Path(image.path), why)
             else:
                 yield from islice(found, len(prepared))
+
+
+def _untrained(asked_for: Sequence[str], labels: Sequence[str]) -> Iterator[str]:
+    """A line for each category that looks like a trained one that was mistyped."""
+    for name in asked_for:
+        close = get_close_matches(name, labels, 1)
+        if close and name not in labels:
+            yield f"note: {name!r} was not trained; did you mean {close[0]!r}?"
 
 
 def _fault(image: FileImage, *, header: bool = False) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from rftkit.metrics.schema import SideSummary, Summary, Tone, display_model, sides_of
 from rftkit.metrics.verdict import points
+from rftkit.recipe.sections import TINY
 
 MOST_INVALID = 0.5  # share of replies past which a score says little
 COARSE = 0.2  # a test set that cannot show less than this difference is named
 FELL = 0.1  # accuracy that a class has to lose to be named
 FEWEST = 3  # images of a class that is named
 NAMED = 3
+OWN = ("digits", "hangar", "scenes")  # data that the built-in models know something of
 
 
 def with_headline(summary: Summary) -> Summary:
@@ -67,6 +69,9 @@ def _warning(summary: Summary) -> str:
             f"The test set is too small to tell: it shows differences of "
             f"{points(d.minimum_detectable_effect)} points or more."
         )
+    tuned, chance = summary.tuned, summary.chance
+    if tuned and chance and tuned.accuracy.low <= chance and summary.metric == "accuracy":
+        return f"The fine-tuned model cannot be told from guessing ({points(chance)} %)."
     return ""
 
 
@@ -102,6 +107,11 @@ def _advice(summary: Summary) -> str:
     side = summary.tuned or summary.base
     if side is None:
         return ""
+    if summary.provenance.model in TINY and summary.provenance.data.partition(" ")[0] not in OWN:
+        return (
+            "Next: a real model (model.name). The built-in one knows nothing of such images; "
+            "this shows that the path works."
+        )
     truncated = side.health.get("truncated", 0)
     if truncated > MOST_INVALID * side.n / 2:
         return (

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 
 from rftkit.data.online import reachable
-from rftkit.errors import HubError
+from rftkit.errors import HubError, ModelError
 from rftkit.recipe.sections import TINY, Model
 
 CONFIG = "config.json"
 
 
 def require_model(settings: Model) -> None:
-    """Raises HubError if the recipe's model is neither on this machine nor to be had.
+    """Raises HubError if the recipe's model is neither on this machine nor to be had, ModelError if
+    its name is nearly that of a built-in one.
 
     Without a network, a model that was downloaded before is read from its cache without asking: the
     libraries would ask again and again for a minute first.
@@ -22,6 +24,8 @@ def require_model(settings: Model) -> None:
     local = name in TINY or Path(name).expanduser().exists() or name.startswith((".", "/", "~"))
     if local:
         return
+    if close := get_close_matches(name, TINY):
+        raise ModelError(f"model.name: {name}: no built-in model; did you mean {close[0]!r}?")
     from huggingface_hub import constants, try_to_load_from_cache
 
     if not constants.HF_HUB_OFFLINE and reachable(constants.ENDPOINT):

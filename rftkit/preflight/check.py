@@ -38,7 +38,8 @@ class Checked:
 
     problems: a line for each thing that would stop a run or spoil it. rewards: of the gold answer
     of the example that is shown, those that count in this recipe. opened: images that were looked
-    at. metrics: of the gold answers, the best that a model can get.
+    at. metrics: of the gold answers, the best that a model can get. choosing: images of the
+    validation split.
     """
 
     recipe: Recipe
@@ -53,6 +54,7 @@ class Checked:
     metrics: tuple[Measure, ...]
     copies: tuple[Pair, ...]
     problems: tuple[str, ...] = ()
+    choosing: int = 0
 
     @property
     def shown(self) -> Example | None:
@@ -79,11 +81,12 @@ def check(recipe: Recipe, bar: Bar = lambda _: lambda: None) -> Checked:
     """
     problems, cache = list[str](), ReadCache()
     training, held_out = (_loaded(recipe, name, cache, problems) for name in recipe.data.splits)
-    parts = [one_each(part.examples) for part in (training, held_out)]
+    choosing = _loaded(recipe, recipe.eval.validation, cache, problems)
+    parts = [one_each(part.examples) for part in (training, held_out, choosing)]
     images = sum(map(len, parts))
     seen = bar(images)
-    ours, theirs = (opened(part, seen) for part in parts)
-    problems += [*ours.broken, *theirs.broken]
+    ours, theirs, between = (opened(part, seen) for part in parts)
+    problems += [*ours.broken, *theirs.broken, *between.broken]
     prints = (*ours.prints, *theirs.prints)
     shown = next(iter((*training.examples, *held_out.examples)), None)
     return Checked(
@@ -94,7 +97,8 @@ def check(recipe: Recipe, bar: Bar = lambda _: lambda: None) -> Checked:
         ideal=get_task(recipe.task).ideal(shown, recipe.style) if shown else "",
         rewards=_rewards(recipe, shown, problems),
         sizes=tuple(mark.size for mark in prints),
-        opened=len(prints),
+        opened=len(prints) + len(between.prints),
+        choosing=len(parts[2]),
         notes=_notes(recipe, (training, held_out), prints, images),
         metrics=gold_metrics(recipe, held_out.examples),
         copies=overlap(ours.prints, theirs.prints),

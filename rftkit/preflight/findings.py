@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,8 @@ NO_CLASSES = re.compile(r"(train|val|test|images?|labels?|annotations?)\w*", re.
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 FILES = 20  # of a folder are looked at
 ROWS = 50  # of a table
+SUFFIXES = (".json", ".jsonl", ".csv", ".yaml", ".yml", ".zip")  # of no hub data set
+SPLIT_LIKE = ("subset", "partition", "fold", "set", "phase", "usage")
 
 
 class Finding(NamedTuple):
@@ -48,7 +51,12 @@ def findings(given: Path) -> list[Finding]:
     hub. Raises DataError if there is nothing, with the reason where something nearly fits.
     """
     location = locate(str(given), "")
-    if not location.exists() and HUB_ID.fullmatch(str(given)):
+    if not location.exists():
+        if not HUB_ID.fullmatch(str(given)) or given.suffix in SUFFIXES or given.parent.is_dir():
+            there = [path.name for path in given.parent.glob("*")] if given.parent.is_dir() else []
+            close = get_close_matches(given.name, there, 1)
+            hint = f"did you mean {given.parent / close[0]}?" if close else "check the path"
+            raise DataError(f"{given}: no such file or folder; {hint}")
         return [_hub(given, str(given))]
     if location.is_dir() and next(location.glob("*.parquet"), None):
         return [_hub(given, str(given))]
@@ -73,9 +81,9 @@ def _classes(given: Path, location: DataPath) -> Iterator[Finding]:
     train = [name for name in names if name.casefold() in TRAIN_NAMES]
     tests = [name for wanted in TEST_NAMES for name in names if name.casefold() == wanted]
     if not train and not tests:
-        listing = list_classes(root, root)
-        if all(NO_CLASSES.fullmatch(name) for name in listing.images):
+        if names and all(NO_CLASSES.fullmatch(name) for name in names):
             return
+        listing = list_classes(root, root)
         _check(listing, root)
         words = f"{_named(listing)}; {_count(listing)} images, one in five of each class held out"
         yield Finding("classification", Data(source="folder", path=str(given)), words, given)
@@ -191,12 +199,17 @@ def _table(place: Path, kind: str, file: DataPath, splits: Sequence[str] = ()) -
         data = data.model_copy(update={"images": str(place.parent / folder)})
     more = next((name for name in splits[2:] if name in VALIDATION_NAMES), "")
     names = ", ".join(map(str, records[0].values))
-    return Finding(use.task, data, f"a table of {len(records)} rows ({names})", place, more)
+    words = f"a table of {len(records)} rows ({names})"
+    named = {name.casefold(): name for name in records[0].values}
+    like = next((named[one] for one in SPLIT_LIKE if one in named), "")
+    if not splits and like and _marked(records, like):
+        words += f"; column {like!r} names splits and is not used: call it 'split'"
+    return Finding(use.task, data, words, place, more)
 
 
-def _marked(records: Sequence[Record]) -> list[str]:
-    """The splits that a column `split` names, the training and the test one first."""
-    there = dict.fromkeys(str(record.values.get("split", "")) for record in records)
+def _marked(records: Sequence[Record], column: str = "split") -> list[str]:
+    """The splits that a column names, the training and the test one first."""
+    there = dict.fromkeys(str(record.values.get(column, "")) for record in records)
     train = [name for name in there if name.casefold() in TRAIN_NAMES]
     tests = [name for wanted in TEST_NAMES for name in there if name.casefold() == wanted]
     return [train[0], *tests] if train and tests else []

@@ -102,7 +102,8 @@ HEAD = """\
 """
 TASK = """\
 task = "{name}"
-style = "think"        # think | direct | answer-first | adaptive
+style = "think"        # "direct" answers at once: several times cheaper, often as good; also
+                       # answer-first, adaptive. Which pays: docs/tutorial_thinking.md
 """
 MODEL = """\
 [model]
@@ -110,7 +111,8 @@ name = "Qwen/Qwen2.5-VL-3B-Instruct"   # hub id or local folder
 """
 METHOD = """\
 [method]
-kind = "grpo"          # reinforcement; "sft" imitates the answers
+kind = "grpo"          # reinforcement; "sft" imitates the answers, "exact" needs no sampled replies
+                       # where the answers are a list. Which to take: docs/howto_choose.md
 steps = 200
 learning_rate = 1e-5
 group_size = 8

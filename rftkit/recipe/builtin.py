@@ -122,7 +122,7 @@ def write_new(path: Path, text: str) -> Path:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise RecipeError(f"{path}: is there already; choose another name") from None
+        raise RecipeError(f"{path}: is there already; name another file (init: --out)") from None
     except OSError as error:
         raise RecipeError(f"{path}: cannot be written ({error.strerror})") from None
     return path

@@ -179,11 +179,15 @@ def _chart(frame: Frame, left: Sequence[Line], right: Sequence[Line] = ()) -> Ch
         left, right = right, []
     if not left:
         return None
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _figure(SIZE)
     handles = [_draw(axes, line) for line in left]
     handles += _draw_beside(axes, right) if right else []
     axes.set_ylim(*_limits(left, frame.share))
     axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # half a step is none
+    axes.yaxis.set_major_formatter("{x:g}")  # no "1e-8" above the axis, where the legend is
     if frame.warmup:
         axes.axvspan(0, frame.warmup + 0.5, color=LINE, alpha=0.45, linewidth=0)
         axes.text(frame.warmup / 2, 0.5, "warm-up", rotation=90, ha="center", va="center",
@@ -211,6 +215,7 @@ def _draw_beside(axes: Axes, lines: Sequence[Line]) -> list[Artist]:
     """The lines on an axis of their own, at the right; their handles for the legend."""
     other = axes.twinx()
     other.grid(visible=False)
+    other.yaxis.set_major_formatter("{x:g}")
     other.tick_params(length=0)
     other.spines[:].set_visible(False)
     other.set_ylim(*_limits(lines, share=lines[0].name.endswith(("reward", "accuracy"))))

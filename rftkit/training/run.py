@@ -49,10 +49,12 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     _check_gpu(recipe, console)
     train_set, test_set = load_checked_splits(recipe)
     fitted, validation = held_out(recipe, train_set)
-    require_model(recipe.model)
     if not request.resume:  # one that has trained already needs no more than its model
+        require_model(recipe.model)
         check_here(recipe, here(), largest_prompt(recipe, train_set.examples))
     run = resume.unfinished_run(request, recipe) if request.resume else new_run(request.out)
+    if request.resume:
+        require_model(recipe.model)
     with locked(run.folder):
         if is_run(run.folder):
             resume.renew_recipe(run, request, recipe)

@@ -49,6 +49,15 @@ def test_a_model_that_knows_more_than_it_writes_is_said_to() -> None:
     assert found.off_list == pytest.approx(1 - math.exp(-0.1) - math.exp(-4.0))
 
 
+def test_a_list_that_is_right_by_chance_is_not_said_to_know() -> None:
+    found = measured(
+        [sample(n, "ashtray", ash=-0.2 if n % 2 else -3.0, oak=-1.0) for n in range(40)]
+    )
+    assert (found.free.value, found.listed.value) == (0.0, 0.5)
+    assert found.low > 0
+    assert found.words.startswith("by the list it only guesses (50.0 % by chance): 50.0 % by the")
+
+
 def test_replies_that_beat_the_list_and_ties_are_said_too() -> None:
     worse = [sample(n, "ash", ash=-4.0, oak=-0.1) for n in range(30)]
     assert measured(worse).words.startswith("what it writes is right more often")

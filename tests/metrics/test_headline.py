@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rftkit.metrics import summarise
-from rftkit.metrics.samples import Header, Sample, SamplesFile
+from rftkit.metrics.headline import with_headline
+from rftkit.metrics.samples import Header, Provenance, Sample, SamplesFile
 from rftkit.metrics.schema import Summary
 
 LABELS = ("cat", "dog")
@@ -60,6 +61,20 @@ def test_a_test_set_that_is_too_small_is_said_first() -> None:
     assert found.headline.endswith(": no significant difference.")
 
 
+def test_a_model_that_only_guesses_is_not_praised() -> None:
+    found = measured(["bird"] * 100, ["cat"] * 100, GOLD)
+    start = "The fine-tuned model cannot be told from guessing (50.0 %). Accuracy 0.0 → 50.0 %, +50"
+    assert found.headline.startswith(start)
+    assert found.tone == "unknown"
+
+
+def test_a_built_in_model_on_images_of_ones_own_is_not_advised_on() -> None:
+    found = measured(["bird"] * 30, ["a bird"] * 30, GOLD[:30])
+    own = Provenance(model="tiny", data="folder /pets")
+    found = with_headline(found.model_copy(update={"provenance": own}))
+    assert found.advice.startswith("Next: a real model (model.name).")
+
+
 def test_a_large_difference_shows_on_a_small_test_set() -> None:
     gold = GOLD[:20]
     found = measured(["cat" if right == "dog" else "dog" for right in gold], gold, gold)
@@ -68,8 +83,8 @@ def test_a_large_difference_shows_on_a_small_test_set() -> None:
 
 
 def test_one_model_has_its_interval() -> None:
-    header = Header(task="classification", style="direct", labels=LABELS, expected=1)
-    one = Sample(id="a", image="a", side="tuned", gold="cat", choices=LABELS, text="cat", tokens=1,
-                 finished=True)  # fmt: skip
-    found = summarise(SamplesFile(header, (one,)))
+    header = Header(task="classification", style="direct", labels=LABELS, expected=20)
+    samples = [Sample(id=str(n), image=str(n), side="tuned", gold="cat", choices=LABELS, text="cat",
+                      tokens=1, finished=True) for n in range(20)]  # fmt: skip
+    found = summarise(SamplesFile(header, tuple(samples)))
     assert found.headline.startswith("Accuracy of the fine-tuned model: 100.0 %, 95 % interval ")

@@ -52,6 +52,25 @@ def test_all_broken_images_are_named(pets: Path) -> None:
     assert not [line for line in lines(found) if line.startswith("every gold answer earns")]
 
 
+def test_the_validation_split_is_read_and_counted(pets: Path) -> None:
+    for number, label in enumerate(("cat", "dog", "dog")):
+        photo(pets / "val" / label / f"v{number}.png", 90 + number)
+    found = checked(pets, "eval.validation=val")
+    assert (found.problems, found.choosing, found.opened) == ((), 3, 19)
+    assert any("+ 3 to choose the step by" in line for line in lines(found))
+    (pets / "val" / "dog" / "v1.png").write_text("no image")
+    (problem,) = checked(pets, "eval.validation=val").problems
+    assert problem.startswith(str(pets / "val" / "dog" / "v1.png"))
+    (problem,) = checked(pets, "eval.validation=vla").problems
+    assert "did you mean 'val'?" in problem
+
+
+def test_a_split_that_cannot_be_read_is_not_dressed_up(pets: Path) -> None:
+    found = checked(pets, "data.shots=50")
+    assert lines(found) == ["split 'train' was not read, so nothing was counted"]
+    assert "data.shots: 50, but class 'cat' has 4 training images" in found.problems[0]
+
+
 def test_all_broken_images_with_boxes_are_named(tmp_path: Path) -> None:
     images, entries = [], []
     for number in range(6):

@@ -155,6 +155,56 @@ def test_the_usual_layouts_of_coco_are_found(
     assert check(recipe).per_class == {"cat": (1, 1)}
 
 
+@pytest.mark.parametrize(
+    ("annotations", "pictures"),
+    [("annotations/instances_train.json", "images/train"), ("annotations/instances.json", "images"),
+     ("annotations/instances.json", "images/train"), ("train.json", "train")],
+)  # fmt: skip
+def test_one_coco_file_is_divided_wherever_its_images_are(
+    tmp_path: Path, annotations: str, pictures: str
+) -> None:
+    root = tmp_path / "coco"
+    (root / pictures).mkdir(parents=True)
+    names = [f"{number}.png" for number in range(10)]
+    images(root / pictures, *names)
+    told = {
+        "images": [{"id": n, "file_name": name, "width": 30, "height": 20}
+                   for n, name in enumerate(names)],
+        "annotations": [{"id": n, "image_id": n, "category_id": 1, "bbox": [n, 2, 8, 9]}
+                        for n in range(10)],
+        "categories": [{"id": 1, "name": "cat"}],
+    }  # fmt: skip
+    (root / annotations).parent.mkdir(exist_ok=True)
+    (root / annotations).write_text(json.dumps(told))
+    _, recipe = made(root, tmp_path)
+    assert check(recipe).problems == ()
+    assert check(recipe).per_class == {"cat": (8, 2)}
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    ("petz", "no such file or folder; did you mean .*pets?"),
+    ("a/b.yaml", "no such file or folder"),
+    ("nothing.json", "no such file or folder; check the path"),
+])  # fmt: skip
+def test_what_is_not_there_is_said_without_asking_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    classes(tmp_path / "pets", "train", "test")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=said):
+        write_starter(Path(name), tmp_path / "x.toml")
+
+
+def test_a_column_that_names_splits_under_another_name_is_pointed_out(tmp_path: Path) -> None:
+    names = [f"{n}.png" for n in range(8)]
+    images(tmp_path, *names)
+    rows = [(name, "cat" if n % 2 else "dog", "test" if n < 2 else "train")
+            for n, name in enumerate(names)]  # fmt: skip
+    file = table(tmp_path / "labels.csv", ("image", "label", "subset"), *rows)
+    starter = write_starter(file, tmp_path / "x.toml")
+    assert "column 'subset' names splits and is not used: call it 'split'" in found(starter)
+
+
 def table(path: Path, header: Sequence[str], *rows: Sequence[object]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -304,7 +354,7 @@ def test_folders_that_cannot_be_trained_on_are_refused(
     root.mkdir()
     with pytest.raises(DataError, match=says):
         write_starter(images(root, *names), tmp_path / "x.toml")
-    with pytest.raises(DataError, match="no such folder"):
+    with pytest.raises(DataError, match="no such file or folder"):
         write_starter(tmp_path / "none", tmp_path / "x.toml")
 
 

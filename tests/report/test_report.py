@@ -351,13 +351,13 @@ def test_free_replies_stand_beside_the_list_and_a_gap_is_explained() -> None:
     page = page_of(file := listed("ashtray"))
     assert "Free reply and list" in page
     assert "Fine-tuned: the model knows more than it writes: 100.0 % by the list, 0.0 %" in page
-    assert "moved probability off the names" in page
+    assert "its probability lies off the names" in page
     text = printed(summarise(file), 100)
     assert re.search(r"by the list +100.0 % +100.0 %", text)
     assert "fine-tuned: the model knows more than it writes" in text
     alike = page_of(listed("ash"))
     assert "both ways of answering are right alike" in alike
-    assert "moved probability off the names" not in alike
+    assert "its probability lies off the names" not in alike
 
 
 def test_a_page_without_a_list_has_no_such_section() -> None:

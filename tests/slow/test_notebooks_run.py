@@ -62,7 +62,7 @@ def test_the_quickstart_runs(tiny: Path, tmp_path: Path) -> None:
     assert "\x1b" not in "".join(found)
     assert "<iframe srcdoc=" in found[5]
     assert "base: " in found[6]
-    assert "20 images of split 'test'" in found[4]
+    assert "20 images of digits, split 'test'" in found[4]
     assert "fine-tuned: " in found[7]
     assert "significant difference" in found[5] or "the fine-tuned model is" in found[5]
     assert found[8].count("<img ") == 10
@@ -78,6 +78,13 @@ def test_thinking_is_compared_with_answering_at_once(tiny: Path, tmp_path: Path)
     summary = json.loads((tmp_path / "out/think_or_direct/study.json").read_text("utf-8"))
     assert [row["style"] for row in summary["rows"]] == ["think", "direct"]
     assert summary["versus"][0]["contrast"]["pairs"] == 20
+
+
+def test_boxes_of_ones_own_are_learnt_and_drawn(tiny: Path, tmp_path: Path) -> None:
+    found = outputs("your_own_boxes", tmp_path)
+    trained = next(part for part in found if part.startswith("$ rftkit train"))
+    assert "step 3/3" in trained
+    assert any("<img " in part for part in found)
 
 
 def test_a_session_that_died_goes_on_where_it_was(tiny: Path, tmp_path: Path) -> None:

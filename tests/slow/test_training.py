@@ -136,10 +136,13 @@ def test_a_killed_run_resumes_to_the_same_weights(
     assert ours.accuracy == theirs.accuracy
 
 
-def test_ctrl_c_saves_prints_the_way_on_and_exits_130(short_run: ShortRun, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [(), ("--set", "eval.during=400")])  # before the first check
+def test_ctrl_c_saves_prints_the_way_on_and_exits_130(
+    short_run: ShortRun, tmp_path: Path, more: tuple[str, ...]
+) -> None:
     victim = RunFolder(tmp_path / "victim")
     process = subprocess.Popen(
-        command(victim.folder, "--set", "method.steps=500"), stderr=subprocess.PIPE
+        command(victim.folder, "--set", "method.steps=500", *more), stderr=subprocess.PIPE
     )
     wait_for_lines(process, victim.metrics, 1)
     os.kill(process.pid, signal.SIGINT)

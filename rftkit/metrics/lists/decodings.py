@@ -26,6 +26,7 @@ def decodings(samples: Sequence[Sample], header: Header) -> Decodings | None:
     gap = _paired(free, listed, images)
     rescued = [s for s, a, b in zip(samples, free, listed, strict=True) if b > a]
     unlisted = sum(_unlisted(s) for s in rescued) if header.decode == "generate" else None
+    rescue = _of_rescued(len(rescued), unlisted)
     return Decodings(
         free=by_free,
         listed=by_list,
@@ -38,7 +39,7 @@ def decodings(samples: Sequence[Sample], header: Header) -> Decodings | None:
         off_list=fmean(_off_list(s) for s in samples),
         free_halves=halves(_judged(samples, free)),
         list_halves=halves(_judged(samples, listed)),
-        words=_words(by_free, by_list, gap, _of_rescued(len(rescued), unlisted)),
+        words=_words((by_free, by_list), gap, rescue, _chance(samples)),
     )
 
 
@@ -75,10 +76,19 @@ def _of_rescued(count: int, unlisted: int | None) -> str:
     return f"; of {count} replies that only the list gets right, {unlisted} are not on the list"
 
 
-def _words(free: Rate, listed: Rate, gap: statistics.Paired, rescued: str) -> str:
+def _chance(samples: Sequence[Sample]) -> float:
+    """How often a guess from the list is right; 0 where a list is not known."""
+    sizes = [len(sample.scores or {}) for sample in samples]
+    return fmean(1 / size for size in sizes) if sizes and all(sizes) else 0.0
+
+
+def _words(rates: tuple[Rate, Rate], gap: statistics.Paired, rescued: str, chance: float) -> str:
+    free, listed = rates
     low, high = (points(end, signed=True) for end in gap.interval)
     sizes = f"{points(listed.value)} % by the list, {points(free.value)} % by free replies"
     apart = f"{points(gap.difference, signed=True)} points, 95 % interval {low} to {high}"
+    if gap.interval.low > 0 and listed.low <= chance:
+        return f"by the list it only guesses ({points(chance)} % by chance): {sizes} ({apart})"
     if gap.interval.low > 0:
         return f"the model knows more than it writes: {sizes} ({apart}){rescued}"
     if gap.interval.high < 0:

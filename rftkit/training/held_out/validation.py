@@ -209,7 +209,9 @@ class Validator(TrainerCallback):
         return max(trained, key=lambda step: (trained[step], -step))
 
     def use_best(self, model: Any) -> None:
-        """Put the best step's weights into the adapter."""
+        """Put the best step's weights into the adapter; nothing before the first check."""
+        if not any(self.found):
+            return
         from peft import load_peft_weights, set_peft_model_state_dict
 
         step, last = self.best(), max(self.found)
