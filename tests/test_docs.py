@@ -29,6 +29,7 @@ from rftkit.recipe.toml import leaf_keys, load_recipe, parse_recipe
 from rftkit.rewards.length import Length
 from rftkit.tasks import TASKS, get_task
 from rftkit.tasks.task import Reading
+from rftkit.training.callbacks import NAMES
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -96,6 +97,14 @@ def test_the_command_line_reference_is_what_the_commands_say() -> None:
     known = (ROOT / "docs" / "cli.md").read_text("utf-8")
     page = loaded("make_cli_reference").page()
     assert known == page, "stale: python docs/make_cli_reference.py"
+
+
+def test_the_keys_of_the_metrics_are_explained() -> None:
+    page = (ROOT / "docs" / "runs.md").read_text("utf-8")
+    table = page.partition("## Keys of metrics.jsonl")[2].partition("\n## ")[0]
+    own = {"step", "phase", "rewards", "seconds", "validation", "validation_seconds"}
+    first = (line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"`(\w+)`", " ".join(first))) == {*NAMES.values(), *own}
 
 
 def test_the_recipe_reference_names_every_key(reference: ModuleType) -> None:

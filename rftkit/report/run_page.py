@@ -87,6 +87,10 @@ def facts(run: RunFolder | None, recipe: Recipe, summary: Summary | None) -> lis
         used, there = counted
         found.append(("training images", f"{used} of {there}" if used < there else str(used)))
     found += [one for one in training_curves.cost(metrics) if one[0] in ("steps", "minutes")]
+    lengths = training_curves.column(metrics, "length").values
+    if lengths:
+        written = sum(lengths) * recipe.method.batch_size * recipe.method.group_size
+        found.append(("tokens written in training", f"{written:,.0f}"))
     side = (summary.tuned or summary.base) if summary else None
     if summary and side:
         unit = get_task(summary.task).words.unit
