@@ -119,18 +119,18 @@ nb.train(RECIPE, OUT, "--save-every", "2" if QUICK else "10", *SETTINGS)
 nb.page(OUT)
 
 # %% [markdown]
-# ## See it yourself
-
-# %%
-nb.replies(OUT)
-
-# %% [markdown]
 # ## Ask it about new images
 #
-# Put names of files here. These are from your folder, and some of them were trained on.
+# Put names of files here. These are from your folder, and some of them were trained on. `found` gets a
+# table with a row for each box, and the images with the boxes drawn.
 
 # %%
-nb.predictions(OUT, nb.image_files(folder, 4))
+from IPython.display import Image, display
+
+shutil.rmtree("found", ignore_errors=True)
+nb.run("rftkit predict", *nb.image_files(folder, 4), "--ckpt", nb.newest(OUT), "--out", "found")
+for path in sorted(Path("found/images").iterdir()):
+    display(Image(path))
 
 # %% [markdown]
 # ## Take it with you

@@ -64,7 +64,8 @@ def save_boxes(folder: str | Path, each: int) -> Path:
             images.append({"id": number, "file_name": name, "width": width, "height": height})
             things = row.values["objects"]
             assert isinstance(things, tuple)
-            for label, box in things:
+            for thing in things:
+                label, box = thing.label, thing.box
                 kind = categories.setdefault(label, len(categories) + 1)
                 x, y = round(box.x1 * width, 1), round(box.y1 * height, 1)
                 size = [round((box.x2 - box.x1) * width, 1), round((box.y2 - box.y1) * height, 1)]

@@ -84,7 +84,8 @@ def test_boxes_of_ones_own_are_learnt_and_drawn(tiny: Path, tmp_path: Path) -> N
     found = outputs("your_own_boxes", tmp_path)
     trained = next(part for part in found if part.startswith("$ rftkit train"))
     assert "step 3/3" in trained
-    assert any("<img " in part for part in found)
+    assert len([*(tmp_path / "found" / "images").iterdir()]) == 4
+    assert found[-1].count("wrote ") == 2
 
 
 def test_a_session_that_died_goes_on_where_it_was(tiny: Path, tmp_path: Path) -> None:
@@ -99,7 +100,8 @@ def test_a_session_that_died_goes_on_where_it_was(tiny: Path, tmp_path: Path) ->
     assert "step 6/6" in trained
     assert [line["step"] for line in read_lines(run.metrics)] == [1, 2, 3, 4, 5, 6]
     assert run.status()["state"] == "finished"
-    assert found[-1] == f"wrote {tmp_path / 'drawn_adapter.zip'}\n"
+    told = f"wrote {tmp_path / 'drawn_adapter.zip'}\nwrote out/drawn/report.html\n"
+    assert found[-1] == told
 
 
 def kill_all(process: subprocess.Popen[str]) -> None:

@@ -139,7 +139,7 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path))
     monkeypatch.setattr(cache, "build_tiny", broken)
     with pytest.raises(KeyboardInterrupt):
-        cache.ensure_tiny("tiny")
+        cache.ensure_tiny("tiny", plan=BRIEF)
     assert [path.name for path in tmp_path.iterdir()] == [".tiny.lock"]
 
 
@@ -161,10 +161,10 @@ def test_two_that_want_one_model_build_it_once(
 
     monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path))
     monkeypatch.setattr(cache, "build_tiny", build)
-    first = threading.Thread(target=cache.ensure_tiny, args=("tiny",))
+    first = threading.Thread(target=cache.ensure_tiny, args=("tiny", tell, BRIEF))
     first.start()
     assert begun.wait(60)
-    folder = cache.ensure_tiny("tiny", tell)
+    folder = cache.ensure_tiny("tiny", tell, BRIEF)
     first.join(60)
     assert len(built) == 1
     assert said == [f"{folder}: another rftkit builds it; waiting"]
@@ -176,6 +176,7 @@ def test_a_builder_that_was_killed_holds_nobody_up(
     code = (
         "import sys\nfrom rftkit.models.tiny import cache as tiny\n"
         "def hang(*_):\n    print('builds', flush=True)\n    sys.stdin.read()\n"
+        "from pathlib import Path\ntiny.SHIPPED = Path('none')\n"
         "tiny.build_tiny = hang\ntiny.ensure_tiny('tiny')"
     )
     monkeypatch.setenv("RFTKIT_CACHE", str(tmp_path))
@@ -194,6 +195,7 @@ def test_a_builder_that_was_killed_holds_nobody_up(
             other.kill()
 
         monkeypatch.setattr(cache, "build_tiny", build)
+        monkeypatch.setattr(cache, "SHIPPED", tmp_path / "none")
         folder = cache.ensure_tiny("tiny", tell)
     assert said == [f"{folder}: another rftkit builds it; waiting"]
     assert (folder / "model.safetensors").read_bytes() == b"weights"
