@@ -121,8 +121,8 @@ nb.page(OUT)
 # %% [markdown]
 # ## Ask it about new images
 #
-# Put names of files here. These are from your folder, and some of them were trained on. `found` gets a
-# table with a row for each box, and the images with the boxes drawn.
+# Put names of files here. These are from your folder, and some of them were trained on. `found`
+# gets a table with a row for each box, and the images with the boxes drawn.
 
 # %%
 from IPython.display import Image, display
