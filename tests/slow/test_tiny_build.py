@@ -28,6 +28,7 @@ from rftkit.models.tiny.drawing_lessons import prompt_text
 from rftkit.models.tiny.pretrain import encode
 from rftkit.models.tiny.quiz_lessons import reading_lesson
 from rftkit.models.tiny.scene_lessons import draw_things, lesson
+from rftkit.models.tiny.ship import ship
 from rftkit.recipe.sections import Model
 
 pytestmark = pytest.mark.slow
@@ -36,10 +37,16 @@ QUESTION = "What is shown in this picture?"
 BRIEF = Plan(drawings=256, eye_steps=2, eye_batch=16, word_steps=2, word_batch=8)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real `tiny`: from the user's cache if it is there, else built (about 90 s)."""
-    return cache.ensure_tiny("tiny")
+@pytest.fixture(scope="module", params=["as it ships", "built anew"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real `tiny`: in the package, and as this machine builds and ships it (about 80 s)."""
+    if request.param == "as it ships":
+        return cache.ensure_tiny("tiny")
+    root = tmp_path_factory.mktemp("tiny")
+    cache.build_whole(root / "built", "tiny", COURSES["tiny"].plan)
+    ship(root / "built", root / "tiny")
+    assert cache.what_is_wrong(root / "tiny", cache.version_of("tiny")) is None
+    return root / "tiny"
 
 
 @pytest.fixture(scope="module")
