@@ -9,6 +9,7 @@ from rftkit import data as sources
 from rftkit import tasks
 from rftkit.answers.labels import colliding_labels, normalise
 from rftkit.core import Example
+from rftkit.data.faults import Faults
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.source_notes import SourceNotes
 from rftkit.errors import DataError
@@ -91,17 +92,20 @@ def _read_split(recipe: Recipe, split: str, cache: ReadCache, is_test: bool) -> 
     label_ids: dict[str, int] = {}
     annotated = set[str]()
     rows = repeats = 0
-    for row in sources.rows(_divided_data(recipe), split, notes, cache):
+    faults = Faults()
+    for row in faults.of(sources.rows(_divided_data(recipe), split, notes, cache)):
         rows += 1
-        if wanted:
-            annotated.update(categories_of(row, reading, read_objects(row, reading)))
-        for example in task.read(row, reading):
-            first = by_id.setdefault(example.id, example)
-            if first is not example:
-                _check_same_gold(first, example)
-                repeats += 1
-            if isinstance(number := row.values.get("label_id"), int):
-                label_ids[example.category] = number
+        with faults.caught():
+            if wanted:
+                annotated.update(categories_of(row, reading, read_objects(row, reading)))
+            for example in task.read(row, reading):
+                first = by_id.setdefault(example.id, example)
+                if first is not example:
+                    _check_same_gold(first, example)
+                    repeats += 1
+                if isinstance(number := row.values.get("label_id"), int):
+                    label_ids[example.category] = number
+    faults.raise_any()
     examples = tuple(by_id.values())
     if task.answer_kind == "boxes":
         _check_categories(examples, () if is_test else wanted, annotated, split)

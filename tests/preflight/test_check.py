@@ -52,6 +52,41 @@ def test_all_broken_images_are_named(pets: Path) -> None:
     assert not [line for line in lines(found) if line.startswith("every gold answer earns")]
 
 
+def test_all_bad_rows_of_an_annotation_file_are_named(tmp_path: Path) -> None:
+    images, entries = [], []
+    for number in range(5):
+        if number != 3:  # its file is missing
+            photo(tmp_path / f"{number}.png", number)
+        images.append({"id": number, "file_name": f"{number}.png", "width": 64, "height": 48})
+        entries.append({"id": number, "image_id": number, "category_id": 1, "bbox": [2, 2, 30, 30]})
+    entries[0]["bbox"], entries[1]["category_id"] = [2, 2, 4000, 30], 99
+    told = {"images": images, "annotations": entries, "categories": [{"id": 1, "name": "cat"}]}
+    (tmp_path / "train.json").write_text(json.dumps(told), "utf-8")
+    text = f'task = "detection"\n[data]\nsource = "coco"\npath = "{tmp_path}/train.json"\n'
+    recipe = parse_recipe(f'{text}[model]\nname = "tiny-scenes"\n', "it", ())
+    found = check(recipe).problems
+    assert [line.rpartition("annotations[")[2][:1] for line in found] == ["0", "1"]
+    entries[0]["bbox"], entries[1]["category_id"] = [2, 2, 30, 30], 1
+    (tmp_path / "1.png").unlink()
+    (tmp_path / "train.json").write_text(json.dumps(told), "utf-8")
+    assert [line.rpartition("images[")[2][:1] for line in check(recipe).problems] == ["1", "3"]
+
+
+def test_all_bad_rows_of_a_table_are_named(tmp_path: Path) -> None:
+    for number in range(6):
+        photo(tmp_path / f"{number}.png", number)
+    kinds = ["cat" if number % 2 else "dog" for number in range(6)]
+    rows = [f"{n}.png,{kind},{'test' if n < 2 else 'train'}" for n, kind in enumerate(kinds)]
+    rows[2], rows[4] = "gone.png,cat,train", "4.png,,train"
+    lines = ["image,label,split", *rows, "5.png,dog,train"]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    text = f'[data]\nsource = "csv"\npath = "{tmp_path}/t.csv"\n[model]\nname = "tiny"\n'
+    found = "\n".join(check(parse_recipe(text, "it", ())).problems)
+    assert "t.csv:4: no file 'gone.png'" in found
+    assert "t.csv:6: no label in column 'label'" in found
+    assert "5.png" in found  # under two labels
+
+
 def test_the_validation_split_is_read_and_counted(pets: Path) -> None:
     for number, label in enumerate(("cat", "dog", "dog")):
         photo(pets / "val" / label / f"v{number}.png", 90 + number)

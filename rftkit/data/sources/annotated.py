@@ -12,6 +12,7 @@ from typing import IO, NamedTuple, Protocol, TypeVar
 
 from rftkit.core import Row
 from rftkit.data import splits
+from rftkit.data.faults import Faults
 from rftkit.data.images import FileImage
 from rftkit.data.locate import SPLIT, locate
 from rftkit.data.paths import DataPath, Note, image_in, silent
@@ -117,8 +118,14 @@ def rows_of(
 ) -> Iterator[Row]:
     """The rows of a split. images: of this split if data.path holds `{split}`, else of all."""
     own = images if SPLIT in data.path else of_split(images, data, split, note)
+    faults = Faults()
     for item in own:
-        yield Row(item.location, _image(where.images, item), item.values)
+        image = None
+        with faults.caught():
+            image = _image(where.images, item)
+        if image is not None:
+            yield Row(item.location, image, item.values)
+    faults.raise_any()
 
 
 def of_split(parts: Sequence[Part], data: Data, split: str, note: SourceNotes) -> list[Part]:

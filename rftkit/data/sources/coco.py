@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from rftkit.answers.boxes import LabelledBox
 from rftkit.core import Row
+from rftkit.data.faults import Faults
 from rftkit.data.paths import DataPath, Note, silent
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.source_notes import SourceNotes
@@ -130,26 +131,33 @@ def _fill(
     """Puts every object on its image. Returns how many boxes were treated in which way."""
     tally: Counter[str] = Counter()
     seen: set[int] = set()
+    faults = Faults()
     for location, entry, number in _entries(whole, "annotations", path):
-        if number in seen:
-            raise DataError(f"{location}: another annotation has this id; ids must differ")
-        seen.add(number)
-        image_id, label_id = (whole_of(entry, key, location) for key in ("image_id", "category_id"))
-        if image_id not in images:
-            raise DataError(
-                f"{location}: image_id {image_id} is not among the images; add the image"
+        try:
+            if number in seen:
+                raise DataError(f"{location}: another annotation has this id; ids must differ")
+            seen.add(number)
+            image_id, label_id = (
+                whole_of(entry, key, location) for key in ("image_id", "category_id")
             )
-        if label_id not in labels:
-            raise DataError(
-                f"{location}: category_id {label_id} is not among the categories; add it"
-            )
-        if (number, image_id) in EMPTY and _is_empty(entry):
-            tally[EMPTY_NOTE] += 1
-            continue
-        image = images[image_id]
-        corners = corners_of_bbox(value_of(entry, "bbox", location), location)
-        box = box_in(corners, image.size, location, tally)
-        image.objects.append(LabelledBox(labels[label_id], box, _is_crowd(entry, location)))
+            if image_id not in images:
+                raise DataError(
+                    f"{location}: image_id {image_id} is not among the images; add the image"
+                )
+            if label_id not in labels:
+                raise DataError(
+                    f"{location}: category_id {label_id} is not among the categories; add it"
+                )
+            if (number, image_id) in EMPTY and _is_empty(entry):
+                tally[EMPTY_NOTE] += 1
+                continue
+            image = images[image_id]
+            corners = corners_of_bbox(value_of(entry, "bbox", location), location)
+            box = box_in(corners, image.size, location, tally)
+            image.objects.append(LabelledBox(labels[label_id], box, _is_crowd(entry, location)))
+        except DataError as error:
+            faults.add(error)
+    faults.raise_any()
     return tally
 
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from rftkit.core import Row
 from rftkit.data import splits
+from rftkit.data.faults import Faults
+from rftkit.data.images import FileImage
 from rftkit.data.locate import SPLIT, locate
 from rftkit.data.paths import DataPath, image_in
 from rftkit.data.read_cache import ReadCache
@@ -46,11 +48,17 @@ def rows(data: Data, split: str, note: SourceNotes, cache: ReadCache) -> Iterato
         records = cache.once(key, lambda _: _records(path, data))
         own = _of_split(records, path, data, split, note)
     root = locate(data.images, split, note) if data.images else path.parent
+    faults = Faults()
     for record in own:
         named = record.values[_image_column(data)]
         names = named if isinstance(named, list) and named else [named]
-        first, *others = (image_in(root, name, record.location) for name in names)
-        yield Row(record.location, first, record.values, tuple(others))
+        images = list[FileImage]()
+        with faults.caught():
+            images += [image_in(root, name, record.location) for name in names]
+        if images:
+            first, *others = images
+            yield Row(record.location, first, record.values, tuple(others))
+    faults.raise_any()
 
 
 def read_csv(path: DataPath) -> Iterator[Record]:

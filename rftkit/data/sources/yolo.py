@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rftkit.answers.boxes import Box, LabelledBox
 from rftkit.core import Row
+from rftkit.data.faults import Faults
 from rftkit.data.images import upright_size
 from rftkit.data.paths import DataPath, image_in
 from rftkit.data.source_notes import SourceNotes
@@ -42,14 +43,20 @@ def rows(data: Data, split: str, note: SourceNotes) -> Iterator[Row]:
     categories = tuple(layout.labels.values())
     own = layout.images if layout.divided else of_split(layout.images, data, split, note)
     tally: Counter[str] = Counter()
+    faults = Faults()
     for item in own:
         location = str(item.text if item.text.is_file() else layout.root / item.name)
-        image = image_in(layout.root, item.name, location)
-        size = upright_size(image)
-        lines = read_annotations(item.text, layout.labels) if item.text.is_file() else []
-        objects = tuple(LabelledBox(line.label, _box(line, size, tally)) for line in lines)
-        shape = f"{size[0]}x{size[1]}"
-        yield Row(location, image, {"size": shape, "objects": objects, "categories": categories})
+        row = None
+        with faults.caught():
+            image = image_in(layout.root, item.name, location)
+            size = upright_size(image)
+            lines = read_annotations(item.text, layout.labels) if item.text.is_file() else []
+            objects = tuple(LabelledBox(line.label, _box(line, size, tally)) for line in lines)
+            values = {"size": f"{size[0]}x{size[1]}", "objects": objects, "categories": categories}
+            row = Row(location, image, values)
+        if row:
+            yield row
+    faults.raise_any()
     for what, count in tally.items():
         note(f"{layout.root}/: {count} boxes {what}")
 
@@ -65,11 +72,13 @@ def read_annotations(path: DataPath, labels: Labels) -> list[Line]:
         text = Path(path).read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8; is it a file of labels?") from error
-    images = []
+    found, faults = list[Line](), Faults()
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            images.append(_line(line.split(), labels, f"{path}:{number}"))
-    return images
+            with faults.caught():
+                found.append(_line(line.split(), labels, f"{path}:{number}"))
+    faults.raise_any()
+    return found
 
 
 def _line(parts: list[str], labels: Labels, location: str) -> Line:
