@@ -11,7 +11,7 @@ from rftkit.data.archives.members import SUFFIXES
 from rftkit.data.examples import Examples, load_examples
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.reply_budget import fitting_budget
-from rftkit.errors import DataError
+from rftkit.errors import DataError, GatheredError
 from rftkit.messages import runnable
 from rftkit.preflight.findings import Finding, findings
 from rftkit.preflight.starter_text import Start, starter_text
@@ -42,7 +42,8 @@ def write_starter(
 
     given: a folder, annotations, a table, an archive, or the id of a hub data set. task: what to
     take where several are there. shots: training images of each class; 0 uses all.
-    Raises DataError for data that cannot be trained on.
+    Raises DataError for data that cannot be trained on; where several rows cannot, the recipe is
+    written all the same.
     """
     found = findings(given)
     chosen = [one for one in found if task in (None, one.task)]
@@ -50,7 +51,13 @@ def write_starter(
         there = ", ".join(dict.fromkeys(one.task for one in found))
         raise DataError(f"{given}: nothing for --task {task} there; found: {there}")
     taken, file = chosen[0], out or Path(f"{_stem(given)}.toml")
-    start = started(taken, file.parent, shots)
+    try:
+        start = started(taken, file.parent, shots)
+    except GatheredError as error:  # `check`, which lists them all, needs the recipe
+        data = taken.data.model_copy(update={"shots": shots})
+        plain = Start(taken, _relative(data, file.parent), (taken.words,), budget=0, limit=0)
+        write_new(file, starter_text(plain))
+        raise DataError(f"{error}; wrote {file} all the same") from None
     write_new(file, starter_text(start))
     others = tuple((one, _way_to(one, taken, given)) for one in found if one is not taken)
     return Starter(file, start, others)

@@ -195,6 +195,19 @@ def test_what_is_not_there_is_said_without_asking_the_hub(
         write_starter(Path(name), tmp_path / "x.toml")
 
 
+def test_several_bad_rows_leave_a_recipe_that_check_lists_them_by(tmp_path: Path) -> None:
+    names = [f"{n}.png" for n in range(6)]
+    images(tmp_path, *names)
+    rows = [(name, "cat" if n % 2 else "dog", "test" if n < 2 else "train")
+            for n, name in enumerate([*names, "gone.png", "lost.png"])]  # fmt: skip
+    file = table(tmp_path / "labels.csv", ("image", "label", "split"), *rows)
+    with pytest.raises(DataError, match=r"gone.png.*\(and 1 more.*wrote .*x.toml"):
+        write_starter(file, tmp_path / "x.toml")
+    (first, second) = check(load_recipe(tmp_path / "x.toml", ["model.name=tiny"])).problems
+    assert "no file 'gone.png'" in first
+    assert "no file 'lost.png'" in second
+
+
 def test_a_column_that_names_splits_under_another_name_is_pointed_out(tmp_path: Path) -> None:
     names = [f"{n}.png" for n in range(8)]
     images(tmp_path, *names)
