@@ -7,7 +7,12 @@ command with `exit_code`. Anything else that escapes is a bug and shows its trac
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+MOST_FAULTS = 1000  # after which nobody reads on
+T = TypeVar("T")
 
 
 class UserError(Exception):
@@ -37,6 +42,42 @@ class GatheredError(DataError):
         self.faults = list(faults)
         more = f" (and {len(faults) - 1} more: `rftkit check` lists them)" if faults[1:] else ""
         super().__init__(self.faults[0] + more)
+
+
+class Faults:
+    """Goes on past what cannot be read, so that all of it is named at once: a line each, once."""
+
+    def __init__(self) -> None:
+        self.lines = dict[str, None]()
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Within it a DataError ends the block, and is kept; HubError goes on up."""
+        try:
+            yield
+        except HubError:
+            raise
+        except DataError as error:
+            self.add(error)
+
+    def add(self, error: DataError) -> None:
+        """Keep it. Raises what was kept where there is too much to read."""
+        lines = error.faults if isinstance(error, GatheredError) else [str(error)]
+        self.lines |= dict.fromkeys(lines)
+        if len(self.lines) >= MOST_FAULTS:
+            self.raise_any()
+
+    def of(self, rows: Iterable[T]) -> Iterator[T]:
+        """The rows, until reading them ends with an error, which is kept."""
+        with self.caught():
+            yield from rows
+
+    def raise_any(self) -> None:
+        """Raises DataError for one fault, GatheredError for several; nothing without any."""
+        if len(self.lines) == 1:
+            raise DataError(*self.lines)
+        if self.lines:
+            raise GatheredError([*self.lines])
 
 
 class ModelError(UserError):

@@ -9,10 +9,9 @@ from rftkit import data as sources
 from rftkit import tasks
 from rftkit.answers.labels import colliding_labels, normalise
 from rftkit.core import Example
-from rftkit.data.faults import Faults
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.source_notes import SourceNotes
-from rftkit.errors import DataError
+from rftkit.errors import DataError, Faults
 from rftkit.messages import did_you_mean
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Data

@@ -12,14 +12,13 @@ from typing import IO, NamedTuple, Protocol, TypeVar
 
 from rftkit.core import Row
 from rftkit.data import splits
-from rftkit.data.faults import Faults
 from rftkit.data.images import FileImage
 from rftkit.data.locate import SPLIT, locate
 from rftkit.data.paths import DataPath, Note, image_in, silent
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.source_notes import SourceNotes
 from rftkit.data.sources.tables import NAME_IT, Record, check_letters, read_jsonl
-from rftkit.errors import DataError
+from rftkit.errors import DataError, Faults
 from rftkit.messages import did_you_mean
 from rftkit.recipe.sections import Data
 

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from rftkit.answers.boxes import LabelledBox
 from rftkit.core import Row
-from rftkit.data.faults import Faults
 from rftkit.data.paths import DataPath, Note, silent
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.source_notes import SourceNotes
@@ -33,7 +32,7 @@ from rftkit.data.sources.fields import (
     value_of,
     whole_of,
 )
-from rftkit.errors import DataError
+from rftkit.errors import DataError, Faults
 from rftkit.recipe.sections import Data
 
 UNREAD = ("segmentation", "keypoints")  # most of a file's size; dropped while it is read

@@ -12,13 +12,12 @@ from typing import NamedTuple
 
 from rftkit.core import Row
 from rftkit.data import splits
-from rftkit.data.faults import Faults
 from rftkit.data.images import FileImage
 from rftkit.data.locate import SPLIT, locate
 from rftkit.data.paths import DataPath, image_in
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.source_notes import SourceNotes
-from rftkit.errors import DataError
+from rftkit.errors import DataError, Faults
 from rftkit.messages import missing_column
 from rftkit.recipe.sections import Column, Data
 

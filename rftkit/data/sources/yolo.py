@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 from rftkit.answers.boxes import Box, LabelledBox
 from rftkit.core import Row
-from rftkit.data.faults import Faults
 from rftkit.data.images import upright_size
 from rftkit.data.paths import DataPath, image_in
 from rftkit.data.source_notes import SourceNotes
 from rftkit.data.sources.annotated import of_split, shown
 from rftkit.data.sources.fields import Size, box_in
 from rftkit.data.sources.yolo_layout import Labels, layout_of
-from rftkit.errors import DataError
+from rftkit.errors import DataError, Faults
 from rftkit.recipe.sections import Data
 
 MAX_BYTES = 10_000_000  # of one file of labels
