@@ -52,6 +52,8 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     if not request.resume:  # one that has trained already needs no more than its model
         require_model(recipe.model)
         check_here(recipe, here(), largest_prompt(recipe, train_set.examples))
+    own = [*recipe.notes(), *rationale_notes(recipe, fitted.examples)]
+    own += budget_notes(recipe, training=train_set.examples, test=test_set.examples)
     run = resume.unfinished_run(request, recipe) if request.resume else new_run(request.out)
     if request.resume:
         require_model(recipe.model)
@@ -61,11 +63,9 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
         else:
             resume.say_other_folder(run, request, console)
             resume.begin_run(run, request, recipe, train_set)
-        own = [*recipe.notes(), *rationale_notes(recipe, fitted.examples)]
-        own += budget_notes(recipe, training=train_set.examples, test=test_set.examples)
-        for note in dict.fromkeys([*own, *fitted.notes, *test_set.notes]):
-            console.print(f"note: {note}", highlight=False, markup=False)
         with _early_end_recorded(run, request):
+            for note in dict.fromkeys([*own, *fitted.notes, *test_set.notes]):
+                console.print(f"note: {note}", highlight=False, markup=False)
             steps = Steps(run, recipe, request, console)
             policy = steps.trained_model(fitted, validation)
             steps.evaluate(policy, train_set, test_set)
