@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-RUN, STATUS = "adapter_config.json", "run.json"
+ADAPTER = "adapter_config.json"
 
 
 def recipes(incomplete: str) -> list[str]:
@@ -59,6 +59,8 @@ def _values(key: str) -> list[str]:
 
 def _paths(incomplete: str, suffix: str | None) -> Iterator[str]:
     """Folders, and files of a suffix; without one folders alone, runs first."""
+    from rftkit.runs.run import is_run
+
     typed = Path(incomplete)
     folder = typed if incomplete.endswith("/") or not incomplete else typed.parent
     start = "" if folder == typed else typed.name
@@ -67,13 +69,10 @@ def _paths(incomplete: str, suffix: str | None) -> Iterator[str]:
     except OSError:
         return
     shown = [path for path in entries if not path.name.startswith(".") or start.startswith(".")]
-    for path in sorted(shown, key=lambda path: not (path / STATUS).is_file()):
+    for path in sorted(shown, key=lambda path: not is_run(path)):
         name = str(folder / path.name)
         if path.is_dir():
-            yield name if suffix is None and _is_run(path) else f"{name}/"
+            whole = suffix is None and (is_run(path) or (path / ADAPTER).is_file())
+            yield name if whole else f"{name}/"
         elif suffix and path.suffix == suffix:
             yield name
-
-
-def _is_run(folder: Path) -> bool:
-    return (folder / STATUS).is_file() or (folder / RUN).is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rftkit.metrics.schema import SideSummary, Summary, Tone, display_model, sides_of
 from rftkit.metrics.verdict import points
+from rftkit.recipe.schema import BUILT_IN
 from rftkit.recipe.sections import TINY
 
 MOST_INVALID = 0.5  # share of replies past which a score says little
@@ -11,7 +12,6 @@ COARSE = 0.2  # a test set that cannot show less than this difference is named
 FELL = 0.1  # accuracy that a class has to lose to be named
 FEWEST = 3  # images of a class that is named
 NAMED = 3
-OWN = ("digits", "hangar", "scenes")  # data that the built-in models know something of
 
 
 def with_headline(summary: Summary) -> Summary:
@@ -107,7 +107,10 @@ def _advice(summary: Summary) -> str:
     side = summary.tuned or summary.base
     if side is None:
         return ""
-    if summary.provenance.model in TINY and summary.provenance.data.partition(" ")[0] not in OWN:
+    if (
+        summary.provenance.model in TINY
+        and summary.provenance.data.partition(" ")[0] not in BUILT_IN
+    ):
         return (
             "Next: a real model (model.name). The built-in one knows nothing of such images; "
             "this shows that the path works."

@@ -72,14 +72,26 @@ def findings(given: Path) -> list[Finding]:
     return found
 
 
+class _Splits(NamedTuple):
+    """Names that mean training, and those that mean a test, the likeliest first."""
+
+    train: list[str]
+    tests: list[str]
+
+
+def _splits(names: Sequence[str]) -> _Splits:
+    train = [name for name in names if name.casefold() in TRAIN_NAMES]
+    tests = [name for wanted in TEST_NAMES for name in names if name.casefold() == wanted]
+    return _Splits(train, tests)
+
+
 def _classes(given: Path, location: DataPath) -> Iterator[Finding]:
     """One folder for each class, in split folders or not."""
     if location.is_file():
         return
     root = existing_folder(location)
     names = subfolders(root)
-    train = [name for name in names if name.casefold() in TRAIN_NAMES]
-    tests = [name for wanted in TEST_NAMES for name in names if name.casefold() == wanted]
+    train, tests = _splits(names)
     if not train and not tests:
         if names and all(NO_CLASSES.fullmatch(name) for name in names):
             return
@@ -170,10 +182,9 @@ def _tables(given: Path, location: DataPath) -> Iterator[Finding]:
             files = sorted(location.glob(f"*{suffix}"))
         files = [path for path in files if source_of(path) in (kind, "")]
         stems = [path.stem for path in files]
-        train = next((name for name in stems if name.casefold() in TRAIN_NAMES), "")
-        tests = [name for wanted in TEST_NAMES for name in stems if name.casefold() == wanted]
+        train, tests = _splits(stems)
         if train and tests:
-            yield _table(given, kind, files[stems.index(train)], (train, *tests))
+            yield _table(given, kind, files[stems.index(train[0])], (train[0], *tests))
         elif location.is_file() and files:
             yield _table(given, kind, files[0])
         elif len(files) == 1:
@@ -209,9 +220,7 @@ def _table(place: Path, kind: str, file: DataPath, splits: Sequence[str] = ()) -
 
 def _marked(records: Sequence[Record], column: str = "split") -> list[str]:
     """The splits that a column names, the training and the test one first."""
-    there = dict.fromkeys(str(record.values.get(column, "")) for record in records)
-    train = [name for name in there if name.casefold() in TRAIN_NAMES]
-    tests = [name for wanted in TEST_NAMES for name in there if name.casefold() == wanted]
+    train, tests = _splits([*dict.fromkeys(str(one.values.get(column, "")) for one in records)])
     return [train[0], *tests] if train and tests else []
 
 
@@ -226,12 +235,11 @@ def _images(table: DataPath, name: str) -> str:
 def _hub(given: Path, name: str) -> Finding:
     splits, features, first = hub.described(name)
     use = use_of(name, features, first)
-    train = next((one for one in splits if one.casefold() in TRAIN_NAMES), "")
-    tests = [one for wanted in TEST_NAMES for one in splits if one.casefold() == wanted]
+    train, tests = _splits(splits)
     if train and tests:
-        chosen = (train, tests[0])
+        chosen = (train[0], tests[0])
     else:  # one split is divided, and the same part always held out
-        only = train or splits[0]
+        only = (train or splits)[0]
         chosen = (f"{only}[:80%]", f"{only}[80%:]")
     columns = {role: column for role, column in use.columns.items() if column not in hub.LABELS}
     data = Data(source="hub", path=name, splits=chosen, columns=columns)

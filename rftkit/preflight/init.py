@@ -20,6 +20,8 @@ from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Data
 from rftkit.tasks import get_task
 
+TABLES = (".csv", ".jsonl", ".json")
+GENERIC = re.compile("train|test|val|data|annotation|instances|coco")  # names that say little
 LARGE_TEST = 1000  # held-out images: more are measured no better, and take their time
 
 
@@ -29,10 +31,6 @@ class Starter(NamedTuple):
     file: Path
     taken: Start
     others: tuple[tuple[Finding, str], ...]
-
-
-TABLES = (".csv", ".jsonl", ".json")
-GENERIC = re.compile("train|test|val|data|annotation|instances|coco")
 
 
 def write_starter(

@@ -102,7 +102,7 @@ HEAD = """\
 """
 TASK = """\
 task = "{name}"
-style = "think"        # "direct" answers at once: several times cheaper, often as good; also
+style = "think"        # "direct" answers at once: cheaper, and often as good; also
                        # answer-first, adaptive. Which pays: docs/tutorial_thinking.md
 """
 MODEL = """\

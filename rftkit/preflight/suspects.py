@@ -12,10 +12,10 @@ from rftkit.answers.labels import normalise
 from rftkit.core import Example
 from rftkit.data.duplicates import Print, near_copies, two_labels
 from rftkit.measures.statistics import VISIBLE
+from rftkit.metrics.headline import COARSE
 
 IMBALANCE = 10.0  # times as many images of one class as of another
 CHANGED = 0.3  # share of answers that are right of one model only: a usual value
-COARSE = 0.2  # a test set that cannot show less than this difference is named
 SHOWN = 3
 
 

@@ -32,7 +32,7 @@ from rftkit.tasks.annotated import (
 from rftkit.tasks.detection_metrics import metrics
 from rftkit.tasks.options import DetectionOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled, boxes_asked
-from rftkit.tasks.starter import Starter
+from rftkit.tasks.starter import BOX_OPTIONS, Starter
 from rftkit.tasks.task import TABLES, Reading, Task, Words
 
 QUESTION = "Find every {} in this picture."
@@ -253,11 +253,6 @@ def _mean_over_labels(
     return math.fsum(scores) / len(scores) if scores else 1.0
 
 
-OPTIONS_TABLE = """\
-[options]
-ask = "category"       # one prompt per category, or "picture": one for all of them
-threshold = 0.5        # lowest IoU that is rewarded
-"""
 TASK = Task(
     name="detection",
     headline="iou",
@@ -304,5 +299,5 @@ TASK = Task(
     min_gold_reward=THRESHOLD,
     rounded=rounded,
     answer_tokens=256,
-    starter=Starter(("image", "objects", "boxes"), "tiny-scenes", OPTIONS_TABLE),
+    starter=Starter(("image", "objects", "boxes"), "tiny-scenes", BOX_OPTIONS),
 )

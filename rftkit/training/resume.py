@@ -91,8 +91,11 @@ def fingerprint(recipe: Recipe, examples: Sequence[Example], policy: Policy) -> 
         if number < IMAGES_HASHED:
             for image in example.images:
                 digest.update(image.open().tobytes())
-    own = {path.name: files.sha256(path) for path in own_files(recipe) if path.is_file()}
-    return {"data": digest.hexdigest(), "base weights": policy.fingerprint(), **own}
+    found = {"data": digest.hexdigest(), "base model": policy.fingerprint()}
+    for path in own_files(recipe):
+        if path.is_file():  # two may have one name, in folders of their own
+            found[path.name] = found.get(path.name, "") + files.sha256(path)
+    return found
 
 
 def keep_example(run: RunFolder, example: Example) -> None:

@@ -1,4 +1,4 @@
-"""One built tiny model for all slow tests, and short runs on it."""
+"""The tiny model for all slow tests, and short runs on it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from filelock import FileLock
 from rich.console import Console
 
-from rftkit.cache import cache_folder
 from rftkit.models.tiny.cache import ensure_tiny
 from rftkit.runs.run import RunFolder
 from rftkit.training.request import TrainRequest
@@ -43,11 +41,8 @@ Run = Callable[..., tuple[RunFolder, str]]
 
 @pytest.fixture(scope="session")
 def tiny() -> Path:
-    """The built-in model, from the user's cache or built now, by one of the processes."""
-    shelf = cache_folder(print)
-    shelf.mkdir(parents=True, exist_ok=True)
-    with FileLock(shelf / "tests.lock"):
-        return ensure_tiny("tiny")
+    """The built-in model, as it comes with the package."""
+    return ensure_tiny("tiny")
 
 
 @pytest.fixture

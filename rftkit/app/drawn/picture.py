@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from rftkit.app.drawn.panes import VERDICTS
 from rftkit.errors import DataError
 from rftkit.inference.drawing import BASE, GOLD, TUNED, Look, draw
 from rftkit.inference.panes import Comparison, Pane
@@ -16,17 +17,9 @@ from rftkit.inference.panes import Comparison, Pane
 WIDE, PAD = 1200, 28
 SHOWN = 420  # pixels of the image's longer side
 INK, SOFT, PAPER, LINE = "#1d2127", "#636a74", "#ffffff", "#dcdfe3"
-GOOD, BAD = "#1b7a45", "#b3372f"
+WRONG = "#b3372f"
 REASONING = 420  # characters
 COLUMN = 52  # characters of small text in a line
-TITLES = {
-    "fixed": "Fixed by training",
-    "broke": "Broken by training",
-    "both right": "Both right",
-    "both wrong": "Both wrong",
-    "same answer": "Same answer",
-    "different answer": "Different answers",
-}
 
 
 def picture_uri(both: Comparison, names: Sequence[str]) -> str:
@@ -49,7 +42,7 @@ def picture(both: Comparison, names: Sequence[str]) -> Image.Image:
     height = head + PAD + max(shown.height, *(column.height for column in columns)) + PAD + 30
     page = Image.new("RGB", (WIDE, height), PAPER)
     pen = ImageDraw.Draw(page)
-    title = TITLES.get(both.verdict or "", "Base and fine-tuned model")
+    title = VERDICTS[both.verdict][1] if both.verdict else "Base and fine-tuned model"
     pen.text((PAD, PAD), title, fill=INK, font=_font(30))
     if both.asked.has_truth and "grid" not in both.asked.example.meta:
         gold = f"right answer: {both.asked.example.gold[:60]}"
@@ -86,7 +79,7 @@ def _column(pane: Pane, name: str, colour: str, width: int) -> Image.Image:
     lines += [(part, _font(34), INK) for part in textwrap.wrap(answer[:120], 19)[:4]]
     if pane.right is not None:
         lines.append(
-            ("✓ right" if pane.right else "✗ wrong", _font(20), GOOD if pane.right else BAD)
+            ("✓ right" if pane.right else "✗ wrong", _font(20), GOLD if pane.right else WRONG)
         )
     chances = sorted(pane.probabilities.items(), key=lambda item: -item[1])[:3]
     lines += [(f"{label[:24]}  {share:.0%}", _font(17), SOFT) for label, share in chances]
