@@ -28,7 +28,7 @@ from rftkit.recipe.sections import Source
 from rftkit.recipe.toml import leaf_keys, load_recipe, parse_recipe
 from rftkit.rewards.length import Length
 from rftkit.tasks import TASKS, get_task
-from rftkit.tasks.task import Reading
+from rftkit.tasks.reading import Reading
 from rftkit.training.callbacks import NAMES
 
 ROOT = Path(__file__).parent.parent

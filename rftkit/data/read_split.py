@@ -17,7 +17,7 @@ from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Data
 from rftkit.tasks.annotated import categories_of, read_objects
 from rftkit.tasks.options import DetectionOptions, Options
-from rftkit.tasks.task import Reading
+from rftkit.tasks.reading import Reading
 
 
 @dataclass(frozen=True)

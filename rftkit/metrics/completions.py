@@ -11,7 +11,8 @@ from rftkit.core import Completion, Example, NoImage, Row, Rules, Style
 from rftkit.errors import DataError, UserError
 from rftkit.tasks import get_task
 from rftkit.tasks.options import DetectionOptions
-from rftkit.tasks.task import Reading, Task, no_paper
+from rftkit.tasks.reading import Reading
+from rftkit.tasks.task import Task, no_paper
 
 LABEL_COLUMNS = {"label": "gold"}
 COLUMNS = {"boxes": "gold", "box": "gold", "answer": "gold", "options": "choices"}

@@ -13,7 +13,7 @@ from rftkit.core import Attempt, Example, Row
 from rftkit.errors import DataError
 from rftkit.tasks import categories
 from rftkit.tasks.options import Names
-from rftkit.tasks.task import Reading
+from rftkit.tasks.reading import Reading
 
 Things = tuple[LabelledBox, ...]
 

@@ -17,8 +17,9 @@ from rftkit.rewards.general import format_reward, paper_format
 from rftkit.tasks.classification import paper_accuracy
 from rftkit.tasks.options import ChoiceOptions
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
+from rftkit.tasks.reading import Reading, cell_text
 from rftkit.tasks.starter import Starter
-from rftkit.tasks.task import TABLES, Reading, Scored, Task, cell_text
+from rftkit.tasks.task import TABLES, Scored, Task
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LETTER = re.compile(r"\(?\s*([A-Za-z])\s*[).:]?")

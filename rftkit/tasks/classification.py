@@ -7,8 +7,9 @@ from rftkit.core import Attempt, Example, NoImage, Reward, Row, Style
 from rftkit.rewards.general import format_reward, paper_answer, paper_format
 from rftkit.tasks.options import LabelOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
+from rftkit.tasks.reading import Reading
 from rftkit.tasks.starter import Starter
-from rftkit.tasks.task import TABLES, Reading, Task, Words
+from rftkit.tasks.task import TABLES, Task, Words
 
 QUESTION = "What is shown in this picture?"
 

@@ -16,7 +16,8 @@ from rftkit.measures.values import Measure
 from rftkit.rewards.general import format_reward
 from rftkit.tasks.options import Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
-from rftkit.tasks.task import Reading, Scored, Task, Words
+from rftkit.tasks.reading import Reading
+from rftkit.tasks.task import Scored, Task, Words
 
 QUESTION = "What time does this clock show?"
 SHAPE = "Answer as HH:MM, with hours from 01 to 12."

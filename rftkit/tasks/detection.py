@@ -32,8 +32,9 @@ from rftkit.tasks.annotated import (
 from rftkit.tasks.detection_metrics import metrics
 from rftkit.tasks.options import DetectionOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled, boxes_asked
+from rftkit.tasks.reading import Reading
 from rftkit.tasks.starter import BOX_OPTIONS, Starter
-from rftkit.tasks.task import TABLES, Reading, Task, Words
+from rftkit.tasks.task import TABLES, Task, Words
 
 QUESTION = "Find every {} in this picture."
 QUESTION_ALL = "Find every object of these kinds in this picture."

@@ -18,8 +18,9 @@ from rftkit.tasks import options
 from rftkit.tasks.annotated import corners_in_grid, placed, read_objects
 from rftkit.tasks.options import GroundingOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled, boxes_asked
+from rftkit.tasks.reading import Reading
 from rftkit.tasks.starter import Starter
-from rftkit.tasks.task import TABLES, Reading, Scored, Task, Words
+from rftkit.tasks.task import TABLES, Scored, Task, Words
 
 QUESTION = "Where in this picture is this: {}?"
 SHAPE = (

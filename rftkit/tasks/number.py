@@ -15,8 +15,9 @@ from rftkit.rewards.general import format_reward, paper_format
 from rftkit.tasks.classification import paper_accuracy
 from rftkit.tasks.options import NumberOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
+from rftkit.tasks.reading import Reading
 from rftkit.tasks.starter import Starter
-from rftkit.tasks.task import TABLES, Reading, Scored, Task, Words
+from rftkit.tasks.task import TABLES, Scored, Task, Words
 
 QUESTION = "How many objects are in this picture?"
 SHAPE = "Answer with a number."

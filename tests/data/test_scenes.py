@@ -20,7 +20,7 @@ from rftkit.errors import DataError
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import load_recipe
 from rftkit.tasks import get_task
-from rftkit.tasks.task import Reading
+from rftkit.tasks.reading import Reading
 
 STYLES: tuple[Style, ...] = get_args(Style)
 RECIPES = Path(__file__).parents[2] / "recipes"

@@ -20,7 +20,7 @@ from rftkit.errors import DataError
 from rftkit.recipe.sections import Data
 from rftkit.tasks import classification
 from rftkit.tasks.options import LabelOptions
-from rftkit.tasks.task import Reading
+from rftkit.tasks.reading import Reading
 
 
 def png(path: Path, colour: int = 0) -> Path:

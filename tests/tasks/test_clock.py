@@ -24,7 +24,8 @@ from rftkit.metrics.files import read_summary
 from rftkit.recipe.toml import load_recipe
 from rftkit.tasks import clock
 from rftkit.tasks.question import Question
-from rftkit.tasks.task import Reading, Scored
+from rftkit.tasks.reading import Reading
+from rftkit.tasks.task import Scored
 
 TASK = clock.TASK
 RECIPE = """

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rftkit.core import Attempt, Completion, Example, NoImage, Row, Style
 from rftkit.rewards.general import format_reward
 from rftkit.tasks.options import Options
-from rftkit.tasks.task import Reading, Task
+from rftkit.tasks.reading import Reading
+from rftkit.tasks.task import Task
 
 QUESTION = "Which way does the arrow point, in degrees?"
 

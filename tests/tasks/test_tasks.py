@@ -30,7 +30,8 @@ from rftkit.tasks import (
 )
 from rftkit.tasks.annotated import chosen_categories
 from rftkit.tasks.options import ChoiceOptions, DetectionOptions, GroundingOptions, NumberOptions
-from rftkit.tasks.task import Reading, Task
+from rftkit.tasks.reading import Reading
+from rftkit.tasks.task import Task
 
 STYLES: tuple[Style, ...] = get_args(Style)
 OPEN = replace(

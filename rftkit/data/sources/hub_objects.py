@@ -11,7 +11,7 @@ from rftkit.core import Row
 from rftkit.data.images import upright_size
 from rftkit.data.sources.fields import text_of
 from rftkit.errors import DataError
-from rftkit.tasks.task import cell_text
+from rftkit.tasks.reading import cell_text
 
 
 def with_objects(row: Row, features: Mapping[str, Any]) -> Row:

@@ -14,7 +14,7 @@ from rftkit.data.synthetic.scenes import UNITS, Thing
 from rftkit.models.tiny.course import Lesson
 from rftkit.models.tiny.scene_lessons import draw_things
 from rftkit.tasks import choice, get_task, number
-from rftkit.tasks.task import Reading
+from rftkit.tasks.reading import Reading
 
 STYLES: tuple[Style, ...] = ("direct", "think", "answer-first", "adaptive")
 STYLE_SHARES = (0.6, 0.2, 0.1, 0.1)

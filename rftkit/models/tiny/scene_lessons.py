@@ -17,7 +17,7 @@ from rftkit.data.synthetic.scenes import UNITS, Thing, draw_labels, place_all
 from rftkit.models.tiny.course import Lesson
 from rftkit.tasks import choice, detection, get_task, grounding, number
 from rftkit.tasks.options import DetectionOptions
-from rftkit.tasks.task import Reading
+from rftkit.tasks.reading import Reading
 
 STYLES: tuple[Style, ...] = ("direct", "think", "answer-first", "adaptive")
 STYLE_SHARES = (0.5, 0.2, 0.15, 0.15)
