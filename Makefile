@@ -60,6 +60,7 @@ test-wheel:  ## build the wheel, install it in an empty environment, run quickst
 	cd build/wheel && HF_HUB_OFFLINE=1 RFTKIT_CACHE=cache env/bin/rftkit train quickstart --set method.steps=20
 	cd build/wheel && HF_HUB_OFFLINE=1 env/bin/rftkit predict out/quickstart/example.png --ckpt out/quickstart
 	test ! -e build/wheel/cache/tiny
+	rm -rf build/wheel
 
 # Both in environments of their own: what they need does not go together with what the rest needs.
 test-unsloth: .venv-unsloth/.installed  ## train with the real Unsloth, in an environment of its own
