@@ -39,7 +39,7 @@ MODULES_IN_ROOT = 8
 
 LIGHT = (
     "rftkit.cli.main, rftkit.recipe.schema, rftkit.recipe.toml, rftkit.runs.run, "
-    "rftkit.cli.show_runs"
+    "rftkit.cli.show.runs"
 )
 HEAVY = (
     "torch transformers trl peft unsloth accelerate bitsandbytes datasets huggingface_hub gradio "

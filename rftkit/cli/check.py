@@ -26,7 +26,7 @@ def check(
     rftkit check pets.toml
     rftkit check pets.toml --set data.shots=8 --json
     """
-    from rftkit.cli.show_check import record, show_checked
+    from rftkit.cli.show.check import record, show_checked
     from rftkit.hardware import backends
     from rftkit.recipe.builtin import find_recipe
     from rftkit.recipe.toml import load_recipe

@@ -67,7 +67,7 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """List the runs in a folder, newest first."""
-    from rftkit.cli.show_runs import list_runs
+    from rftkit.cli.show.runs import list_runs
 
     list_runs(folder, results(), as_json)
 
@@ -87,7 +87,7 @@ def report(
         typer.echo(to_markdown(read_study(run / PAGE)))
         typer.echo(f"page: {run / PAGE}")
         return
-    from rftkit.cli.show_runs import show_result
+    from rftkit.cli.show.runs import show_result
     from rftkit.report.run_page import rewrite_report
 
     show_result(rewrite_report(run), results())

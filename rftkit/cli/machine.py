@@ -31,7 +31,7 @@ def plan(
 
     Prompts are measured on the data, where it is on this machine.
     """
-    from rftkit.cli.show_plan import plan_record, refusal, show_plan
+    from rftkit.cli.show.plan import plan_record, refusal, show_plan
     from rftkit.hardware.backends import check_recipe, elsewhere, here_with
     from rftkit.hardware.gpus import card_of
     from rftkit.hardware.probe import first_gpu

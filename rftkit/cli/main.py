@@ -100,7 +100,7 @@ def train(
         base_from=base_from,
     )
     run = train(request, progress(quiet))
-    from rftkit.cli.show_runs import show_result
+    from rftkit.cli.show.runs import show_result
 
     show_result(run, results())
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rftkit.cli.show_check import lines, record
+from rftkit.cli.show.check import lines, record
 from rftkit.preflight.check import Checked, check
 from rftkit.preflight.suspects import visible_difference
 from rftkit.recipe.toml import parse_recipe

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from rftkit.answers import boxes
 from rftkit.answers.boxes import Box
-from rftkit.cli.show_check import lines
-from rftkit.cli.show_runs import show_result
+from rftkit.cli.show.check import lines
+from rftkit.cli.show.runs import show_result
 from rftkit.core import Example
 from rftkit.data.examples import Examples
 from rftkit.measures.values import Measure

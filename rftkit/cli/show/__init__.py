@@ -1,0 +1,1 @@
+"""What commands print: the data checked, the memory plan, runs and their results."""
