@@ -26,7 +26,8 @@ from transformers.utils import logging as transformers_logging
 
 from rftkit.cache import cache_folder
 from rftkit.errors import ModelError
-from rftkit.model_info.sizes import Shape, Text, Vision, shape_of
+from rftkit.model_info.shapes import Shape, Text, Vision
+from rftkit.model_info.sizes import shape_of
 from rftkit.models.tiny.tokenizer import END, PAD, token_ids, train_tokenizer
 from rftkit.recipe.sections import Model
 

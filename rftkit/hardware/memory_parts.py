@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rftkit.hardware.gpus import GIB
-from rftkit.model_info.sizes import Shape, Text, Vision
+from rftkit.model_info.shapes import Shape, Text, Vision
 
 HALF, FULL = 2, 4  # bytes of a number
 # NF4, double quantised: 4 bits, a byte for the scale of 64 weights, and 4 for that of 256 scales.
@@ -41,26 +41,17 @@ class Weights:
 def weights(shape: Shape, four_bit: bool) -> Weights:
     """Of the base model; embeddings, head, norms and the vision encoder stay in 16 bit."""
     each = NF4 if four_bit else HALF
-    return Weights(
-        shape.text.linear * each, float(shape.text.rest * HALF), float(shape.vision_size * HALF)
-    )
+    return Weights(shape.matrices * each, float(shape.rest * HALF), float(shape.vision_size * HALF))
 
 
 def adapter_size(shape: Shape, rank: int, vision: bool) -> int:
     """Parameters of LoRA: rank × (inputs + outputs) for every matrix it adapts."""
-    size = shape.text.layers * sum(m.inputs + m.outputs for m in shape.text.matrices)
-    if vision:
-        size += shape.vision.layers * sum(m.inputs + m.outputs for m in shape.vision_matrices)
-        joined = shape.vision.width * shape.vision.merge**2
-        joins = 1 if shape.kind == "idefics3" else 2
-        for _ in range(1 + shape.vision.extra_merges):
-            size += (joins - 1) * 2 * joined + joined + shape.text.width
-    return rank * size
+    return rank * (shape.adapted + (shape.adapted_vision if vision else 0))
 
 
 def kv_bytes(text: Text) -> int:
-    """Keys and values of one token in all layers."""
-    return 2 * text.layers * text.key_heads * text.head * HALF
+    """Keys and values of one token in all layers that keep them."""
+    return 2 * (text.kv_layers or text.layers) * text.key_heads * text.head * HALF
 
 
 def layer_bytes(text: Text, gradients: bool) -> int:
@@ -171,5 +162,5 @@ def engine(shape: Shape, rows: int, tokens: int, patches: int, own_weights: floa
 
 def overhead(shape: Shape, four_bit: bool, moving: float) -> float:
     """CUDA's context, the largest matrix as dequantised, and what the allocator cannot reuse."""
-    largest = max(matrix.size for matrix in shape.text.matrices) * HALF if four_bit else 0
+    largest = shape.largest * HALF if four_bit else 0
     return CUDA + largest + FRAGMENTS * moving

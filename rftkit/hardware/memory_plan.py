@@ -11,7 +11,8 @@ from rftkit.hardware.gpus import SIZES, Card, card_of
 from rftkit.hardware.phases import Backend, Load, Part, Setup, Trainer, phases
 from rftkit.hardware.prompt_size import PromptSize, assumed_prompt
 from rftkit.model_info.families import SHARED, architecture_of, family_of
-from rftkit.model_info.sizes import Shape, shape_of, smaller
+from rftkit.model_info.shapes import Shape
+from rftkit.model_info.sizes import shape_of, smaller
 from rftkit.recipe.schema import Recipe
 
 ROOM = 0.1  # of the card that stays free where a recipe "fits"; less is tight
@@ -124,7 +125,7 @@ def need(
     twice = 2.0 * memory_parts.FULL * lora
     always = [
         Part("weights, 4 bit" if recipe.model.load_in_4bit else "weights", base.matrices,
-             f"{shape.text.linear / 1e9:.2f} billion"),
+             f"{shape.matrices / 1e9:.2f} billion"),
         Part("weights, 16 bit", base.rest, "embedding, head, norms"),
         Part("vision encoder", base.vision, f"{shape.vision_size / 1e9:.2f} billion, 16 bit"),
         Part("adapter", twice, f"{lora / 1e6:.0f} million, and their gradients"),
@@ -138,7 +139,7 @@ def need(
         detail = f"{load.rows} × {tokens} tokens in its KV cache"
         always.append(Part("vLLM", reserved, detail))
     if setup.generation == "merged":
-        copied = memory_parts.HALF * float(shape.text.linear)
+        copied = memory_parts.HALF * float(shape.matrices)
         always.append(Part("copy for rollouts", copied, "matrices in 16 bit, adapter merged"))
     moving = list(phases(load))
     most = max(phase.bytes for phase in moving)

@@ -10,7 +10,7 @@ from rftkit.hardware import memory_parts
 from rftkit.hardware.prompt_size import PromptSize
 from rftkit.model_info.families import SHARED, architecture_of
 from rftkit.model_info.limits import LOGITS_AT_ONCE, TOKENS_AT_ONCE
-from rftkit.model_info.sizes import Shape
+from rftkit.model_info.shapes import Shape
 from rftkit.recipe.schema import Recipe
 
 ANSWER = 4  # tokens of a label, the end of the turn among them

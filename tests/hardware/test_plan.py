@@ -19,7 +19,8 @@ from rftkit.hardware.gpus import CARDS, GIB, Card, card_of
 from rftkit.hardware.memory_plan import Need, cheapest, need, setup_of, smallest, verdict
 from rftkit.hardware.phases import Setup
 from rftkit.hardware.probe import Gpu
-from rftkit.model_info.sizes import KNOWN, Text, Vision, shape_of, smaller
+from rftkit.model_info.shapes import Text, Vision
+from rftkit.model_info.sizes import KNOWN, shape_of, smaller
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import TINY, Model
 from rftkit.recipe.toml import load_recipe, parse_recipe
@@ -269,8 +270,11 @@ def test_the_smallest_size_is_the_first_that_fits() -> None:
     ("unsloth/Qwen2.5-VL-3B-Instruct-unsloth-bnb-4bit", "Qwen2.5-VL-3B-Instruct"),
     ("Qwen/Qwen2.5-VL-7B-Instruct@main", "Qwen2.5-VL-7B-Instruct"),
     ("Qwen/Qwen3-VL-4B-Thinking", "Qwen3-VL-4B-Instruct"),
-    ("HuggingFaceTB/SmolVLM2-2.2B-Instruct", "SmolVLM-Instruct"),
-    ("HuggingFaceTB/SmolVLM2-256M-Video-Instruct", "SmolVLM-256M-Instruct"),
+    ("HuggingFaceTB/SmolVLM2-2.2B-Instruct", "SmolVLM2-2.2B-Instruct"),
+    ("HuggingFaceTB/SmolVLM2-256M-Video-Instruct", "SmolVLM2-256M-Video-Instruct"),
+    ("OpenGVLab/InternVL3_5-4B-HF", "InternVL3_5-4B-HF"),
+    ("unsloth/gemma-3-4b-it-unsloth-bnb-4bit", "gemma-3-4b-it"),
+    ("Qwen/Qwen3.5-4B", "Qwen3.5-4B"),
     ("HuggingFaceTB/SmolVLM-500M-Instruct", "SmolVLM-500M-Instruct"),
     ("tiny-scenes", "tiny, 112 pixels"),
 ])  # fmt: skip
@@ -327,7 +331,10 @@ def test_a_local_folder_is_as_large_as_its_config_says(name: str, tmp_path: Path
 
 @pytest.mark.parametrize(("text", "said"), [
     ("{", "cannot be read"),
-    ('{"model_type": "llava"}', "no formula for architecture 'llava'"),
+    ('{"model_type": "llava"}', "lacks a size"),
+    ('{"model_type": "llamas", "text_config": {"hidden_size": 8, "intermediate_size": 8, '
+     '"num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 9}, "vision_config": '
+     '{"hidden_size": 8, "patch_size": 2, "depth": 1}}', "transformers cannot build this model"),
     ('{"model_type": "qwen2_vl", "hidden_size": 8}', "lacks a size"),
     ("[]", "lacks a size"),
 ])  # fmt: skip
