@@ -16,7 +16,7 @@ from transformers import Qwen2_5_VLConfig, set_seed
 from transformers import Qwen2_5_VLForConditionalGeneration as Qwen
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from rftkit.models.processor import StillQwen25VLProcessor
+from rftkit.models.processing.still import StillQwen25VLProcessor
 from rftkit.models.tiny.tokenizer import SPECIALS, token_ids, train_tokenizer
 from rftkit.shared_prefix.trainer import obstacle, shared_prefix_trainer
 from rftkit.training.paths.merged_rollouts import writing_merged

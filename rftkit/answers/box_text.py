@@ -12,7 +12,7 @@ from rftkit.answers.literals import literal, number
 
 MAX_CHARS = 65_536  # a longer text is not read as an answer
 
-POSITION_KEYS = ("position", "bbox_2d", "bbox", "box")
+POSITION_KEYS = ("position", "bbox_2d", "box_2d", "bbox", "box")
 CONFIDENCE_KEYS = ("confidence", "score")
 LABEL_KEYS = ("label", "category", "class", "name")
 
@@ -120,7 +120,7 @@ def _is_pair(value: object) -> bool:
 def _whole(box: Box, grid: Grid) -> list[int]:
     x1, x2 = _span(box.x1, box.x2, grid.width)
     y1, y2 = _span(box.y1, box.y2, grid.height)
-    return [x1, y1, x2, y2]
+    return [*grid.written(x1, y1, x2, y2)]
 
 
 def _span(low: float, high: float, units: int) -> tuple[int, int]:

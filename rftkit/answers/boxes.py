@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from rftkit.answers.labels import normalise
 from rftkit.answers.literals import number
 from rftkit.errors import DataError
 
 MAX_BOXES = 1_000  # a longer list is not read as an answer
+Y_FIRST = "y first"
 NEAR = 1e-9  # an overlap of exactly 0.5 in whole pixels is not lost to rounding in fractions
 
 Corners = tuple[float, float, float, float]
+T = TypeVar("T")
 
 
 class Box(NamedTuple):
@@ -57,20 +59,25 @@ class Match(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """The coordinate convention of a text: how many units make the image's width and height."""
+    """The coordinate convention of a text: how many units make the image's width and height.
+
+    y_first: a box is written top, left, bottom, right instead of left, top, right, bottom.
+    """
 
     width: int = 1000
     height: int = 1000
+    y_first: bool = False
 
     @classmethod
     def named(cls, name: object) -> Grid:
-        """The grid called "640x480"; thousandths for None.
+        """The grid called "640x480", or "640x480 y first"; thousandths for None.
 
         >>> Grid.named("640x480")
-        Grid(width=640, height=480)
+        Grid(width=640, height=480, y_first=False)
         """
-        width, _, height = str(name or "1000x1000").partition("x")
-        return cls(int(width), int(height))
+        size, _, order = str(name or "1000x1000").partition(" ")
+        width, _, height = size.partition("x")
+        return cls(int(width), int(height), order == Y_FIRST)
 
     @classmethod
     def of(cls, meta: Mapping[str, str]) -> Grid:
@@ -79,7 +86,15 @@ class Grid(NamedTuple):
 
     def __str__(self) -> str:
         """Its name: "640x480"."""
-        return f"{self.width}x{self.height}"
+        return f"{self.width}x{self.height}" + (f" {Y_FIRST}" if self.y_first else "")
+
+    def written(self, x1: T, y1: T, x2: T, y2: T) -> tuple[T, T, T, T]:
+        """The four edges in the order of the text, of numbers or of their names.
+
+        >>> Grid(1000, 1000, y_first=True).written("x1", "y1", "x2", "y2")
+        ('y1', 'x1', 'y2', 'x2')
+        """
+        return (y1, x1, y2, x2) if self.y_first else (x1, y1, x2, y2)
 
 
 THOUSANDTHS = Grid()
@@ -159,20 +174,23 @@ def is_rounded_gold(predicted: Sequence[Box | None], gold: Sequence[Box], grid: 
 
 
 def box_of(value: object, grid: Grid) -> Box | None:
-    """The box of four finite numbers with x1 < x2 and y1 < y2; None for anything else."""
+    """The box of four finite numbers with x1 < x2 and y1 < y2; None for anything else.
+
+    The numbers stand in the order of the grid.
+    """
     if not isinstance(value, list | tuple) or len(value) != 4:
         return None
     edges = [edge for item in value if (edge := number(item)) is not None]
     if len(edges) != 4 or not all(map(math.isfinite, edges)):
         return None
-    x1, y1, x2, y2 = edges
+    x1, y1, x2, y2 = grid.written(*edges)
     box = Box(x1 / grid.width, y1 / grid.height, x2 / grid.width, y2 / grid.height)
     return box if box.x1 < box.x2 and box.y1 < box.y2 else None
 
 
 def gold_box(value: object, grid: Grid, location: str) -> Box:
-    """A gold box of the user's data. Raises DataError if it is invalid or leaves the image."""
-    box = box_of(value, grid)
+    """A gold box of the user's data, x first. Raises DataError if it is invalid or too large."""
+    box = box_of(value, grid._replace(y_first=False))
     shown = repr(value)[:80]
     if box is None:
         raise DataError(

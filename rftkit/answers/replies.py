@@ -33,6 +33,11 @@ def prefill(style: Style) -> str:
     return EMPTY_THOUGHT if style == "empty-think" else ""
 
 
+def thinks(style: Style) -> bool:
+    """Whether a reply in this style may begin with reasoning, its own or an empty one."""
+    return style in ("think", "adaptive", "empty-think")
+
+
 def with_prefill(written: Completion, style: Style) -> Completion:
     """The whole reply: the assistant prefix and what the model wrote after it."""
     return replace(written, text=prefill(style) + written.text)

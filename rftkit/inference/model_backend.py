@@ -18,7 +18,7 @@ from rftkit.inference.panes import Pane, Piece
 from rftkit.metrics.lists.calibration import probabilities
 from rftkit.metrics.samples import Side
 from rftkit.models.list_scores import list_scores
-from rftkit.models.policy import AnswerModel, Decoding, Generation, Prompt
+from rftkit.models.policy import AnswerModel, Decoding, Generation, prompt_with
 from rftkit.runs.calibration import HeldOutAnswers
 from rftkit.tasks import get_task
 
@@ -69,7 +69,7 @@ class ModelBackend:
         from rftkit.models import out_of_memory
 
         example, style = asked.example, asked.settings.style
-        prompt = Prompt(example.image, asked.prompt, replies.prefill(style), example.others)
+        prompt = prompt_with(asked.prompt, example, style)
         if not asked.answers:
             return {}
         reply = pane.piece.completion.text
@@ -129,8 +129,7 @@ class ModelBackend:
         decoding = Decoding(
             settings.max_new_tokens, settings.temperature, settings.seed, settings.top_p
         )
-        prefill = replies.prefill(settings.style)
-        prompt = Prompt(asked.example.image, asked.prompt, prefill, asked.example.others)
+        prompt = prompt_with(asked.prompt, asked.example, settings.style)
         with self._side(side), out_of_memory.named("answering", REMEDY):
             made = self.policy.generate([prompt], decoding, watch)
         whole = replies.with_prefill(made.completions[0], settings.style)

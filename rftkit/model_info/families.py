@@ -43,7 +43,7 @@ class Family:
     pattern: finds the family in the last part of a hub id, any case. units: a grid of the family's
     own instead of the convention's. factor: sides of a resized image are multiples of it; 0 if
     the family resizes in another way. min_pixels, max_pixels: of the whole image after the
-    resize, as its processor is shipped.
+    resize, as its processor is shipped. y_first: boxes are written top, left, bottom, right.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Family:
     min_pixels: int = 0
     max_pixels: int = 0
     units: tuple[int, int] | None = None
+    y_first: bool = False
     known: bool = True
 
 
@@ -81,7 +82,32 @@ FAMILIES = (
         min_pixels=65_536,
         max_pixels=16_777_216,
     ),
+    Family(
+        "Qwen3.5",
+        "thousandths",
+        r"qwen[-_]?3[-_.]5",
+        ("qwen3_5", "qwen3_5_moe"),
+        factor=32,
+        min_pixels=65_536,
+        max_pixels=16_777_216,
+    ),
     Family("Idefics3", "thousandths", r"idefics[-_]?3|smolvlm", ("idefics3", "smolvlm")),
+    Family("Gemma 3", "thousandths", r"gemma[-_]?3[-_]\d+b", ("gemma3",), max_pixels=896 * 896),
+    Family(
+        "Gemma 4",
+        "thousandths",
+        r"gemma[-_]?4",
+        ("gemma4", "gemma4_unified"),
+        max_pixels=280 * 48 * 48,
+        y_first=True,
+    ),
+    Family("InternVL3.5", "thousandths", r"internvl[-_]?3", ("internvl",), max_pixels=12 * 448**2),
+    Family(
+        "LFM2-VL", "thousandths", r"lfm[-_]?2(\.5)?[-_]?vl", ("lfm2_vl",), max_pixels=10 * 512**2
+    ),
+    Family(
+        "LLaVA-OneVision", "thousandths", r"onevision", ("llava_onevision",), max_pixels=9 * 384**2
+    ),
 )
 UNKNOWN = Family("unknown", known=False)
 
@@ -126,7 +152,7 @@ def grid_of(family: Family, max_pixels: int, size: tuple[int, int] | None) -> Gr
     if family.units is not None:
         return Grid(*family.units)
     if family.convention == "thousandths":
-        return THOUSANDTHS
+        return THOUSANDTHS._replace(y_first=family.y_first)
     if size is None:
         raise DataError(
             f"{family.name} counts the pixels of the resized image, and the image's size is "

@@ -15,13 +15,18 @@ from transformers.utils import logging as transformers_logging
 
 from rftkit.errors import ModelError
 from rftkit.messages import first_line
-from rftkit.models.processor import load_processor
+from rftkit.model_info.count import SENSES
+from rftkit.models.processing.budget import limit_tiles
+from rftkit.models.processing.load import load_processor
 from rftkit.recipe.sections import TINY, Model
 
 HASHED_BYTES = 2**27  # at either end of a weights file
-# parts of module names that stay in 16 bit: encoder, projector and output layer
-UNQUANTISED = ("visual", "vision_model", "connector", "lm_head")
-VISION = r".*(visual|vision|connector|merger).*"  # module names of vision encoders and projectors
+# parts of the model that stay in 16 bit: encoders, what joins them to the language model, the head
+UNQUANTISED = (
+    *("visual", "vision_model", "vision_tower", "embed_vision", "connector"),
+    *("multi_modal_projector", "audio_tower", "embed_audio", "lm_head"),
+)
+VISION = f".*({SENSES.pattern}).*"  # module names of encoders and projectors
 
 
 class Source(NamedTuple):
@@ -101,11 +106,13 @@ def load_model(source: Source, settings: Model) -> Any:
         options["device_map"] = {"": 0}
     try:
         check_architecture(source)
-        return AutoModelForImageTextToText.from_pretrained(
+        model = AutoModelForImageTextToText.from_pretrained(
             source.name, trust_remote_code=False, **options
         )
     except (OSError, ValueError) as error:
         raise not_loaded(source, error) from None
+    limit_tiles(model, settings.max_pixels)
+    return model
 
 
 def load_processor_of(source: Source, settings: Model) -> Any:

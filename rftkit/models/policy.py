@@ -25,19 +25,27 @@ if TYPE_CHECKING:
 class Prompt:
     """An image and the text beside it; `prefill` is already written of the reply.
 
-    others: further images of the same question, shown after the first.
+    others: further images of the same question, shown after the first. thinks: whether the style
+    has reasoning, for models that have a switch for it.
     """
 
     image: LazyImage
     text: str
     prefill: str = ""
     others: tuple[LazyImage, ...] = ()
+    thinks: bool = False
 
 
 def prompt_of(task: Task, example: Example, style: Style) -> Prompt:
     """What a model is shown of an example, with the style's prefill."""
-    text = task.prompt(example, style)
-    return Prompt(example.image, text, replies.prefill(style), example.others)
+    return prompt_with(task.prompt(example, style), example, style)
+
+
+def prompt_with(text: str, example: Example, style: Style) -> Prompt:
+    """The same with another text beside the images."""
+    return Prompt(
+        example.image, text, replies.prefill(style), example.others, replies.thinks(style)
+    )
 
 
 @dataclass(frozen=True)

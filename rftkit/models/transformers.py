@@ -23,6 +23,7 @@ from rftkit.models.clock import Clock
 from rftkit.models.finite import fault, finite_logits
 from rftkit.models.policy import Decoding, Generation, ModelFacts, ProbeFeatures, Prompt, Watch
 from rftkit.models.probe_features import probe_features
+from rftkit.models.processing.template import prompt_text, special_tokens
 from rftkit.recipe.sections import Model
 from rftkit.shared_prefix.decoding import shared_prefill
 from rftkit.shared_prefix.difference import FAILURES
@@ -241,12 +242,8 @@ class TransformersPolicy:
 
     def render(self, prompt: Prompt) -> str:
         """The whole text the model reads, chat template and prefill included."""
-        shown = [{"type": "image"} for _ in (prompt.image, *prompt.others)]
-        content = [*shown, {"type": "text", "text": prompt.text}]
-        text: str = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
-        return text + prompt.prefill
+        images = 1 + len(prompt.others)
+        return prompt_text(self.processor, prompt.text, images, prompt.thinks) + prompt.prefill
 
     def _plain_logps(
         self, prompts: Sequence[Prompt], answers: Sequence[torch.Tensor], temperature: float = 1.0
@@ -295,7 +292,10 @@ class TransformersPolicy:
 
     def banned_ids(self) -> list[int]:
         """Special tokens that must not be sampled: an image token would crash the next forward."""
-        return sorted({*self.processor.tokenizer.all_special_ids} - {*self.stop_ids()})
+        image = getattr(self.model.config, "image_token_id", None)  # not every family names it
+        specials = {*special_tokens(self.processor.tokenizer).values()}
+        specials |= set() if image is None else {int(image)}
+        return sorted(specials - {*self.stop_ids()})
 
     def _completion(self, ids: list[int]) -> Completion:
         ends = {*self.stop_ids()}

@@ -15,6 +15,7 @@ from unsloth import FastVisionModel
 
 from rftkit.hardware.backends import EngineRoom
 from rftkit.models import loading, out_of_memory
+from rftkit.models.processing.budget import limit_tiles
 from rftkit.models.transformers import TransformersPolicy
 from rftkit.models.vllm_options import images_of_engine
 from rftkit.patches.unsloth import engine_with
@@ -65,6 +66,7 @@ def _opened(settings: Model, adapter: Path | None, training: Training | None) ->
         if out_of_memory.ran_out(error):
             raise  # the caller puts it in words
         raise loading.not_loaded(source, error) from None
+    limit_tiles(model, settings.max_pixels)
     if adapter:
         model = loading.put_adapter(model, adapter)
     elif training:

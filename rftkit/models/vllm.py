@@ -22,6 +22,7 @@ from rftkit.hardware import backends
 from rftkit.messages import first_line
 from rftkit.models import loading
 from rftkit.models.policy import Decoding, Generation, ModelFacts, Prompt, Watch
+from rftkit.models.processing.template import prompt_text, special_tokens
 from rftkit.models.vllm_options import engine_options
 from rftkit.recipe.sections import Model
 
@@ -186,7 +187,7 @@ class VllmPolicy:
 
     def banned_ids(self) -> list[int]:
         """Special tokens that must not be sampled."""
-        return sorted({*self.processor.tokenizer.all_special_ids} - {*self.stop_ids()})
+        return sorted({*special_tokens(self.processor.tokenizer).values()} - {*self.stop_ids()})
 
     def facts(self) -> ModelFacts:
         """Model, revision, dtype, quantisation, device: what a report must name."""
@@ -228,10 +229,7 @@ class VllmPolicy:
     def _input(self, prompt: Prompt) -> dict[str, Any]:
         """The text that every backend reads, and the images."""
         images = [image.open() for image in (prompt.image, *prompt.others)]
-        content = [*({"type": "image"} for _ in images), {"type": "text", "text": prompt.text}]
-        text = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
+        text = prompt_text(self.processor, prompt.text, len(images), prompt.thinks)
         return {"prompt": text + prompt.prefill, "multi_modal_data": {"image": images}}
 
     def _completion(self, made: Any) -> Completion:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from rftkit.models import loading
+from rftkit.models.processing.budget import limits_of
 
 IMAGES = 8  # of one prompt, at most
 
@@ -22,10 +23,7 @@ def engine_options(processor: Any) -> dict[str, Any]:
 
 def images_of_engine(processor: Any) -> dict[str, Any]:
     """How many images of a prompt the engine takes, and the limits of our image processor."""
-    size, edges = processor.image_processor.size, ("shortest_edge", "longest_edge")
-    limited = all(name in size for name in edges)
-    limits = {"size": {name: size[name] for name in edges}} if limited else {}
     return {
         "limit_mm_per_prompt": {"image": IMAGES, "video": 0},
-        "mm_processor_kwargs": limits,
+        "mm_processor_kwargs": limits_of(processor.image_processor),
     }

@@ -6,9 +6,12 @@ it does not do itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial, wraps
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -19,6 +22,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from rftkit.patches import parameters, replaced
 
+TORCHVISION_ONLY = "transformers.models.gemma4.image_processing_gemma4"
+WITHOUT = "transformers.models.gemma4.image_processing_pil_gemma4"
 PREFILL = "self input_ids generation_config model_kwargs is_first_iteration"
 FEATURES = (  # get_image_features of the Qwen-VL models, and of Idefics3 and SmolVLM
     "self pixel_values image_grid_thw kwargs",
@@ -38,6 +43,23 @@ def changed(model: Any) -> str | None:
     if parameters(type(model.base_model).get_image_features) not in FEATURES:
         return "get_image_features"
     return None
+
+
+@contextmanager
+def gemma4_without_torchvision() -> Iterator[None]:
+    """Within it the module of Gemma 4's processor can be imported without torchvision.
+
+    It takes two names from the module of the image processor that needs torchvision; the module of
+    the one that does not has both.
+    """
+    if find_spec("torchvision") is not None or TORCHVISION_ONLY in sys.modules:
+        yield
+        return
+    sys.modules[TORCHVISION_ONLY] = import_module(WITHOUT)
+    try:
+        yield
+    finally:
+        del sys.modules[TORCHVISION_ONLY]
 
 
 def prefilled_by(model: Any, prefill: Callable[..., Any]) -> AbstractContextManager[None]:

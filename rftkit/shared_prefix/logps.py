@@ -21,6 +21,7 @@ from rftkit.shared_prefix.packing import Group, Packed, pack
 from rftkit.shared_prefix.supported import bare
 
 ANSWERS_AT_ONCE = 256  # in one forward: they are short
+TOKEN_TYPES = {"token_type_ids", "mm_token_type_ids"}  # which tokens are of an image
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,8 @@ def plain_answer_logps(
         "input_ids": torch.cat([inputs["input_ids"], ids_BT], 1),
         "attention_mask": torch.cat([inputs["attention_mask"], mask_BT], 1),
     }
-    if "mm_token_type_ids" in inputs:
-        types = inputs["mm_token_type_ids"]
-        grown["mm_token_type_ids"] = torch.cat([types, torch.zeros_like(ids_BT)], 1)
+    for name in TOKEN_TYPES & {*inputs}:
+        grown[name] = torch.cat([inputs[name], torch.zeros_like(ids_BT)], 1)
     logits = model(**grown, logits_to_keep=ids_BT.shape[1] + 1, use_cache=False).logits
     logps = (logits[:, :-1].float() / temperature).log_softmax(-1)
     sums: Tensor = (logps.gather(-1, ids_BT[..., None])[..., 0] * mask_BT).sum(1)

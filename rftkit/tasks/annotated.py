@@ -80,7 +80,9 @@ def corners_in_grid(example: Example) -> list[list[float]]:
 def _grid(row: Row, reading: Reading) -> Grid:
     """The units of the row's boxes. Raises DataError for what is no "640x480"."""
     grid = reading.value(row, "grid")
-    if grid is not None and not re.fullmatch(r"[1-9]\d{0,6}x[1-9]\d{0,6}", str(grid)):
+    if grid is not None and not re.fullmatch(
+        rf"[1-9]\d{{0,6}}x[1-9]\d{{0,6}}(?: {boxes.Y_FIRST})?", str(grid)
+    ):
         raise DataError(
             f'{row.location}: grid {repr(grid)[:60]}; write width and height: "640x480"'
         )

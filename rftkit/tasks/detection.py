@@ -39,7 +39,7 @@ from rftkit.tasks.task import TABLES, Task, Words
 QUESTION = "Find every {} in this picture."
 QUESTION_ALL = "Find every object of these kinds in this picture."
 SHAPE = (
-    'Write a JSON list with one entry for each box: {{{}"Position": [x1, y1, x2, y2], '
+    'Write a JSON list with one entry for each box: {{{}"Position": [{}, {}, {}, {}], '
     '"Confidence": c}}. x runs from 0 to {} from left to right, y from 0 to {} from top to bottom; '
     "c is between 0 and 1. Write [] if there is none."
 )
@@ -110,12 +110,18 @@ def _for_all(row: Row, reading: Reading, objects: Things, asked: tuple[str, ...]
     )
 
 
+def how_written(grid: Grid, label: str = "") -> str:
+    """How a list of boxes is to be written. label: what an entry says of its label."""
+    edges = grid.written("x1", "y1", "x2", "y2")
+    return SHAPE.format(label, *edges, grid.width, grid.height)
+
+
 def prompt(example: Example, style: Style) -> str:
     """The text beside the image: the question, how a box is written, the style."""
     label = '"Label": one of those, ' if example.choices else ""
     names = join_labels([_spoken(name) for name in example.choices])
     objects = [f"Objects to find: {names}."] if names else []
-    shape = SHAPE.format(label, *Grid.of(example.meta))
+    shape = how_written(Grid.of(example.meta), label)
     return "\n".join([example.question, *objects, shape, replies.INSTRUCTIONS[style]])
 
 

@@ -24,7 +24,7 @@ from rftkit.tasks.task import TABLES, Scored, Task, Words
 
 QUESTION = "Where in this picture is this: {}?"
 SHAPE = (
-    "Write one box as (x1,y1),(x2,y2), its top left and its bottom right corner. x runs from 0 to "
+    "Write one box as ({},{}),({},{}), its top left and its bottom right corner. x runs from 0 to "
     "{} from left to right, y from 0 to {} from top to bottom."
 )
 
@@ -66,9 +66,14 @@ def row(example: Example) -> dict[str, object]:
     return {"phrase": example.meta["phrase"], "box": box, "grid": example.meta["grid"], **named}
 
 
+def how_written(grid: Grid) -> str:
+    """How one box is to be written."""
+    return SHAPE.format(*grid.written("x1", "y1", "x2", "y2"), grid.width, grid.height)
+
+
 def prompt(example: Example, style: Style) -> str:
     """The text beside the image: the question, how a box is written, the style."""
-    shape = SHAPE.format(*Grid.of(example.meta))
+    shape = how_written(Grid.of(example.meta))
     return "\n".join([example.question, shape, replies.INSTRUCTIONS[style]])
 
 
@@ -146,9 +151,10 @@ def paper_iou(attempt: Attempt) -> float:
     corners = PAPER_CORNERS.search(text if block is None else block)
     if corners is None:
         return 0.0
+    grid = Grid.of(attempt.example.meta)
+    gold = Box(*boxes.in_grid(_gold(attempt.example), grid))
     x1, y1, x2, y2 = map(float, corners.groups())
-    gold = Box(*boxes.in_grid(_gold(attempt.example), Grid.of(attempt.example.meta)))
-    score = 1 + boxes.giou((x1, y1, x2, y2), gold)
+    score = 1 + boxes.giou(grid.written(x1, y1, x2, y2), gold)
     return score if math.isfinite(score) else 0.0
 
 

@@ -38,6 +38,7 @@ from rftkit.training.reward_functions import RolloutLog, Scorer
 from rftkit.training.summed import Answers
 from rftkit.training.trainer import (
     TrainingJob,
+    chat_options,
     common_arguments,
     fit,
     note,
@@ -224,6 +225,7 @@ def settings(job: TrainingJob, weights: Sequence[float]) -> dict[str, Any]:
         "reward_weights": list(weights),
         "disable_dropout": True,
         "log_completions": False,
+        **chat_options(job),
     }
 
 

@@ -10,7 +10,14 @@ from transformers import set_seed
 from rftkit.core import Example
 from rftkit.tasks import get_task
 from rftkit.training.dataset import lazy_dataset
-from rftkit.training.trainer import TrainingJob, common_arguments, fit, prints_to_stderr, verify
+from rftkit.training.trainer import (
+    TrainingJob,
+    chat_options,
+    common_arguments,
+    fit,
+    prints_to_stderr,
+    verify,
+)
 
 
 @prints_to_stderr()
@@ -55,13 +62,14 @@ def _config(wanted: dict[str, Any]) -> Any:
 
 
 def _dataset(job: TrainingJob, examples: Sequence[Example]) -> Any:
-    recipe, task = job.recipe, get_task(job.recipe.task)
+    recipe, task, options = job.recipe, get_task(job.recipe.task), chat_options(job)
 
     def columns(example: Example) -> dict[str, Any]:
         question, reply = task.prompt(example, recipe.style), task.target(example, recipe.style)
         return {
             "prompt": [{"role": "user", "content": question}],
             "completion": [{"role": "assistant", "content": reply}],
+            **options,
         }
 
     return lazy_dataset(examples, job.schedule(examples), columns)

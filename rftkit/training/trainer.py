@@ -20,12 +20,14 @@ from transformers.integrations import TensorBoardCallback
 from transformers.utils import logging as transformers_logging
 
 from rftkit import files
+from rftkit.answers import replies
 from rftkit.core import Example
 from rftkit.errors import ModelError, TrainingError
 from rftkit.files import write_atomically
 from rftkit.models import out_of_memory
 from rftkit.models.finite import finite_logits
 from rftkit.models.policy import Policy
+from rftkit.models.processing.template import thinking
 from rftkit.recipe.schema import Recipe
 from rftkit.runs import checkpoints
 from rftkit.runs.run import RunFolder
@@ -74,6 +76,12 @@ class TrainingJob:
         size = self.recipe.method.batch_size
         draws = (self.phase.before + self.steps) * size
         return schedule(len(examples), draws, self.recipe.seed)[self.phase.before * size :]
+
+
+def chat_options(job: TrainingJob) -> dict[str, Any]:
+    """What TRL is to give the chat template beside the messages, by TRL's name; mostly nothing."""
+    given = thinking(job.policy.processor, replies.thinks(job.recipe.style))
+    return {"chat_template_kwargs": given} if given else {}
 
 
 def common_arguments(job: TrainingJob, rows: int, unit: int) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from rftkit.model_info.families import (
     too_small,
     trip_iou,
 )
-from rftkit.models.processor import _limit_pixels
+from rftkit.models.processing.budget import limit_pixels
 from rftkit.recipe.sections import TINY, Model
 
 SHIPPED = Path(__file__).parents[3] / "shared/data/qwen2_tokenizer"
@@ -155,7 +155,7 @@ def limited(family: Family, max_pixels: int) -> Any:
     """The family's image processor as rftkit loads it."""
     size = {"shortest_edge": family.min_pixels, "longest_edge": family.max_pixels}
     images = Qwen2VLImageProcessorPil(size=size, patch_size=family.factor // 2)
-    _limit_pixels(images, max_pixels)
+    limit_pixels(images, "qwen2_vl", max_pixels)
     return images
 
 
@@ -230,9 +230,10 @@ def test_the_limits_are_those_that_the_families_ship(folder: str, family: Family
 def test_a_folder_s_own_limits_hold(tmp_path: Path, file: str, holds: dict[str, object]) -> None:
     settings = model_folder(tmp_path, "qwen2_5_vl", **{file: holds})
     images = Qwen2VLImageProcessorPil.from_pretrained(tmp_path)
-    _limit_pixels(images, settings.max_pixels)
+    limit_pixels(images, "qwen2_vl", settings.max_pixels)
     seen = images(Image.new("RGB", (640, 480)), return_tensors="np")["image_grid_thw"][0]
-    assert grid_for(settings, (640, 480)) == (seen[2] * 14, seen[1] * 14) == (252, 168)
+    assert grid_for(settings, (640, 480)) == Grid(252, 168)
+    assert (seen[2] * 14, seen[1] * 14) == (252, 168)
     assert family_of(settings).min_pixels == images.size["shortest_edge"] == 784
 
 

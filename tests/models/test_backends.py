@@ -50,6 +50,12 @@ class Quantisation:
 UNSLOTHS_ENVIRONMENT = ("UNSLOTH_DISABLE_STATISTICS", "UNSLOTH_COMPILE_LOCATION")
 
 
+class Named(str):
+    """A model, as far as it is looked at."""
+
+    config = SimpleNamespace(model_type="qwen2_5_vl")
+
+
 @dataclass
 class FastVisionModel:
     """Unsloth's loader, as far as it is used: notes what it is asked."""
@@ -66,7 +72,7 @@ class FastVisionModel:
         self.engine = zoo._get_multimodal_engine_args(None, True)
         made = (Quantisation(), Quantisation(llm_int8_skip_modules=["lm_head"]))
         self.spared = [quantisation.spared for quantisation in made]
-        return "a model", "its own processor"
+        return Named("a model"), "its own processor"
 
     def get_peft_model(self, model: str, **options: Any) -> str:
         print("adapting")
@@ -140,7 +146,7 @@ def test_vllm_shares_the_weights_and_takes_what_the_plan_gives_it(
         "limit_mm_per_prompt": {"image": 8, "video": 0},
         "mm_processor_kwargs": {"size": {"shortest_edge": 3136, "longest_edge": 401408}},
     }
-    encoder_too = ["visual", "vision_model", "connector", "lm_head"]
+    encoder_too = [*loading.UNQUANTISED]
     assert unsloth.spared == [encoder_too, ["lm_head"]], "a checkpoint's own list stays"
     models.open_for_training(recipe("model.generation=transformers"))
     assert unsloth.engine == UNSLOTHS_ENGINE, "put back"
@@ -310,6 +316,7 @@ class Declared:
 
 
 class Processor:
+    chat_template = ""
     tokenizer = Tokenizer()
     image_processor = SimpleNamespace(size={"shortest_edge": 784, "longest_edge": 3136})
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 
-from rftkit.models import processor
+from rftkit.models.processing import load as processor
 
 SPECIALS = ("<pad>", "<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>")
 TEMPLATE = "{% for message in messages %}<image>{{ message['role'] }}{% endfor %}"

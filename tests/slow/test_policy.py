@@ -228,7 +228,7 @@ def test_the_code_in_an_adapters_readme_answers_as_rftkit_does(
     from rich.console import Console
 
     from rftkit.inference.predict import Answering, predict
-    from rftkit.models.processor import load_processor
+    from rftkit.models.processing.load import load_processor
 
     run = short_run("method.steps=2", "eval.limit=4")
     text = (run.adapter / "README.md").read_text("utf-8")

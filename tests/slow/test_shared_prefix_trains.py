@@ -487,7 +487,7 @@ def grpo_trainer(folder: Path, shared: bool, where: str, bf16: bool = False) -> 
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
     from trl import GRPOConfig, GRPOTrainer
 
-    from rftkit.models.processor import StillQwen25VLProcessor
+    from rftkit.models.processing.still import StillQwen25VLProcessor
     from rftkit.models.tiny.tokenizer import SPECIALS, token_ids, train_tokenizer
 
     tokenizer = train_tokenizer(["seven wings"], 280)

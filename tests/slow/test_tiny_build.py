@@ -20,7 +20,7 @@ from rftkit.data.synthetic import digits
 from rftkit.data.synthetic.scene_questions import KINDS
 from rftkit.data.synthetic.scenes import SIDE, UNITS
 from rftkit.model_info import families
-from rftkit.models.processor import load_processor
+from rftkit.models.processing.load import load_processor
 from rftkit.models.tiny import cache
 from rftkit.models.tiny.course import Plan
 from rftkit.models.tiny.courses import COURSES

@@ -153,7 +153,7 @@ def _still_images() -> None:
 
     from transformers import AutoProcessor
 
-    from rftkit.models.processor import load_processor
+    from rftkit.models.processing.load import load_processor
 
     if find_spec("torchvision") is None:
         AutoProcessor.from_pretrained = lambda name, *_, **__: load_processor(name)

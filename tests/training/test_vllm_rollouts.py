@@ -16,7 +16,7 @@ from rftkit.errors import ModelError, RecipeError
 from rftkit.hardware import backends
 from rftkit.hardware.backends import engine_room
 from rftkit.hardware.prompt_size import largest_prompt
-from rftkit.models.processor import StillQwen25VLProcessor
+from rftkit.models.processing.still import StillQwen25VLProcessor
 from rftkit.models.tiny.tokenizer import train_tokenizer
 from rftkit.recipe.toml import parse_recipe
 from rftkit.runs.run import RunFolder

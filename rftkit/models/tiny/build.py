@@ -14,7 +14,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration as Qwen
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils import logging as bars
 
-from rftkit.models.processor import StillQwen25VLProcessor
+from rftkit.models.processing.still import StillQwen25VLProcessor
 from rftkit.models.tiny.course import MERGE, PATCH, Course, Plan
 from rftkit.models.tiny.pretrain import Progress, pretrain
 from rftkit.models.tiny.tokenizer import END, PAD, SPECIALS, token_ids, train_tokenizer

@@ -27,7 +27,7 @@ GRID = Grid(UNITS, UNITS)
 CORPUS = 1500  # lessons that the tokenizer sees
 # One token each: short prompts and replies are what makes a step on a CPU quick.
 PHRASES = (
-    *(detection.SHAPE.format("", *GRID), grounding.SHAPE.format(*GRID), number.SHAPE),
+    *(detection.how_written(GRID), grounding.how_written(GRID), number.SHAPE),
     *("Find every ", " in this picture.", "Where in this picture is this: "),
     *("How many times is the digit ", "Which digit is ", scene_questions.COUNT_ALL),
     *(scene_questions.SEEN, "Answer with one letter, A to D.", "from the left: ", ", "),

@@ -126,7 +126,8 @@ def _logps(trainer: Any, model: Any, batch: Mapping[str, Any], how: Callable[...
 
 # what TRL hands to the model beside token ids
 INPUTS = (
-    "pixel_values", "image_grid_thw", "num_images", "pixel_attention_mask", "mm_token_type_ids",
+    "pixel_values", "image_grid_thw", "num_images", "pixel_attention_mask", "spatial_shapes",
+    "num_tiles", "image_sizes", "token_type_ids", "mm_token_type_ids", "image_position_ids",
 )  # fmt: skip
 
 
