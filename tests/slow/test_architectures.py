@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_architectures import ARCHITECTURES, make
 from typer.testing import CliRunner
 
 from rftkit.cli.main import app
@@ -20,7 +21,6 @@ from rftkit.models.processing.load import load_processor
 from rftkit.models.processing.template import special_tokens
 from rftkit.recipe.toml import parse_recipe
 from rftkit.tasks import get_task
-from tiny_architectures import ARCHITECTURES, make
 
 pytestmark = pytest.mark.slow
 RECIPE = """
