@@ -17,7 +17,7 @@ from rftkit.errors import UserError
 from rftkit.metrics.samples import Side, read_samples
 from rftkit.tasks import get_task
 
-LETTERS = "ABCDEFGHIJ"
+LETTERS = "ABCDEF"  # as many as a page has colours
 Evaluate = Callable[[Path], object]  # makes the evaluation of a run or adapter, or ends it
 
 
@@ -31,17 +31,15 @@ class CompareRequest:
     base: bool = False
 
 
-def compare(request: CompareRequest, evaluate: Evaluate | None = None) -> Comparison:
-    """The comparison. Raises UserError where there is nothing to compare, or not comparable.
+def found(request: CompareRequest, evaluate: Evaluate | None = None) -> Common:
+    """The answers of everything that is compared, on the examples in common.
 
     evaluate: called with a run or adapter whose evaluation is missing or unfinished; None: that it
     is missing is an error, and an unfinished one is compared on what it has.
+    Raises UserError where there is nothing to compare, or not comparable.
     """
-    return measured(found(request, evaluate))
-
-
-def found(request: CompareRequest, evaluate: Evaluate | None = None) -> Common:
-    """The answers of everything that is compared, on the examples in common."""
+    if not request.given:
+        raise UserError("nothing to compare; name two runs, the first of which is the reference")
     located = [_evaluated(path, request.split, evaluate) for path in request.given]
     wanted: list[tuple[Located, Side]] = [(located[0], "base")] if request.base else []
     wanted += [(one, "tuned") for one in located]

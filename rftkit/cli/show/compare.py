@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 LISTED = 5  # examples of a list
 CLASSES = 6
-CELL = 24  # letters of a setting
+CELL = 24  # letters of a gold answer or a setting
+SETTINGS = 50  # letters of a line of settings
+MOST_GAPS = 3  # columns of differences beside those of values
 WIDEST = 100  # columns of a reply, however wide the terminal
 TONES = {"better": "bold green", "worse": "bold red", "": "bold"}
 
@@ -118,12 +120,14 @@ def _classes(c: Comparison, console: Console, each: int) -> None:
     if not c.classes or not each:
         return
     letters = [subject.letter for subject in c.subjects]
-    heads = ["n", *letters, *(f"{letter} − {letters[0]}" for letter in letters[1:])]
+    narrow = len(letters) > MOST_GAPS + 1
+    heads = ["n", *letters]
+    heads += [] if narrow else [f"{letter} − {letters[0]}" for letter in letters[1:]]
     heads += ["95 % interval"] if len(letters) == 2 else []
     rows = []
     for row in c.classes[:CLASSES]:
         cells = [str(row.n), *(f"{points(share)} %" for share in row.values)]
-        cells += [points(gap.value, signed=True) for gap in row.gaps]
+        cells += [] if narrow else [points(gap.value, signed=True) for gap in row.gaps]
         if len(letters) == 2:
             low, high = row.gaps[0].low, row.gaps[0].high
             cells.append(f"{points(low, signed=True)} to {points(high, signed=True)}")
@@ -143,8 +147,9 @@ def _settings(c: Comparison, console: Console) -> None:
         known = all(subject.recipe for subject in c.subjects)
         _print(console, "no setting differs" + ("" if known else " among those that are known"))
         return
+    wide = min(CELL, SETTINGS // len(c.subjects) - 2)
     rows = [
-        (row.key, [_short("not known" if t is None else t, CELL) for t in row.values])
+        (row.key, [_short("not known" if t is None else t, wide) for t in row.values])
         for row in c.settings
     ]
     _table(console, [s.letter for s in c.subjects], rows, "settings that differ", gap=False)
