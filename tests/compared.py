@@ -39,7 +39,7 @@ def header(**more: object) -> Header:
 
 def sample(place: int, text: str, side: Side = "tuned", **more: object) -> Sample:
     """The reply to one of the pets."""
-    name = f"{GOLD[place % len(GOLD)]}/{place}.png"
+    name = f"test/{GOLD[place % len(GOLD)]}/{place}.png"
     told: dict[str, object] = {
         "side": side, "id": name, "image": name, "text": text,
         "gold": GOLD[place % len(GOLD)], "tokens": 4 + place,
