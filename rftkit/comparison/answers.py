@@ -105,7 +105,7 @@ def _not_evaluated(located: Located, split: str | None) -> str:
 
 
 def _again(one: Answers) -> str:
-    return f"rftkit eval --ckpt {one.located.given} --data DATA"
+    return f"{eval_command(one.located, None)} --data DATA"
 
 
 def _same_question(first: Answers, other: Answers) -> None:

@@ -82,7 +82,7 @@ def measured(common: Common) -> Comparison:
 def _evaluated(given: Path, split: str | None, evaluate: Evaluate | None) -> Located:
     """Where its evaluation is; made or ended before, if that is asked for and can be done."""
     located = locate(given, split)
-    if evaluate and located.recipe and _open(located):
+    if evaluate and not located.is_evaluation and _open(located):
         evaluate(located.given)
     return located
 

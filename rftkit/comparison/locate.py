@@ -24,7 +24,8 @@ class Located:
 
     given: as it was named. evaluation: the folder of its answers, which may not be there yet.
     recipe: what trained it; None where only the answers are there. step: of a checkpoint within
-    its run; None of what a run ended with.
+    its run; None of what a run ended with. trained: what `rftkit eval --ckpt` is to be given, which
+    is not an evaluation's folder; None where it is not known.
     """
 
     given: Path
@@ -34,6 +35,12 @@ class Located:
     recipe: Recipe | None = None
     step: int | None = None
     note: str = ""
+    trained: Path | None = None
+
+    @property
+    def is_evaluation(self) -> bool:
+        """Whether an evaluation was named, rather than what it is of."""
+        return self.trained != self.given
 
     @property
     def samples(self) -> Path:
@@ -67,7 +74,7 @@ def locate(given: Path, split: str | None) -> Located:
 def eval_command(located: Located, split: str | None) -> str:
     """The command that makes the evaluation of a run or an adapter, or ends it."""
     chosen = ("--split", split) if split else ()
-    return runnable("eval", "--ckpt", str(located.given), *chosen)
+    return runnable("eval", "--ckpt", str(located.trained or "RUN"), *chosen)
 
 
 def _of_file(given: Path) -> Located:
@@ -79,7 +86,7 @@ def _of_file(given: Path) -> Located:
 def _of_run(run: RunFolder, split: str | None, given: Path) -> Located:
     recipe = recipe_of(run)
     evaluation = run.evaluations / (split or recipe.data.test_split)
-    return Located(given, evaluation, given.resolve().name, run, recipe)
+    return Located(given, evaluation, given.resolve().name, run, recipe, trained=given)
 
 
 def _of_evaluation(folder: Path, given: Path) -> Located:
@@ -92,10 +99,12 @@ def _of_evaluation(folder: Path, given: Path) -> Located:
         recipe = recipe_of(run)
         main = folder == run.main_evaluation(recipe)
         name = owner.name if main else f"{owner.name}/{folder.name}"
-        return Located(given, folder, name, run, recipe, int(step[1]) if step else None)
+        trained = run.checkpoints / step[0] if step else owner
+        number = int(step[1]) if step else None
+        return Located(given, folder, name, run, recipe, number, trained=trained)
     if folder.parent.name == "eval" and (owner / CARD).is_file():
         recipe = parse_recipe(read_card(owner).recipe, str(owner / CARD))
-        return Located(given, folder, f"{owner.name}/{folder.name}", None, recipe)
+        return Located(given, folder, f"{owner.name}/{folder.name}", recipe=recipe, trained=owner)
     return Located(given, folder, folder.name)
 
 
@@ -106,14 +115,15 @@ def _of_adapter(given: Path, split: str | None) -> Located:
     if owner is None:
         recipe = parse_recipe(read_card(given).recipe, str(given / CARD))
         evaluation = given / "eval" / (split or recipe.data.test_split)
-        return Located(given, evaluation, here.name, None, recipe)
+        return Located(given, evaluation, here.name, recipe=recipe, trained=given)
     run = RunFolder(owner)
     if here == run.adapter.resolve():
         return replace(_of_run(run, split, given), name=owner.name)
     recipe, step = recipe_of(run), STEP.fullmatch(here.name)
     evaluation = run.evaluations / f"{split or recipe.data.test_split}-{here.name}"
     name = f"{owner.name}/{here.name}"
-    return Located(given, evaluation, name, run, recipe, int(step[1]) if step else None)
+    number = int(step[1]) if step else None
+    return Located(given, evaluation, name, run, recipe, number, trained=given)
 
 
 def _of_newest(given: Path, split: str | None) -> Located:

@@ -352,6 +352,12 @@ def test_with_evaluate_what_is_missing_or_cut_off_is_evaluated_and_nothing_else(
     assert asked == [both[1], both[0]]
 
 
+def test_an_evaluation_that_was_cut_off_is_left_as_it_is(both: tuple[Path, Path]) -> None:
+    part = compared.evaluation(both[0] / "eval/test-direct", compared.replies(A[:3]))
+    common = found(CompareRequest((both[1], part)), lambda location: pytest.fail(str(location)))
+    assert len(common.ids) == 3
+
+
 def test_runs_of_one_name_are_called_by_their_paths(tmp_path: Path) -> None:
     first = compared.evaluated(tmp_path / "x/pets", A).folder
     second = compared.evaluated(tmp_path / "y/pets", B).folder

@@ -7,7 +7,7 @@ from pathlib import Path
 import compared
 import pytest
 
-from rftkit.comparison.locate import locate
+from rftkit.comparison.locate import eval_command, locate
 from rftkit.errors import UserError
 
 TEXTS = ["cat"] * 6
@@ -89,3 +89,21 @@ def test_what_is_nothing_of_this_is_named(tmp_path: Path, name: str, message: st
         locate(tmp_path / name, None)
     assert str(caught.value).startswith(f"{tmp_path / name}: {message}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("named", "trained"),
+    [
+        ("", ""),
+        ("adapter", "adapter"),
+        ("eval/test", ""),
+        ("eval/test-step-000050", "checkpoints/step-000050"),
+    ],
+)
+def test_the_command_that_evaluates_names_what_was_trained(
+    run: Path, named: str, trained: str
+) -> None:
+    compared.evaluation(run / "eval/test-step-000050", compared.replies(TEXTS))
+    found = locate(run / named, None)
+    assert eval_command(found, "val") == f"rftkit eval --ckpt {run / trained} --split val"
+    assert found.is_evaluation == named.startswith("eval")
