@@ -121,6 +121,15 @@ def test_settings_that_differ_are_named_and_no_others(both: tuple[Path, Path]) -
     assert [(s.key, s.values) for s in of(*both).settings] == [("seed", ("0", "7"))]
 
 
+def test_a_style_that_both_recipe_and_evaluation_name_stands_once(tmp_path: Path) -> None:
+    first = compared.evaluated(tmp_path / "a", A).folder
+    by = compared.recipe().model_copy(update={"style": "think"})
+    second = compared.run(tmp_path / "b", by)
+    head = compared.header(style="think")
+    compared.evaluation(second.evaluations / "test", compared.replies(B), head)
+    assert [row.key for row in of(first, second.folder).settings] == ["style"]
+
+
 def test_an_evaluation_alone_has_settings_that_are_not_known(
     both: tuple[Path, Path], tmp_path: Path
 ) -> None:
