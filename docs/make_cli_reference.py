@@ -20,7 +20,10 @@ and runs. [Exit codes](runs.md#exit-codes).
 KINDS: dict[Any, str] = {Path: "PATH", int: "N", float: "X"}
 GROUPS = {
     "Start": ("init", "check", "plan", "doctor", "recipes"),
-    "Train and measure": ("train", "eval", "baseline", "study", "bench", "rationales", "score"),
+    "Train and measure": (
+        *("train", "eval", "compare", "baseline", "study", "bench"),
+        *("rationales", "score"),
+    ),
     "Look and use": ("predict", "demo", "runs", "report"),
 }
 

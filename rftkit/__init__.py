@@ -13,22 +13,26 @@ if TYPE_CHECKING:
         Example,
         Recipe,
         Run,
+        compare,
         evaluate,
         load_recipe,
         predict,
         train,
     )
+    from rftkit.comparison.schema import Comparison
     from rftkit.inference.prediction import Prediction
     from rftkit.metrics.schema import Summary
 
 __version__ = "0.2.0"
 __all__ = [
     "Attempt",
+    "Comparison",
     "Example",
     "Prediction",
     "Recipe",
     "Run",
     "Summary",
+    "compare",
     "evaluate",
     "load_recipe",
     "predict",
@@ -41,6 +45,10 @@ def __getattr__(name: str) -> object:
         from rftkit.inference.prediction import Prediction
 
         return Prediction
+    if name == "Comparison":
+        from rftkit.comparison.schema import Comparison
+
+        return Comparison
     if name == "Summary":
         from rftkit.metrics.schema import Summary
 

@@ -27,10 +27,22 @@ from rftkit.runs.run import RunFolder
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rftkit.comparison.answers import Decode
+    from rftkit.comparison.schema import Comparison
     from rftkit.inference.prediction import Prediction
     from rftkit.metrics.schema import Summary
 
-__all__ = ["Attempt", "Example", "Recipe", "Run", "evaluate", "load_recipe", "predict", "train"]
+__all__ = [
+    "Attempt",
+    "Example",
+    "Recipe",
+    "Run",
+    "compare",
+    "evaluate",
+    "load_recipe",
+    "predict",
+    "train",
+]
 
 PathOrName = str | Path
 Logger = Literal["none", "tensorboard", "trackio"]
@@ -159,6 +171,31 @@ def evaluate(
         command=_command(),
     )
     return evaluate_checkpoint(_folder(checkpoint), request, _console(console)).summary
+
+
+def compare(
+    *runs: Run | PathOrName,
+    split: str | None = None,
+    decode: Decode | None = None,
+    base: bool = False,
+    html: PathOrName | None = None,
+) -> Comparison:
+    """Runs, checkpoints, adapters or folders of evaluations on the test images they share.
+
+    The first is the reference; base: its base model is, before all others. split: which
+    evaluations to take, by default those on the recipe's test split. decode: "generate" counts free
+    replies, "choices" answers by the list. html: where to write the page as well.
+    Raises UserError where one is not evaluated yet, with the command that does it, and where the
+    numbers would not mean the same.
+    """
+    from rftkit.comparison.compare import CompareRequest, found, measured
+    from rftkit.comparison.page import write_page
+
+    common = found(CompareRequest(tuple(map(_folder, runs)), split, decode, base))
+    comparison = measured(common)
+    if html is not None:
+        write_page(Path(html), comparison, common)
+    return comparison
 
 
 def predict(

@@ -26,7 +26,7 @@ ORDER = (
     "metrics hardware shared_prefix",
     "models preflight report",
     "evaluation inference rationales",
-    "training",
+    "training comparison",
     "api",
     "study app notebook bench",
     "cli",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-ADAPTER = "adapter_config.json"
+ADAPTER, SAMPLES = "adapter_config.json", "samples.jsonl"
 
 
 def recipes(incomplete: str) -> list[str]:
@@ -38,6 +38,11 @@ def runs(incomplete: str) -> list[str]:
     return [*_paths(incomplete, None)]
 
 
+def evaluated(incomplete: str) -> list[str]:
+    """Runs, adapters and folders of evaluations, and folders on the way to them."""
+    return [*_paths(incomplete, None, SAMPLES)]
+
+
 def _starting(names: object, incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]  # type: ignore[attr-defined]
 
@@ -57,8 +62,11 @@ def _values(key: str) -> list[str]:
     return [value for value in get_args(model) if isinstance(value, str)]
 
 
-def _paths(incomplete: str, suffix: str | None) -> Iterator[str]:
-    """Folders, and files of a suffix; without one folders alone, runs first."""
+def _paths(incomplete: str, suffix: str | None, whole_with: str = ADAPTER) -> Iterator[str]:
+    """Folders, and files of a suffix; without one folders alone, runs first.
+
+    whole_with: a folder that holds such a file is what is looked for, as a run or adapter is.
+    """
     from rftkit.runs.run import is_run
 
     typed = Path(incomplete)
@@ -72,7 +80,8 @@ def _paths(incomplete: str, suffix: str | None) -> Iterator[str]:
     for path in sorted(shown, key=lambda path: not is_run(path)):
         name = str(folder / path.name)
         if path.is_dir():
-            whole = suffix is None and (is_run(path) or (path / ADAPTER).is_file())
+            marks = {ADAPTER, whole_with}
+            whole = suffix is None and (is_run(path) or any((path / m).is_file() for m in marks))
             yield name if whole else f"{name}/"
         elif suffix and path.suffix == suffix:
             yield name

@@ -14,6 +14,7 @@ from rftkit import __version__, exits
 from rftkit.cli import baseline as cli_baseline
 from rftkit.cli import bench as cli_bench
 from rftkit.cli import check as cli_check
+from rftkit.cli import compare as cli_compare
 from rftkit.cli import complete
 from rftkit.cli import demo as cli_demo
 from rftkit.cli import files as cli_files
@@ -196,7 +197,7 @@ def _refuse_ignored(context: typer.Context) -> None:
 
 
 for command in (
-    *(cli_check.check, cli_predict.predict),
+    *(cli_check.check, cli_predict.predict, cli_compare.compare),
     *(cli_baseline.baseline, cli_rationales.rationales, cli_score.score),
     *(cli_files.recipes, cli_files.init, cli_files.runs, cli_files.report),
     *(cli_files.study, cli_machine.plan, cli_bench.bench, cli_machine.doctor, cli_demo.demo),
@@ -204,7 +205,19 @@ for command in (
     app.command()(command)
 
 # as a person meets them; the others follow
-FIRST = ("init", "check", "plan", "train", "eval", "predict", "demo", "report", "runs", "study")
+FIRST = (
+    "init",
+    "check",
+    "plan",
+    "train",
+    "eval",
+    "compare",
+    "predict",
+    "demo",
+    "report",
+    "runs",
+    "study",
+)
 PLACE = {name: place for place, name in enumerate(FIRST)}
 app.registered_commands.sort(
     key=lambda one: PLACE.get(one.name or one.callback.__name__, len(FIRST))  # type: ignore[union-attr]

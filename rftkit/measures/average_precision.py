@@ -31,6 +31,7 @@ __all__ = [
     "Rules",
     "coco_map",
     "lvis_map",
+    "map_difference_interval",
     "map_interval",
 ]
 
@@ -146,19 +147,48 @@ def map_interval(
     The interval is for test sets of this size; AP on endlessly many images tends to lie low in
     it or below.
     """
-    import numpy as np
-
     if not 0 < len(images) * len(distinct(labels)) <= MAX_CELLS:
         return None
-    evaluator = evaluator_of(gold_boxes, detections, images, labels, rules)
+    return _middle(_resamples(evaluator_of(gold_boxes, detections, images, labels, rules), images))
+
+
+def map_difference_interval(
+    gold_boxes: Sequence[GoldBox],
+    detections: tuple[Sequence[Detection], Sequence[Detection]],
+    images: Sequence[EvalImage],
+    labels: Sequence[str],
+    rules: Rules,
+) -> Interval | None:
+    """As `map_interval`, of the second model's mAP minus the first's: both see the same draws."""
+    if not 0 < len(images) * len(distinct(labels)) <= MAX_CELLS:
+        return None
+    first, second = (
+        _resamples(evaluator_of(gold_boxes, found, images, labels, rules), images)
+        for found in detections
+    )
+    return _middle(
+        [None if a is None or b is None else b - a for a, b in zip(first, second, strict=True)]
+    )
+
+
+def _resamples(evaluator: Any, images: Sequence[EvalImage]) -> list[float | None]:
+    """mAP of each draw of images; the draws are the same for every evaluator."""
+    import numpy as np
+
     evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0, 1e10]], ["all"]
     evaluator.evaluate()
     # one cell per label and image: the library has no public way to add up a part of them
     cells = np.asarray(evaluator._evalImgs_cpp, dtype=object).reshape(-1, len(images))
     rng = np.random.default_rng(SEED)
     draws = (rng.integers(len(images), size=len(images)) for _ in range(RESAMPLES))
-    means = [_resampled(evaluator, cells[:, columns]) for columns in draws]
-    defined = [mean for mean in means if mean is not None]
+    return [_resampled(evaluator, cells[:, columns]) for columns in draws]
+
+
+def _middle(values: Sequence[float | None]) -> Interval | None:
+    """Where the middle 95 % of the values lie that are defined; None if none is."""
+    import numpy as np
+
+    defined = [value for value in values if value is not None]
     if not defined:
         return None
     low, high = np.quantile(defined, [0.025, 0.975])

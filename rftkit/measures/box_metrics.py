@@ -79,6 +79,24 @@ def measure_boxes(lists: Sequence[ImageBoxes]) -> BoxMetrics:
     )
 
 
+def box_parts(image_boxes: ImageBoxes) -> dict[str, tuple[float, float]]:
+    """What one list adds to the sums whose ratios are the metrics of `measure_boxes`.
+
+    Name of a metric, as summaries have it -> (upper sum, lower sum).
+    """
+    outcome = _outcome(image_boxes)
+    hits, found = sum(overlap > 0 for overlap in outcome.overlaps), len(outcome.overlaps)
+    gap = abs(found - outcome.gold)
+    return {
+        "f1_at_50": (2 * hits, found + outcome.gold),
+        "precision_at_50": (hits, found),
+        "recall_at_50": (hits, outcome.gold),
+        "iou_of_matches": (sum(outcome.overlaps), hits),
+        "exact_count": (float(gap == 0), 1),
+        "count_error": (gap, 1),
+    }
+
+
 def measure_grounding(pairs: Sequence[tuple[Box | None, Box]]) -> GroundingMetrics:
     """Mean IoU and acc@0.5 of (found, gold) pairs; None was no box, and has IoU 0."""
     overlaps = [iou(predicted, gold) if predicted else 0.0 for predicted, gold in pairs]

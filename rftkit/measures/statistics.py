@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Z95 = 1.959963984540054
 VISIBLE = 2.80  # z for a two-sided test at 5 % plus z for a power of 80 %: 1.96 + 0.84
 RESAMPLES = 2000
+FLIPS = 10_000  # draws of a sign-flip test
+NEAR = 1e-9  # a smaller difference is none
 FEW_PAIRS = 25  # discordant pairs under which the plain Wald interval is too narrow
 
 
@@ -130,6 +132,48 @@ def paired_bootstrap(
 
     method = "paired bootstrap" if clusters is None else "paired bootstrap by image"
     return Paired(float(gaps.mean()), bootstrap(statistic, seed), method)
+
+
+def bootstrap_weights(
+    statistic: Callable[[NDArray[np.float64]], float], clusters: Sequence[str], seed: int
+) -> Interval:
+    """The percentile bootstrap's interval of a statistic of weights, one for each value.
+
+    clusters: one name per value (the image); a draw takes whole clusters, and the weight of a value
+    is how often its own was drawn. A draw for which the statistic is NaN is left out; if it is for
+    all of them, both ends are NaN.
+    """
+    import numpy as np
+
+    _, cluster_of_value = np.unique(np.asarray(clusters), return_inverse=True)
+    count = int(cluster_of_value.max()) + 1
+
+    def drawn(rng: np.random.Generator) -> float:
+        times = np.bincount(rng.integers(count, size=count), minlength=count)
+        return statistic(times[cluster_of_value].astype(float))
+
+    rng = np.random.default_rng(seed)
+    values = np.array([drawn(rng) for _ in range(RESAMPLES)])
+    defined = values[~np.isnan(values)]
+    low, high = np.quantile(defined, [0.025, 0.975]) if defined.size else (math.nan, math.nan)
+    return Interval(float(low), float(high))
+
+
+def sign_flips(gaps: Sequence[float], seed: int) -> float:
+    """Two-sided p of their mean being 0, if each could as well have the other sign.
+
+    gaps: one for each image. FLIPS seeded draws; so the smallest value is 1 / (FLIPS + 1).
+    """
+    import numpy as np
+
+    moved = np.asarray([gap for gap in gaps if abs(gap) > NEAR])
+    if not moved.size:
+        return 1.0
+    rng, seen, beyond = np.random.default_rng(seed), abs(float(moved.sum())), 0
+    for _ in range(FLIPS // 100):
+        signs = rng.integers(0, 2, size=(100, moved.size)) * 2 - 1
+        beyond += int((np.abs(signs @ moved) >= seen - NEAR).sum())
+    return (1 + beyond) / (1 + FLIPS)
 
 
 def bootstrap_mean(values: Sequence[float], seed: int) -> Interval:

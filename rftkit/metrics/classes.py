@@ -60,7 +60,7 @@ def halves(samples: Sequence[Sample]) -> Halves | None:
 def levels(samples: Sequence[Sample], header: Header) -> dict[str, Rate]:
     """Accuracy after rolling gold and answer up to each coarser level, from the same answers."""
     return {
-        level: rate([_same(sample, parents) for sample in samples])
+        level: rate([same_at_level(sample, parents) for sample in samples])
         for level, parents in header.levels.items()
     }
 
@@ -70,7 +70,8 @@ def macro(values: Sequence[float]) -> float:
     return fmean(values) if values else 0.0
 
 
-def _same(sample: Sample, parents: Mapping[str, str]) -> float:
+def same_at_level(sample: Sample, parents: Mapping[str, str]) -> float:
+    """1 if answer and gold belong to the same coarser class, else 0."""
     answer = None if sample.invalid or sample.answer is None else parents.get(sample.answer)
     return float(answer is not None and answer == parents.get(sample.gold))
 

@@ -99,7 +99,11 @@ def groups(samples: Sequence[Sample], header: Header, open_images: OpenImages) -
         if len(pair) == 2 or not two:
             by_group[names[_place(pair, by_degree)]].append(pair)
     return [
-        Group(name, len(pairs), tuple(_shown(p, header, open_images) for p in _varied(pairs)))
+        Group(
+            name,
+            len(pairs),
+            tuple(shown(p, [header] * len(p), open_images) for p in _varied(pairs)),
+        )
         for name, pairs in by_group.items()
         if pairs and name not in ("right", "good")
     ]
@@ -148,8 +152,14 @@ def _rank(pair: Sequence[Sample]) -> tuple[bool, float]:
     return pair[0].gold == NOTHING, -abs(pair[-1].correct - pair[0].correct)
 
 
-def _shown(pair: list[Sample], header: Header, open_images: OpenImages) -> Shown:
-    first = pair[0]
+def shown(
+    pair: Sequence[Sample], headers: Sequence[Header], open_images: OpenImages, scope: str = ""
+) -> Shown:
+    """One example as a page shows it: the replies to it, each read by the header of its own file.
+
+    scope: tells an example from itself where a page shows it in several places.
+    """
+    first, header = pair[0], headers[0]
     boxed = get_task(header.task).predicts_boxes
     edge = overlay.LONG if boxed else EDGE
     small = tuple(thumbnail(image, edge) for image in open_images(first.id))
@@ -163,8 +173,8 @@ def _shown(pair: list[Sample], header: Header, open_images: OpenImages) -> Shown
         thumbnails=() if boxed else small,
         prompt=prompt,
         replies=tuple(
-            _said(sample, header, _pane(sample, header, small, sample is first) if boxed else "")
-            for sample in pair
+            _said(sample, own, _pane(sample, own, small, (scope, sample is first)) if boxed else "")
+            for sample, own in zip(pair, headers, strict=True)
         ),
     )
 
@@ -215,9 +225,12 @@ def _options(sample: Sample, header: Header) -> tuple[Option, ...]:
     return tuple(Option(letter, text, text == sample.gold) for letter, text in pairs)
 
 
-def _pane(sample: Sample, header: Header, small: Sequence[Thumbnail], first: bool) -> str:
+def _pane(
+    sample: Sample, header: Header, small: Sequence[Thumbnail], place: tuple[str, bool]
+) -> str:
     """The drawing over the image, which is in the page once: the second pane refers to it."""
-    name = "p" + hashlib.sha256(sample.id.encode()).hexdigest()[:12]
+    scope, first = place
+    name = f"p{scope}" + hashlib.sha256(sample.id.encode()).hexdigest()[:12]
     size, image = _annotated(sample), ""
     if small:
         size = small[0].size

@@ -21,9 +21,6 @@ from rftkit.measures.values import Record
 from rftkit.metrics.samples import Sample
 from rftkit.metrics.schema import Verdict
 
-FLIPS = 10_000
-NEAR = 1e-9
-
 Seeds = Mapping[int, Sequence[Sample]]  # seed -> what one side wrote
 
 
@@ -157,23 +154,6 @@ def adjusted(shares: Sequence[float]) -> Interval:
     return Interval(max(-1.0, total / m - half), min(1.0, total / m + half))
 
 
-def sign_flips(shares: Sequence[float]) -> float:
-    """Two-sided p of their mean being 0, if each could as well have the other sign.
-
-    FLIPS draws with a fixed seed; so the smallest value is 1 / (FLIPS + 1).
-    """
-    import numpy as np
-
-    moved = np.asarray([share for share in shares if abs(share) > NEAR])
-    if not moved.size:
-        return 1.0
-    rng, seen, beyond = np.random.default_rng(SEED), abs(float(moved.sum())), 0
-    for _ in range(FLIPS // 100):
-        signs = rng.integers(0, 2, size=(100, moved.size)) * 2 - 1
-        beyond += int((np.abs(signs @ moved) >= seen - NEAR).sum())
-    return (1 + beyond) / (1 + FLIPS)
-
-
 def _mean_interval(scores: Sequence[float], names: Sequence[str]) -> tuple[Interval, str]:
     if len({*names}) == len(names):
         own = rate(scores)
@@ -196,7 +176,7 @@ def _by_image(paired: Sequence[Pair]) -> list[float]:
 
 def _paired(paired: Sequence[Pair], shares: Sequence[float]) -> Paired:
     before, after = [pair.before for pair in paired], [pair.after for pair in paired]
-    if sum(abs(share) > NEAR for share in shares) < statistics.FEW_PAIRS:
+    if sum(abs(share) > statistics.NEAR for share in shares) < statistics.FEW_PAIRS:
         difference = fmean(pair.gap for pair in paired)
         return Paired(difference, adjusted(shares), "paired Wald by image, Bonett-Price")
     if _one_each(paired, shares):
@@ -208,7 +188,7 @@ def _paired(paired: Sequence[Pair], shares: Sequence[float]) -> Paired:
 
 def _p_value(paired: Sequence[Pair], shares: Sequence[float]) -> float:
     if not _one_each(paired, shares):
-        return sign_flips(shares)
+        return statistics.sign_flips(shares, SEED)
     lost, won = (sum(pair.gap * sign > 0 for pair in paired) for sign in (-1, 1))
     return statistics.mcnemar(lost, won).exact
 

@@ -17,7 +17,7 @@ from rftkit.rewards.general import format_reward
 from rftkit.tasks.options import Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
 from rftkit.tasks.reading import Reading
-from rftkit.tasks.task import Scored, Task, Words
+from rftkit.tasks.task import Part, Parts, Scored, Task, Words
 
 QUESTION = "What time does this clock show?"
 SHAPE = "Answer as HH:MM, with hours from 01 to 12."
@@ -139,6 +139,13 @@ def metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
     )
 
 
+def parts(attempt: Attempt) -> Parts:
+    """Whether the answer is within five minutes; of a valid one also how far off it is."""
+    off = minutes_off(attempt)
+    near = {("within_five_minutes", ""): Part(within(attempt, NEAR))}
+    return near if off is None else {**near, ("minutes_off", ""): Part(off)}
+
+
 def wrong_answers(example: Example) -> list[str]:
     """An hour later, and half the dial away."""
     gold = minutes_in(example.gold) or 0
@@ -167,6 +174,7 @@ TASK = Task(
     sample=Example("sample", NoImage(), QUESTION, "07:35"),
     answer_kind="text",
     metrics=metrics,
+    parts=parts,
     wrong_answers=wrong_answers,
     form=QuestionForm((), unlabelled),
     words=Words("images", headline="Exact times only"),

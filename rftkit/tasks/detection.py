@@ -29,7 +29,7 @@ from rftkit.tasks.annotated import (
     placed,
     read_objects,
 )
-from rftkit.tasks.detection_metrics import metrics
+from rftkit.tasks.detection_metrics import map_difference, metrics, parts
 from rftkit.tasks.options import DetectionOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled, boxes_asked
 from rftkit.tasks.reading import Reading
@@ -289,6 +289,8 @@ TASK = Task(
     written=written,
     metric="IoU",
     metrics=metrics,
+    parts=parts,
+    map_difference=map_difference,
     wrong_answers=wrong_answers,
     probes=probes,
     form=QuestionForm(("categories",), unlabelled, "what to find: empty; name one kind of object"),

@@ -15,13 +15,15 @@ from rftkit.measures.average_precision import (
     LvisMetrics,
     coco_map,
     lvis_map,
+    map_difference_interval,
     map_interval,
 )
-from rftkit.measures.box_metrics import ImageBoxes, measure_boxes
+from rftkit.measures.box_metrics import ImageBoxes, box_parts, measure_boxes
 from rftkit.measures.coco_eval import Detection, EvalImage, GoldBox, Rules
+from rftkit.measures.statistics import Interval
 from rftkit.measures.values import Measure
 from rftkit.tasks.annotated import found_boxes
-from rftkit.tasks.task import Scored
+from rftkit.tasks.task import Part, Parts, Scored
 
 AveragePrecision = CocoMetrics | LvisMetrics
 
@@ -49,13 +51,36 @@ def metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
     )
 
 
+def parts(attempt: Attempt) -> Parts:
+    """What a list of boxes adds to the metrics over all boxes."""
+    added = box_parts(_listed(attempt))
+    return {(name, ""): Part(*part) for name, part in added.items()}
+
+
+def map_difference(before: Sequence[Attempt], after: Sequence[Attempt]) -> Interval | None:
+    """The interval of mAP's difference: both models' answers to the same examples, in one order."""
+    images = _eval_images([attempt.example for attempt in before])
+    labels = sorted({label for image in images for label in image.labels})
+    rules: Rules = "lvis" if _frequencies([attempt.example for attempt in before]) else "coco"
+    gold = _gold_boxes([_listed(attempt) for attempt in before])
+    first, second = (
+        _detections([_listed(attempt) for attempt in attempts]) for attempts in (before, after)
+    )
+    return map_difference_interval(gold, (first, second), images, labels, rules)
+
+
+def _gold_boxes(listed: Sequence[ImageBoxes]) -> list[GoldBox]:
+    return [GoldBox(o.image, g.label, g.box, g.crowd) for o in listed for g in o.gold]
+
+
+def _detections(listed: Sequence[ImageBoxes]) -> list[Detection]:
+    return [Detection(o.image, f.label, f.box, f.confidence) for o in listed for f in o.predicted]
+
+
 def _average_precision(
     attempts: Sequence[Attempt], listed: Sequence[ImageBoxes]
 ) -> tuple[AveragePrecision, tuple[Measure, ...]]:
-    gold_boxes = [GoldBox(o.image, g.label, g.box, g.crowd) for o in listed for g in o.gold]
-    detections = [
-        Detection(o.image, f.label, f.box, f.confidence) for o in listed for f in o.predicted
-    ]
+    gold_boxes, detections = _gold_boxes(listed), _detections(listed)
     images = _eval_images([attempt.example for attempt in attempts])
     labels = sorted({label for image in images for label in image.labels})
     frequency = _frequencies([attempt.example for attempt in attempts])

@@ -20,7 +20,7 @@ from rftkit.tasks.options import GroundingOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled, boxes_asked
 from rftkit.tasks.reading import Reading
 from rftkit.tasks.starter import Starter
-from rftkit.tasks.task import TABLES, Scored, Task, Words
+from rftkit.tasks.task import TABLES, Part, Parts, Scored, Task, Words
 
 QUESTION = "Where in this picture is this: {}?"
 SHAPE = (
@@ -117,6 +117,11 @@ def metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
     return Measure.of("miou", values.mean_iou), Measure.of("acc_at_50", values.right)
 
 
+def parts(attempt: Attempt) -> Parts:
+    """The overlap, and whether it counts as right."""
+    return {("miou", ""): Part(iou(attempt)), ("acc_at_50", ""): Part(hit(attempt))}
+
+
 def wrong_answers(example: Example) -> list[str]:
     """A box around everything."""
     return [box_text.write_box(Box(0, 0, 1, 1), Grid.of(example.meta))]
@@ -181,6 +186,7 @@ TASK = Task(
     written=written,
     metric="IoU",
     metrics=metrics,
+    parts=parts,
     wrong_answers=wrong_answers,
     form=QuestionForm(
         prompts=unlabelled,

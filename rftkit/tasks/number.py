@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from decimal import Decimal
@@ -9,7 +10,7 @@ from decimal import Decimal
 from rftkit.answers import replies
 from rftkit.core import Attempt, Example, NoImage, Reward, Row, Style
 from rftkit.errors import DataError
-from rftkit.measures.question_metrics import measure_numbers
+from rftkit.measures.question_metrics import HUGE, measure_numbers
 from rftkit.measures.values import Measure
 from rftkit.rewards.general import format_reward, paper_format
 from rftkit.tasks.classification import paper_accuracy
@@ -17,7 +18,7 @@ from rftkit.tasks.options import NumberOptions, Options
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
 from rftkit.tasks.reading import Reading
 from rftkit.tasks.starter import Starter
-from rftkit.tasks.task import TABLES, Scored, Task, Words
+from rftkit.tasks.task import TABLES, Part, Parts, Scored, Task, Words
 
 QUESTION = "How many objects are in this picture?"
 SHAPE = "Answer with a number."
@@ -127,6 +128,16 @@ def metrics(scored: Sequence[Scored]) -> tuple[Measure, ...]:
     )
 
 
+def parts(attempt: Attempt) -> Parts:
+    """Whether the answer is within one; of a valid one also its error."""
+    gold, answer = float(attempt.example.gold), found(attempt)
+    error = math.inf if answer is None or abs(answer) >= HUGE else float(answer) - gold
+    near = {("within_one", ""): Part(float(abs(error) <= 1))}
+    if math.isinf(error):
+        return near
+    return {**near, ("mae", ""): Part(abs(error)), ("bias", ""): Part(error)}
+
+
 def wrong_answers(example: Example) -> list[str]:
     """A digit more, and less than nothing."""
     return [example.gold + "1", "-1"]
@@ -172,6 +183,7 @@ TASK = Task(
     parsed=parsed,
     sample=Example("sample", NoImage(), "How many dogs are in this picture?", "12"),
     metrics=metrics,
+    parts=parts,
     wrong_answers=wrong_answers,
     form=QuestionForm(prompts=unlabelled),
     words=Words(headline="Exact numbers only"),

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from rftkit.answers import replies
 from rftkit.core import Attempt, Completion, Example, Reply, Reward, Row, Rules, Style
+from rftkit.measures.statistics import Interval
 from rftkit.measures.values import Measure
 from rftkit.tasks.options import Options
 from rftkit.tasks.question import QuestionForm
@@ -70,6 +71,26 @@ class Scored(NamedTuple):
     half: str = ""
 
 
+class Part(NamedTuple):
+    """What one attempt adds to a metric that is a ratio of two sums: to the upper and the lower."""
+
+    total: float
+    weight: float = 1.0
+
+
+Parts = Mapping[tuple[str, str], Part]  # (name, label) of a metric -> what an attempt adds to it
+
+
+def no_parts(attempt: Attempt) -> Parts:
+    """The parts of a task whose metrics are no ratios of sums."""
+    return {}
+
+
+def no_map(before: Sequence[Attempt], after: Sequence[Attempt]) -> Interval | None:
+    """The interval of a task without mAP."""
+    return None
+
+
 def no_probes(example: Example) -> Mapping[str, str]:
     """The probes of a task that has none of its own."""
     return {}
@@ -108,6 +129,9 @@ class Task:
                                 rewards that options change, at this fraction of the training
       headline, metric          the reward that evaluation reports, and what it is called
       metrics(scored)           what evaluation reports beside it
+      parts(attempt)            what an attempt adds to those of them that are ratios of sums
+      map_difference(before, after)
+                                the interval of mAP's difference between two models
       paper_evaluation          the papers' evaluation, where it is not their training reward
       min_gold_reward           what the gold answer must earn; below 1 for boxes, which text rounds
       rounded(attempt)          whether an answer that earns less differs from gold by rounding only
@@ -138,6 +162,8 @@ class Task:
     row: Callable[[Example], Mapping[str, object] | None] = no_row
     metric: str = "accuracy"
     metrics: Callable[[Sequence[Scored]], tuple[Measure, ...]] = no_metrics
+    parts: Callable[[Attempt], Parts] = no_parts
+    map_difference: Callable[[Sequence[Attempt], Sequence[Attempt]], Interval | None] = no_map
     paper_rewards: Mapping[str, Reward] = field(default_factory=dict)
     paper_evaluation: Reward | None = None
     weights: Mapping[str, float] = field(default_factory=dict)

@@ -426,9 +426,9 @@ def test_a_second_seed_on_the_same_images_is_no_second_sample() -> None:
 
 def test_sign_flips_count_as_the_exact_test_does() -> None:
     shares = [1.0] * 6 + [0.0] * 14
-    assert contrast.sign_flips(shares) == pytest.approx(2 / 64, abs=0.006)
-    assert contrast.sign_flips([0.0, 0.0]) == 1
-    assert contrast.sign_flips([0.5, -0.5]) == 1
+    assert statistics.sign_flips(shares, 0) == pytest.approx(2 / 64, abs=0.006)
+    assert statistics.sign_flips([0.0, 0.0], 0) == 1
+    assert statistics.sign_flips([0.5, -0.5], 0) == 1
 
 
 def test_a_perfect_score_over_seeds_still_has_an_interval() -> None:
