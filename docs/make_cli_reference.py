@@ -22,6 +22,7 @@ GROUPS = {
     "Start": ("init", "check", "plan", "doctor", "recipes"),
     "Train and measure": ("train", "eval", "baseline", "study", "bench", "rationales", "score"),
     "Look and use": ("predict", "demo", "runs", "report"),
+    "Take it elsewhere": ("push",),
 }
 
 
