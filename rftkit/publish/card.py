@@ -29,7 +29,7 @@ TASK_TYPES = {  # rftkit's task -> the hub's; others are all questions about an 
     "classification": "image-classification",
     "detection": "object-detection",
 }
-OURS = ("Results", "Training", "Limits", "Licence")  # sections that a push writes anew
+OURS = ("Results", "Training", "Limits", "Licence")  # sections that a push writes
 
 
 def card_text(source: Source, repo: str, declared: str = "") -> str:
@@ -52,7 +52,10 @@ def card_text(source: Source, repo: str, declared: str = "") -> str:
     licence = licence_of(_base(source) or base, readme, declared)
     _front_matter(card.data, facts, repo, licence)
     parts = sections(card.text)
-    made = {**(_measured(facts) if facts else {}), "Licence": _licence(base, licence)}
+    made = {title: parts[title] for title in OURS if title in parts}
+    if facts and (facts.summary or "Results" not in made):  # a pushed adapter has brought its own
+        made |= _measured(facts)
+    made["Licence"] = _licence(base, licence)
     kept = {title: body for title, body in parts.items() if title not in OURS}
     if facts:
         kept["Use it"] = usage(source, facts, repo, kept.get("Use it", ""))
@@ -100,7 +103,7 @@ def _front_matter(data: Any, facts: Facts | None, repo: str, licence: Licence) -
     data.model_name = repo.rpartition("/")[2]
     data.tags = list(dict.fromkeys([*(data.tags or []), "rftkit", recipe.method.kind, recipe.task]))
     data.pipeline_tag = data.pipeline_tag or "image-text-to-text"
-    data.eval_results = list(_results(facts)) or None
+    data.eval_results = list(_results(facts)) or data.eval_results
 
 
 def _results(facts: Facts) -> Iterable[Any]:

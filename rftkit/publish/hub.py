@@ -155,6 +155,9 @@ def one_line(repo: str) -> Iterator[None]:
         raise _refused(repo, error) from None
     except httpx.TransportError as error:
         raise _broken(repo, error) from None
+    except ValueError as error:  # of the card's front matter, with a line for each fault
+        said = printable(" ".join(str(error).split()))
+        raise UserError(f"{repo or 'the hub'}: refused ({said})") from None
     except RuntimeError as error:  # as the client wraps what goes wrong with one file
         if isinstance(error.__cause__, HfHubHTTPError):
             raise _refused(repo, error.__cause__) from None
@@ -173,7 +176,7 @@ def _refused(repo: str, error: Any) -> UserError:
     status = error.response.status_code
     said = printable(first_line(ValueError(error.server_message or f"status {status}")))
     if status == 401 and not repo:
-        return UserError(f"the hub does not know your token ({said}): {LOGIN} anew")
+        return UserError(f"the hub does not accept the token of this machine: {LOGIN}")
     if status in (401, 403, 404):
         return UserError(
             f"{repo}: no right to write there ({said}); push to an account that is yours, with a "

@@ -79,7 +79,7 @@ def usage(source: Source, facts: Facts, repo: str, written: str) -> str:
     parts = [RFTKIT.format(repo=repo, name=name, more=_asked(facts))]
     if program:
         code = re.sub(rf"^{PROGRAM_NAMES} = .*$", lambda _: named, program[0], flags=re.MULTILINE)
-        rest = written[program.end() :].strip()
+        rest = written[program.end() :].partition("\n### ")[0].strip()
         parts.append(f"### transformers\n\n{code}\n" + (f"\n{rest}\n" if rest else ""))
     vision = VISION if recipe.model.lora_vision else ""
     parts.append(
