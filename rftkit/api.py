@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "Example", "Recipe", "Run", "evaluate", "load_recipe", "predict", "train"]
 
 PathOrName = str | Path
-Logger = Literal["none", "tensorboard", "trackio"]
+Logger = Literal["none", "tensorboard", "trackio", "wandb"]
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from rftkit.cli.options import (
 from rftkit.errors import Interrupted, UserError, stopped
 from rftkit.hardware.allocator import grow_segments
 from rftkit.messages import runnable
+from rftkit.training.request import Logger
 
 if TYPE_CHECKING:
     from rftkit.metrics.files import Evaluation
@@ -60,8 +61,8 @@ def train(
         int, typer.Option(min=1, metavar="N", help="steps between checkpoints and samples")
     ] = 25,
     log: Annotated[
-        Literal["none", "tensorboard", "trackio"],
-        typer.Option(metavar="TRACKER", help="none, tensorboard or trackio"),
+        Logger,
+        typer.Option(metavar="TRACKER", help="none, tensorboard, trackio or wandb"),
     ] = "none",
     base_from: Annotated[
         Path | None,
