@@ -49,4 +49,5 @@ def test_a_pushed_adapter_comes_back_and_predicts_and_a_stopped_push_goes_on(
     example = shutil.copy(run.example, tmp_path / "digit.png")
     (ours,), (theirs,) = (predict(folder, example) for folder in (run.folder, down))
     assert ours.answer in set("0123456789")
-    assert (theirs.answer, theirs.probabilities) == (ours.answer, ours.probabilities)
+    assert (theirs.answer, theirs.by_list) == (ours.answer, ours.by_list)
+    assert theirs.attempt.completion == ours.attempt.completion
