@@ -24,10 +24,12 @@ from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import TINY
 from rftkit.report.terminal import setting
 from rftkit.runs.model_card import RESULTS_ELSEWHERE
+from rftkit.tasks import get_task
+from rftkit.tasks.task import AnswerKind
 
-TASK_TYPES = {  # rftkit's task -> the hub's; others are all questions about an image
-    "classification": "image-classification",
-    "detection": "object-detection",
+TASK_TYPES: dict[AnswerKind, str] = {  # -> the hub's; the others are all questions about an image
+    "label": "image-classification",
+    "boxes": "object-detection",
 }
 OURS = ("Results", "Training", "Limits", "Licence")  # sections that a push writes
 
@@ -119,7 +121,9 @@ def _results(facts: Facts) -> Iterable[Any]:
         ways = {", free reply": side.decodings.free, ", by the list": side.decodings.listed}
     for way, rate in ways.items():
         yield EvalResult(
-            task_type=TASK_TYPES.get(recipe.task, "visual-question-answering"),
+            task_type=TASK_TYPES.get(
+                get_task(recipe.task).answer_kind, "visual-question-answering"
+            ),
             task_name=recipe.task,
             dataset_type=hub_dataset(recipe) or recipe.data.source,
             dataset_name=hub_dataset(recipe) or f"held-out images ({recipe.data.source})",

@@ -69,6 +69,18 @@ def test_a_card_names_no_file_and_no_folder_of_the_author(pets: RunFolder) -> No
     ] == []
 
 
+def test_of_a_base_in_a_folder_the_card_has_the_name_alone(pets: RunFolder) -> None:
+    for file in (pets.resolved, pets.adapter / "README.md"):
+        file.write_text(
+            file.read_text("utf-8").replace("Acme/Tiny-VL@v1", "/home/anna/my models/vl")
+        )
+    text = card_of(pets)
+    assert "The base was a folder called `vl` on the author's machine." in text
+    assert "BASE, ADAPTER = 'vl', 'anna/pets-lora'\n" in text
+    assert "my models" not in sections(ModelCard(text).text)["Use it"]
+    assert ModelCard(text).data.base_model is None
+
+
 def test_a_card_says_how_each_program_uses_the_adapter(pets: RunFolder) -> None:
     use = sections(ModelCard(card_of(pets)).text)["Use it"]
     assert "hf download anna/pets-lora --local-dir pets-lora" in use
