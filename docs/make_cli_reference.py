@@ -25,6 +25,7 @@ GROUPS = {
         *("rationales", "score"),
     ),
     "Look and use": ("predict", "demo", "runs", "report"),
+    "Take it elsewhere": ("push",),
 }
 
 

@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 PathOrName = str | Path
-Logger = Literal["none", "tensorboard", "trackio"]
+Logger = Literal["none", "tensorboard", "trackio", "wandb"]
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ ORDER = (
     "evaluation inference rationales",
     "training comparison",
     "api",
-    "study app notebook bench",
+    "study app notebook bench publish",
     "cli",
     "__main__",
 )

@@ -22,6 +22,7 @@ from rftkit.cli import machine as cli_machine
 from rftkit.cli import predict as cli_predict
 from rftkit.cli import rationales as cli_rationales
 from rftkit.cli import score as cli_score
+from rftkit.cli.deploy import push as cli_push
 from rftkit.cli.options import (
     AsJson,
     Override,
@@ -35,6 +36,7 @@ from rftkit.cli.options import (
 from rftkit.errors import Interrupted, UserError, stopped
 from rftkit.hardware.allocator import grow_segments
 from rftkit.messages import runnable
+from rftkit.training.request import Logger
 
 if TYPE_CHECKING:
     from rftkit.metrics.files import Evaluation
@@ -60,8 +62,8 @@ def train(
         int, typer.Option(min=1, metavar="N", help="steps between checkpoints and samples")
     ] = 25,
     log: Annotated[
-        Literal["none", "tensorboard", "trackio"],
-        typer.Option(metavar="TRACKER", help="none, tensorboard or trackio"),
+        Logger,
+        typer.Option(metavar="TRACKER", help="none, tensorboard, trackio or wandb"),
     ] = "none",
     base_from: Annotated[
         Path | None,
@@ -200,6 +202,7 @@ for command in (
     *(cli_check.check, cli_predict.predict, cli_compare.compare),
     *(cli_baseline.baseline, cli_rationales.rationales, cli_score.score),
     *(cli_files.recipes, cli_files.init, cli_files.runs, cli_files.report),
+    cli_push.push,
     *(cli_files.study, cli_machine.plan, cli_bench.bench, cli_machine.doctor, cli_demo.demo),
 ):
     app.command()(command)

@@ -71,6 +71,28 @@ def without_places(recipe: Recipe) -> Recipe:
     return plain.model_copy(update={"data": data})
 
 
+def portable(recipe: Recipe) -> Recipe:
+    """The recipe as it may leave this machine: of each path, that of the base model too, the name.
+
+    It still says what was trained and how; where files lay is nobody else's business.
+    """
+    named = _with_paths(recipe, _name_of)
+    data, model = named.data, named.model
+    paths = {key: _if_local(value) for key, value in (("path", data.path), ("images", data.images))}
+    model = model.model_copy(update={"name": _if_local(model.name)})
+    return named.model_copy(update={"data": data.model_copy(update=paths), "model": model})
+
+
+def _name_of(value: str) -> str:
+    return Path(value).name or "data"  # the root has no name, and a path may not be empty
+
+
+def _if_local(value: str) -> str:
+    """The name of what can only be a path, or is one here; a hub id as it is."""
+    local = value.startswith(("/", "~", ".")) or (value != "" and Path(value).exists())
+    return _name_of(value) if local else value
+
+
 def own_files(recipe: Recipe) -> list[Path]:
     """The files of the user's that decide a run beside its data: rewards, and names of labels."""
     own = [n.rpartition(":")[0] for n in recipe.rewards if CUSTOM_REWARD.fullmatch(n)]

@@ -67,12 +67,15 @@ def data_name(summary: Summary) -> str:
     return f"{name}, " if name else ""
 
 
-def setting(summary: Summary) -> str:
-    """Scoring rule, size of the list and chance level, which belong beside every headline."""
+def setting(summary: Summary, named: bool = True) -> str:
+    """Scoring rule, size of the list and chance level, which belong beside every headline.
+
+    named: says what the data are called, which is the name of a file or folder.
+    """
     side = summary.tuned or summary.base
-    task = get_task(summary.task)
+    task, data = get_task(summary.task), data_name(summary) if named else ""
     parts = [
-        f"{side.n if side else 0} {task.words.unit} of {data_name(summary)}split {summary.split!r}",
+        f"{side.n if side else 0} {task.words.unit} of {data}split {summary.split!r}",
         "strict scoring",
     ]
     if summary.list_size is not None and summary.chance is not None:

@@ -131,8 +131,14 @@ def write_card(
     adapter: Path, recipe: Recipe, labels: Sequence[str], aliases: Mapping[str, str] | None = None
 ) -> None:
     """Save recipe and labels into an adapter folder; with it the adapter is complete."""
-    card = {"recipe": dump_recipe(recipe), "labels": list(labels), "aliases": dict(aliases or {})}
-    files.write_atomically(adapter / CARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
+    text = card_text(dump_recipe(recipe), labels, aliases or {})
+    files.write_atomically(adapter / CARD, text)
+
+
+def card_text(recipe: str, labels: Sequence[str], aliases: Mapping[str, str]) -> str:
+    """The text of `rftkit.json`; recipe is TOML."""
+    card = {"recipe": recipe, "labels": list(labels), "aliases": dict(aliases)}
+    return json.dumps(card, ensure_ascii=False, indent=1) + "\n"
 
 
 def read_card(adapter: Path) -> Card:

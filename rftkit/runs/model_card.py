@@ -14,6 +14,11 @@ from rftkit.recipe.sections import TINY
 from rftkit.tasks import get_task
 
 MOST_LABELS = 200  # are listed
+PROGRAM_NAMES = "BASE, ADAPTER"  # in the program below; a pushed card has them say other places
+RESULTS_ELSEWHERE = (
+    "How well it does stands in the `report.html` and the `eval/` folder of its run, "
+    "with intervals."
+)
 CARD = """\
 ---
 library_name: peft
@@ -33,7 +38,7 @@ A LoRA adapter for `{base}`, trained with rftkit for {task}.
 | reply style | {style} |
 | LoRA | rank {rank}, alpha {alpha} |
 
-How well it does stands in the `report.html` and the `eval/` folder of its run, with intervals.
+{elsewhere}
 
 ## Use it
 
@@ -50,7 +55,7 @@ from peft import PeftModel
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-BASE, ADAPTER = {base!r}, "."
+{names} = {base!r}, "."
 PROMPT = {prompt}
 PREFILL = {prefill!r}  # the reply begins with it
 
@@ -89,6 +94,8 @@ def write_model_card(
         name=adapter.parent.name,
         task=recipe.task,
         kind=method.kind,
+        elsewhere=RESULTS_ELSEWHERE,
+        names=PROGRAM_NAMES,
         steps=method.steps,
         rate=method.learning_rate,
         seed=recipe.seed,

@@ -23,6 +23,7 @@ from rftkit.runs import checkpoints
 from rftkit.runs.run import RunFolder
 from rftkit.training.held_out.validation import Validator
 from rftkit.training.phase import WHOLE, Phase
+from rftkit.training.trackers.tracker import NO_TRACKER, Tracker
 
 KEPT = 2  # checkpoints of a run
 NAMES = {  # TRL's name -> ours
@@ -42,6 +43,8 @@ NAMES = {  # TRL's name -> ours
 
 class Metrics(TrainerCallback):
     """Writes one line of metrics per step, shows a live bar, stops on numbers that are not."""
+
+    tracker: Tracker = NO_TRACKER
 
     def __init__(
         self,
@@ -98,7 +101,9 @@ class Metrics(TrainerCallback):
         self.started = time.perf_counter()
         if line := _not_finite(record, model):
             raise TrainingError(f"step {step}: {line}")
-        append_line(self.run.metrics, {k: v for k, v in record.items() if v != {}})
+        record = {k: v for k, v in record.items() if v != {}}
+        append_line(self.run.metrics, record)
+        self.tracker.step(record)
         self._show(state, record)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -11,6 +11,8 @@ from rftkit.recipe.resolve import with_absolute_paths
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe, load_recipe, read_text
 
+Logger = Literal["none", "tensorboard", "trackio", "wandb"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
@@ -28,7 +30,7 @@ class TrainRequest:
     resume: bool = False
     command: str = ""
     save_every: int = 25
-    log: Literal["none", "tensorboard", "trackio"] = "none"
+    log: Logger = "none"
     base_from: Path | None = None
 
     def load(self) -> Recipe:

@@ -20,6 +20,7 @@ from rftkit.rewards.custom import load_reward
 from rftkit.rewards.general import GENERAL, format_reward
 from rftkit.rewards.length import LengthReward
 from rftkit.tasks import get_task
+from rftkit.training.trackers.tracker import NO_TRACKER, ROLLOUTS_SHOWN, Rollout, Tracker
 
 COLD = "the model earned no {part} at all in its first batch"
 SILENT = "in the first batch every group of completions earned the same reward"
@@ -34,14 +35,15 @@ ADVICE = (
 class RolloutLog:
     """Where sampled completions go while training: one of every so many steps.
 
-    file: `rollouts.jsonl` of the run; it also appears on the console. before: steps of the run
-    before the trainer's first one.
+    file: `rollouts.jsonl` of the run; it also appears on the console, and some of the same step in
+    the tracker. before: steps of the run before the trainer's first one.
     """
 
     file: Path
     console: Console
     every: int = 25
     before: int = 0
+    tracker: Tracker = NO_TRACKER
 
 
 class Scorer:
@@ -143,7 +145,19 @@ class Scorer:
         first, step = step == 1, step + self.log.before
         if first or step % self.log.every == 0:
             self._log_sample(attempts[step % len(attempts)], step)
+            self.log.tracker.rollouts(step, [self._rollout(a) for a in attempts[:ROLLOUTS_SHOWN]])
         self.batches += 1
+
+    def _rollout(self, attempt: Attempt) -> Rollout:
+        example = attempt.example
+        return Rollout(
+            id=example.id,
+            image=example.image,
+            prompt=self.task.prompt(example, attempt.style),
+            text=attempt.completion.text,
+            gold=self.task.written(example),
+            rewards=self.parts(attempt),
+        )
 
     def _log_sample(self, attempt: Attempt, step: int) -> None:
         example, parts = attempt.example, self.parts(attempt)

@@ -36,6 +36,8 @@ from rftkit.training import resume
 from rftkit.training.held_out.calibration import calibrated
 from rftkit.training.held_out.validation import Validation, held_out
 from rftkit.training.request import TrainRequest
+from rftkit.training.trackers.opening import tracking
+from rftkit.training.trackers.tracker import Outcome, Tracker
 
 
 def train(request: TrainRequest, console: Console) -> RunFolder:
@@ -63,10 +65,13 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
         else:
             resume.say_other_folder(run, request, console)
             resume.begin_run(run, request, recipe, train_set)
-        with _early_end_recorded(run, request):
+        with (
+            _early_end_recorded(run, request),
+            tracking(request.log, run, recipe, console) as tracker,
+        ):
             for note in dict.fromkeys([*own, *fitted.notes, *test_set.notes]):
                 console.print(f"note: {note}", highlight=False, markup=False)
-            steps = Steps(run, recipe, request, console)
+            steps = Steps(run, recipe, request, console, tracker)
             policy = steps.trained_model(fitted, validation)
             steps.evaluate(policy, train_set, test_set)
             run.set_status("finished")
@@ -81,6 +86,7 @@ class Steps:
     recipe: Recipe
     request: TrainRequest
     console: Console
+    tracker: Tracker
 
     def trained_model(self, train_set: Examples, validation: Validation | None) -> AnswerModel:
         """The fine-tuned model: trained now, or by an earlier session of this run.
@@ -108,7 +114,8 @@ class Steps:
         shots = Shots(train_set.examples)
         subject = EvalSubject(checkpoint, self.recipe, held_out, policy, shots)
         request = EvalRequest(command=self.request.command, base_from=self.request.base_from)
-        run_evaluation(subject, request, self.console)
+        evaluation = run_evaluation(subject, request, self.console)
+        self.tracker.outcome(Outcome(self.run, evaluation, held_out.examples))
         resume.keep_example(self.run, held_out.examples[0])
 
     def _say(self, line: str) -> None:
@@ -143,7 +150,14 @@ class Steps:
         settings = CheckpointSettings(self.request.save_every, self.request.log)
         measured = validation if validation and validation.every else None
         job = TrainingJob(
-            self.recipe, policy, self.run, self.console, checkpoint, settings, validation=measured
+            self.recipe,
+            policy,
+            self.run,
+            self.console,
+            checkpoint,
+            settings,
+            validation=measured,
+            tracker=self.tracker,
         )
         try:
             train(job, train_set.examples)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -35,6 +35,8 @@ from rftkit.training.callbacks import Keeper, Metrics, Stopper
 from rftkit.training.dataset import schedule
 from rftkit.training.held_out.validation import Validation, Validator, Watched
 from rftkit.training.phase import WHOLE, Phase, begin_from
+from rftkit.training.request import Logger
+from rftkit.training.trackers.tracker import NO_TRACKER, Tracker
 
 SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
 WARMUP = "warm-up "  # before the name of a setting that the warm-up had, in effective.json
@@ -49,7 +51,7 @@ class CheckpointSettings:
     """What is kept while a run continues; it changes nothing about the training."""
 
     save_every: int = 25  # steps between checkpoints, and between samples
-    log: Literal["none", "tensorboard", "trackio"] = "none"
+    log: Logger = "none"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class TrainingJob:
     dress: Callable[[Any], Any] = lambda kind: kind  # the last say on the trainer's class
     validation: Validation | None = None
     phase: Phase = WHOLE
+    tracker: Tracker = NO_TRACKER
 
     @property
     def steps(self) -> int:
@@ -186,6 +189,7 @@ def fit(trainer: Any, job: TrainingJob) -> None:
     validator = _validator(job)
     every, phase = job.checkpointing.save_every, job.phase
     metrics = Metrics(job.run, job.console, every, validator, phase)
+    metrics.tracker = job.tracker
     trainer.remove_callback(PrinterCallback)
     own = (
         metrics,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from rich.console import Console
 
 from rftkit.models.tiny.cache import ensure_tiny
 from rftkit.runs.run import RunFolder
-from rftkit.training.request import TrainRequest
+from rftkit.training.request import Logger, TrainRequest
 from rftkit.training.run import train
 
 RECIPE = """
@@ -56,7 +55,7 @@ def short_run(tiny: Path, tmp_path: Path) -> Callable[..., RunFolder]:
         out: str = "run",
         resume: bool = False,
         save_every: int = 2,
-        log: Literal["none", "tensorboard"] = "none",
+        log: Logger = "none",
     ) -> RunFolder:
         request = TrainRequest(
             recipe=recipe,

@@ -33,6 +33,7 @@ DOWNLOADED = "its data have to be downloaded"
 NOT_HERE = {  # a part of a command -> why it is not run here
     "rftkit demo": "serves until it is stopped; tests/slow/test_app_browser.py",
     "rftkit study": "a dozen runs; tests/slow/test_study_runs.py",
+    "rftkit push out/pets ACCOUNT/pets-lora": "needs an account; tests/slow/test_pushed_model.py",
     "rftkit bench": "minutes; tests/slow/test_bench_runs.py",
     "rftkit score": "reads lines from a pipe; tests/test_docs.py scores those of the page",
     "--engine vllm": "tests/slow/test_vllm.py",

@@ -9,6 +9,7 @@ from rftkit.files import append_line
 from rftkit.messages import printable
 from rftkit.training.exact.answers import Question
 from rftkit.training.reward_functions import RolloutLog, Scorer
+from rftkit.training.trackers.tracker import Rollout
 
 SHOWN = 3  # answers
 
@@ -36,6 +37,9 @@ class Samples:
             self.log.file,
             {**record, "gold": gold, "rewards": rewards, "probabilities": probability},
         )
+        example = asked.example
+        rollout = Rollout(example.id, example.image, prompt, best, gold, rewards)
+        self.log.tracker.rollouts(step, [rollout])
         shown = ", ".join(f"{printable(name)} {value:.0%}" for name, value in likely.items())
         self.log.console.print(
             Text.assemble(

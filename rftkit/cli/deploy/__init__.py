@@ -1,0 +1,1 @@
+"""Commands that take a model out of its run: to the hub."""

@@ -1,0 +1,215 @@
+"""`--log wandb`: Weights & Biases, online where one is logged in, else offline in the run folder.
+
+Nothing here asks a question or waits for a network that is not there. Images of rollouts and of
+held-out examples go along: whoever names this tracker wants to see them there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import wandb
+from rich.console import Console
+from wandb.errors import Error as WandbError
+
+from rftkit.core import Example, LazyImage
+from rftkit.data.online import reachable
+from rftkit.messages import first_line
+from rftkit.metrics.files import SAMPLES
+from rftkit.metrics.samples import Sample, read_samples
+from rftkit.metrics.schema import Summary, sides_of
+from rftkit.recipe.resolve import portable
+from rftkit.recipe.schema import Recipe
+from rftkit.runs.run import RunFolder
+from rftkit.training.trackers.tracker import Outcome, Rollout
+
+PROJECT = "rftkit"  # unless WANDB_PROJECT names another
+EDGE = 512  # pixels, at most, of an image in a table
+HELD_OUT_SHOWN = 64  # images, those that the two models answer differently first
+INIT_SECONDS, FINISH_SECONDS = 30.0, 300.0  # what a network that is slow may cost
+KEPT_IN_RUN = "WANDB_DATA_DIR"  # where images of tables wait: an offline run is to be whole
+
+
+class Mode(NamedTuple):
+    """How a run is logged, and why, for people; "" where there is nothing to say."""
+
+    name: str
+    why: str = ""
+
+
+@contextmanager
+def logged(run: RunFolder, recipe: Recipe, console: Console) -> Iterator[WeightsAndBiases]:
+    """A run of theirs for a run of ours; one that is resumed goes on under its id.
+
+    It ends with the block, as failed if that raises.
+    """
+    with _environment(run.folder):
+        wandb.setup(wandb.Settings(silent=True))
+        opened = _opened(run, recipe, console)
+        code = 1
+        try:
+            yield WeightsAndBiases(opened)
+            code = 0
+        finally:
+            opened.finish(exit_code=code)
+
+
+class WeightsAndBiases:
+    """Logs under our own names, over our own count of steps: a resumed run repeats some."""
+
+    def __init__(self, run: wandb.Run) -> None:
+        self.run = run
+        run.define_metric("step", hidden=True)
+        run.define_metric("*", step_metric="step")
+
+    def step(self, record: Mapping[str, Any]) -> None:
+        """The numbers of one step; a reward is `rewards/<name>`."""
+        rewards = {f"rewards/{name}": value for name, value in record.get("rewards", {}).items()}
+        rest = {name: value for name, value in record.items() if name != "rewards"}
+        self.run.log(rest | rewards)
+
+    def rollouts(self, step: int, shown: Sequence[Rollout]) -> None:
+        """A table of some completions of a step, with their images."""
+        names = list(dict.fromkeys(name for one in shown for name in one.rewards))
+        columns = ["step", "id", "image", "prompt", "completion", "gold", *names]
+        rows = [
+            [step, one.id, _image(one.image), one.prompt, one.text, one.gold]
+            + [one.rewards.get(name) for name in names]
+            for one in shown
+        ]
+        self.run.log({"step": step, "rollouts": wandb.Table(columns=columns, data=rows)})
+
+    def outcome(self, outcome: Outcome) -> None:
+        """The summary, held-out images with what both models answer, and the report."""
+        self.run.summary.update(flat(outcome.evaluation.summary))
+        samples = read_samples(outcome.evaluation.folder / SAMPLES).samples
+        self.run.log({"held_out": _held_out(samples, outcome.examples)})
+        self.run.log({"report": wandb.Html(str(outcome.run.report), inject=False)})
+
+
+def flat(summary: Summary) -> dict[str, float | str]:
+    """The figures of an evaluation by names such as `tuned/accuracy`, intervals included."""
+    found: dict[str, float | str] = {"headline": summary.headline}
+    for name, side in sides_of(summary):
+        if side is None:
+            continue
+        rates = {summary.metric: side.accuracy, "invalid": side.invalid}
+        if side.decodings:
+            rates |= {"free reply": side.decodings.free, "by the list": side.decodings.listed}
+        if side.calibration and side.calibration.before:
+            rates["ece"] = side.calibration.before.ece
+        for title, rate in rates.items():
+            found[f"{name}/{title}"] = rate.value
+            found[f"{name}/{title}/low"], found[f"{name}/{title}/high"] = rate.low, rate.high
+        for one in side.metrics:
+            if one.value is not None:
+                found["/".join(filter(None, (name, one.name, one.label)))] = one.value
+    if summary.difference:
+        kept = ("value", "low", "high", "verdict")
+        found |= {f"difference/{key}": getattr(summary.difference, key) for key in kept}
+    return found
+
+
+def _opened(run: RunFolder, recipe: Recipe, console: Console) -> wandb.Run:
+    status = run.status()
+    known = status.get("wandb")
+    mode = _mode()
+    try:
+        opened = _begun(run, recipe, known, mode.name)
+    except WandbError as error:
+        if mode.name == "offline":
+            raise
+        mode = Mode("offline", f"it does not answer ({first_line(error)})")
+        opened = _begun(run, recipe, known, mode.name)
+    if opened.id != known:
+        run.set_status(status["state"], wandb=opened.id)
+    _say(opened, mode, console)
+    return opened
+
+
+def _begun(run: RunFolder, recipe: Recipe, known: str | None, mode: str) -> wandb.Run:
+    settings = wandb.Settings(
+        console="off",
+        silent=True,
+        disable_git=True,
+        disable_code=True,
+        save_code=False,
+        x_save_requirements=False,
+        init_timeout=INIT_SECONDS,
+        finish_timeout=FINISH_SECONDS,
+    )
+    return wandb.init(
+        project=os.environ.get("WANDB_PROJECT", PROJECT),
+        dir=str(run.folder),
+        name=run.folder.name,
+        id=known,
+        resume="allow",
+        mode=cast(Any, mode),  # whatever WANDB_MODE says
+        config=portable(recipe).model_dump(mode="json", exclude_none=True),
+        settings=settings,
+    )
+
+
+def _mode() -> Mode:
+    """Online where that is asked for or possible; asking for a login would stop a run."""
+    asked = os.environ.get("WANDB_MODE", "online")
+    if asked != "online":
+        return Mode(asked, "WANDB_MODE says so" if asked == "offline" else "")
+    try:
+        known = wandb.login(prompt=False, verify=False)
+    except WandbError as error:
+        return Mode("offline", f"the login is no good ({first_line(error)})")
+    if not known:
+        return Mode("offline", "nobody is logged in: `wandb login`")
+    url = wandb.setup().settings.base_url
+    return Mode("online") if reachable(url) else Mode("offline", f"{url} cannot be reached")
+
+
+def _say(opened: wandb.Run, mode: Mode, console: Console) -> None:
+    line = f"W&B: {opened.url}"
+    if mode.name == "offline":
+        folder = Path(opened.dir).parent
+        line = f"W&B: offline, {mode.why}; `wandb sync {folder}` uploads the run later"
+    if mode.name in ("online", "offline"):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _environment(folder: Path) -> Iterator[None]:
+    """Images wait in the run folder until they are uploaded, unless the user says where."""
+    before = os.environ.get(KEPT_IN_RUN)
+    os.environ[KEPT_IN_RUN] = before or str(folder.resolve() / "wandb" / "data")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[KEPT_IN_RUN]
+
+
+def _held_out(samples: Sequence[Sample], examples: Sequence[Example]) -> wandb.Table:
+    """A row for each held-out image: what both models answer, and whether that is right."""
+    by_id: dict[str, dict[str, Sample]] = {}
+    for sample in samples:
+        by_id.setdefault(sample.id, {})[sample.side] = sample
+    images = {example.id: example.image for example in examples}
+    known = [(name, sides) for name, sides in by_id.items() if name in images]
+    known.sort(key=lambda one: len({sample.correct for sample in one[1].values()}) < 2)
+    columns = ["id", "image", "gold", "base", "base correct", "fine-tuned", "fine-tuned correct"]
+    rows = []
+    for name, sides in known[:HELD_OUT_SHOWN]:
+        row = [name, _image(images[name]), next(iter(sides.values())).gold]
+        for side in ("base", "tuned"):
+            made = sides.get(side)
+            row += [made.answer, made.correct] if made else [None, None]
+        rows.append(row)
+    return wandb.Table(columns=columns, data=rows)
+
+
+def _image(image: LazyImage) -> wandb.Image:
+    shown = image.open()
+    shown.thumbnail((EDGE, EDGE))
+    return wandb.Image(shown)

@@ -1,0 +1,207 @@
+"""What `--log wandb` writes, read back from the real package's own file; it never asks anything."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import fakes
+import pytest
+import wandb_file
+from rich.console import Console
+
+from rftkit.core import Example
+from rftkit.errors import RecipeError
+from rftkit.metrics.files import Evaluation, finish
+from rftkit.metrics.samples import Header, Sample, header_line, sample_line
+from rftkit.metrics.scoring import derive
+from rftkit.runs.run import RunFolder
+from rftkit.training import run as training_run
+from rftkit.training.request import TrainRequest
+from rftkit.training.trackers.opening import tracking
+from rftkit.training.trackers.tracker import NO_TRACKER, Outcome, Rollout
+
+wandb = pytest.importorskip("wandb")
+RECIPE = fakes.recipe(
+    data={"source": "csv", "path": "/home/anna/secret/pets.csv", "shots": 1}, style="direct"
+)
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nobody is logged in, nobody can be asked."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setattr(builtins, "input", lambda *_: pytest.fail("it asks"))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    yield
+    from wandb.sdk.lib.wbauth import unauthenticate_session
+
+    unauthenticate_session()
+    wandb.teardown()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    found = RunFolder(tmp_path / "pets")
+    found.folder.mkdir()
+    found.set_status("running")
+    return found
+
+
+def heard() -> Console:
+    return Console(file=io.StringIO(), width=400)
+
+
+def said(console: Console) -> str:
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def rollout(name: str, text: str, accuracy: float) -> Rollout:
+    return Rollout(name, fakes.BlankImage(name), "Which?", text, "cat", {"accuracy": accuracy})
+
+
+def evaluated(run: RunFolder) -> Outcome:
+    """Four images: base is right on two, fine-tuned on three."""
+    header = Header(task="classification", style="direct", labels=("cat", "dog"), expected=4)
+    lines = [header_line(header)]
+    for side, right in (("base", 2), ("tuned", 3)):
+        for number in range(4):
+            text = "cat" if number < right else "dog"
+            made = {"side": side, "id": f"{number}", "image": f"{number}.png", "gold": "cat"}
+            sample = Sample.model_validate(made | {"text": text, "finished": True})
+            lines.append(sample_line(derive(sample, header)))
+    folder = run.evaluations / "test"
+    folder.mkdir(parents=True)
+    (folder / "samples.jsonl").write_text("".join(lines), "utf-8")
+    run.report.write_text("<h1>pets</h1>", "utf-8")
+    examples = [Example(f"{n}", fakes.BlankImage(f"{n}"), "Which?", "cat") for n in range(4)]
+    return Outcome(run, Evaluation(folder, finish(folder)), examples)
+
+
+def test_rewards_rollouts_evaluation_and_report_are_in_the_offline_run(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    console = heard()
+    with tracking("wandb", run, RECIPE, console) as tracker:
+        tracker.step({"step": 1, "loss": 0.5, "rewards": {"accuracy": 0.25, "format": 1.0}})
+        tracker.rollouts(1, [rollout("a.png", "dog", 0.0), rollout("b.png", "cat", 1.0)])
+        tracker.step({"step": 2, "loss": 0.25, "validation": 0.75})
+        tracker.outcome(evaluated(run))
+    (logged,) = wandb_file.read(run.folder)
+    assert (logged.exit_code, logged.project) == (0, "rftkit")
+    first, table, second, *_ = logged.history
+    assert (first["step"], first["loss"], first["rewards/accuracy"]) == (1, 0.5, 0.25)
+    assert (table["step"], table["rollouts/nrows"]) == (1, 2)
+    assert (second["step"], second["validation"]) == (2, 0.75)
+    summary = logged.summary
+    assert (summary["base/accuracy"], summary["tuned/accuracy"]) == (0.5, 0.75)
+    assert summary["tuned/accuracy/low"] < 0.75 < summary["tuned/accuracy/high"]
+    assert summary["difference/value"] == 0.25
+    assert summary["headline"].startswith("The test set is too small to tell")
+    (report,) = (run.folder / "wandb").glob("offline-*/files/media/html/report_*.html")
+    assert report.read_text("utf-8") == "<h1>pets</h1>"
+    line = f"W&B: offline, WANDB_MODE says so; `wandb sync {run.folder}/wandb/offline-run-"
+    assert line in said(console)
+
+
+def test_tables_have_images_that_wait_in_the_run_folder(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    with tracking("wandb", run, RECIPE, heard()) as tracker:
+        tracker.rollouts(5, [rollout("a.png", "dog", 0.0)])
+        tracker.outcome(evaluated(run))
+    (logged,) = wandb_file.read(run.folder)
+    table = logged.table("rollouts")
+    columns = ["step", "id", "image", "prompt", "completion", "gold", "accuracy"]
+    assert table["columns"] == columns
+    ((step, name, image, *rest),) = table["data"]
+    assert (step, name, rest) == (5, "a.png", ["Which?", "dog", "cat", 0.0])
+    assert (image["width"], image["height"]) == (8, 8)
+    held_out = logged.table("held_out")
+    assert [row[0] for row in held_out["data"]] == ["2", "0", "1", "3"]  # what changed comes first
+    assert held_out["data"][0][2:] == ["cat", "dog", 0, "cat", 1]
+    files = {path for found in logged.artifacts.values() for path in found.values()}
+    assert len(files) >= 4
+    assert {path for path in files if not path.is_relative_to(run.folder)} == set()
+    assert {path for path in files if not path.is_file()} == set()
+    assert "WANDB_DATA_DIR" not in os.environ
+
+
+def test_a_resumed_run_goes_on_under_its_id(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    with suppress(KeyboardInterrupt), tracking("wandb", run, RECIPE, heard()) as tracker:
+        tracker.step({"step": 1, "loss": 0.5})
+        raise KeyboardInterrupt
+    known = run.status()["wandb"]
+    run.set_status("stopped")
+    with tracking("wandb", run, RECIPE, heard()) as tracker:
+        tracker.step({"step": 1, "loss": 0.4})
+    assert run.status()["wandb"] == known
+    logged = {one.exit_code: one for one in wandb_file.read(run.folder)}
+    assert {code: one.id for code, one in logged.items()} == {0: known, 1: known}
+    assert logged[0].history[0]["loss"] == 0.4
+
+
+def test_what_is_told_of_the_recipe_names_no_folder(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    with tracking("wandb", run, RECIPE, heard()):
+        pass
+    (logged,) = wandb_file.read(run.folder)
+    assert logged.config["data"]["path"] == "pets.csv"
+    assert "anna" not in json.dumps(logged.config)
+
+
+def test_without_a_login_the_run_is_kept_offline_and_nobody_is_asked(run: RunFolder) -> None:
+    console = heard()
+    with tracking("wandb", run, RECIPE, console) as tracker:
+        tracker.step({"step": 1, "loss": 0.5})
+    assert said(console).startswith("W&B: offline, nobody is logged in: `wandb login`; `wandb sync")
+    assert wandb_file.read(run.folder)[0].history[0]["loss"] == 0.5
+
+
+def test_without_a_network_the_run_is_kept_offline(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # nobody listens there
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        monkeypatch.setenv("WANDB_BASE_URL", url)
+        monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+        console = heard()
+        with tracking("wandb", run, RECIPE, console):
+            pass
+    assert said(console).startswith(f"W&B: offline, {url} cannot be reached; `wandb sync ")
+    assert wandb_file.read(run.folder)[0].exit_code == 0
+
+
+def test_other_loggers_need_no_tracker_of_ours(run: RunFolder) -> None:
+    for log in ("none", "tensorboard", "trackio"):
+        with tracking(log, run, RECIPE, heard()) as tracker:  # type: ignore[arg-type]
+            assert tracker is NO_TRACKER
+
+
+def test_a_tracker_that_is_not_installed_is_named_before_a_run_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_run, "find_spec", lambda name: None)
+    request = TrainRequest(recipe=fakes.recipe(), out=tmp_path / "run", log="wandb")
+    line = r"--log wandb: needs wandb: .*pip install -e '\.\[wandb\]'"
+    with pytest.raises(RecipeError, match=line):
+        training_run.train(request, heard())
+    assert not (tmp_path / "run").exists()
