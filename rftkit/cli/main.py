@@ -21,6 +21,7 @@ from rftkit.cli import machine as cli_machine
 from rftkit.cli import predict as cli_predict
 from rftkit.cli import rationales as cli_rationales
 from rftkit.cli import score as cli_score
+from rftkit.cli.deploy import serve as cli_serve
 from rftkit.cli.options import (
     AsJson,
     Override,
@@ -200,11 +201,13 @@ for command in (
     *(cli_baseline.baseline, cli_rationales.rationales, cli_score.score),
     *(cli_files.recipes, cli_files.init, cli_files.runs, cli_files.report),
     *(cli_files.study, cli_machine.plan, cli_bench.bench, cli_machine.doctor, cli_demo.demo),
+    *(cli_serve.serve,),
 ):
     app.command()(command)
 
 # as a person meets them; the others follow
-FIRST = ("init", "check", "plan", "train", "eval", "predict", "demo", "report", "runs", "study")
+FIRST = ("init", "check", "plan", "train", "eval", "predict", "demo", "serve", "report", "runs",
+         "study")  # fmt: skip
 PLACE = {name: place for place, name in enumerate(FIRST)}
 app.registered_commands.sort(
     key=lambda one: PLACE.get(one.name or one.callback.__name__, len(FIRST))  # type: ignore[union-attr]

@@ -1,0 +1,1 @@
+"""Commands that take a fine-tuned model out of its run folder."""
