@@ -84,7 +84,7 @@ class Batcher:
         with self._changed:
             if self.closing:
                 raise ApiError(503, "the service is shutting down", code="shutting_down")
-            waiting = self._prompts()
+            waiting = self.depth
             if waiting and waiting + sum(work.size for work in works) > self.queue:
                 raise ApiError(
                     429,
@@ -123,10 +123,16 @@ class Batcher:
                              code="shutting_down")
                 )  # fmt: skip
 
-    def wait_for(self, waiting: int, seconds: float | None = None) -> bool:
-        """Return once exactly so many prompts wait; False after so many seconds."""
+    def until(self, happened: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Return once it has happened to the queue; False if not within so many seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._prompts() == waiting, seconds)
+            return self._changed.wait_for(happened, seconds)
+
+    @property
+    def depth(self) -> int:
+        """Prompts that wait."""
+        with self._changed:
+            return sum(job.work.size for job in self._waiting)
 
     def _loop(self) -> None:
         while jobs := self._next():
@@ -168,11 +174,8 @@ class Batcher:
         for job, answer in zip(jobs, answers, strict=True):
             job.future.set_result(answer)
 
-    def _prompts(self) -> int:
-        return sum(job.work.size for job in self._waiting)
-
     def _told(self) -> None:
-        self.watch.waiting(self._prompts())
+        self.watch.waiting(self.depth)
         self._changed.notify_all()
 
     def _seconds_left(self, waiting: int) -> int:
