@@ -15,6 +15,9 @@ from serve_fakes import POISON, WEB, Running, data_url, png, running
 
 from rftkit.serve.options import Limits
 
+# temperature and seed of chats that wait together
+KINDS = ((0, None), (0, 1), (1, None), (1, None), (1, 7), (1, 7))
+
 
 @pytest.fixture
 def served() -> Iterator[Running]:
@@ -149,21 +152,21 @@ def test_what_waits_shares_a_forward_by_its_kind() -> None:
                 client_of(served).chat.completions.create,
                 model="digits", messages=message(f"x{n}", n), temperature=warm, seed=seed,
             )
-            for n, (warm, seed) in enumerate([(0, None), (0, 1), (1, None), (1, None), (1, 7)])
+            for n, (warm, seed) in enumerate(KINDS)
         ]  # type: ignore[call-overload]  # fmt: skip
-        served.waits(10)
-        assert metric(served, "rftkit_queue_depth") == 10
+        served.waits(11)
+        assert metric(served, "rftkit_queue_depth") == 11
         served.engine.gate.set()
         assert first.result().json()["predictions"][0]["answer"] == "9"
         assert [one.result().json()["predictions"][0]["answer"] for one in asks] == list("01234")
         assert [one.result().choices[0].message.content for one in chats] == [
-            f"shade {n}: x{n}" for n in range(5)
+            f"shade {n}: x{n}" for n in range(6)
         ]
-        # the first, five asks, two greedy chats, two samples, one sample with a seed of its own
-        assert sorted(served.engine.batches) == [1, 1, 2, 2, 5]
+        # the first, five asks, two greedy chats, two samples, two alone with their seed
+        assert sorted(served.engine.batches) == [1, 1, 1, 2, 2, 5]
         assert metric(served, "rftkit_queue_depth") == 0
-        assert metric(served, "rftkit_batch_prompts_count") == 5
-        assert metric(served, "rftkit_batch_prompts_sum") == 11
+        assert metric(served, "rftkit_batch_prompts_count") == 6
+        assert metric(served, "rftkit_batch_prompts_sum") == 12
 
 
 def test_a_full_queue_refuses_and_says_when_to_try_again() -> None:
