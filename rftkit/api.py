@@ -217,8 +217,8 @@ def predict(
     abstain_at_error: the error that the answers given may have, in [0, 1): less sure ones are None,
     and `abstained` says so. Raises UserError where training held nothing out to know it from.
     """
-    from rftkit.inference.predict import Answering
     from rftkit.inference.predict import predict as predict_each
+    from rftkit.inference.reader import Answering
     from rftkit.tasks.question import Question
 
     paths = [images] if isinstance(images, str | Path) else images

@@ -29,6 +29,10 @@ class DataError(UserError):
     """A row, image or file of the user's data that cannot be used."""
 
 
+class TooLargeError(DataError):
+    """A file of too many bytes, or an image of too many pixels."""
+
+
 class HubError(DataError):
     """Data or a model that only the hub has, and it cannot be reached now: try again later."""
 

@@ -4,40 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from PIL import Image
-
 from rftkit.core import LazyImage
-from rftkit.data.images import MEANT, REMEDY, open_safely, read_size
 from rftkit.errors import DataError, UserError
+from rftkit.inference.uploads import LOOPBACK, check_bytes, checked_upload
 
-MAX_BYTES = 8_000_000
 MAX_UPLOAD = "16mb"  # above it Gradio refuses in its own words, below it we do in ours
-MAX_PIXELS = 25_000_000
 KEPT_SECONDS = 3600  # uploads
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF")  # PNG, JPEG, WebP
-SMALL = "too small to show anything; "
-MENDS = ((SMALL + REMEDY, SMALL + "choose a larger image"), (REMEDY, "choose another image"),
-         (MEANT, "save it as PNG, JPEG or WebP"))  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Upload:
-    """An image that a visitor chose: what is wrong with it is said to one without a data set."""
-
-    content: bytes = field(repr=False)
-    name: str
-
-    def open(self) -> Image.Image:
-        """The image, upright, mode RGB. Raises DataError, naming itself."""
-        with _said_to_a_visitor():
-            return open_safely(self.content, self.name)
 
 
 @dataclass(frozen=True)
@@ -71,41 +47,13 @@ def read_upload(path: Path, name: str = "the image") -> LazyImage:
     Raises DataError for what is not PNG, JPEG or WebP, or too large.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise DataError(
-                f"{name}: {size / 1e6:.1f} MB, above the limit of {MAX_BYTES / 1e6:.0f} MB; "
-                "make it smaller"
-            )
+        check_bytes(path.stat().st_size, name)
         content = path.read_bytes()
     except OSError:
         raise DataError(
             f"{name}: no longer here, uploads are kept for an hour; upload it again"
         ) from None
-    if content[:8].startswith(MAGIC) and (content[:4] != b"RIFF" or content[8:12] == b"WEBP"):
-        with _said_to_a_visitor():
-            width, height = read_size(content, name)
-    elif content:
-        raise DataError(f"{name}: not a PNG, JPEG or WebP image; save it as one of these")
-    else:
-        raise DataError(f"{name}: the file is empty; choose another")
-    if width * height > MAX_PIXELS:
-        raise DataError(
-            f"{name}: {width} × {height} pixels, above the limit of {MAX_PIXELS / 1e6:.0f} "
-            "megapixels; make it smaller"
-        )
-    return Upload(content, name)
-
-
-@contextmanager
-def _said_to_a_visitor() -> Iterator[None]:
-    try:
-        yield
-    except DataError as error:
-        message = str(error)
-        for ours, theirs in MENDS:
-            message = message.replace(ours, theirs)
-        raise DataError(message) from None
+    return checked_upload(content, name)
 
 
 @dataclass

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rftkit.app.history import SESSIONS
-from rftkit.app.limits import LOOPBACK, MAX_UPLOAD, PRIVATE, PUBLIC, Limits, check_sharing
+from rftkit.app.limits import MAX_UPLOAD, PRIVATE, PUBLIC, Limits, check_sharing
 from rftkit.errors import UserError
+from rftkit.inference.uploads import LOOPBACK
 from rftkit.messages import pip_install
 
 if TYPE_CHECKING:

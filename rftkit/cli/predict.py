@@ -54,8 +54,8 @@ def predict(
     """
     from rftkit.inference.inputs import image_files
     from rftkit.inference.output import Output
-    from rftkit.inference.predict import Answering
     from rftkit.inference.predict import predict as answers
+    from rftkit.inference.reader import Answering
     from rftkit.tasks.question import Question
 
     files = image_files(images, sys.stdin)

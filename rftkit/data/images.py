@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from rftkit.core import LazyImage
-from rftkit.errors import DataError
+from rftkit.errors import DataError, TooLargeError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -136,7 +136,7 @@ def _header(source: Path | bytes, name: str) -> Image.Image:
         file = BytesIO(source) if isinstance(source, bytes) else source
         image = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise DataError(f"{name}: too many pixels ({error}); make it smaller") from error
+        raise TooLargeError(f"{name}: too many pixels ({error}); make it smaller") from error
     except BROKEN as error:
         raise DataError(f"{name}: {_what_instead(_start(source))}") from error
     try:
@@ -158,7 +158,7 @@ def _check_bytes(source: Path | bytes, name: str) -> None:
         raise DataError(f"{name}: the file is empty (0 bytes); {REMEDY}")
     if size > MAX_BYTES:
         limit = f"the limit of {MAX_BYTES / 1e6:.0f} MB"
-        raise DataError(f"{name}: {size / 1e6:.0f} MB, above {limit}; make it smaller")
+        raise TooLargeError(f"{name}: {size / 1e6:.0f} MB, above {limit}; make it smaller")
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -166,7 +166,7 @@ def _check_size(image: Image.Image, name: str) -> None:
     shape = f"{width} × {height} pixels"
     if width * height > MAX_PIXELS:
         limit = f"the limit of {MAX_PIXELS / 1e6:.0f} megapixels"
-        raise DataError(f"{name}: {shape}, above {limit}; make it smaller")
+        raise TooLargeError(f"{name}: {shape}, above {limit}; make it smaller")
     if min(width, height) < MIN_SIDE:
         raise DataError(f"{name}: {shape}, too small to show anything; {REMEDY}")
     if max(width, height) > MAX_ASPECT * min(width, height):

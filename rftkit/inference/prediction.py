@@ -31,7 +31,7 @@ class Prediction:
 
     attempt: the free reply, read. by_list: None without a list. boxes: of a task that finds boxes;
     None where the reply holds none that can be read. asked: what was looked for, or the question,
-    where images are asked more than one.
+    where images are asked more than one. prompt_tokens: of the whole prompt; 0 where not known.
     """
 
     image: Path
@@ -42,6 +42,7 @@ class Prediction:
     boxes: tuple[PixelBox, ...] | None = None
     by_list: ListAnswer | None = None
     abstained: bool = False
+    prompt_tokens: int = 0
 
     @property
     def answer(self) -> object:

@@ -61,7 +61,7 @@ class Decoding:
 class Generation(NamedTuple):
     """The completions of a batch, and how long the whole batch and its first token took.
 
-    prompt_tokens: of the longest prompt, with its image_tokens.
+    prompt_tokens: of the longest prompt, with its image_tokens. lengths: tokens of each prompt.
     """
 
     completions: list[Completion]
@@ -69,6 +69,7 @@ class Generation(NamedTuple):
     first_token_seconds: float
     prompt_tokens: int = 0
     image_tokens: int = 0
+    lengths: tuple[int, ...] = ()
 
 
 Watch = Callable[[Completion], bool]  # sees a completion grow, token by token; True ends it

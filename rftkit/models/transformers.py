@@ -104,7 +104,8 @@ class TransformersPolicy:
         made = [self._completion(row) for row in ids[:, start:].tolist()]
         # not every family's configuration names its image token
         images = inputs["input_ids"] == getattr(self.model.config, "image_token_id", -1)
-        return Generation(made, seconds, clock.first, start, int(images.sum(1).max()))
+        lengths = tuple(inputs["attention_mask"].sum(1).tolist())
+        return Generation(made, seconds, clock.first, start, int(images.sum(1).max()), lengths)
 
     def score(
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]], *, ended: bool = True

@@ -126,8 +126,8 @@ class VllmPolicy:
             outputs += self._run(inputs, sampling)
         seconds = time.perf_counter() - start
         made = [self._completion(one.outputs[0]) for one in outputs]
-        longest = max((len(one.prompt_token_ids) for one in outputs), default=0)
-        return Generation(made, seconds, first or seconds, longest)
+        lengths = tuple(len(one.prompt_token_ids) for one in outputs)
+        return Generation(made, seconds, first or seconds, max(lengths, default=0), 0, lengths)
 
     def score(
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]], *, ended: bool = True

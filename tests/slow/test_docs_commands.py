@@ -31,6 +31,7 @@ RUNS = {  # name of a run in the docs -> what makes one like it
 }
 DOWNLOADED = "its data have to be downloaded"
 NOT_HERE = {  # a part of a command -> why it is not run here
+    "rftkit serve": "serves until it is stopped; tests/slow/test_serve_runs.py",
     "rftkit demo": "serves until it is stopped; tests/slow/test_app_browser.py",
     "rftkit study": "a dozen runs; tests/slow/test_study_runs.py",
     "rftkit push out/pets ACCOUNT/pets-lora": "needs an account; tests/slow/test_pushed_model.py",

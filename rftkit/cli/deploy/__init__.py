@@ -1,1 +1,1 @@
-"""Commands that take a model out of its run: to the hub."""
+"""Commands that take a fine-tuned model out of its run folder."""
