@@ -28,7 +28,7 @@ ORDER = (
     "evaluation inference rationales",
     "training",
     "api",
-    "study app notebook bench",
+    "study app notebook bench export",
     "cli",
     "__main__",
 )

@@ -21,6 +21,7 @@ from rftkit.cli import machine as cli_machine
 from rftkit.cli import predict as cli_predict
 from rftkit.cli import rationales as cli_rationales
 from rftkit.cli import score as cli_score
+from rftkit.cli.deploy import export as cli_export
 from rftkit.cli.options import (
     AsJson,
     Override,
@@ -198,6 +199,7 @@ def _refuse_ignored(context: typer.Context) -> None:
 for command in (
     *(cli_check.check, cli_predict.predict),
     *(cli_baseline.baseline, cli_rationales.rationales, cli_score.score),
+    cli_export.export,
     *(cli_files.recipes, cli_files.init, cli_files.runs, cli_files.report),
     *(cli_files.study, cli_machine.plan, cli_bench.bench, cli_machine.doctor, cli_demo.demo),
 ):

@@ -40,6 +40,16 @@ def prompt_of(task: Task, example: Example, style: Style) -> Prompt:
     return Prompt(example.image, text, replies.prefill(style), example.others)
 
 
+def rendered(processor: Any, prompt: Prompt) -> str:
+    """The whole text that a model reads, chat template and prefill included."""
+    content: list[dict[str, str]] = [{"type": "image"} for _ in (prompt.image, *prompt.others)]
+    content.append({"type": "text", "text": prompt.text})
+    text: str = processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
+    return text + prompt.prefill
+
+
 @dataclass(frozen=True)
 class Decoding:
     """How completions are drawn: temperature 0 is greedy, and then top_p says nothing."""

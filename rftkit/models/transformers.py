@@ -21,7 +21,15 @@ from rftkit.models import adapters, loading, out_of_memory
 from rftkit.models.answer_scores import AnswerScores
 from rftkit.models.clock import Clock
 from rftkit.models.finite import fault, finite_logits
-from rftkit.models.policy import Decoding, Generation, ModelFacts, ProbeFeatures, Prompt, Watch
+from rftkit.models.policy import (
+    Decoding,
+    Generation,
+    ModelFacts,
+    ProbeFeatures,
+    Prompt,
+    Watch,
+    rendered,
+)
 from rftkit.models.probe_features import probe_features
 from rftkit.recipe.sections import Model
 from rftkit.shared_prefix.decoding import shared_prefill
@@ -241,12 +249,7 @@ class TransformersPolicy:
 
     def render(self, prompt: Prompt) -> str:
         """The whole text the model reads, chat template and prefill included."""
-        shown = [{"type": "image"} for _ in (prompt.image, *prompt.others)]
-        content = [*shown, {"type": "text", "text": prompt.text}]
-        text: str = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
-        return text + prompt.prefill
+        return rendered(self.processor, prompt)
 
     def _plain_logps(
         self, prompts: Sequence[Prompt], answers: Sequence[torch.Tensor], temperature: float = 1.0

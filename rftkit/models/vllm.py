@@ -21,7 +21,7 @@ from rftkit.errors import ModelError
 from rftkit.hardware import backends
 from rftkit.messages import first_line
 from rftkit.models import loading
-from rftkit.models.policy import Decoding, Generation, ModelFacts, Prompt, Watch
+from rftkit.models.policy import Decoding, Generation, ModelFacts, Prompt, Watch, rendered
 from rftkit.models.vllm_options import engine_options
 from rftkit.recipe.sections import Model
 
@@ -228,11 +228,8 @@ class VllmPolicy:
     def _input(self, prompt: Prompt) -> dict[str, Any]:
         """The text that every backend reads, and the images."""
         images = [image.open() for image in (prompt.image, *prompt.others)]
-        content = [*({"type": "image"} for _ in images), {"type": "text", "text": prompt.text}]
-        text = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
-        return {"prompt": text + prompt.prefill, "multi_modal_data": {"image": images}}
+        text = rendered(self.processor, prompt)
+        return {"prompt": text, "multi_modal_data": {"image": images}}
 
     def _completion(self, made: Any) -> Completion:
         ids, stops = list(made.token_ids), self.stop_ids()

@@ -1,0 +1,1 @@
+"""Commands that bring a fine-tuned model to where it is used."""
