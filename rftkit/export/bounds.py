@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from rftkit.export.llama_cpp.support import NEAR, support_of
 from rftkit.export.proof import Bounds
 from rftkit.export.request import IN_GGUF, ExportRequest
-from rftkit.export.support import NEAR, support_of
 
 # measured with small models of random weights, which exaggerate: f16 0.002 to 0.008 nats, bf16
 # 0.008 to 0.07, q8_0 0.06 to 0.1; another image 0.08 to 0.7 (docs/export.md)

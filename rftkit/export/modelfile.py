@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from rftkit.export.gguf import GgufFiles
+from rftkit.export.llama_cpp.convert import GgufFiles
 from rftkit.export.markup import Markup
 from rftkit.models.vllm_options import images_of_engine
 

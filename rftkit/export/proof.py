@@ -54,12 +54,14 @@ class Asked(NamedTuple):
 class Side:
     """What a model answered: its replies, and for each the probabilities of its list.
 
-    faults: what is wrong with it already.
+    faults: what is wrong with it already. as_sent: how many replies are the same if the images
+    are sent in their own size; None where nobody looked.
     """
 
     answers: Sequence[Answer]
     lists: Sequence[Mapping[str, float]]
     faults: tuple[str, ...] = ()
+    as_sent: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class Proof:
     """How near an export is to its adapter. base_tokens: how near it is to the base model.
 
     label_difference: None where there are no lists. faults: what is not as near as it must be.
-    as_trained: how many replies are those of the adapter on the 4-bit weights of its training.
+    as_sent: as of `Side`. as_trained: how many replies are those of the adapter on the 4-bit
+    weights of its training.
     """
 
     prompts: int
@@ -80,6 +83,7 @@ class Proof:
     bounds: Bounds
     faults: tuple[str, ...]
     samples: tuple[Mapping[str, Any], ...]
+    as_sent: int | None = None
     as_trained: int | None = None
 
     @property
@@ -107,6 +111,11 @@ class Proof:
             lines.append(
                 f"note: the recipe trained on 4-bit weights, where {self.as_trained} of "
                 f"{self.prompts} replies are the same; the export has the base's 16-bit weights"
+            )
+        if self.as_sent is not None:
+            lines.append(
+                f"note: with images in their own size, which llama.cpp resizes in its own way, "
+                f"{self.as_sent} of {self.prompts} replies are the same"
             )
         if kind in UNTRIED:
             lines.append(f"note: {UNTRIED[kind]}")
@@ -160,6 +169,7 @@ def prove(export: Side, reference: InTransformers, asked: Asked, bounds: Bounds)
         bounds=bounds,
         faults=(*export.faults, *_faults(numbers, bounds)),
         samples=tuple(_samples(asked, export, Side(own, lists))),
+        as_sent=export.as_sent,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rftkit import files
 from rftkit.export.card import ExportCard
+from rftkit.export.held_out import image_tokens
 from rftkit.export.modelfile import MODELFILE, SERVE
 from rftkit.export.proof import PROOF, Proof
 from rftkit.export.request import IN_GGUF
@@ -73,11 +74,11 @@ print(PREFILL + processor.tokenizer.decode(written, skip_special_tokens=True))
 ```"""
 LLAMA = """\
 ```bash
-llama-server -m {text} --mmproj {mmproj} --temp 0
+llama-server -m {text} --mmproj {mmproj} --temp 0{limits}
 ```
 
-llama.cpp resizes images in its own way, and knows no limit of pixels: send them as they were
-trained on, with sides that are multiples of the model's patches."""
+llama.cpp resizes images in its own way: send them as the model was trained on them, with sides that
+are multiples of its patches, and nothing is resized."""
 
 
 def write_readme(folder: Path, name: str, card: ExportCard, proof: Proof | None) -> None:
@@ -109,7 +110,9 @@ def write_readme(folder: Path, name: str, card: ExportCard, proof: Proof | None)
 def _use(card: ExportCard) -> str:
     if card.kind in IN_GGUF:
         text, mmproj = [name for name in card.files if name.endswith(".gguf")]
-        llama = LLAMA.format(text=text, mmproj=mmproj)
+        least, most = image_tokens(card.recipe.model)
+        limits = f" --image-min-tokens {least} --image-max-tokens {most}" if most > 0 else ""
+        llama = LLAMA.format(text=text, mmproj=mmproj, limits=limits)
         ollama = f"```bash\nollama create NAME -f {MODELFILE}\n```\n\nOr by llama.cpp:\n\n"
         return ollama + llama if card.kind == "ollama" else llama
     recipe = card.recipe

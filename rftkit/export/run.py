@@ -14,9 +14,10 @@ from rich.console import Console
 from rftkit import files
 from rftkit.answers.replies import prefill
 from rftkit.core import Example
-from rftkit.export import card, copied, gguf, modelfile, support
+from rftkit.export import card, copied, modelfile
 from rftkit.export.bounds import bounds_for
 from rftkit.export.held_out import asked_of, held_out, prompt_shown
+from rftkit.export.llama_cpp import convert, support
 from rftkit.export.markup import markup_of
 from rftkit.export.proof import PROOF, Proof, prove
 from rftkit.export.publish import ProofError, check_free, failed_folder, in_place_of
@@ -73,7 +74,7 @@ class Made(NamedTuple):
     weights: Merged
     files: Mapping[str, str]
     copied: Mapping[str, str]
-    gguf: gguf.GgufFiles | None = None
+    gguf: convert.GgufFiles | None = None
 
 
 def export(location: Path, request: ExportRequest, console: Console) -> Path:
@@ -102,7 +103,7 @@ def _prepared(location: Path, request: ExportRequest, console: Console) -> Job:
     ckpt = find(location)
     out, recipe = folder_of(ckpt, request), ckpt.recipe
     check_free(out, request.force)
-    gguf.check_tools(request)
+    convert.check_tools(request)
     require_model(recipe.model)
     from rftkit.export.weights import base_folder
     from rftkit.models import loading
@@ -147,7 +148,7 @@ def _made(job: Job, folder: Path) -> Made:
         names = sorted(path.name for path in merged.glob("*.safetensors"))
         return Made(merged, weights, dict.fromkeys(names, "merged weights"), hashes)
     known = support.tokenizer_of(job.ckpt.recipe.model.name)
-    made = gguf.convert(merged, folder, job.request, known)
+    made = convert.convert(merged, folder, job.request, known)
     names_of = {made.text.name: "language model", made.mmproj.name: "image encoder"}
     return Made(merged, weights, names_of, hashes, made)
 
@@ -161,11 +162,13 @@ def _proved(job: Job, made: Made) -> Proof:
     from rftkit.models.transformers import open_transformers
 
     copied.check_copies(job.base, made.merged)
+    job.say(f"comparing with the adapter on {len(job.examples)} held-out prompts…")
     recipe = job.ckpt.recipe
     asked = asked_of(recipe, job.examples, fitted=job.converted)
     settings = recipe.model.model_copy(update={"load_in_4bit": False})
     if made.gguf:
-        side = side_of_gguf(made.gguf, made.merged, settings, asked)
+        as_sent = asked_of(recipe, job.examples, fitted=False).prompts
+        side = side_of_gguf(made.gguf, made.merged, settings, asked, as_sent)
     else:
         side = side_of_merged(made.merged, settings, asked)
     out_of_memory.free_memory()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rftkit.export.answers import InTransformers
-from rftkit.export.gguf import GgufFiles
 from rftkit.export.held_out import image_tokens
-from rftkit.export.llama import Limits, LlamaCpp, Reading, serving
+from rftkit.export.llama_cpp.convert import GgufFiles
+from rftkit.export.llama_cpp.server import Limits, LlamaCpp, Reading, serving
 from rftkit.export.markup import markup_of
 from rftkit.export.proof import Asked, Side, answered
-from rftkit.models.policy import rendered
+from rftkit.models.policy import Prompt, rendered
 from rftkit.recipe.sections import Model
 
 LONGEST = 8192  # tokens of prompt and reply that a server makes room for, at most
@@ -26,8 +28,13 @@ def side_of_merged(folder: Path, settings: Model, asked: Asked) -> Side:
     return answered(InTransformers(policy), asked)
 
 
-def side_of_gguf(made: GgufFiles, merged: Path, settings: Model, asked: Asked) -> Side:
-    """What GGUF files answer in llama.cpp. merged: the folder that they were made from."""
+def side_of_gguf(
+    made: GgufFiles, merged: Path, settings: Model, asked: Asked, as_sent: Sequence[Prompt]
+) -> Side:
+    """What GGUF files answer in llama.cpp. merged: the folder that they were made from.
+
+    as_sent: the same prompts, with images in their own size.
+    """
     from rftkit.models import loading
 
     source = loading.Source(str(merged), None)
@@ -35,7 +42,10 @@ def side_of_gguf(made: GgufFiles, merged: Path, settings: Model, asked: Asked) -
     limits = Limits(min(LONGEST, loading.longest(source)), image_tokens(settings))
     with serving(made, _reading(processor), limits) as llama:
         side = answered(llama, asked)
-        return Side(side.answers, side.lists, tuple(_otherwise(llama, processor, asked, side)))
+        faults = tuple(_otherwise(llama, processor, asked, side))
+        own = llama.answers(as_sent, asked.tokens)
+        same = sum(a.text == b.text for a, b in zip(side.answers, own, strict=True))
+        return replace(side, faults=faults, as_sent=same)
 
 
 def same_replies(side: Side, model: InTransformers, asked: Asked) -> int:

@@ -17,8 +17,8 @@ from typing import IO, Any, NamedTuple
 
 from rftkit.errors import ModelError
 from rftkit.export.answers import TOP, Answer
-from rftkit.export.gguf import GgufFiles
-from rftkit.export.llama_child import ADDRESS
+from rftkit.export.llama_cpp.convert import GgufFiles
+from rftkit.export.llama_cpp.server_child import ADDRESS
 from rftkit.models.policy import Prompt
 
 UNLIKELY = -12.0  # nats: what is less likely so far is not followed to the end of an answer
@@ -166,7 +166,7 @@ def serving(made: GgufFiles, reading: Reading, limits: Limits) -> Iterator[Llama
         "image_tokens": limits.image_tokens,
         "threads": int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))),
     }
-    words = [sys.executable, "-m", "rftkit.export.llama_child", json.dumps(job)]
+    words = [sys.executable, "-m", "rftkit.export.llama_cpp.server_child", json.dumps(job)]
     pipe = subprocess.PIPE
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log,

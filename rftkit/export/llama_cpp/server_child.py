@@ -1,8 +1,8 @@
-"""llama.cpp's server, in a process of its own: `python -m rftkit.export.llama_child JSON`.
+"""llama.cpp's server in a process of its own: `python -m rftkit.export.llama_cpp.server_child`.
 
-In a process of its own because a failed assertion of llama.cpp ends it. The JSON: `text`, `mmproj`,
-`context` (tokens), `image_tokens` (least and most of one image), `threads`. It prints one line,
-`address http://…`, and serves until its standard input is closed.
+In a process of its own because a failed assertion of llama.cpp ends it. Its argument is JSON:
+`text`, `mmproj`, `context` (tokens), `image_tokens` (least and most of one image), `threads`. It
+prints one line, `address http://…`, and serves until its standard input is closed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""llama.cpp's converter, in a process of its own: `python -m rftkit.export.convert_child JSON`.
+"""llama.cpp's converter in a process of its own: `python -m rftkit.export.llama_cpp.convert_child`.
 
-The JSON: `checkout` (a llama.cpp checkout, or ""), `runs` (the converter's arguments, a list for
-each file), `pre` and `words` (what is said of a tokenizer that it does not know, or "" and none),
-`full_attention` (whether every layer of a Qwen2.5-VL encoder sees the whole image). The last line
-on standard output is JSON: file -> how many tensors it holds.
+Its argument is JSON: `checkout` (a llama.cpp checkout, or ""), `runs` (the converter's arguments, a
+list for each file), `pre` and `words` (what is said of a tokenizer that it does not know, or "" and
+none), `full_attention` (whether every layer of a Qwen2.5-VL encoder sees the whole image). The last
+line on standard output is JSON: file -> how many tensors it holds.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rftkit.errors import ModelError, UserError
+from rftkit.export.llama_cpp.support import Tokenizer, support_of
 from rftkit.export.publish import ProofError
 from rftkit.export.request import IN_GGUF, ExportRequest
-from rftkit.export.support import Tokenizer, support_of
 from rftkit.messages import pip_install
 
 SCRIPT = "convert_hf_to_gguf.py"
@@ -99,7 +99,7 @@ def _all_see_the_whole(config: dict[str, Any]) -> bool:
 
 
 def _run(job: dict[str, Any]) -> dict[str, int]:
-    words = [sys.executable, "-m", "rftkit.export.convert_child", json.dumps(job)]
+    words = [sys.executable, "-m", "rftkit.export.llama_cpp.convert_child", json.dumps(job)]
     done = subprocess.run(words, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
