@@ -24,7 +24,13 @@ from rftkit.export.llama_cpp.server import Limits, LlamaCpp, Reading, serving
 from rftkit.models.policy import Prompt
 
 # what follows what was written: token -> chance; tokens are letters
-NEXT = {"": {"a": 0.9, "b": 0.0999, "c": 1e-7}, "a": {"x": 0.5, "y": 0.5}, "b": {"x": 1.0}}
+NEXT = {
+    "": {"a": 0.9, "b": 0.0999, "c": 1e-7, "r": 0.001},
+    "a": {"x": 0.5, "y": 0.5},
+    "b": {"x": 1.0},
+    "r": {"e": 0.5},
+}
+RARE = "r"  # not among the likeliest, so that all have to be asked for
 asked: list[dict[str, Any]] = []
 
 
@@ -43,7 +49,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(400, "no", "Failed to tokenize prompt")
             return
         chances = NEXT[text.partition("|")[2]]
-        top = [{"id": ord(t), "logprob": math.log(p)} for t, p in chances.items()]
+        top = [
+            {"id": ord(t), "logprob": math.log(p)}
+            for t, p in chances.items()
+            if t != RARE or body["n_probs"] > 200
+        ]
         first = max(chances, key=lambda token: chances[token])
         self._say({
             "content": first + "é", "tokens": [ord(first), 7, ord("e")], "tokens_evaluated": 12,
@@ -100,16 +110,23 @@ def test_a_prompt_goes_with_its_image_at_the_servers_own_marker(llama: LlamaCpp)
 
 
 def test_lists_are_scored_down_the_tree_of_their_tokens(llama: LlamaCpp) -> None:
-    answers = ["ax", "ay", "bx", "a", "cx", "zx"]
+    answers = ["ax", "ay", "bx", "a", "cx"]
     (scores,) = llama.score([Prompt(BlankImage("x"), "Which?")], [answers], ended=False)
-    expected = [0.45, 0.45, 0.0999, 0.9, 1e-7, 1e-7]  # of z nothing is known but that it is rare
+    expected = [0.45, 0.45, 0.0999, 0.9, 1e-7]
     assert [math.exp(score) for score in scores] == pytest.approx(expected)
     written = [body["prompt"]["prompt_string"].partition("|")[2] for body in asked]
-    assert written == ["", "a", "b"]  # what is under c and z is not followed
+    assert written == ["", "a", "b"]  # what is under c is not followed
+    assert {body["n_probs"] for body in asked} == {200}
+
+
+def test_a_token_that_is_not_among_the_likeliest_is_asked_for(llama: LlamaCpp) -> None:
+    (scores,) = llama.score([Prompt(BlankImage("x"), "Which?")], [["re", "ax", "zx"]], ended=False)
+    assert [math.exp(score) for score in scores] == pytest.approx([5e-4, 0.45, 0], abs=1e-9)
+    assert [body["n_probs"] for body in asked] == [200, 1_000_000, 200, 200]
 
 
 def test_a_prompt_that_is_refused_is_one_line(llama: LlamaCpp) -> None:
-    with pytest.raises(ModelError, match="llama.cpp refuses a prompt"):
+    with pytest.raises(ModelError, match=r"llama\.cpp refuses a prompt"):
         llama.answers([Prompt(BlankImage("x"), "refuse")], 4)
 
 

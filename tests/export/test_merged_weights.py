@@ -45,7 +45,9 @@ def test_one_merged_matrix_and_the_rest_as_it_was(base: Path, tmp_path: Path) ->
     assert (found.changed, found.tensors, found.left_out) == (1, 3, ("mtp.head",))
     assert found.dtype == "bfloat16"
     assert found.words().startswith("1 of 3 tensors merged in bfloat16")
-    assert found.words().endswith("1 that transformers does not load are left out, such as mtp.head")
+    assert found.words().endswith(
+        "1 that transformers does not load are left out, such as mtp.head"
+    )
 
 
 @pytest.mark.parametrize(

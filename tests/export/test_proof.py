@@ -114,7 +114,10 @@ def test_what_is_not_a_number_fails() -> None:
     side = answered(FakeModel(0.7, 0.2, 0.05, 0.05), asked())
     broken = [one._replace(steps=[{0: math.nan}, {}]) for one in side.answers]
     proof = prove(
-        Side(broken, side.lists), FakeModel(0.7, 0.2, 0.05, 0.05), asked(), BOUNDS  # type: ignore[arg-type]
+        Side(broken, side.lists),
+        FakeModel(0.7, 0.2, 0.05, 0.05),
+        asked(),
+        BOUNDS,  # type: ignore[arg-type]
     )
     assert not proof.passed
 
@@ -177,6 +180,8 @@ def test_what_is_allowed(
 ) -> None:
     request = ExportRequest(kind=kind, outtype=outtype)
     found = bounds_for(request, architecture, dtype, half=half)
-    assert found == pytest.approx(expected) if found is expected else found.__dict__ == (
-        pytest.approx(expected.__dict__)
+    assert (
+        found == pytest.approx(expected)
+        if found is expected
+        else found.__dict__ == (pytest.approx(expected.__dict__))
     )

@@ -30,12 +30,17 @@ def test_nothing_is_there_before_the_end_and_all_after_it(tmp_path: Path) -> Non
     assert names(tmp_path / "export") == ["merged"]
 
 
+def cut_off(out: Path, error: type[BaseException]) -> None:
+    with in_place_of(out) as folder:
+        (folder / "weights").write_text("half")
+        raise error
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_one_that_is_cut_off_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
     out = tmp_path / "merged"
-    with pytest.raises(error), in_place_of(out) as folder:
-        (folder / "weights").write_text("half")
-        raise error
+    with pytest.raises(error):
+        cut_off(out, error)
     assert names(tmp_path) == []
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import heapq
 import io
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, NamedTuple
 
@@ -21,10 +23,12 @@ from rftkit.export.llama_cpp.convert import GgufFiles
 from rftkit.export.llama_cpp.server_child import ADDRESS
 from rftkit.models.policy import Prompt
 
-UNLIKELY = -12.0  # nats: what is less likely so far is not followed to the end of an answer
+UNLIKELY = -12.0  # nats beside the best answer: where the end of an answer changes nothing
 
 
 LISTED = 200  # likeliest tokens among which those of a list are looked up
+EVERY = 1_000_000  # all tokens, where one is not among those
+IMPOSSIBLE = -100.0  # nats, of a token that the file does not have
 
 
 class Reading(NamedTuple):
@@ -61,7 +65,7 @@ class LlamaCpp:
     def score(
         self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]], *, ended: bool = True
     ) -> list[list[float]]:
-        """Log-probability, in nats, of each answer; of those under `UNLIKELY`, at most that."""
+        """Log-probability, in nats, of each answer; of an `UNLIKELY` one that of its beginning."""
         return [
             self._scores(prompt, [self.reading.ids(text, ended) for text in row])
             for prompt, row in zip(prompts, answers, strict=True)
@@ -97,32 +101,41 @@ class LlamaCpp:
         return Answer(str(reply["content"]), ids, steps, reply["stop_type"] == "eos")
 
     def _scores(self, prompt: Prompt, answers: Sequence[Sequence[int]]) -> list[float]:
-        """Down the tree of the answers' tokens, one request for each token that they share."""
-        return [score for _, score in sorted(self._below(prompt, [], 0.0, [*enumerate(answers)]))]
+        """Down the tree of the answers' tokens, the likeliest beginning first.
 
-    def _below(
-        self,
-        prompt: Prompt,
-        before: list[int],
-        so_far: float,
-        left: Sequence[tuple[int, Sequence[int]]],
-    ) -> Iterator[tuple[int, float]]:
-        depth = len(before)
-        yield from ((number, so_far) for number, ids in left if len(ids) == depth)
-        longer = [(number, ids) for number, ids in left if len(ids) > depth]
-        if not longer:
-            return
-        if so_far < UNLIKELY:
-            yield from ((number, so_far) for number, _ in longer)
-            return
-        reply = self._complete(prompt, self.reading.text(before), 1)
-        logps = _logps(reply["completion_probabilities"][0])
-        floor = min(logps.values())
-        for token in dict.fromkeys(ids[depth] for _, ids in longer):
-            rest = [(number, ids) for number, ids in longer if ids[depth] == token]
-            yield from self._below(prompt, [*before, token], so_far + logps.get(token, floor), rest)
+        A beginning that is `UNLIKELY` beside the best whole answer is not followed to its end.
+        """
+        scores, best = [0.0] * len(answers), -math.inf
+        waiting: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+        while waiting:
+            negative, before = heapq.heappop(waiting)
+            below = [n for n, ids in enumerate(answers) if tuple(ids[: len(before)]) == before]
+            for number in below:
+                scores[number] = -negative
+            whole = any(len(answers[number]) == len(before) for number in below)
+            best = max(best, -negative) if whole else best
+            wanted = {answers[n][len(before)] for n in below if len(answers[n]) > len(before)}
+            if wanted and -negative >= best + UNLIKELY:
+                logps = self._next(prompt, before, wanted)
+                for token in wanted:
+                    heapq.heappush(waiting, (negative - logps[token], (*before, token)))
+        return scores
 
-    def _complete(self, prompt: Prompt, written: str, tokens: int) -> dict[str, Any]:
+    def _next(
+        self, prompt: Prompt, before: Sequence[int], wanted: Collection[int]
+    ) -> Mapping[int, float]:
+        """The log-probability of each of these tokens after what was written before."""
+        written = self.reading.text(before)
+        for most in (LISTED, EVERY):
+            step = self._complete(prompt, written, 1, most)["completion_probabilities"][0]
+            logps = _logps(step)
+            if all(token in logps for token in wanted):
+                return logps
+        return {token: logps.get(token, IMPOSSIBLE) for token in wanted}
+
+    def _complete(
+        self, prompt: Prompt, written: str, tokens: int, likeliest: int = TOP
+    ) -> dict[str, Any]:
         text = self.reading.render(prompt).replace(self.reading.image, self.marker) + written
         return self._ask(
             "/completion",
@@ -131,7 +144,7 @@ class LlamaCpp:
                 "n_predict": tokens,
                 "temperature": 0,
                 "samplers": ["temperature"],
-                "n_probs": LISTED if tokens == 1 else TOP,
+                "n_probs": likeliest,
                 "cache_prompt": bool(written),  # replies are computed anew, lists share a prompt
                 "return_tokens": True,
             },
