@@ -21,6 +21,7 @@ KINDS: dict[Any, str] = {Path: "PATH", int: "N", float: "X"}
 GROUPS = {
     "Start": ("init", "check", "plan", "doctor", "recipes"),
     "Train and measure": ("train", "eval", "baseline", "study", "bench", "rationales", "score"),
+    "Use elsewhere": ("export",),
     "Look and use": ("predict", "demo", "runs", "report"),
 }
 

@@ -25,11 +25,12 @@ from rftkit.models.policy import Prompt
 
 # what follows what was written: token -> chance; tokens are letters
 NEXT = {
-    "": {"a": 0.9, "b": 0.0999, "c": 1e-7, "r": 0.001},
+    "": {"a": 0.9, "b": 0.0999, "c": 1e-7},
     "a": {"x": 0.5, "y": 0.5},
     "b": {"x": 1.0},
     "r": {"e": 0.5},
 }
+RARE_FIRST = {"a": 0.9, "b": 0.0999, "c": 1e-4, "r": 5e-5}  # where "Rare?" is asked
 RARE = "r"  # not among the likeliest, so that all have to be asked for
 asked: list[dict[str, Any]] = []
 
@@ -48,7 +49,8 @@ class Handler(BaseHTTPRequestHandler):
         if "refuse" in text:
             self.send_error(400, "no", "Failed to tokenize prompt")
             return
-        chances = NEXT[text.partition("|")[2]]
+        written = text.partition("|")[2]
+        chances = RARE_FIRST if "Rare?" in text and not written else NEXT[written]
         top = [
             {"id": ord(t), "logprob": math.log(p)}
             for t, p in chances.items()
@@ -120,9 +122,9 @@ def test_lists_are_scored_down_the_tree_of_their_tokens(llama: LlamaCpp) -> None
 
 
 def test_a_token_that_is_not_among_the_likeliest_is_asked_for(llama: LlamaCpp) -> None:
-    (scores,) = llama.score([Prompt(BlankImage("x"), "Which?")], [["re", "ax", "zx"]], ended=False)
-    assert [math.exp(score) for score in scores] == pytest.approx([5e-4, 0.45, 0], abs=1e-9)
-    assert [body["n_probs"] for body in asked] == [200, 1_000_000, 200, 200]
+    (scores,) = llama.score([Prompt(BlankImage("x"), "Rare?")], [["re", "ax", "zx"]], ended=False)
+    assert [math.exp(score) for score in scores] == pytest.approx([2.5e-5, 0.45, 0], abs=1e-9)
+    assert [body["n_probs"] for body in asked] == [200, 200, 1_000_000, 200]
 
 
 def test_a_prompt_that_is_refused_is_one_line(llama: LlamaCpp) -> None:

@@ -44,6 +44,30 @@ class Reading(NamedTuple):
     text: Callable[[Sequence[int]], str]
 
 
+class _Beginning(NamedTuple):
+    """The beginning of some answers. negative: minus its log-probability, for a heap.
+
+    rare: of the next tokens those that are not among the likeliest: it stands for these alone, with
+    the highest score that they can have; start: that of `before`.
+    """
+
+    negative: float
+    before: tuple[int, ...]
+    rare: tuple[int, ...] = ()
+    start: float = 0.0
+
+    @property
+    def score(self) -> float:
+        """Log-probability, in nats."""
+        return -self.negative
+
+    def begins(self, ids: Sequence[int]) -> bool:
+        """Whether an answer begins so."""
+        depth = len(self.before)
+        same = tuple(ids[:depth]) == self.before
+        return same and (not self.rare or (len(ids) > depth and ids[depth] in self.rare))
+
+
 class Limits(NamedTuple):
     """context: tokens of prompt and reply. image_tokens: least and most of one image."""
 
@@ -106,32 +130,40 @@ class LlamaCpp:
         A beginning that is `UNLIKELY` beside the best whole answer is not followed to its end.
         """
         scores, best = [0.0] * len(answers), -math.inf
-        waiting: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+        waiting = [_Beginning(0.0, ())]
         while waiting:
-            negative, before = heapq.heappop(waiting)
-            below = [n for n, ids in enumerate(answers) if tuple(ids[: len(before)]) == before]
+            one = heapq.heappop(waiting)
+            below = [n for n, ids in enumerate(answers) if one.begins(ids)]
             for number in below:
-                scores[number] = -negative
-            whole = any(len(answers[number]) == len(before) for number in below)
-            best = max(best, -negative) if whole else best
-            wanted = {answers[n][len(before)] for n in below if len(answers[n]) > len(before)}
-            if wanted and -negative >= best + UNLIKELY:
-                logps = self._next(prompt, before, wanted)
-                for token in wanted:
-                    heapq.heappush(waiting, (negative - logps[token], (*before, token)))
+                scores[number] = one.score
+            depth = len(one.before)
+            if not one.rare and any(len(answers[number]) == depth for number in below):
+                best = max(best, one.score)
+            wanted = {answers[n][depth] for n in below if len(answers[n]) > depth}
+            if wanted and one.score >= best + UNLIKELY:
+                for longer in self._longer(prompt, one, wanted):
+                    heapq.heappush(waiting, longer)
         return scores
 
-    def _next(
-        self, prompt: Prompt, before: Sequence[int], wanted: Collection[int]
-    ) -> Mapping[int, float]:
-        """The log-probability of each of these tokens after what was written before."""
-        written = self.reading.text(before)
-        for most in (LISTED, EVERY):
-            step = self._complete(prompt, written, 1, most)["completion_probabilities"][0]
-            logps = _logps(step)
-            if all(token in logps for token in wanted):
-                return logps
-        return {token: logps.get(token, IMPOSSIBLE) for token in wanted}
+    def _longer(
+        self, prompt: Prompt, one: _Beginning, wanted: Collection[int]
+    ) -> Iterator[_Beginning]:
+        """A beginning with each of these tokens, and one for those not among the likeliest.
+
+        That one waits with the highest score that they can have; all tokens are asked for only if
+        its turn comes.
+        """
+        most = EVERY if one.rare else LISTED
+        reply = self._complete(prompt, self.reading.text(one.before), 1, most)
+        logps = _logps(reply["completion_probabilities"][0])
+        start = one.start if one.rare else one.score
+        for token in wanted:
+            if token in logps or one.rare:
+                score = start + logps.get(token, IMPOSSIBLE)
+                yield _Beginning(-score, (*one.before, token))
+        rare = tuple(sorted({*wanted} - {*logps}))
+        if rare and not one.rare:
+            yield _Beginning(-start - min(logps.values()), one.before, rare, start)
 
     def _complete(
         self, prompt: Prompt, written: str, tokens: int, likeliest: int = TOP
