@@ -25,7 +25,7 @@ GROUPS = {
         *("rationales", "score"),
     ),
     "Look and use": ("predict", "demo", "runs", "report"),
-    "Take it elsewhere": ("serve", "push"),
+    "Take it elsewhere": ("export", "serve", "push"),
 }
 
 

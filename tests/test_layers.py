@@ -28,7 +28,7 @@ ORDER = (
     "evaluation inference rationales",
     "training comparison",
     "api",
-    "study app notebook bench publish serve",
+    "study app notebook bench export publish serve",
     "cli",
     "__main__",
 )

@@ -22,6 +22,7 @@ from rftkit.cli import machine as cli_machine
 from rftkit.cli import predict as cli_predict
 from rftkit.cli import rationales as cli_rationales
 from rftkit.cli import score as cli_score
+from rftkit.cli.deploy import export as cli_export
 from rftkit.cli.deploy import push as cli_push
 from rftkit.cli.deploy import serve as cli_serve
 from rftkit.cli.options import (
@@ -204,14 +205,14 @@ for command in (
     *(cli_baseline.baseline, cli_rationales.rationales, cli_score.score),
     *(cli_files.recipes, cli_files.init, cli_files.runs, cli_files.report),
     *(cli_files.study, cli_machine.plan, cli_bench.bench, cli_machine.doctor, cli_demo.demo),
-    *(cli_serve.serve, cli_push.push),
+    *(cli_export.export, cli_serve.serve, cli_push.push),
 ):
     app.command()(command)
 
 # as a person meets them; the others follow
 FIRST = (
-    *("init", "check", "plan", "train", "eval", "compare", "predict", "demo", "serve", "push"),
-    *("report", "runs", "study"),
+    *("init", "check", "plan", "train", "eval", "compare", "predict", "demo", "export", "serve"),
+    *("push", "report", "runs", "study"),
 )
 PLACE = {name: place for place, name in enumerate(FIRST)}
 app.registered_commands.sort(

@@ -10,18 +10,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from rftkit.answers import replies
 from rftkit.core import Style
-from rftkit.models.policy import AnswerModel, Prompt
+from rftkit.models.policy import Prompt
 
 OPENING, CLOSING = "<answer>", "</answer>"
 
 Spellings = Mapping[str, Sequence[str]]  # answer -> how it may be written
 
 
+class ListModel(Protocol):
+    """A model whose lists are scored: any `AnswerModel`, and what a served model tells."""
+
+    def score(
+        self, prompts: Sequence[Prompt], answers: Sequence[Sequence[str]], *, ended: bool = True
+    ) -> list[list[float]]:
+        """Log-probability, in nats, of each answer. ended: followed by the end of the turn."""
+
+
 def list_scores(
-    policy: AnswerModel,
+    policy: ListModel,
     prompts: Sequence[Prompt],
     lists: Sequence[Spellings],
     style: Style,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rftkit.answers import replies
 from rftkit.core import Completion, Example, LazyImage, Style
+from rftkit.models.processing.template import prompt_text
 from rftkit.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ def prompt_with(text: str, example: Example, style: Style) -> Prompt:
     return Prompt(
         example.image, text, replies.prefill(style), example.others, replies.thinks(style)
     )
+
+
+def rendered(processor: Any, prompt: Prompt) -> str:
+    """The whole text that a model reads, chat template and prefill included."""
+    images = 1 + len(prompt.others)
+    return prompt_text(processor, prompt.text, images, prompt.thinks) + prompt.prefill
 
 
 @dataclass(frozen=True)

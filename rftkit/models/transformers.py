@@ -21,9 +21,17 @@ from rftkit.models import adapters, loading, out_of_memory
 from rftkit.models.answer_scores import AnswerScores
 from rftkit.models.clock import Clock
 from rftkit.models.finite import fault, finite_logits
-from rftkit.models.policy import Decoding, Generation, ModelFacts, ProbeFeatures, Prompt, Watch
+from rftkit.models.policy import (
+    Decoding,
+    Generation,
+    ModelFacts,
+    ProbeFeatures,
+    Prompt,
+    Watch,
+    rendered,
+)
 from rftkit.models.probe_features import probe_features
-from rftkit.models.processing.template import prompt_text, special_tokens
+from rftkit.models.processing.template import special_tokens
 from rftkit.recipe.sections import Model
 from rftkit.shared_prefix.decoding import shared_prefill
 from rftkit.shared_prefix.difference import FAILURES
@@ -243,8 +251,7 @@ class TransformersPolicy:
 
     def render(self, prompt: Prompt) -> str:
         """The whole text the model reads, chat template and prefill included."""
-        images = 1 + len(prompt.others)
-        return prompt_text(self.processor, prompt.text, images, prompt.thinks) + prompt.prefill
+        return rendered(self.processor, prompt)
 
     def _plain_logps(
         self, prompts: Sequence[Prompt], answers: Sequence[torch.Tensor], temperature: float = 1.0

@@ -21,8 +21,8 @@ from rftkit.errors import ModelError
 from rftkit.hardware import backends
 from rftkit.messages import first_line
 from rftkit.models import loading
-from rftkit.models.policy import Decoding, Generation, ModelFacts, Prompt, Watch
-from rftkit.models.processing.template import prompt_text, special_tokens
+from rftkit.models.policy import Decoding, Generation, ModelFacts, Prompt, Watch, rendered
+from rftkit.models.processing.template import special_tokens
 from rftkit.models.vllm_options import engine_options
 from rftkit.recipe.sections import Model
 
@@ -229,8 +229,8 @@ class VllmPolicy:
     def _input(self, prompt: Prompt) -> dict[str, Any]:
         """The text that every backend reads, and the images."""
         images = [image.open() for image in (prompt.image, *prompt.others)]
-        text = prompt_text(self.processor, prompt.text, len(images), prompt.thinks)
-        return {"prompt": text + prompt.prefill, "multi_modal_data": {"image": images}}
+        text = rendered(self.processor, prompt)
+        return {"prompt": text, "multi_modal_data": {"image": images}}
 
     def _completion(self, made: Any) -> Completion:
         ids, stops = list(made.token_ids), self.stop_ids()

