@@ -72,7 +72,7 @@ def test_two_steps_of_each_method_and_an_evaluation(
         assert bool(learnt) == (method != "grpo"), "noise earns nothing: no group has an advantage"
         effective = json.loads((out / "effective.json").read_text("utf-8"))
         assert ("checked shared prefixes" in effective) == (method != "sft" and kind in SHARING)
-        summary = json.loads((out / "eval" / "summary.json").read_text("utf-8"))
+        summary = json.loads((out / "eval/test/summary.json").read_text("utf-8"))
         assert summary["base"]["n"] == summary["tuned"]["n"] == 4
 
 
