@@ -25,29 +25,41 @@ if TYPE_CHECKING:
 class Prompt:
     """An image and the text beside it; `prefill` is already written of the reply.
 
-    others: further images of the same question, shown after the first.
+    others: further images of the same question, shown after the first. schema: the JSON Schema that
+    an engine may hold the reply to.
     """
 
     image: LazyImage
     text: str
     prefill: str = ""
     others: tuple[LazyImage, ...] = ()
+    schema: str = ""
 
 
 def prompt_of(task: Task, example: Example, style: Style) -> Prompt:
     """What a model is shown of an example, with the style's prefill."""
     text = task.prompt(example, style)
-    return Prompt(example.image, text, replies.prefill(style), example.others)
+    schema = schema_of(task, example, style)
+    return Prompt(example.image, text, replies.prefill(style), example.others, schema)
+
+
+def schema_of(task: Task, example: Example, style: Style) -> str:
+    """The JSON Schema of a whole reply: that of the answer in style direct, in others "": none."""
+    return task.schema(example) if style == "direct" else ""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How completions are drawn: temperature 0 is greedy, and then top_p says nothing."""
+    """How completions are drawn: temperature 0 is greedy, and then top_p says nothing.
+
+    structured: each prompt's reply is held to its schema, where the engine can do that.
+    """
 
     max_new_tokens: int
     temperature: float = 0.0
     seed: int = 0
     top_p: float = 1.0
+    structured: bool = False
 
 
 class Generation(NamedTuple):
