@@ -19,7 +19,7 @@ from rftkit.tasks.options import FieldOptions
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
 from rftkit.tasks.reading import Reading
 from rftkit.tasks.starter import Starter
-from rftkit.tasks.task import Scored, Task, Words
+from rftkit.tasks.task import TABLES, Scored, Task, Words
 
 QUESTION = "Read the fields of this document."
 SHAPE = "Answer with one JSON object that has these keys:"
@@ -132,7 +132,7 @@ def _line(field: Field) -> str:
     listed = ", ".join(json.dumps(value, ensure_ascii=False) for value in field.values)
     kind = KINDS.get(field.kind, f"one of {listed}")
     described = f" ({field.description})" if field.description else ""
-    return f'- "{field.name}": {kind}{" or null" if field.optional else ""}{described}'
+    return f'- "{field.name}": {kind}{", or null" if field.optional else ""}{described}'
 
 
 def schema(example: Example) -> str:
@@ -253,6 +253,7 @@ TASK = Task(
     probes=probes,
     form=QuestionForm((), unlabelled),
     words=Words("documents", headline="Mean field score"),
+    sources=(*TABLES, "label_studio", "cvat", "scenes"),
     options=FieldOptions,
     answer_tokens=256,
     starter=Starter(columns=("image", "answer")),

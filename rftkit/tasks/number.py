@@ -150,7 +150,7 @@ TASK = Task(
     wrong_answers=wrong_answers,
     form=QuestionForm(prompts=unlabelled),
     words=Words(headline="Exact numbers only"),
-    sources=(*TABLES, "llava", "scenes"),
+    sources=(*TABLES, "llava", "label_studio", "scenes"),
     options=NumberOptions,
     listed=listed,
     scheduled_rewards=scheduled_rewards,
