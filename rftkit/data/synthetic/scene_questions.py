@@ -120,7 +120,7 @@ def _fields(things: Sequence[Thing], rng: np.random.Generator) -> Values:
     """How many digits there are, and which is the first and the last from the left."""
     order = [int(thing.label) for thing in sorted(things, key=_from_the_left)]
     read = {"digits": len(order), "first": order[0], "last": order[-1] if order[1:] else None}
-    return {"answer": read, "category": f"{len(order)} digits"}
+    return {"answer": read, "category": f"{len(order)} digit{'s' if order[1:] else ''}"}
 
 
 def _from_the_left(thing: Thing) -> tuple[int, int]:
