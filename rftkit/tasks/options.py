@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -158,7 +158,7 @@ class NumberOptions(Options):
 class FieldOptions(Options):
     """Of reading fields."""
 
-    fields: Mapping[str, Mapping[str, Any]] = Field(
+    fields: Mapping[str, Mapping[str, str | bool | tuple[str, ...]]] = Field(
         default={},
         description='name and type of each field: `{shop = "string", total = "number?", '
         'currency = ["EUR", "USD"]}`',
