@@ -302,7 +302,7 @@ def test_a_run_on_documents(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert rftkit(monkeypatch, "train", "receipts.toml", "--out", "run") == 0
-    assert "options.structured: this engine writes freely" in capsys.readouterr().out
+    assert "options.structured: this engine writes freely" in capsys.readouterr().err
     summary = read_summary(folder / "run" / "eval" / "test")
     assert summary.tuned
     assert {m.name for m in summary.tuned.metrics} == {
