@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from rftkit.answers.boxes import MAX_BOXES, THOUSANDTHS, Box, Grid, PredictedBox, box_of
-from rftkit.answers.literals import literal, number
+from rftkit.answers.literals import literal, number, unfenced
 
 MAX_CHARS = 65_536  # a longer text is not read as an answer
 
@@ -29,7 +29,7 @@ def read_boxes(text: str, grid: Grid = THOUSANDTHS) -> list[PredictedBox] | None
     """
     if len(text) > MAX_CHARS:
         return None
-    text = _unfenced(text)
+    text = unfenced(text)
     if len(text) < 40 and re.sub(r"[\W_]+", " ", text).strip().casefold() == "no objects":
         return []
     entries = _entries(literal(text))
@@ -46,7 +46,7 @@ def read_box(text: str, grid: Grid = THOUSANDTHS) -> Box | None:
     """
     if len(text) > MAX_CHARS:
         return None
-    text = _unfenced(text)
+    text = unfenced(text)
     value = literal(text)
     if isinstance(value, list) and len(value) == 2 and all(_is_pair(half) for half in value):
         return box_of([*value[0], *value[1]], grid)
@@ -81,14 +81,6 @@ def write_box(box: Box, grid: Grid = THOUSANDTHS) -> str:
     """
     x1, y1, x2, y2 = _whole(box, grid)
     return f"({x1},{y1}),({x2},{y2})"
-
-
-def _unfenced(text: str) -> str:
-    text = text.strip()
-    opening = re.match(r"```\w*\s*", text)
-    if opening is None:
-        return text
-    return text[opening.end() :].removesuffix("```").strip()
 
 
 def _entries(value: object) -> list[object] | None:

@@ -47,6 +47,28 @@ def literal(text: str, *, numbers_as_text: bool = False) -> object:
     return values[0] if len(values) == 1 else values
 
 
+def unfenced(text: str) -> str:
+    """The text inside of one code fence, with or without a language; a text without one as it is.
+
+    >>> unfenced("```json\\n[1]\\n```"), unfenced(" [1] ")
+    ('[1]', '[1]')
+    """
+    text = text.strip()
+    opening = re.match(r"```\w*\s*", text)
+    if opening is None:
+        return text
+    return text[opening.end() :].removesuffix("```").strip()
+
+
+def in_text(value: object) -> str:
+    """An answer as a person reads it: a text as it is, anything else as JSON.
+
+    >>> in_text("rose"), in_text({"shop": "Café", "paid": True})
+    ('rose', '{"shop": "Café", "paid": true}')
+    """
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def number(value: object) -> float | None:
     """The float of an int or float, infinity if it is too large; None for others, bool too."""
     if isinstance(value, bool) or not isinstance(value, int | float):

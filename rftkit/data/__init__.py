@@ -21,6 +21,7 @@ from rftkit.data.sources import (
     yolo,
 )
 from rftkit.data.sources import llava as conversations
+from rftkit.data.sources.exports import cvat, label_studio
 from rftkit.recipe.sections import Data
 
 SOURCES: dict[str, Callable[[Data, str, SourceNotes, ReadCache], Iterator[Row]]] = {
@@ -35,6 +36,8 @@ SOURCES: dict[str, Callable[[Data, str, SourceNotes, ReadCache], Iterator[Row]]]
     "lisa": lisa.rows,
     "refs": refs.rows,
     "llava": conversations.rows,
+    "label_studio": label_studio.rows,
+    "cvat": cvat.rows,
     "digits": lambda data, split, note, cache: builtin.digits_rows(split),
     "hangar": lambda data, split, note, cache: builtin.hangar_rows(split),
     "scenes": lambda data, split, note, cache: scenes.rows(data.path, split),

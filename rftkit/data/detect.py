@@ -134,7 +134,11 @@ def source_of(location: DataPath) -> str:
         return ""
     if location.suffix == ".csv":
         return "csv"
+    if location.suffix == ".xml":
+        return "cvat" if re.search(r"<annotations\b", _head(location)) else ""
     entry = _first(location)
+    if _is_label_studio(entry):
+        return "label_studio"
     if {"conversations", "messages"} & {*entry}:
         return "llava"
     # a line with `phrase` and `box` may be a table's, in thousandths
@@ -144,6 +148,12 @@ def source_of(location: DataPath) -> str:
     if {*PHRASE_KEYS, "sentences"} & {*entry} and boxed & {*entry}:
         return "refs"
     return "jsonl" if location.suffix == ".jsonl" else ""
+
+
+def _is_label_studio(entry: Mapping[str, object]) -> bool:
+    """Whether an object is a task of a full export, or a line of JSON-MIN."""
+    made = {"annotations", "completions"} & {*entry}
+    return bool("data" in entry and made) or {"annotation_id", "lead_time"} <= {*entry}
 
 
 def _first(path: DataPath) -> Mapping[str, object]:

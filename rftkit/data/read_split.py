@@ -84,6 +84,8 @@ def _key(recipe: Recipe, split: str) -> tuple[str, ...]:
 
 
 def _read_split(recipe: Recipe, split: str, cache: ReadCache, is_test: bool) -> SplitExamples:
+    if lacking := recipe.options.lacking():
+        raise DataError(lacking)
     task, notes = tasks.get_task(recipe.task), SourceNotes()
     reading = Reading(recipe.options, _columns(recipe.data), is_test, recipe.seed)
     wanted = _spelled_categories(recipe.options)

@@ -251,7 +251,8 @@ def _side(policy: AnswerModel, side: Side) -> AbstractContextManager[None]:
 def _in_words(header: Header, decoding: Decoding) -> str:
     how = f"sampled at {decoding.temperature:g}" if decoding.temperature else "greedy"
     listed = "; log-probability of each answer of the list" if header.list_scores else ""
-    return f"{how}, at most {decoding.max_new_tokens} new tokens{listed}"
+    held = "; replies held to a JSON Schema" if decoding.structured else ""
+    return f"{how}, at most {decoding.max_new_tokens} new tokens{listed}{held}"
 
 
 def _sha(*texts: str) -> str:

@@ -26,7 +26,7 @@ from rftkit.metrics import Summary
 from rftkit.metrics.files import REPORT, SAMPLES, Evaluation, finish
 from rftkit.metrics.samples import Header, Overlap, OverlapSkipped, Provenance, Side
 from rftkit.models import open_for_inference, out_of_memory
-from rftkit.models.policy import AnswerModel, Decoding
+from rftkit.models.policy import AnswerModel, Decoding, schema_of
 from rftkit.recipe.builtin import find_recipe
 from rftkit.recipe.schema import Recipe, budget
 from rftkit.recipe.sections import Data
@@ -37,6 +37,10 @@ from rftkit.runs.checkpoints import WEIGHTS
 from rftkit.runs.locks import locked
 from rftkit.tasks import get_task
 
+FREELY = (
+    "options.structured: this engine writes freely; `rftkit eval --engine vllm` holds replies to "
+    "the schema"
+)
 SOURCE_OF = {".csv": "csv", ".jsonl": "jsonl"}
 
 
@@ -93,7 +97,11 @@ def run_evaluation(subject: EvalSubject, request: EvalRequest, console: Console)
     """
     recipe, examples = subject.recipe, subject.examples.examples
     style: Style = request.style or recipe.style
-    decoding = Decoding(_budget(recipe, style), seed=recipe.seed)
+    schema = schema_of(get_task(recipe.task), examples[0], style)
+    held = bool(schema) and request.engine == "vllm"
+    if schema and not held:
+        console.print(f"note: {FREELY}", highlight=False, markup=False)
+    decoding = Decoding(_budget(recipe, style), seed=recipe.seed, structured=held)
     header = header_of(subject.policy, examples, style, _header(subject, request, style), decoding)
     sides: tuple[Side, ...] = ("base", "tuned") if request.base else ("tuned",)
     with _held_folder(subject.ckpt, recipe, request, header) as folder:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rftkit.answers.literals import in_text
 from rftkit.data.images import FileImage
 from rftkit.errors import UserError
 from rftkit.files import write_atomically
@@ -116,7 +117,7 @@ def _rows(prediction: Prediction) -> Iterator[dict[str, Any]]:
     known = found is not None
     yield {
         **about,
-        "answer": "" if prediction.answer is None else prediction.answer,
+        "answer": "" if prediction.answer is None else in_text(prediction.answer),
         "confidence": found.confidence if found else "",
         "abstained": prediction.abstained if known else "",
         "off_the_list": prediction.off_the_list,

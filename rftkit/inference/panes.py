@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from rftkit.answers import replies
 from rftkit.answers.boxes import Box, iou, load_boxes
 from rftkit.answers.labels import match_label
+from rftkit.answers.literals import in_text
 from rftkit.core import Attempt, Completion, Reply, Style
 from rftkit.data.box_grid import annotated_size
 from rftkit.inference.form import Asked
@@ -189,7 +190,7 @@ def judged(pane: Pane, asked: Asked) -> Pane:
     pane = replace(pane, reply=attempt.reply, boxes=boxes, answer=_answer(parsed, boxes, attempt))
     if pane.state not in ENDED:
         return pane
-    answer = parsed if parsed is None or isinstance(parsed, str) else str(parsed)
+    answer = None if parsed is None else in_text(parsed)
     pane = replace(
         pane,
         flags=flags_of(attempt, answer, listed=task.picks_offered),
@@ -253,7 +254,7 @@ def overlaps(pane: Pane, asked: Asked) -> list[float | None]:
 
 def _answer(parsed: object, boxes: tuple[PixelBox, ...] | None, attempt: Attempt) -> str | None:
     if "grid" not in attempt.example.meta:
-        return None if parsed is None else str(parsed)
+        return None if parsed is None else in_text(parsed)
     if boxes is None:
         return None
     names = ", ".join(dict.fromkeys(box.label for box in boxes))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rftkit.answers.boxes import Box, PredictedBox
+from rftkit.answers.literals import in_text
 from rftkit.core import Attempt, Example
 from rftkit.data.box_grid import annotated_size
 from rftkit.inference.by_list import ListAnswer
@@ -98,7 +99,7 @@ class Prediction:
     def _words(self) -> str:
         """The answer of a task without boxes, and how it came about."""
         found, free = self.by_list, self.free_answer
-        said = "no answer could be read" if free is None else str(free)
+        said = "no answer could be read" if free is None else in_text(free)
         if found is None:
             return said + (f" (not one of the {self._offered()})" if self.off_the_list else "")
         sure = f"{found.confidence:.0%}" + ("" if found.calibrated else " uncalibrated")

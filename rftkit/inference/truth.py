@@ -27,7 +27,8 @@ class TruthError(DataError):
 
 def gold_of(truth: str, task: str, example: Example) -> str:
     """The gold answer in the task's own canonical text. Raises TruthError, saying what to write."""
-    values: dict[str, Any] = {"gold": truth.strip()}
+    named = {key: example.meta[key] for key in ("fields",) if key in example.meta}
+    values: dict[str, Any] = {"gold": truth.strip(), **named}
     kind = get_task(task).answer_kind
     if kind == "label":
         values = {"gold": _label(truth, example), "choices": list(example.choices)}

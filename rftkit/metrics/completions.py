@@ -72,7 +72,7 @@ def example_of(values: Mapping[str, object], location: str, task: Task) -> Examp
         return _labelled(values, location, task)
     if task.answer_kind == "boxes" and values.get("choices"):
         return _of_kinds(values, location, task)
-    asked = {name: values[name] for name in ("question", "choices") if name in values}
+    asked = {name: values[name] for name in ("question", "choices", "fields") if name in values}
     row = Row(
         location, NoImage(), {"gold": values["gold"], "grid": _grid(values, location), **asked}
     )

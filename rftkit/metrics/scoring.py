@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from rftkit.answers import replies
 from rftkit.answers.labels import names_several
+from rftkit.answers.literals import in_text
 from rftkit.core import Attempt, Completion, Example, NoImage, Reply
 from rftkit.errors import DataError
 from rftkit.metrics.samples import FLAGS, Flag, Header, Sample, SamplesFile, Side
@@ -77,7 +77,7 @@ def derive(sample: Sample, header: Header) -> Sample:
     task = get_task(header.task)
     attempt = attempt_of(sample, header)
     parsed = task.parsed(attempt)
-    answer = parsed if parsed is None or isinstance(parsed, str) else json.dumps(parsed)
+    answer = None if parsed is None else in_text(parsed)
     paper = task.rewards_of(attempt, "paper")
     if task.paper_evaluation is not None:
         paper["evaluation"] = task.paper_evaluation(attempt)

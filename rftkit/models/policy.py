@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -27,7 +27,8 @@ class Prompt:
     """An image and the text beside it; `prefill` is already written of the reply.
 
     others: further images of the same question, shown after the first. thinks: whether the style
-    has reasoning, for models that have a switch for it.
+    has reasoning, for models that have a switch for it. schema: the JSON Schema that an engine may
+    hold the reply to.
     """
 
     image: LazyImage
@@ -35,18 +36,25 @@ class Prompt:
     prefill: str = ""
     others: tuple[LazyImage, ...] = ()
     thinks: bool = False
+    schema: str = ""
 
 
 def prompt_of(task: Task, example: Example, style: Style) -> Prompt:
     """What a model is shown of an example, with the style's prefill."""
-    return prompt_with(task.prompt(example, style), example, style)
+    prompt = prompt_with(task.prompt(example, style), example, style)
+    return replace(prompt, schema=schema_of(task, example, style))
 
 
 def prompt_with(text: str, example: Example, style: Style) -> Prompt:
-    """The same with another text beside the images."""
+    """The same with another text beside the images, and no schema."""
     return Prompt(
         example.image, text, replies.prefill(style), example.others, replies.thinks(style)
     )
+
+
+def schema_of(task: Task, example: Example, style: Style) -> str:
+    """The JSON Schema of a whole reply: that of the answer in style direct, in others "": none."""
+    return task.schema(example) if style == "direct" else ""
 
 
 def rendered(processor: Any, prompt: Prompt) -> str:
@@ -57,12 +65,16 @@ def rendered(processor: Any, prompt: Prompt) -> str:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How completions are drawn: temperature 0 is greedy, and then top_p says nothing."""
+    """How completions are drawn: temperature 0 is greedy, and then top_p says nothing.
+
+    structured: each prompt's reply is held to its schema, where the engine can do that.
+    """
 
     max_new_tokens: int
     temperature: float = 0.0
     seed: int = 0
     top_p: float = 1.0
+    structured: bool = False
 
 
 class Generation(NamedTuple):

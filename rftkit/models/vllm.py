@@ -102,16 +102,7 @@ class VllmPolicy:
         self, prompts: Sequence[Prompt], decoding: Decoding, watch: Watch | None = None
     ) -> Generation:
         """One completion per prompt, all in one batch; the first before them if it is watched."""
-        from vllm import SamplingParams
-
-        sampling = SamplingParams(
-            temperature=decoding.temperature,
-            top_p=decoding.top_p if decoding.temperature > 0 else 1.0,
-            max_tokens=decoding.max_new_tokens,
-            stop_token_ids=self.stop_ids(),
-            logit_bias=dict.fromkeys(self.banned_ids(), -100.0),
-            seed=decoding.seed,
-        )
+        sampling = [self._sampling(decoding, prompt.schema) for prompt in prompts]
         start, first = time.perf_counter(), 0.0
 
         def seen(growing: Completion) -> bool:
@@ -121,9 +112,9 @@ class VllmPolicy:
 
         inputs, outputs = [self._input(prompt) for prompt in prompts], []
         if watch is not None:
-            outputs, inputs = [self._streamed(inputs[0], sampling, seen)], inputs[1:]
+            outputs, inputs = [self._streamed(inputs[0], sampling[0], seen)], inputs[1:]
         if inputs:
-            outputs += self._run(inputs, sampling)
+            outputs += self._run(inputs, sampling[-len(inputs) :])
         seconds = time.perf_counter() - start
         made = [self._completion(one.outputs[0]) for one in outputs]
         lengths = tuple(len(one.prompt_token_ids) for one in outputs)
@@ -203,6 +194,25 @@ class VllmPolicy:
             quantisation="nf4" if self.settings.load_in_4bit else "none",
             max_pixels=self.settings.max_pixels,
             device=torch.cuda.get_device_name(0) if cuda else f"cpu × {torch.get_num_threads()}",
+        )
+
+    def _sampling(self, decoding: Decoding, schema: str) -> Any:
+        """How one reply is drawn; with a schema, and where that is wanted, held to it."""
+        from vllm import SamplingParams
+
+        held: dict[str, Any] = {}
+        if decoding.structured and schema:
+            from vllm.sampling_params import StructuredOutputsParams
+
+            held = {"structured_outputs": StructuredOutputsParams(json=schema)}
+        return SamplingParams(
+            temperature=decoding.temperature,
+            top_p=decoding.top_p if decoding.temperature > 0 else 1.0,
+            max_tokens=decoding.max_new_tokens,
+            stop_token_ids=self.stop_ids(),
+            logit_bias=dict.fromkeys(self.banned_ids(), -100.0),
+            seed=decoding.seed,
+            **held,
         )
 
     def _run(self, inputs: list[dict[str, Any]], sampling: Any) -> list[Any]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rftkit.data.detect import Annotations, all_annotations, source_of
 from rftkit.data.locate import locate
 from rftkit.data.paths import DataPath
 from rftkit.data.sources import hub
+from rftkit.data.sources.exports import cvat
 from rftkit.data.sources.folder import Listing, existing_folder, list_classes, subfolders
 from rftkit.data.sources.tables import READERS, Record
 from rftkit.errors import DataError
-from rftkit.preflight.columns import use_of
+from rftkit.preflight.columns import fields_of, use_of
+from rftkit.preflight.exports import folder_of_images, uses_of
 from rftkit.recipe.sections import Data
 
 TRAIN_NAMES = ("train", "training")
@@ -34,7 +36,7 @@ class Finding(NamedTuple):
     """Data that a task can be trained on.
 
     words: what they are, for a person. validation: a split beside those two; "" without one.
-    place: the path that `rftkit init` takes to find just this.
+    place: the path that `rftkit init` takes to find just this. options: of the task, as they are.
     """
 
     task: str
@@ -42,6 +44,7 @@ class Finding(NamedTuple):
     words: str
     place: Path
     validation: str = ""
+    options: Mapping[str, Any] = {}
 
 
 def findings(given: Path) -> list[Finding]:
@@ -60,7 +63,7 @@ def findings(given: Path) -> list[Finding]:
         return [_hub(given, str(given))]
     if location.is_dir() and next(location.glob("*.parquet"), None):
         return [_hub(given, str(given))]
-    ways = [_classes, _boxes, _others, _tables]
+    ways = [_exports, _classes, _boxes, _others, _tables]
     found, refused = list[Finding](), list[DataError]()
     for way in ways:
         try:
@@ -149,6 +152,24 @@ def _third(found: Annotations) -> str:
     return next((n for n in names if Path(found.path.replace("{split}", n)).is_file()), "")
 
 
+def _exports(given: Path, location: DataPath) -> Iterator[Finding]:
+    """What Label Studio or CVAT exported: a file, or one in a folder or an archive."""
+    inside = [location / cvat.FILE, *islice(sorted(location.glob("*.json")), FILES)]
+    for path in [location] if location.is_file() else inside:
+        source = source_of(path)
+        if source not in ("label_studio", "cvat"):
+            continue
+        place = given if path == location else given / path.name
+        data = Data.model_validate({"source": source, "path": str(place)})
+        if folder := folder_of_images(data, path):
+            data = data.model_copy(update={"images": str(place.parent / folder)})
+        yield from (
+            Finding(use.task, data.model_copy(update={"splits": use.splits}), use.words, place,
+                    options=use.options)
+            for use in uses_of(data, path)
+        )  # fmt: skip
+
+
 def _others(given: Path, location: DataPath) -> Iterator[Finding]:
     """Phrases, ReasonSeg, and talks about images."""
     files = islice(sorted(location.glob("*.json*")), FILES) if location.is_dir() else []
@@ -184,11 +205,11 @@ def _tables(given: Path, location: DataPath) -> Iterator[Finding]:
         stems = [path.stem for path in files]
         train, tests = _splits(stems)
         if train and tests:
-            yield _table(given, kind, files[stems.index(train[0])], (train[0], *tests))
+            yield from _table(given, kind, files[stems.index(train[0])], (train[0], *tests))
         elif location.is_file() and files:
-            yield _table(given, kind, files[0])
+            yield from _table(given, kind, files[0])
         elif len(files) == 1:
-            yield _table(given / files[0].name, kind, files[0])
+            yield from _table(given / files[0].name, kind, files[0])
     if location.is_file() and location.suffix[1:] not in READERS:
         raise DataError(
             f"{given}: not a kind of data that is known; give a folder of images, COCO json, "
@@ -196,11 +217,18 @@ def _tables(given: Path, location: DataPath) -> Iterator[Finding]:
         )
 
 
-def _table(place: Path, kind: str, file: DataPath, splits: Sequence[str] = ()) -> Finding:
+def _table(place: Path, kind: str, file: DataPath, splits: Sequence[str] = ()) -> Iterator[Finding]:
     records = [*READERS[kind](file)]
     if not records:
         raise DataError(f"{file}: no rows; add a line for each image")
-    use = use_of(str(file), [*records[0].values], [record.values for record in records[:ROWS]])
+    values = [record.values for record in records[:ROWS]]
+    document = fields_of([*records[0].values], values)
+    try:
+        use = use_of(str(file), [*records[0].values], values)
+    except DataError:
+        if document is None:
+            raise
+        use = document
     if not splits:
         splits = _marked(records)
     chosen = (splits[0], splits[1]) if splits else ("train", "test")
@@ -215,7 +243,11 @@ def _table(place: Path, kind: str, file: DataPath, splits: Sequence[str] = ()) -
     like = next((named[one] for one in SPLIT_LIKE if one in named), "")
     if not splits and like and _marked(records, like):
         words += f"; column {like!r} names splits and is not used: call it 'split'"
-    return Finding(use.task, data, words, place, more)
+    for one in dict.fromkeys([use.task, *([document.task] if document else [])]):
+        found = use if one == use.task else document
+        assert found is not None
+        own = data.model_copy(update={"columns": found.columns})
+        yield Finding(found.task, own, words, place, more, found.options)
 
 
 def _marked(records: Sequence[Record], column: str = "split") -> list[str]:

@@ -67,7 +67,8 @@ def started(taken: Finding, folder: Path, shots: int) -> Start:
     folder: of the recipe, from which its paths count.
     """
     data = taken.data.model_copy(update={"shots": shots})
-    recipe = Recipe.model_validate({"task": taken.task, "data": data.model_dump(mode="python")})
+    tables = {"data": data.model_dump(mode="python"), "options": dict(taken.options)}
+    recipe = Recipe.model_validate({"task": taken.task, **tables})
     cache = ReadCache()
     ours, theirs = (load_examples(recipe, split, cache=cache) for split in data.splits)
     fitting = fitting_budget(recipe, (*ours.examples, *theirs.examples))

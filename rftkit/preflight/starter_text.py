@@ -39,7 +39,7 @@ def starter_text(start: Start) -> str:
         TASK.format(name=task.name),
         MODEL,
         _data(start),
-        task.starter.options,
+        _options(start) or task.starter.options,
         _method(start),
         _rewards(task),
         _eval(start),
@@ -67,6 +67,18 @@ def _data(start: Start) -> str:
     if "shots" in start.data:
         lines = [line for line in lines if not line.startswith("# shots")]
     return "[data]\n" + "\n".join(lines) + "\n"
+
+
+def _options(start: Start) -> str:
+    """The options that were found; a table among them has its own head, and so comes last."""
+    options = start.taken.options
+    plain = [f"{k} = {quoted(v)}" for k, v in options.items() if not isinstance(v, Mapping)]
+    tables = [(k, v) for k, v in options.items() if isinstance(v, Mapping)]
+    lines = ["[options]", *plain, ""] if plain else []
+    for name, table in tables:
+        lines += [f"[options.{name}]   # guessed from the data: check them"]
+        lines += [f"{quoted(key)} = {quoted(value)}" for key, value in table.items()]
+    return "\n".join(lines) + "\n" if lines else ""
 
 
 def _method(start: Start) -> str:

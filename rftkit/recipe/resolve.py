@@ -38,8 +38,11 @@ def beside(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         own = {name for name in rewards if CUSTOM_REWARD.fullmatch(name)}
         found["rewards"] = {str(moved(n)) if n in own else n: w for n, w in rewards.items()}
     options = found.get("options")
-    if isinstance(options, Mapping) and str(options.get("names", "")).endswith(".csv"):
-        found["options"] = {**options, "names": moved(options["names"])}
+    if isinstance(options, Mapping):
+        keys = {"schema_file"} | (
+            {"names"} if str(options.get("names")).endswith(".csv") else set()
+        )
+        found["options"] = {key: moved(v) if key in keys else v for key, v in options.items()}
     return found
 
 

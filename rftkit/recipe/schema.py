@@ -40,6 +40,8 @@ COLUMNS_OF: dict[str, tuple[Column, ...]] = {
     **dict.fromkeys(TABLES, get_args(Column)),
     "refs": ("image", "phrase", "box"),
     "llava": ("label", "question", "answer"),
+    "label_studio": ("image", "label", "question", "answer", "category", "rationale"),
+    "cvat": ("label", "question", "answer", "category"),
 }
 
 

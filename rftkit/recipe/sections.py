@@ -17,7 +17,7 @@ TINY = ("tiny", "tiny-hangar", "tiny-scenes", "tiny-quiz")  # models that rftkit
 # fmt: off
 Source = Literal[
     "hub", "folder", "csv", "jsonl", "coop", "coco", "voc", "yolo", "lisa", "refs", "llava",
-    "digits", "hangar", "scenes",
+    "label_studio", "cvat", "digits", "hangar", "scenes",
 ]
 Column = Literal[
     "image", "label", "rationale", "question", "options", "answer", "category", "source",

@@ -21,6 +21,10 @@ NAMES = {
     "cv_bench_official": "CV-Bench official",
     "cv_bench_micro": "CV-Bench micro",
     "accuracy_by_source": "accuracy on {}",
+    "valid_json": "valid JSON",
+    "valid_schema": "fits the schema",
+    "field_f1": "field F1",
+    "field_accuracy": "{} right",
     "mae": "mean absolute error",
     "rmse": "root mean squared error",
 }

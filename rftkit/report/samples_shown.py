@@ -190,12 +190,12 @@ def _said(sample: Sample, header: Header, pane: str) -> Said:
 
 
 def _degree(sample: Sample, header: Header) -> str:
+    task = get_task(header.task)
+    if not task.predicts_boxes:
+        answer = "no answer" if sample.answer is None else sample.answer
+        return f"{task.metric} {points(sample.correct)} %: {answer}"
     words = overlay.drawing(sample, header).words
-    return (
-        words
-        if get_task(header.task).answer_kind == "box"
-        else f"IoU {points(sample.correct)} %: {words}"
-    )
+    return words if task.answer_kind == "box" else f"IoU {points(sample.correct)} %: {words}"
 
 
 def _gold(sample: Sample, header: Header) -> str:

@@ -1,6 +1,6 @@
 """The tasks: one file each, one line each here."""
 
-from rftkit.tasks import choice, classification, clock, detection, grounding, number
+from rftkit.tasks import choice, classification, clock, detection, fields, grounding, number
 from rftkit.tasks.task import Task
 
 TASKS: tuple[Task, ...] = (
@@ -10,6 +10,7 @@ TASKS: tuple[Task, ...] = (
     choice.TASK,
     number.TASK,
     clock.TASK,
+    fields.TASK,
 )
 
 

@@ -300,7 +300,7 @@ TASK = Task(
         "categories",
         "IoU of matched boxes over the longer of both lists, mean over prompts",
     ),
-    sources=("coco", "voc", "yolo", *TABLES, "scenes"),
+    sources=("coco", "voc", "yolo", *TABLES, "label_studio", "cvat", "scenes"),
     placeholder="{label}",
     weights={"iou": 1.0, "confidence": 1.0, "format": 1.0},
     options=DetectionOptions,

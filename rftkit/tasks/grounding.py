@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -33,10 +34,19 @@ PAPER_CORNERS = re.compile(rf"\({_WHOLE},{_WHOLE}\)\s*+,\s*+\({_WHOLE},{_WHOLE}\
 
 
 def read(row: Row, reading: Reading) -> tuple[Example, ...]:
-    """The one example of a row. Columns: `label` (the phrase), `box`, `grid`; see `read_objects`.
+    """The examples of a row. Columns: `label` (the phrase), `box`, `grid`; see `read_objects`.
 
-    The gold answer is JSON: a list of one [x1, y1, x2, y2] in fractions of the image.
+    One example, or where an annotation has `regions`, one for each text that stands there once: of
+    one that stands there twice nobody could say which is meant. The gold answer is JSON: a list of
+    one [x1, y1, x2, y2] in fractions of the image.
     """
+    regions = row.values.get("regions")
+    if isinstance(regions, tuple):
+        others = {key: value for key, value in row.values.items() if key != "regions"}
+        texts = Counter(region.label for region in regions)
+        once = [region for region in regions if texts[region.label] == 1]
+        alone = [{**others, "objects": (one,), "phrase": one.label} for one in once]
+        return tuple(e for values in alone for e in read(replace(row, values=values), reading))
     annotated = reading.value(row, "objects") is not None
     single = {**reading.columns, "boxes": reading.columns.get("box", "box")}
     objects = read_objects(
@@ -193,7 +203,7 @@ TASK = Task(
         missing="phrase: empty; say what to find, such as 'the dog on the left'",
     ),
     words=Words("phrases", "category", "categories", "IoU with the gold box, mean over phrases"),
-    sources=("lisa", "refs", *TABLES, "scenes"),
+    sources=("lisa", "refs", *TABLES, "label_studio", "scenes"),
     placeholder="{phrase}",
     weights={"iou": 1.0, "format": 1.0},
     options=GroundingOptions,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from decimal import Decimal
 
 from rftkit.answers import replies
+from rftkit.answers.number_text import number_in, spelled
 from rftkit.core import Attempt, Example, NoImage, Reward, Row, Style
 from rftkit.errors import DataError
 from rftkit.measures.question_metrics import HUGE, measure_numbers
@@ -22,12 +22,6 @@ from rftkit.tasks.task import TABLES, Part, Parts, Scored, Task, Words
 
 QUESTION = "How many objects are in this picture?"
 SHAPE = "Answer with a number."
-NUMBER = re.compile(r"[+-]?\d{1,15}+(?:\.\d{1,12}+)?+|[+-]?\d{1,3}(?:,\d{3}){1,4}(?:\.\d{1,12}+)?+")
-WORDS = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
-    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
-    *("eighteen", "nineteen", "twenty"),
-)
 
 
 def read(row: Row, reading: Reading) -> tuple[Example, ...]:
@@ -46,7 +40,7 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
             id=reading.question_id(row),
             image=row.image,
             question=reading.text(row, "question") if question else QUESTION,
-            gold=_spelled(gold),
+            gold=spelled(gold),
             rationale=reading.rationale(row),
             location=row.location,
             category=reading.cell(row, "category"),
@@ -66,18 +60,6 @@ def prompt(example: Example, style: Style) -> str:
     return "\n".join([example.question, SHAPE, replies.INSTRUCTIONS[style]])
 
 
-def number_in(text: str) -> Decimal | None:
-    """The number that a text is, in digits or as a word up to twenty; None if it is another text.
-
-    >>> number_in(" 1,200 "), number_in("Seven."), number_in("7 or 8")
-    (Decimal('1200'), Decimal('7'), None)
-    """
-    text = text.strip().rstrip(".").casefold() if len(text) <= 100 else ""
-    if text in WORDS:
-        return Decimal(WORDS.index(text))
-    return Decimal(text.replace(",", "")) if NUMBER.fullmatch(text) else None
-
-
 def found(attempt: Attempt) -> Decimal | None:
     """The number in the reply; None if its answer is no number."""
     answer = attempt.reply.answer
@@ -87,7 +69,7 @@ def found(attempt: Attempt) -> Decimal | None:
 def parsed(attempt: Attempt) -> str | None:
     """The number in digits; None if there is none."""
     value = found(attempt)
-    return None if value is None else _spelled(value)
+    return None if value is None else spelled(value)
 
 
 def within(attempt: Attempt, tolerance: float) -> float:
@@ -164,13 +146,6 @@ def listed(options: Options) -> tuple[str, ...]:
     return tuple(str(number) for number in range(least, most + 1))
 
 
-def _spelled(value: Decimal) -> str:
-    """Digits without an exponent or a zero fraction."""
-    text = f"{value:f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return text if value else "0"
-
-
 TASK = Task(
     name="number",
     headline="accuracy",
@@ -187,7 +162,7 @@ TASK = Task(
     wrong_answers=wrong_answers,
     form=QuestionForm(prompts=unlabelled),
     words=Words(headline="Exact numbers only"),
-    sources=(*TABLES, "llava", "scenes"),
+    sources=(*TABLES, "llava", "label_studio", "scenes"),
     options=NumberOptions,
     listed=listed,
     scheduled_rewards=scheduled_rewards,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from rftkit.answers import field_schema
+from rftkit.answers.dates import Order
+from rftkit.answers.field_schema import Field as DocumentField
 from rftkit.messages import did_you_mean
 from rftkit.tasks import categories
 
@@ -14,12 +20,17 @@ Names = str | tuple[str, ...]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Threshold = float | tuple[float, float]
 MOST_NUMBERS = 200  # that a list of answers may hold
+SCHEMA_BYTES = 1_000_000  # of a file of JSON Schema
 
 
 class Options(BaseModel):
     """The options of a task that has none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    def lacking(self) -> str:
+        """What a recipe must say beside this, as an error says it; "" if nothing."""
+        return ""
 
     @model_validator(mode="before")
     @classmethod
@@ -144,6 +155,92 @@ class NumberOptions(Options):
         return tuple(ends)
 
 
+class FieldOptions(Options):
+    """Of reading fields."""
+
+    fields: Mapping[str, Mapping[str, str | bool | tuple[str, ...]]] = Field(
+        default={},
+        description='name and type of each field: `{shop = "string", total = "number?", '
+        'currency = ["EUR", "USD"]}`',
+    )
+    schema_file: str = Field(
+        default="", description="file of JSON Schema that says the same, read in place of `fields`"
+    )
+    tolerance: float = Field(
+        default=0.0, ge=0, description="largest difference of numbers that counts as correct"
+    )
+    exact: tuple[str, ...] = Field(
+        default=(), description="strings that are right or wrong, such as the number of an invoice"
+    )
+    weights: Mapping[str, Annotated[float, Field(gt=0, le=1000)]] = Field(
+        default={}, description="of fields that count more or less than the others, which have 1"
+    )
+    dates: Order = Field(
+        default="", description="how the data write 03/07/2026; empty: such a date is refused"
+    )
+    structured: bool = Field(
+        default=False,
+        description="vLLM can write nothing but an object of this schema, in style direct "
+        "(docs/howto_documents.md)",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelled_out(cls, values: object) -> object:
+        """Fields in their short form, or in a file, become tables: a run needs no other file."""
+        if not isinstance(values, Mapping):
+            return values
+        file, short = values.get("schema_file"), values.get("fields")
+        filled = {**values, "exact": _as_tuple(values.get("exact", ()))}
+        if isinstance(file, str) and file:
+            if short:
+                raise ValueError("options.schema_file: options.fields is there too; leave one out")
+            fields = _fields_in(file)
+        elif isinstance(short, Mapping) and short:
+            fields = [_short(name, value) for name, value in short.items()]
+        else:
+            return filled
+        if len(fields) > field_schema.MOST:
+            raise ValueError(f"options.fields: {len(fields)}; at most {field_schema.MOST} are read")
+        tables = {field.name: field_schema.table_of(field) for field in fields}
+        return {**filled, "schema_file": "", "fields": tables}
+
+    @model_validator(mode="after")
+    def _of_known_fields(self) -> FieldOptions:
+        for key, names in (("exact", self.exact), ("weights", tuple(self.weights))):
+            if other := next((name for name in names if name not in self.fields), None):
+                raise ValueError(
+                    f"options.{key}: no field {other!r}; {did_you_mean(other, self.fields)}"
+                )
+        for name in self.exact:
+            if self.fields[name]["type"] != "string":
+                raise ValueError(
+                    f"options.exact: {name!r} is no string; leave it out, others are exact anyway"
+                )
+        return self
+
+    def lacking(self) -> str:
+        """The fields."""
+        if self.fields:
+            return ""
+        return (
+            "options.fields: missing; name what is to be read, such as fields = "
+            '{ shop = "string", total = "number" }, or set options.schema_file'
+        )
+
+    def document(self) -> tuple[DocumentField, ...]:
+        """The fields, with what the other options say of them."""
+        return tuple(
+            replace(
+                field_schema.field_of(name, table),
+                exact=name in self.exact,
+                weight=self.weights.get(name, 1.0),
+                tolerance=self.tolerance,
+            )
+            for name, table in self.fields.items()
+        )
+
+
 def at(threshold: Threshold, progress: float) -> float:
     """The threshold at this share of the run, from its first to its last step.
 
@@ -169,3 +266,33 @@ def _threshold(value: object) -> object:
             f"options.threshold: {repr(value)[:60]} is neither a number from 0 to 1 nor two of them"
         )
     return tuple(ends) if isinstance(value, list | tuple) else value
+
+
+def _as_tuple(value: object) -> object:
+    """TOML has no tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _short(name: object, value: object) -> DocumentField:
+    try:
+        return field_schema.field_of(str(name), value)
+    except ValueError as error:
+        raise ValueError(f"options.fields.{error}") from None
+
+
+def _fields_in(file: str) -> list[DocumentField]:
+    """The fields of a file of JSON Schema. Raises ValueError with the file's name."""
+    try:
+        with Path(file).expanduser().open("rb") as opened:
+            content = opened.read(SCHEMA_BYTES + 1)  # a device has no end
+        if len(content) > SCHEMA_BYTES:
+            raise ValueError(f"above {SCHEMA_BYTES // 1000} kB")
+        schema = json.loads(content)
+    except OSError as error:
+        raise ValueError(f"options.schema_file: {file}: {error.strerror}; check the path") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"options.schema_file: {file}: not JSON ({error}); fix it") from None
+    try:
+        return field_schema.fields_of_json_schema(schema)
+    except ValueError as error:
+        raise ValueError(f"options.schema_file: {file}: {error}") from None

@@ -40,6 +40,11 @@ def no_row(example: Example) -> None:
     """Always None: for examples that no row of a table can hold."""
 
 
+def no_schema(example: Example) -> str:
+    """Always "": for answers that no JSON Schema describes."""
+    return ""
+
+
 def never_rounded(attempt: Attempt) -> bool:
     """Always False: for answers that text holds exactly."""
     return False
@@ -108,6 +113,7 @@ class Task:
     What is asked and answered:
       read(row, reading)        the examples that a row makes, without choices
       prompt(example, style)    the text beside the image
+      schema(example)           the JSON Schema that an engine may hold the answer to; "": none
       written(example)          the gold answer as the model is to write it
       spelled(example, label)   an offered label as the model is to write it
       listed(options)           every answer that may be right, as the model is to write it, where
@@ -156,6 +162,7 @@ class Task:
     parsed: Callable[[Attempt], object]
     sample: Example
     answer_kind: AnswerKind = "text"
+    schema: Callable[[Example], str] = no_schema
     written: Callable[[Example], str] = gold_as_is
     spelled: Callable[[Example, str], str] = as_is
     listed: Callable[[Options], tuple[str, ...]] = nothing_listed

@@ -33,7 +33,7 @@ ROW = (
 
 MODELS: dict[Kind, str] = {
     **dict.fromkeys(("detection", "grounding"), "tiny-scenes"),
-    **dict.fromkeys(("choice", "number"), "tiny-quiz"),
+    **dict.fromkeys(("choice", "number", "fields"), "tiny-quiz"),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -417,10 +417,26 @@ def test_it_reads_the_text_and_all_images(vllm: None) -> None:
     assert (first["prompt"], second["prompt"]) == ("#what?:<answer>", "##which?:")
     assert [len(one["multi_modal_data"]["image"]) for one in (first, second)] == [1, 2]
     assert isinstance(first["multi_modal_data"]["image"][0], Image.Image)
-    assert vars(policy.llm.sampling) == {
+    (sampling,) = policy.llm.sampling
+    assert vars(sampling) == {
         "temperature": 0.7, "top_p": 0.9, "max_tokens": 8, "stop_token_ids": [46],
         "logit_bias": {35: -100.0}, "seed": 3,
     }  # fmt: skip
+
+
+def test_a_reply_is_held_to_its_schema_where_that_is_wanted(
+    vllm: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = ModuleType("vllm.sampling_params")
+    params.__dict__["StructuredOutputsParams"] = SimpleNamespace
+    monkeypatch.setitem(sys.modules, "vllm.sampling_params", params)
+    policy, asked = served(), [prompt("one"), replace(prompt("two"), schema='{"type": "object"}')]
+    policy.generate(asked, Decoding(8, structured=True))
+    free, held = policy.llm.sampling
+    assert "structured_outputs" not in vars(free)
+    assert vars(held.structured_outputs) == {"json": '{"type": "object"}'}
+    policy.generate(asked, Decoding(8))
+    assert all("structured_outputs" not in vars(one) for one in policy.llm.sampling)
 
 
 def test_what_ends_a_reply_is_read_once(vllm: None) -> None:

@@ -123,6 +123,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         boxes(root / "cards" / split, seed)
     rows = [f"pets/train/{kind}/{n}.jpg,{kind}" for kind in ("cat", "dog") for n in range(12)]
     (root / "labels.csv").write_text("\n".join(["image,label", *rows]) + "\n", "utf-8")
+    bills = [f"pets/train/cat/{n}.jpg,Shop {n},{n + 1}.3.2026,{n}.50" for n in range(6)]
+    (root / "receipts.csv").write_text("\n".join(["image,shop,date,total", *bills]), "utf-8")
     (root / "pets_thinking.toml").write_text(
         'recipes = ["pets.toml"]\nstyles = ["think", "direct"]\n'
     )

@@ -249,7 +249,7 @@ def test_its_prompts_are_those_that_its_chat_template_makes(scenes_folder: Path)
     processor, course = load_processor(str(scenes_folder), 401408), COURSES["tiny-scenes"]
     rng = np.random.default_rng(0)
     image = Image.new("RGB", (SIDE, SIDE))
-    for kind in KINDS:
+    for kind in sorted({*KINDS} - {"fields"}):  # which no lesson is about
         text = lesson(kind, draw_things(rng), rng).prompt
         content = [{"type": "image", "image": image}, {"type": "text", "text": text}]
         asked = processor.apply_chat_template(

@@ -117,7 +117,8 @@ def _best(checked: Checked) -> list[str]:
 
 
 def _marks(checked: Checked) -> str:
-    return "full marks but for rounding" if get_task(checked.recipe.task).graded else "full marks"
+    rounded = get_task(checked.recipe.task).predicts_boxes
+    return "full marks but for rounding" if rounded else "full marks"
 
 
 def _counts(checked: Checked) -> list[str]:

@@ -144,13 +144,15 @@ def _of_split(
     if any("split" in record.values for record in records):
         return _marked(records, path, split)
     test = splits.is_test(data, split, str(path))
-    if any(data.columns.get(role, role) in records[0].values for role in UNCLASSED):
+    label = data.columns.get("label", "label")
+    roles = (data.columns.get(role, role) for role in UNCLASSED)
+    classless = "answer" in data.columns and label not in records[0].values
+    if classless or any(role in records[0].values for role in roles):
         note.note_held_out(f"{path}: {splits.IMAGES_NOTE}")
         names = (_image(record, data) for record in records)
         held_out = splits.held_out_images(names, str(path))
     else:
         note.note_held_out(f"{path}: {splits.NOTE}")
-        label = data.columns.get("label", "label")
         if bad := next((r for r in records if not _is_label(r.values.get(label))), None):
             return [bad]  # its task refuses it, and says why
         images_by_class: dict[str, list[str]] = {}

@@ -10,7 +10,7 @@ import numpy as np
 from rftkit.answers.boxes import LabelledBox
 from rftkit.data.synthetic.digits import DIGITS
 from rftkit.data.synthetic.scenes import SIDE, Place, Thing
-from rftkit.tasks import choice, detection, grounding, number
+from rftkit.tasks import choice, detection, fields, grounding, number
 
 Kind = str  # the name of a task
 OFFERED = 4  # options of a multiple choice
@@ -49,7 +49,7 @@ def values(kind: Kind, things: Sequence[Thing], rng: np.random.Generator) -> Val
 
 def rationale(things: Sequence[Thing]) -> str:
     """What is there, from left to right: `from the left: 7, 3`."""
-    order = sorted(things, key=lambda thing: (thing.place.x1, thing.place.y1))
+    order = sorted(things, key=_from_the_left)
     return f"from the left: {', '.join(thing.label for thing in order)}"
 
 
@@ -116,6 +116,17 @@ def _number(things: Sequence[Thing], rng: np.random.Generator) -> Values:
     return {"question": question, "answer": answer, "category": "one"}
 
 
+def _fields(things: Sequence[Thing], rng: np.random.Generator) -> Values:
+    """How many digits there are, and which is the first and the last from the left."""
+    order = [int(thing.label) for thing in sorted(things, key=_from_the_left)]
+    read = {"digits": len(order), "first": order[0], "last": order[-1] if order[1:] else None}
+    return {"answer": read, "category": f"{len(order)} digit{'s' if order[1:] else ''}"}
+
+
+def _from_the_left(thing: Thing) -> tuple[int, int]:
+    return thing.place.x1, thing.place.y1
+
+
 def _objects(things: Sequence[Thing]) -> tuple[LabelledBox, ...]:
     return tuple(LabelledBox(thing.label, thing.place.box) for thing in things)
 
@@ -133,5 +144,6 @@ ASK: Mapping[Kind, Callable[[Sequence[Thing], np.random.Generator], Values]] = {
     grounding.TASK.name: _phrase,
     choice.TASK.name: _choice,
     number.TASK.name: _number,
+    fields.TASK.name: _fields,
 }
 KINDS: tuple[Kind, ...] = tuple(ASK)

@@ -1,0 +1,1 @@
+"""What annotation tools export, beside the formats that many of them share."""
