@@ -23,10 +23,11 @@ INTRO = """\
 <!-- Written by make_models_page.py from rftkit/model_info and the memory plan. -->
 # Models
 
-`model.name` takes a hub id or a local folder of any model that transformers {transformers} loads as image-text-to-text. Those below
-are declared: their boxes are converted, their sizes planned, their processors load without torchvision, and a test trains a tiny random
-model of each architecture for two steps of GRPO, SFT and exact, evaluates it, and holds its label scores against a forward of the whole
-text. Their real weights were not loaded by those tests.
+`model.name` takes a hub id or a local folder of any model that transformers {transformers} loads
+as image-text-to-text. Those below are declared: their boxes are converted, their sizes planned,
+their processors load without torchvision, and a test trains a tiny random model of each
+architecture for two steps of GRPO, SFT and exact, evaluates it, and holds its label scores
+against a forward of the whole text. Their real weights were not loaded by those tests.
 
 ## Which to take
 
@@ -36,14 +37,16 @@ A recipe that `rftkit init` writes names the model for your GPU:
 |---|---|
 {today}
 
-The largest that fits by plan with the defaults, of the newest family of which everything that makes a run fast is known to work: shared
-prefixes, 4 bit, Unsloth with its vLLM. A recipe without `model.name` keeps Qwen2.5-VL-3B, which the papers' recipes use.
-[Fit 8 to 24 GB](howto_memory.md) says what else helps.
+The largest that fits by plan with the defaults, of the newest family of which everything that
+makes a run fast is known to work: shared prefixes, 4 bit, Unsloth with its vLLM. A recipe without
+`model.name` keeps Qwen2.5-VL-3B, which the papers' recipes use. [Fit 8 to 24 GB](howto_memory.md)
+says what else helps.
 
 ## Families
 
-"Shared" is whether each prompt and image is computed [once a group](shared_prefix.md); where not, every completion and every label is a
-row of its own, by TRL's path, and `exact` works all the same. Unsloth and vLLM: what they say of themselves.
+"Shared" is whether each prompt and image is computed [once a group](shared_prefix.md); where not,
+every completion and every label is a row of its own, by TRL's path, and `exact` works all the
+same. Unsloth and vLLM: what they say of themselves.
 
 | family | boxes | images | thinking | shared | exact | Unsloth | vLLM | 4 bit | licence |
 |---|---|---|---|---|---|---|---|---|---|
@@ -51,25 +54,30 @@ row of its own, by TRL's path, and `exact` works all the same. Unsloth and vLLM:
 
 ## Sizes and memory
 
-By `rftkit plan`, GRPO with the defaults in the style direct, an image of 401,408 pixels; an estimate, see [measured](measured.md).
-Parameters are those that transformers builds: the hub counts 2 to 3 % more for Qwen3.5 (a second head that guesses ahead) and up to 0.7 %
-more for Gemma 4 (weights that are not used).
+By `rftkit plan`, GRPO with the defaults in the style direct, an image of 401,408 pixels; an
+estimate, see [measured](measured.md). Parameters are those that transformers builds: the hub
+counts 2 to 3 % more for Qwen3.5 (a second head that guesses ahead) and up to 0.7 % more for Gemma
+4 (weights that are not used).
 
 | model | parameters | 4 bit | fits | 16 bit | fits |
 |---|---|---|---|---|---|
 {sizes}
 
-Where much of it is evaluation (tiles are read for 16 images at once), `--set eval.batch_size=4` lowers it: `rftkit plan` says so.
+Where much of it is evaluation (tiles are read for 16 images at once), `--set eval.batch_size=4`
+lowers it: `rftkit plan` says so.
 
 ## Other models
 
-- **Not declared**: boxes are taken to be in 0–1000, x first; prompts are not shared; the processor is the model's own, which may need
-  torchvision; the plan counts the parameters of a local folder. `rftkit check` says what is unknown.
+- **Not declared**: boxes are taken to be in 0–1000, x first; prompts are not shared; the
+  processor is the model's own, which may need torchvision; the plan counts the parameters of a
+  local folder. `rftkit check` says what is unknown.
 - **Gemma 4 12B** needs torchvision: transformers cuts its images with it alone.
 - **Mixtures of experts** (Gemma 4 26B-A4B): experts stay in 16 bit and get no adapter.
-- **Qwen3.5** and **LFM2-VL** keep a state beside keys and values, **Gemma** attends to a sliding window and to images in both directions:
-  a mask cannot set completions of one row apart, so their prompts are not shared.
-- Models that bring their own Python code (`auto_map`) are refused: [data and models](troubleshooting.md).
+- **Qwen3.5** and **LFM2-VL** keep a state beside keys and values, **Gemma** attends to a sliding
+  window and to images in both directions: a mask cannot set completions of one row apart, so
+  their prompts are not shared.
+- Models that bring their own Python code (`auto_map`) are refused: [data and
+  models](troubleshooting.md).
 """
 
 

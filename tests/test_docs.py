@@ -93,6 +93,12 @@ def test_the_recipe_reference_is_what_the_schema_says(reference: ModuleType) -> 
     assert known == reference.page(), "stale: python docs/make_recipe_reference.py"
 
 
+def test_the_page_of_models_is_what_is_declared() -> None:
+    known = (ROOT / "docs" / "models.md").read_text("utf-8")
+    page = loaded("make_models_page").page()
+    assert known == page, "stale: python docs/make_models_page.py"
+
+
 def test_the_command_line_reference_is_what_the_commands_say() -> None:
     known = (ROOT / "docs" / "cli.md").read_text("utf-8")
     page = loaded("make_cli_reference").page()

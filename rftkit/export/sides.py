@@ -58,7 +58,7 @@ def stops_of(folder: Path, processor: Any) -> list[str]:
     """The texts of the tokens that end a reply."""
     from transformers import GenerationConfig
 
-    declared = GenerationConfig.from_pretrained(folder).eos_token_id
+    declared = GenerationConfig.from_pretrained(folder, trust_remote_code=False).eos_token_id
     ids = declared if isinstance(declared, list) else [declared]
     tokenizer = processor.tokenizer
     wanted = sorted({tokenizer.eos_token_id, *ids} - {None})

@@ -20,6 +20,7 @@ from rftkit.metrics.samples import Header, SamplesFile
 from rftkit.metrics.scoring import sample_of
 from rftkit.preflight.box_notes import box_notes
 from rftkit.preflight.images import Seen, opened
+from rftkit.preflight.model_notes import model_notes
 from rftkit.preflight.suspects import imbalance_notes, label_notes, size_notes
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.rewards.custom import load_reward
@@ -180,6 +181,7 @@ def _notes(
         *size_notes(len(one_each(held_out.examples))),
         *([f"{len(prints)} of {images} images were opened"] if len(prints) < images else []),
         *recipe.notes(),
+        *model_notes(recipe.model),
         *rationale_notes(recipe, training.examples),
         *budget_notes(recipe, training=training.examples, test=held_out.examples),
         *box_notes(recipe.model, _readable(parts, prints)),

@@ -12,7 +12,9 @@ from rftkit.data.examples import Examples, load_examples
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.reply_budget import fitting_budget
 from rftkit.errors import DataError, GatheredError
+from rftkit.hardware.probe import gpus
 from rftkit.messages import runnable
+from rftkit.model_info.support import advised
 from rftkit.preflight.findings import Finding, findings
 from rftkit.preflight.starter_text import Start, starter_text
 from rftkit.recipe.builtin import write_new
@@ -67,7 +69,12 @@ def started(taken: Finding, folder: Path, shots: int) -> Start:
     folder: of the recipe, from which its paths count.
     """
     data = taken.data.model_copy(update={"shots": shots})
-    tables = {"data": data.model_dump(mode="python"), "options": dict(taken.options)}
+    gigabytes = max((gpu.total / 1024 for gpu in gpus()), default=0.0)
+    tables = {
+        "model": {"name": advised(gigabytes).hub},
+        "data": data.model_dump(mode="python"),
+        "options": dict(taken.options),
+    }
     recipe = Recipe.model_validate({"task": taken.task, **tables})
     cache = ReadCache()
     ours, theirs = (load_examples(recipe, split, cache=cache) for split in data.splits)
@@ -79,6 +86,7 @@ def started(taken: Finding, folder: Path, shots: int) -> Start:
         found=tuple(_described(taken, ours, theirs)),
         budget=fitting if fitting > recipe.method.max_new_tokens else 0,
         limit=LARGE_TEST if images > LARGE_TEST else 0,
+        gigabytes=gigabytes,
     )
 
 

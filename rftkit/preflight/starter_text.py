@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from rftkit.messages import printable
+from rftkit.model_info.support import TODAY, advised
 from rftkit.preflight.findings import Finding
 from rftkit.tasks import get_task
 from rftkit.tasks.task import Task
@@ -18,7 +19,8 @@ class Start(NamedTuple):
     """What a first recipe says.
 
     data: keys of its [data] table. found: lines about the data. budget: tokens of a reply; 0 leaves
-    the default. limit: test images that are measured; 0 all.
+    the default. limit: test images that are measured; 0 all. gigabytes: of this machine's GPU; 0
+    where there is none.
     """
 
     taken: Finding
@@ -26,6 +28,7 @@ class Start(NamedTuple):
     found: tuple[str, ...]
     budget: int
     limit: int
+    gigabytes: float = 0.0
 
 
 def starter_text(start: Start) -> str:
@@ -37,7 +40,7 @@ def starter_text(start: Start) -> str:
             tiny=task.starter.model,
         ),
         TASK.format(name=task.name),
-        MODEL,
+        _model(start.gigabytes),
         _data(start),
         _options(start) or task.starter.options,
         _method(start),
@@ -56,6 +59,16 @@ def quoted(value: object) -> str:
         inner = ", ".join(f"{key} = {quoted(one)}" for key, one in value.items())
         return f"{{ {inner} }}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
+def _model(gigabytes: float) -> str:
+    """The model that is advised for this GPU, and for those of other sizes."""
+    own = advised(gigabytes)
+    others = [f"{one.gigabytes} GB: {one.hub.partition('/')[2]}" for one in TODAY if one != own]
+    return (
+        f"[model]\nname = {quoted(own.hub)}   # for {own.gigabytes} GB; a hub id or local folder\n"
+        f"# {', '.join(others)}; others: docs/models.md\n"
+    )
 
 
 def _data(start: Start) -> str:
@@ -116,10 +129,6 @@ TASK = """\
 task = "{name}"
 style = "think"        # "direct" answers at once: cheaper, and often as good; also
                        # answer-first, adaptive. Which pays: docs/tutorial_thinking.md
-"""
-MODEL = """\
-[model]
-name = "Qwen/Qwen2.5-VL-3B-Instruct"   # hub id or local folder
 """
 METHOD = """\
 [method]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import fakes
 import pytest
@@ -294,6 +294,8 @@ class Tokenizer:
     """A token for each letter; `#` is special and `.` ends the turn."""
 
     eos_token, eos_token_id, all_special_ids = ".", 46, [35, 46]
+    all_special_tokens = ("#", ".")
+    added_tokens_decoder: ClassVar[dict[int, Any]] = {}
 
     def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
         return {"input_ids": [ord(letter) for letter in text]}

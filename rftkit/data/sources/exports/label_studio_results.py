@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rftkit.answers.boxes import Box, LabelledBox
 from rftkit.data.sources.annotated import Thing, shown
@@ -62,6 +63,13 @@ class Said:
         )
 
 
+class _At(NamedTuple):
+    """Where a value stands, and what of the export is left out and why: reason -> how often."""
+
+    place: str
+    tally: Counter[str]
+
+
 def of_results(results: list[object], location: str, tally: Counter[str]) -> Said:
     """What the results of a full export say. Results about the same region share its id."""
     said = Said()
@@ -80,8 +88,7 @@ def of_results(results: list[object], location: str, tally: Counter[str]) -> Sai
             name,
             str(entry.get("id", position)),
             {**entry, **_thing(value, place)},
-            place,
-            tally,
+            _At(place, tally),
         )
     return said
 
@@ -92,44 +99,58 @@ def of_plain(name: str, value: object, said: Said, location: str, tally: Counter
     entries = value if isinstance(value, list) else [value]
     if all(isinstance(entry, dict) for entry in entries) and entries:
         for position, entry in enumerate(entries):
-            _take(said, name, f"{name}[{position}]", _thing(entry, place), place, tally)
+            _take(said, name, f"{name}[{position}]", _thing(entry, place), _At(place, tally))
     elif value is not None:
         said.answers[name] = value
         said.kinds[name] = "choices" if isinstance(value, str) else ""
 
 
-def _take(said: Said, name: str, key: str, entry: Thing, place: str, tally: Counter[str]) -> None:
+def _take(said: Said, name: str, key: str, entry: Thing, at: _At) -> None:
     """Put one value where it belongs: to its region, or to the image."""
     labels = next((kind for kind in LABELS if kind in entry), None)
     answer = next((kind for kind in ANSWERS if kind in entry), None)
     if said.size is None and "original_width" in entry:
         sides = {edge: entry.get(f"original_{edge}") for edge in ("width", "height")}
-        said.size = size_of(sides, f"{place}: original size")
+        said.size = size_of(sides, f"{at.place}: original size")
     if any(mark in entry for mark in PLACED):
-        region = said.regions.get(key)
+        region = _region(said, key, entry, at)
         if region is None:
-            box = _box(entry, said.size, place, tally)
-            if box is None:
-                return
-            region = said.regions[key] = Region(box)
+            return
         if labels:
-            region.labels += tuple(_texts(entry, labels, place))
+            region.labels += tuple(_texts(entry, labels, at.place))
         elif answer == "text":
-            region.texts += tuple(_texts(entry, "text", place))
+            region.texts += tuple(_texts(entry, "text", at.place))
         elif answer:
-            tally[f"answers about regions ({shown(answer)}); left out"] += 1
+            at.tally[f"answers about regions ({shown(answer)}); left out"] += 1
     elif answer:
-        listed = isinstance(entry[answer], list)
-        found = _texts(entry, answer, place) if listed else [_scalar(entry[answer], place)]
-        before = said.answers.get(name)
-        whole = [
-            *(before if isinstance(before, list) else [] if before is None else [before]),
-            *found,
-        ]
-        said.answers[name] = whole[0] if len(whole) == 1 else whole
-        said.kinds[name] = answer
+        _answered(said, name, answer, entry, at)
     else:
-        tally[f"results of type {shown(entry.get('type', sorted(entry)[:3]))}; left out"] += 1
+        at.tally[f"results of type {shown(entry.get('type', sorted(entry)[:3]))}; left out"] += 1
+
+
+def _region(said: Said, key: str, entry: Thing, at: _At) -> Region | None:
+    """The region that an entry is about; None if it has no box."""
+    if key not in said.regions:
+        box = _box(entry, said.size, at.place, at.tally)
+        if box is None:
+            return None
+        said.regions[key] = Region(box)
+    return said.regions[key]
+
+
+def _answered(said: Said, name: str, answer: str, entry: Thing, at: _At) -> None:
+    """Add an answer about the image to those that its control already has."""
+    value = entry[answer]
+    found: list[object] = (
+        [*_texts(entry, answer, at.place)]
+        if isinstance(value, list)
+        else [_scalar(value, at.place)]
+    )
+    before = said.answers.get(name)
+    earlier = before if isinstance(before, list) else [] if before is None else [before]
+    whole = [*earlier, *found]
+    said.answers[name] = whole[0] if len(whole) == 1 else whole
+    said.kinds[name] = answer
 
 
 def _box(entry: Thing, size: Size | None, place: str, tally: Counter[str]) -> Box | None:

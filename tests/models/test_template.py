@@ -1,0 +1,77 @@
+"""Chat templates: the switch for thinking, and the token that ends a turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jinja2
+import pytest
+
+from rftkit.errors import ModelError
+from rftkit.models.processing.template import decided, prompt_text, settle, thinking
+
+QWEN = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content[-1].text }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n"
+    "{% else %}<think>\n{% endif %}{% endif %}"
+)
+PLAIN = "{% for m in messages %}[{{ m.role }}]{{ m.content[-1].text }}</s>{% endfor %}"
+
+
+class Tokenizer:
+    """As much of a tokenizer as knows its special tokens."""
+
+    chat_template, eos_token = None, "<eos>"
+
+    def __init__(self, specials: list[str]) -> None:
+        self.all_special_tokens = specials
+        self.all_special_ids = [*range(len(specials))]
+        self.added_tokens_decoder = dict[int, Any]()
+
+
+class Processor:
+    """As much of a processor as renders its template."""
+
+    def __init__(self, template: str, specials: list[str] | None = None) -> None:
+        self.chat_template, self.tokenizer = template, Tokenizer(specials or ["<|im_end|>"])
+
+    def apply_chat_template(self, messages: Any, tokenize: bool, **given: Any) -> str:
+        assert not tokenize
+        return jinja2.Template(self.chat_template).render(messages=messages, **given)
+
+
+@pytest.mark.parametrize(("kind", "thinks", "end"), [
+    ("qwen3_5", False, "<|im_start|>assistant\n<think>\n\n</think>\n\n"),
+    ("qwen3_5", True, "<|im_start|>assistant\n"),
+    ("gemma4", True, "<|im_start|>assistant\n<think>\n\n</think>\n\n"),
+    ("unknown", False, "<|im_start|>assistant\n<think>\n\n</think>\n\n"),
+])  # fmt: skip
+def test_thinking_is_decided_by_the_style_where_thoughts_stand_in_tags(
+    kind: str, thinks: bool, end: str
+) -> None:
+    processor = Processor(QWEN)
+    settle(processor, kind, "m")
+    text = prompt_text(processor, "what?", 1, thinks)
+    assert text.startswith("<|im_start|>user\nwhat?<|im_end|>\n")
+    assert text.endswith(end)
+    assert thinking(processor, thinks) == ({"enable_thinking": thinks} if kind == "qwen3_5" else {})
+
+
+def test_a_template_without_a_switch_stays_as_it_is() -> None:
+    assert decided(PLAIN, "qwen3_5") == PLAIN
+    assert thinking(Processor(PLAIN), True) == {}
+
+
+def test_a_turn_ends_where_the_template_ends_it() -> None:
+    processor = Processor(PLAIN, ["<eos>", "</s>"])
+    settle(processor, "m", "m")
+    assert processor.tokenizer.eos_token == "</s>"
+    other = Processor(PLAIN.replace("</s>", "."), ["<eos>", "</s>"])
+    settle(other, "m", "m")
+    assert other.tokenizer.eos_token == "<eos>"
+
+
+def test_a_model_without_a_chat_template_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"^model.name: base/model: has no chat template; name"):
+        settle(Processor(""), "m", "base/model")
