@@ -67,7 +67,7 @@ test-unsloth: .venv-unsloth/.installed  ## train with the real Unsloth, in an en
 	HF_HUB_OFFLINE=1 .venv-unsloth/bin/python -m pytest -m slow tests/slow/test_unsloth.py
 
 test-vllm: .venv-vllm/.installed  ## generate with the real vLLM on the CPU, in an environment of its own
-	PYTHONPATH=tests/slow/vllm_site HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -m slow tests/slow/test_vllm.py tests/slow/test_lfm2_images.py
+	PYTHONPATH=tests/slow/vllm_site HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -m slow tests/slow/test_vllm.py tests/slow/test_lfm2_torchvision.py
 
 test-gpu: .venv-unsloth/.installed  ## the fast paths on a real CUDA GPU, in the environment of test-unsloth
 	HF_HUB_OFFLINE=1 .venv-unsloth/bin/python -m pytest -m gpu tests/gpu
