@@ -1,4 +1,4 @@
-"""How LFM2-VL's images are cut; tests/slow/test_lfm2_torchvision.py holds it against the real one."""
+"""How LFM2-VL images are cut; tests/slow/test_lfm2_torchvision.py compares with the real one."""
 
 from __future__ import annotations
 
