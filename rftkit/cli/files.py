@@ -40,7 +40,9 @@ def init(
     task: Annotated[
         TaskName | None,
         typer.Option(
-            metavar="TASK", help="what to take where several are found, such as detection"
+            metavar="TASK",
+            help="what to take where several are found: classification, detection, grounding, "
+            "choice, number, clock or fields",
         ),
     ] = None,
     shots: Annotated[

@@ -65,7 +65,7 @@ def test_an_export_that_failed_its_proof_stays(exported: Path, pets: RunFolder) 
     card.write_text('{"proved": true}')
     assert contents.find(exported).exported == exported
     card.write_text('{"proved": false}')
-    with pytest.raises(ModelError, match="exported: failed its proof, see proof.json there"):
+    with pytest.raises(ModelError, match="exported: failed its proof, see proof"):
         contents.find(exported)
     with pytest.raises(ModelError, match="failed its proof"):
         contents.find(pets.folder, exported)
