@@ -10,6 +10,7 @@ import typer
 
 from rftkit.cli.options import AsJson, Override, RecipePath, progress, results, say
 from rftkit.errors import HubError, UserError
+from rftkit.messages import runnable
 
 
 def check(
@@ -62,3 +63,6 @@ def check(
         raise UserError(f"{path}: {len(checked.problems)} problems; mend them before you train")
     if not as_json:
         say(f"{path}: the recipe is sound", console)
+        if loaded.data.splits[0]:
+            changes = [word for change in overrides for word in ("--set", change)]
+            say(f"next: {runnable('train', str(recipe), *changes)}", console)

@@ -38,7 +38,12 @@ def init(
     ],
     out: Annotated[Path | None, typer.Option(help="recipe file; default <name>.toml")] = None,
     task: Annotated[
-        TaskName | None, typer.Option(help="what to take where several are found")
+        TaskName | None,
+        typer.Option(
+            metavar="TASK",
+            help="what to take where several are found: classification, detection, grounding, "
+            "choice, number, clock or fields",
+        ),
     ] = None,
     shots: Annotated[
         int, typer.Option(min=0, help="training images of each class; 0 uses all")
@@ -48,8 +53,9 @@ def init(
 
     \b
     rftkit init pets                  # pets/cat/*.jpg, or pets/train/cat/*.jpg
-    rftkit init cards/train.json      # COCO boxes; also YOLO's data.yaml and Pascal VOC
-    rftkit init labels.csv --shots 8
+    rftkit init cards/train.json      # COCO; also YOLO's data.yaml, Pascal VOC
+    rftkit init labels.csv --shots 8  # one label a row, or fields of documents
+    rftkit init project.json          # Label Studio; CVAT: annotations.xml, zip
     """
     from rftkit.preflight.init import write_starter
 

@@ -13,8 +13,9 @@ from rftkit.export.proof import PROOF
 from rftkit.export.request import Kind
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe, parse_recipe
+from rftkit.runs.adapter import EXPORT_CARD
 
-CARD = "rftkit_export.json"  # not rftkit.json, which says that a model is a built-in one
+CARD = EXPORT_CARD  # not rftkit.json, which says that a model is a built-in one
 FORMAT = 1  # of the card; a newer one is refused
 KINDS: tuple[Kind, ...] = ("merged", "gguf", "ollama", "vllm")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ from rftkit.data.examples import load_examples
 from rftkit.errors import DataError, HubError
 from rftkit.export.proof import Asked
 from rftkit.inference.by_list import listed
-from rftkit.model_info.families import family_of, resized
+from rftkit.model_info.families import WIDEST, Family, family_of, resized
 from rftkit.models.policy import Prompt, prompt_of
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model
@@ -21,7 +22,7 @@ from rftkit.tasks import get_task
 
 @dataclass(frozen=True)
 class FittedImage:
-    """An image in the size at which the model's own processor would show it."""
+    """An image in a size that the model's own processor leaves as it is (`fitted_size`)."""
 
     image: LazyImage
     model: Model
@@ -32,10 +33,27 @@ class FittedImage:
         return self.image.name
 
     def open(self) -> Image.Image:
-        """The image, resized as the processor does it, which then has nothing left to do."""
+        """The image, resized, so that neither transformers nor llama.cpp has anything to do."""
         image = self.image.open()
-        size = resized(image.size, family_of(self.model), self.model.max_pixels)
+        size = fitted_size(image.size, family_of(self.model), self.model.max_pixels)
         return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
+
+
+def fitted_size(size: tuple[int, int], family: Family, max_pixels: int) -> tuple[int, int]:
+    """The size at which the processor would show an image, if it leaves that as it is.
+
+    Else, of the sizes that it leaves, the nearest in shape: where the least and most pixels lie
+    close together, it shows 96 x 80 at 56 x 28, and enlarges that when it meets it again.
+    """
+    shown = resized(size, family, max_pixels)
+    if resized(shown, family, max_pixels) == shown:
+        return shown
+    factor, shape = family.factor, size[0] / size[1]
+    most = min(max_pixels, family.max_pixels) // factor**2
+    sizes = [(wide * factor, most // wide * factor) for wide in range(1, most + 1)]
+    left = [one for one in sizes if max(one) <= WIDEST * min(one) and
+            resized(one, family, max_pixels) == one]  # fmt: skip
+    return min(left, key=lambda one: abs(math.log(one[0] / one[1] / shape)), default=shown)
 
 
 def held_out(recipe: Recipe, count: int) -> Sequence[Example]:

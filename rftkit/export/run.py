@@ -91,7 +91,7 @@ def export(location: Path, request: ExportRequest, console: Console) -> Path:
         if proof and not proof.passed:
             raise ProofError(
                 f"--to {request.kind}: {'; '.join(proof.faults)}: not exported; it lies in "
-                f"{failed_folder(job.out)}, with {PROOF}"
+                f"{failed_folder(job.out)}, with {PROOF}; what to try: docs/troubleshooting.md"
             )
     if proof is None:
         job.say("nothing was proved: --no-proof; nobody has compared it with the adapter")

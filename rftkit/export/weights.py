@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import AutoModelForImageTextToText
 from transformers.utils import logging as transformers_logging
 
 from rftkit.errors import ModelError
 from rftkit.export.publish import ProofError
+from rftkit.messages import first_line
 from rftkit.models import loading
 
 SHARD = "5GB"
@@ -79,7 +80,13 @@ def merge(base: Path, adapter: Path, folder: Path) -> Merged:
         raise loading.not_loaded(loading.Source(str(base), None), error) from None
     model = loading.put_adapter(model, adapter)
     adapted = _merge(model)
-    model.unload().save_pretrained(folder, max_shard_size=SHARD)
+    try:
+        model.unload().save_pretrained(folder, max_shard_size=SHARD)
+    except SafetensorError as error:  # safetensors' word for a full disk is no OSError
+        raise ModelError(
+            f"the merged weights cannot be written ({first_line(error)}); make room on the disk, "
+            "or name another one with --out"
+        ) from None
     for path in folder.glob("*.safetensors"):  # which are made for their owner alone
         path.chmod((folder / "config.json").stat().st_mode)
     return check_merged(base, folder, adapted)

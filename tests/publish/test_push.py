@@ -34,7 +34,10 @@ def test_what_the_dry_run_lists_is_what_arrives_byte_for_byte(
 ) -> None:
     planned = rftkit("push", "out/pets", REPO, "--dry-run")
     assert planned.out.startswith(f"would go to {hub.url}/{REPO} (private, branch main):\n")
-    assert planned.out.endswith("stay here: optimizer.pt, photo.png, samples.jsonl\n")
+    assert planned.out.endswith(
+        "stay here: optimizer.pt, photo.png, samples.jsonl\n"
+        f"nothing was uploaded; next: rftkit push out/pets {REPO}\n"
+    )
     assert hub.requests == []
     done = rftkit("push", "out/pets", REPO)
     assert done.code == 0, done.err

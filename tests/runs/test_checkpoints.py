@@ -17,7 +17,7 @@ from rftkit.errors import ModelError, UserError
 from rftkit.models.loading import check_adapter
 from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import checkpoints
-from rftkit.runs.adapter import CARD, find, read_card, write_card
+from rftkit.runs.adapter import CARD, EXPORT_CARD, find, read_card, write_card
 from rftkit.runs.run import RunFolder
 
 EMPTY = (2).to_bytes(8, "little") + b"{}"  # of safetensors: the length of a header, no tensors
@@ -254,6 +254,20 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     assert "a file, not a folder" in refusal(tmp_path / "file")
     said = refusal(tmp_path)
     assert "neither a run nor an adapter, and no trained run inside; name a run such as" in said
+
+
+def test_an_exported_model_is_told_from_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(tmp_path / "out" / "pets", age=1)
+    for folder in (run.folder / "export" / "merged", tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+        (folder / EXPORT_CARD).touch()
+    monkeypatch.chdir(tmp_path)
+    said = refusal(Path("out/pets/export/merged"))
+    assert "--ckpt out/pets/export/merged: is an exported model, for other programs" in said
+    assert said.endswith("Name its run, out/pets")
+    assert refusal(Path("elsewhere")).endswith("Name the run that it is from")
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:

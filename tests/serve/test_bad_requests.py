@@ -167,7 +167,7 @@ def test_forms_that_are_refused(served: Running) -> None:
 
 def test_paths_and_methods_that_are_not_there(served: Running) -> None:
     refused(WEB.get(f"{served.url}/v1/completions"), 404, "there are /v1/predict, ")
-    refused(WEB.get(served.url + PREDICT), 405, "Method Not Allowed")
+    refused(WEB.get(served.url + PREDICT), 405, "Method Not Allowed; it takes POST")
 
 
 def test_nothing_of_it_reached_the_model(served: Running) -> None:

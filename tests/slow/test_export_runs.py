@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -115,6 +116,19 @@ def base_weight(tiny: Path, name: str) -> torch.Tensor:
     model = AutoModelForImageTextToText.from_pretrained(tiny, dtype=torch.float32)
     found: torch.Tensor = model.state_dict()[name]
     return found
+
+
+def test_a_disk_that_fills_meanwhile_is_one_line(
+    exported: Callable[..., Told], tmp_path: Path
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(ModelError, match=r"cannot be written \(.*\); make room on the disk"):
+            exported("merged", images=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_perturbed_matrix_is_refused_and_not_published(

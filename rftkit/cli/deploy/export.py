@@ -20,7 +20,10 @@ def export(
     ],
     to: Annotated[
         Literal["merged", "gguf", "ollama", "vllm"],
-        typer.Option(help="merged weights for transformers; the others are made of them"),
+        typer.Option(
+            metavar="KIND",
+            help="merged (for transformers), vllm, gguf or ollama; all are made of merged weights",
+        ),
     ] = "merged",
     out: Annotated[
         Path | None, typer.Option(help="folder; default RUN/export/<what it is exported to>")
@@ -61,3 +64,4 @@ def export(
     )
     folder = exported(run, request, progress(False))
     say(f"exported: {folder}", results())
+    say(f"next: {folder / 'README.md'} says how to run it", results())

