@@ -23,7 +23,7 @@ from rftkit.publish.usage import usage
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import TINY
 from rftkit.report.terminal import setting
-from rftkit.runs.model_card import RESULTS_ELSEWHERE
+from rftkit.runs.model_card import RESULTS_ELSEWHERE, labels_title
 from rftkit.tasks import get_task
 from rftkit.tasks.task import AnswerKind
 
@@ -164,10 +164,11 @@ def _training_section(facts: Facts) -> str:
     recipe, method = facts.recipe, facts.recipe.method
     shots = f", {recipe.data.shots} per class" if recipe.data.shots else ""
     images = " of ".join(str(count) for count in facts.images) or "not recorded"
+    title = labels_title(get_task(recipe.task), facts.labels)
     rows = {
         "data": data_words(recipe),
         "training images": images + shots,
-        "labels": str(len(facts.labels)) if facts.labels else "none: open answers",
+        title: str(len(facts.labels)) if facts.labels else "none: open answers",
         "reply style": recipe.style,
         "method": f"{method.kind}, {method.steps} steps, learning rate {method.learning_rate:g}",
         "LoRA": f"rank {recipe.model.lora_rank}, {_adapted(recipe)}",

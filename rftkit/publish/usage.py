@@ -6,13 +6,13 @@ import re
 
 from rftkit.publish.contents import WEIGHTS, Source
 from rftkit.publish.facts import Facts
-from rftkit.runs.model_card import PROGRAM_NAMES
+from rftkit.runs.model_card import PROGRAM_NAMES, what_predict_does
 from rftkit.tasks import get_task
 
 RFTKIT = """\
 ### rftkit
 
-Reads the answer, scores lists and draws boxes:
+It {reads}:
 
 ```bash
 hf download {repo} --local-dir {name}
@@ -30,13 +30,17 @@ Ask for the model `{name}`, with the prompt of the program above.{vision}
 """
 VISION = (
     " The vision encoder is adapted too, which not every vLLM loads from an adapter: if yours does "
-    "not, merge the two with `merge_and_unload()` and serve the result."
+    "not, `rftkit export {name} --to vllm` merges the two."
 )
 OLLAMA_ADAPTER = """\
 ### Ollama
 
-Ollama reads whole models in GGUF, not this adapter: merge it into its base with
-`merge_and_unload()`, save it, and convert the result with llama.cpp's `convert_hf_to_gguf.py`.
+Ollama reads whole models in GGUF, not this adapter. From the adapter's folder, or
+from its run, rftkit makes one, with a `Modelfile`:
+
+```bash
+rftkit export {name} --to ollama
+```
 """
 TRANSFORMERS = """\
 ### transformers
@@ -76,12 +80,13 @@ def usage(source: Source, facts: Facts, repo: str, written: str) -> str:
     base = recipe.model.name.partition("@")[0]
     program = re.search(r"^```python\n.*?^```$", written, re.MULTILINE | re.DOTALL)
     named = f"{PROGRAM_NAMES} = {base!r}, {repo!r}"
-    parts = [RFTKIT.format(repo=repo, name=name, more=_asked(facts))]
+    reads = what_predict_does(get_task(recipe.task))
+    parts = [RFTKIT.format(repo=repo, name=name, more=_asked(facts), reads=reads)]
     if program:
         code = re.sub(rf"^{PROGRAM_NAMES} = .*$", lambda _: named, program[0], flags=re.MULTILINE)
         rest = written[program.end() :].partition("\n### ")[0].strip()
         parts.append(f"### transformers\n\n{code}\n" + (f"\n{rest}\n" if rest else ""))
-    vision = VISION if recipe.model.lora_vision else ""
+    vision = VISION.format(name=name) if recipe.model.lora_vision else ""
     parts.append(
         VLLM_ADAPTER.format(
             base=base if "/" in base else "FOLDER_OF_THE_BASE",
@@ -91,7 +96,7 @@ def usage(source: Source, facts: Facts, repo: str, written: str) -> str:
             vision=vision,
         )
     )
-    return "\n".join([*parts, OLLAMA_ADAPTER])
+    return "\n".join([*parts, OLLAMA_ADAPTER.format(name=name)])
 
 
 def _asked(facts: Facts) -> str:

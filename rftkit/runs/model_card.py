@@ -12,6 +12,7 @@ from rftkit.core import Example
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import TINY
 from rftkit.tasks import get_task
+from rftkit.tasks.task import Task
 
 MOST_LABELS = 200  # are listed
 PROGRAM_NAMES = "BASE, ADAPTER"  # in the program below; a pushed card has them say other places
@@ -29,7 +30,7 @@ tags: [rftkit, lora, {kind}, {task}]
 
 # {name}
 
-A LoRA adapter for `{base}`, trained with rftkit for {task}.
+A LoRA adapter for `{base}`, trained with rftkit on the task `{task}`.
 
 | | |
 |---|---|
@@ -42,7 +43,7 @@ A LoRA adapter for `{base}`, trained with rftkit for {task}.
 
 ## Use it
 
-With rftkit, which also reads the answer, scores lists and draws boxes:
+With rftkit, which {reads}:
 
 ```bash
 rftkit predict photo.jpg --ckpt FOLDER_OF_THIS_FILE
@@ -75,7 +76,7 @@ written = made[0, inputs["input_ids"].shape[1] :]
 print(PREFILL + processor.tokenizer.decode(written, skip_special_tokens=True))
 ```
 {images_note}
-## Labels
+## {title}
 
 {labels}
 """
@@ -106,9 +107,23 @@ def write_model_card(
         tokens=method.max_new_tokens,
         pixels=recipe.model.max_pixels,
         images_note=builtin if recipe.model.name in TINY else "",
+        reads=what_predict_does(task),
+        title=labels_title(task, labels).capitalize(),
         labels=listed_labels(labels),
     )
     files.write_atomically(adapter / "README.md", text)
+
+
+def what_predict_does(task: Task) -> str:
+    """What `rftkit predict` adds to the text of a reply, after a subject."""
+    if task.predicts_boxes:
+        return "reads the answer and draws its boxes"
+    return "reads the answer" + (" and scores the list" if task.answer_kind == "label" else "")
+
+
+def labels_title(task: Task, labels: Sequence[str]) -> str:
+    """What the labels saved beside an adapter are: not all are what it answers."""
+    return "labels" if task.predicts_labels or not labels else task.words.groups
 
 
 def listed_labels(labels: Sequence[str]) -> str:

@@ -11,7 +11,9 @@ from huggingface_hub import ModelCard, constants
 from rftkit.publish import contents
 from rftkit.publish.card import card_text, sections
 from rftkit.publish.licence import UNKNOWN, licence_of
+from rftkit.runs import model_card
 from rftkit.runs.run import RunFolder
+from rftkit.tasks import get_task
 
 REPO = "anna/pets-lora"
 
@@ -89,6 +91,8 @@ def test_a_card_says_how_each_program_uses_the_adapter(pets: RunFolder) -> None:
     served = "vllm serve Acme/Tiny-VL --enable-lora --max-lora-rank 8"
     assert f"{served} --lora-modules pets-lora=anna/pets-lora" in use
     assert "### Ollama" in use
+    assert "rftkit export pets-lora --to ollama" in use
+    assert "It reads the answer and scores the list:" in use
     code = use.split("```python\n")[1].split("```")[0]
     compile(code, "card", "exec")
     assert "Which pet?" in code
@@ -174,3 +178,18 @@ def _in_cache(cache: Path, front: str) -> None:
     (model / "refs" / "v1").write_text("c0ffee")
     (model / "snapshots" / "c0ffee").mkdir(parents=True)
     (model / "snapshots" / "c0ffee" / "README.md").write_text(f"---\n{front}\n---\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "does", "title"),
+    [
+        ("classification", "reads the answer and scores the list", "labels"),
+        ("detection", "reads the answer and draws its boxes", "categories"),
+        ("number", "reads the answer", "kinds of question"),
+    ],
+)
+def test_a_card_says_of_a_task_what_holds_for_it(name: str, does: str, title: str) -> None:
+    task = get_task(name)
+    assert model_card.what_predict_does(task) == does
+    assert model_card.labels_title(task, ["one", "all"]) == title
+    assert model_card.labels_title(task, []) == "labels"

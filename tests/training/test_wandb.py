@@ -6,15 +6,17 @@ import builtins
 import io
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import fakes
 import pytest
 import wandb_file
+import wandb_stub
 from rich.console import Console
 
 from rftkit.core import Example
@@ -23,7 +25,6 @@ from rftkit.metrics.files import Evaluation, finish
 from rftkit.metrics.samples import Header, Sample, header_line, sample_line
 from rftkit.metrics.scoring import derive
 from rftkit.runs.run import RunFolder
-from rftkit.training import run as training_run
 from rftkit.training.request import TrainRequest
 from rftkit.training.trackers.opening import tracking
 from rftkit.training.trackers.tracker import NO_TRACKER, Outcome, Rollout
@@ -190,6 +191,60 @@ def test_without_a_network_the_run_is_kept_offline(
     assert wandb_file.read(run.folder)[0].exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("server", "reason"),
+    [
+        (wandb_stub.silent(), "deadline exceeded"),
+        (wandb_stub.answering(500), "deadline exceeded"),  # which is asked again until then
+        (wandb_stub.answering(401), "error 401"),
+    ],
+    ids=["silent", "500", "401"],
+)
+def test_a_server_that_opens_no_run_leaves_it_offline(
+    server: AbstractContextManager[str],
+    reason: str,
+    run: RunFolder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "1")
+    console = heard()
+    with server as url:
+        monkeypatch.setenv("WANDB_BASE_URL", url)
+        with tracking("wandb", run, RECIPE, console) as tracker:
+            assert os.environ["WANDB_ERROR_REPORTING"] == "false"  # it would wait for an answer
+            tracker.step({"step": 1, "loss": 0.5})
+    (line,) = said(console).splitlines()
+    assert re.match(rf"W&B: offline, {url} opens no run \(.*{reason}.*\); `wandb sync /", line)
+    logged = wandb_file.read(run.folder)[-1]
+    assert (logged.exit_code, logged.history[0]["loss"]) == (0, 0.5)
+    assert "WANDB_ERROR_REPORTING" not in os.environ
+
+
+def test_a_server_that_falls_silent_ends_no_run(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "0.5")
+    console = heard()
+    with wandb_stub.answering(200) as url:
+        monkeypatch.setenv("WANDB_BASE_URL", url)
+        with tracking("wandb", run, RECIPE, console) as tracker:
+            tracker.step({"step": 1, "loss": 0.5})
+    first, last = said(console).splitlines()
+    assert first == f"W&B: {url}/anna/rftkit/runs/{run.status()['wandb']}"
+    (folder,) = (run.folder / "wandb").glob("run-*")
+    assert last == f"W&B: not all of the run has arrived in time; `wandb sync {folder}` uploads it"
+
+
+def test_what_the_user_allows_the_server_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rftkit.training.trackers.weights_and_biases import limits
+
+    assert limits() == {"init_timeout": 30.0, "finish_timeout": 300.0}
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "5")
+    assert limits() == {"finish_timeout": 300.0}
+
+
 def test_other_loggers_need_no_tracker_of_ours(run: RunFolder) -> None:
     for log in ("none", "tensorboard", "trackio"):
         with tracking(log, run, RECIPE, heard()) as tracker:  # type: ignore[arg-type]
@@ -199,6 +254,8 @@ def test_other_loggers_need_no_tracker_of_ours(run: RunFolder) -> None:
 def test_a_tracker_that_is_not_installed_is_named_before_a_run_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from rftkit.training import run as training_run  # loads torch, which nothing else here needs
+
     monkeypatch.setattr(training_run, "find_spec", lambda name: None)
     request = TrainRequest(recipe=fakes.recipe(), out=tmp_path / "run", log="wandb")
     line = r"--log wandb: needs wandb: .*pip install -e '\.\[wandb\]'"

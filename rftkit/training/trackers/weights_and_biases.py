@@ -1,7 +1,8 @@
 """`--log wandb`: Weights & Biases, online where one is logged in, else offline in the run folder.
 
-Nothing here asks a question or waits for a network that is not there. Images of rollouts and of
-held-out examples go along: whoever names this tracker wants to see them there.
+Nothing here asks a question, or waits without end for a network or a server that is not there.
+Images of rollouts and of held-out examples go along: whoever names this tracker wants to see them
+there.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ from rftkit.training.trackers.tracker import Outcome, Rollout
 PROJECT = "rftkit"  # unless WANDB_PROJECT names another
 EDGE = 512  # pixels, at most, of an image in a table
 HELD_OUT_SHOWN = 64  # images, those that the two models answer differently first
-INIT_SECONDS, FINISH_SECONDS = 30.0, 300.0  # what a network that is slow may cost
+LIMITS = {"init_timeout": 30.0, "finish_timeout": 300.0}  # seconds that a slow server may cost
 KEPT_IN_RUN = "WANDB_DATA_DIR"  # where images of tables wait: an offline run is to be whole
+# telemetry goes to the server whatever the mode, and keeps a process that ends waiting for it
+TELEMETRY = "WANDB_ERROR_REPORTING"
 
 
 class Mode(NamedTuple):
@@ -55,7 +58,7 @@ def logged(run: RunFolder, recipe: Recipe, console: Console) -> Iterator[Weights
             yield WeightsAndBiases(opened)
             code = 0
         finally:
-            opened.finish(exit_code=code)
+            _end(opened, code, console)
 
 
 class WeightsAndBiases:
@@ -123,7 +126,8 @@ def _opened(run: RunFolder, recipe: Recipe, console: Console) -> wandb.Run:
     except WandbError as error:
         if mode.name == "offline":
             raise
-        mode = Mode("offline", f"it does not answer ({first_line(error)})")
+        url = wandb.setup().settings.base_url
+        mode = Mode("offline", f"{url} opens no run ({first_line(error)})")
         opened = _begun(run, recipe, known, mode.name)
     if opened.id != known:
         run.set_status(status["state"], wandb=opened.id)
@@ -139,8 +143,8 @@ def _begun(run: RunFolder, recipe: Recipe, known: str | None, mode: str) -> wand
         disable_code=True,
         save_code=False,
         x_save_requirements=False,
-        init_timeout=INIT_SECONDS,
-        finish_timeout=FINISH_SECONDS,
+        finish_timeout_raises=True,
+        **cast(Any, limits()),
     )
     return wandb.init(
         project=os.environ.get("WANDB_PROJECT", PROJECT),
@@ -152,6 +156,15 @@ def _begun(run: RunFolder, recipe: Recipe, known: str | None, mode: str) -> wand
         config=portable(recipe).model_dump(mode="json", exclude_none=True),
         settings=settings,
     )
+
+
+def limits() -> dict[str, float]:
+    """What the user's environment leaves to us of the seconds that a server may cost."""
+    return {
+        name: seconds
+        for name, seconds in LIMITS.items()
+        if not os.environ.get(f"WANDB_{name.upper()}")
+    }
 
 
 def _mode() -> Mode:
@@ -169,25 +182,37 @@ def _mode() -> Mode:
     return Mode("online") if reachable(url) else Mode("offline", f"{url} cannot be reached")
 
 
+def _end(opened: wandb.Run, code: int, console: Console) -> None:
+    try:
+        opened.finish(exit_code=code)
+    except TimeoutError:
+        line = "W&B: not all of the run has arrived in time; `wandb sync {}` uploads it"
+        console.print(line.format(_folder(opened)), highlight=False, markup=False, soft_wrap=True)
+
+
+def _folder(opened: wandb.Run) -> Path:
+    return Path(opened.dir).parent
+
+
 def _say(opened: wandb.Run, mode: Mode, console: Console) -> None:
     line = f"W&B: {opened.url}"
     if mode.name == "offline":
-        folder = Path(opened.dir).parent
-        line = f"W&B: offline, {mode.why}; `wandb sync {folder}` uploads the run later"
+        line = f"W&B: offline, {mode.why}; `wandb sync {_folder(opened)}` uploads the run later"
     if mode.name in ("online", "offline"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def _environment(folder: Path) -> Iterator[None]:
-    """Images wait in the run folder until they are uploaded, unless the user says where."""
-    before = os.environ.get(KEPT_IN_RUN)
-    os.environ[KEPT_IN_RUN] = before or str(folder.resolve() / "wandb" / "data")
+    """What their environment says of a run, but for what the user says there."""
+    ours = {KEPT_IN_RUN: str(folder.resolve() / "wandb" / "data"), TELEMETRY: "false"}
+    added = {name: value for name, value in ours.items() if not os.environ.get(name)}
+    os.environ.update(added)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[KEPT_IN_RUN]
+        for name in added:
+            del os.environ[name]
 
 
 def _held_out(samples: Sequence[Sample], examples: Sequence[Example]) -> wandb.Table:
