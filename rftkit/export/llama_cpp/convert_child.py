@@ -54,7 +54,7 @@ def _name_tokenizer(pre: str, words: Sequence[str]) -> None:
         tokens, kinds, name = read(self)
         for word in words:
             written = word.replace(" ", "Ġ")  # how byte-level BPE writes a space
-            if written in tokens:
+            if written in tokens and word not in tokens:  # else it is whole already
                 place = tokens.index(written)
                 tokens[place], kinds[place] = word, gguf.TokenType.USER_DEFINED
         return tokens, kinds, name

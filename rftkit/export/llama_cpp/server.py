@@ -231,9 +231,14 @@ def _address(process: subprocess.Popen[str], log: IO[str]) -> str:
             return line.removeprefix(ADDRESS).strip()
     code = process.wait()
     log.seek(0)
+    raise ModelError(f"llama.cpp does not load the files (exit code {code}: {_complaint(log)})")
+
+
+def _complaint(log: IO[str]) -> str:
+    """The line that says why; what a debugger adds to it says nothing."""
     lines = [line.strip() for line in log if line.strip()]
-    last = lines[-1][:300] if lines else "it said nothing"
-    raise ModelError(f"llama.cpp does not load the files (exit code {code}: {last})")
+    why = [line for line in lines if "ASSERT" in line or "error" in line.lower()]
+    return (why or lines or ["it said nothing"])[0][:300]
 
 
 def _pngs(prompt: Prompt) -> list[str]:
