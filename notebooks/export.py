@@ -122,13 +122,6 @@ reply = card["prefill"] + processor.tokenizer.decode(written, skip_special_token
 print("the merged weights reply:", reply)
 
 # %% [markdown]
-# The run answers the same image. Where there is a list of labels it takes the likeliest of them,
-# which may be another than the one that is written where the model is unsure.
-
-# %%
-nb.predictions(RUN, [photo])
-
-# %% [markdown]
 # ## Ollama and vLLM
 #
 # Both take the same weights, with a file that says how the model was trained: chat template, where
@@ -150,11 +143,8 @@ nb.predictions(RUN, [photo])
 # %% [markdown]
 # ## Push, as a rehearsal
 #
-# What would go to the hub, private, as an adapter or as the whole model, and which files stay: no
-# image travels. This uploads nothing and needs no account; without `--dry-run` it does.
-
-# %%
-nb.run("rftkit push", RUN, f"{ACCOUNT}/digits-lora", "--dry-run")
+# What would go to the hub, private, and which files stay: no image travels. This uploads nothing
+# and needs no account; without `--dry-run` it does. Without `--export` it is the small adapter.
 
 # %%
 nb.run("rftkit push", RUN, f"{ACCOUNT}/digits", "--export", MERGED, "--dry-run")

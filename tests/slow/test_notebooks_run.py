@@ -105,10 +105,10 @@ def test_a_run_is_exported_proved_and_asked(tiny: Path, tmp_path: Path) -> None:
     reply = next(part for part in found if "the merged weights reply: " in part)
     proved = json.loads((merged / "proof.json").read_text("utf-8"))["samples"][0]["export"]
     assert reply == f"the merged weights reply: {proved['reply']}\n"
-    adapter, whole = [part for part in found if part.startswith("$ rftkit push")]
-    assert "adapter_model.safetensors" in adapter
-    assert "model.safetensors" in whole
-    assert "adapter_model" not in whole
+    pushed = next(part for part in found if part.startswith("$ rftkit push"))
+    assert "would go to https://huggingface.co/ACCOUNT/digits (private" in pushed
+    assert re.search(r"^model\.safetensors +[\d,]+ bytes", pushed, re.MULTILINE)
+    assert "adapter_model" not in pushed
     assert str(Path("exported/gguf/mmproj-f16.gguf")) in found[-1]
 
 

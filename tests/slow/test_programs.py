@@ -84,7 +84,7 @@ def program_in(folder: Path) -> str:
     return str(code)
 
 
-@pytest.mark.parametrize("style", ["direct", "think", "empty-think"])
+@pytest.mark.parametrize("style", ["direct", "think"])
 def test_the_programs_of_a_model_that_can_think_render_the_prompt_of_training(
     style: Style, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
