@@ -14,10 +14,12 @@ from typing import Any
 
 import psutil
 import pytest
+from rich.console import Console
 from waiting import HANG_SECONDS, wait_until
 
 from rftkit.export.card import exported_card
 from rftkit.files import read_lines
+from rftkit.inference.predict import Answering, predict
 from rftkit.runs.run import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -103,8 +105,9 @@ def test_a_run_is_exported_proved_and_asked(tiny: Path, tmp_path: Path) -> None:
     assert table.count("1 of 1") == 2
     assert re.search(">yes(, but the base model would pass too)?<", table)
     reply = next(part for part in found if "the merged weights reply: " in part)
-    proved = json.loads((merged / "proof.json").read_text("utf-8"))["samples"][0]["export"]
-    assert reply == f"the merged weights reply: {proved['reply']}\n"
+    run = RunFolder(tmp_path / "out" / "digits")
+    (own,) = predict(run.folder, [run.example], Console(quiet=True), Answering(free=True))
+    assert f"the merged weights reply: {own.attempt.completion.text}\n" in reply
     pushed = next(part for part in found if part.startswith("$ rftkit push"))
     assert "would go to https://huggingface.co/ACCOUNT/digits (private" in pushed
     assert re.search(r"^model\.safetensors +[\d,]+ bytes", pushed, re.MULTILINE)
