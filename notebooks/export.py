@@ -18,7 +18,7 @@
 # transformers and vLLM, GGUF for llama.cpp and Ollama. Each export answers held-out images before
 # it is published, and one that does not answer as the adapter does is refused.
 #
-# **Needs** any machine: no GPU, no token. **Takes** less than three minutes on 2 cores with the tiny
+# **Needs** any machine: no GPU, no token. **Takes** under three minutes on 2 cores with the tiny
 # model, measured without the installation. A model of 2 billion parameters needs its weights in
 # 16 bit on the disk, twice while a GGUF is made; each export prints what it needs and what is free.
 
