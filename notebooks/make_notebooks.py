@@ -20,7 +20,7 @@ import nbformat
 
 # account and name of the repository; a stand-in until it is published: make notebooks GITHUB=…
 GITHUB = os.environ.get("GITHUB", "YOUR_ACCOUNT/rftkit")
-NAMES = ("quickstart", "your_own_images", "your_own_boxes", "aircraft_think_or_direct")
+NAMES = ("quickstart", "your_own_images", "your_own_boxes", "aircraft_think_or_direct", "export")
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 WIDTH = 92
@@ -36,14 +36,14 @@ def badge(name: str) -> str:
 def notebook(name: str) -> str:
     """The text of `NAME.ipynb`."""
     made: Any = jupytext.read(HERE / f"{name}.py", fmt="py:percent")
-    extras = made.metadata.pop("extras", "")
+    extras, always = made.metadata.pop("extras", ""), made.metadata.pop("always", "")
     made.metadata.pop("jupytext", None)
     made.metadata["language_info"] = {"name": "python"}
     for number, cell in enumerate(made.cells):
         cell.id = f"cell-{number}"
         cell.source = cell.source.replace("@BADGE@", badge(name))
         if "setup" in cell.metadata.get("tags", ()):
-            cell.source = setup(extras)
+            cell.source = setup(extras, always)
             cell.metadata["cellView"] = "form"
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -52,16 +52,21 @@ def notebook(name: str) -> str:
     return str(nbformat.writes(made)).rstrip("\n") + "\n"
 
 
-def setup(extras: str) -> str:
-    """The source of the cell that installs. extras: of rftkit, wanted where there is a GPU."""
+def setup(extras: str, always: str = "") -> str:
+    """The source of the cell that installs.
+
+    extras: of rftkit, separated by commas, wanted where there is a GPU. always: wanted everywhere.
+    """
     pins, groups = _pins(), _groups()
-    on_gpu = [name for extra in extras.split(",") if extra for name in groups[extra]]
+    anywhere = [name for extra in ["", *_named(always)] for name in groups[extra]]
+    on_gpu = [name for extra in _named(extras) for name in groups[extra]]
     on_gpu += ["unsloth-zoo"] if "unsloth" in on_gpu else []
     values = {
         "GITHUB": GITHUB,
-        "EXTRAS": f"[{extras}]" if extras else "",
+        "EXTRAS": _bracketed([*_named(always), *_named(extras)]),
+        "ALWAYS": _bracketed(_named(always)),
         "PINS": textwrap.fill(
-            " ".join(pins[name] for name in groups[""]), WIDTH, break_on_hyphens=False
+            " ".join(pins[name] for name in anywhere), WIDTH, break_on_hyphens=False
         ),
         "GPU_PINS": " ".join(pins[name] for name in on_gpu),
         "TORCHVISION": pins["torchvision"],
@@ -69,6 +74,14 @@ def setup(extras: str) -> str:
     }
     text = (HERE / "setup_cell.py").read_text("utf-8").rstrip("\n")
     return re.sub(r"@([A-Z_]+)@", lambda found: values[found[1]], text)
+
+
+def _named(extras: str) -> list[str]:
+    return [extra for extra in extras.split(",") if extra]
+
+
+def _bracketed(extras: list[str]) -> str:
+    return f"[{','.join(extras)}]" if extras else ""
 
 
 def _pins() -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 QUICK = os.environ.get("RFTKIT_NOTEBOOK_TINY") == "1"  # a test of the notebook: as on a CPU
 GPU = shutil.which("nvidia-smi") is not None and not QUICK
 REPOSITORY = "@GITHUB@"  # or set RFTKIT_SOURCE, or upload a wheel or a zip of the repository
-EXTRAS = "@EXTRAS@" if GPU else ""
+EXTRAS = "@EXTRAS@" if GPU else "@ALWAYS@"
 PINS = """
 @PINS@
 """

@@ -23,8 +23,9 @@ KINDS: tuple[Kind, ...] = ("merged", "gguf", "ollama", "vllm")
 class ExportCard(NamedTuple):
     """An export, as its folder says. prompt: one that it was trained on, as an example.
 
-    files: name -> what it is. proved: whether held-out images were answered as by the adapter; None
-    where nobody looked.
+    template: what the base's chat template is given beside the messages, {"enable_thinking": …} or
+    nothing. files: name -> what it is. proved: whether held-out images were answered as by the
+    adapter; None where nobody looked.
     """
 
     kind: Kind
@@ -33,6 +34,7 @@ class ExportCard(NamedTuple):
     aliases: Mapping[str, str]
     prompt: str
     prefill: str
+    template: Mapping[str, bool]
     files: Mapping[str, str]
     proved: bool | None
 
@@ -47,6 +49,7 @@ def write_card(folder: Path, card: ExportCard, copied: Mapping[str, str]) -> Non
         "recipe": dump_recipe(card.recipe),
         "labels": list(card.labels),
         "aliases": dict(card.aliases),
+        "template": dict(card.template),
         "files": dict(card.files),
         "copied_sha256": dict(copied),
     }
@@ -88,6 +91,7 @@ def _read(held: Mapping[str, Any], path: Path) -> ExportCard:
         aliases=dict(held["aliases"]),
         prompt=str(held["prompt"]),
         prefill=str(held["prefill"]),
+        template=dict(held.get("template", {})),
         files=dict(held["files"]),
         proved=None if proved is None else bool(proved),
     )

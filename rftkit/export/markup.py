@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rftkit.errors import ModelError
+from rftkit.models.processing.template import prompt_text
 
 QUESTION = "QUESTION"
 
@@ -17,10 +18,13 @@ class Markup(NamedTuple):
     after: str
 
 
-def markup_of(processor: Any) -> Markup:
-    """The markup of one question about one image. Raises ModelError for a template without any."""
-    alone = _parts(processor, [])
-    shown = _parts(processor, [{"type": "image"}])
+def markup_of(processor: Any, thinks: bool) -> Markup:
+    """The markup of one question about one image. thinks: whether the style has reasoning.
+
+    Raises ModelError for a template without any.
+    """
+    alone = _parts(processor, 0, thinks)
+    shown = _parts(processor, 1, thinks)
     before, after = _common(alone[0], shown[0]), shown[1]
     image = shown[0].removeprefix(before)
     if not image.strip():
@@ -28,12 +32,8 @@ def markup_of(processor: Any) -> Markup:
     return Markup(before, image, after)
 
 
-def _parts(processor: Any, images: list[dict[str, str]]) -> tuple[str, str]:
-    content = [*images, {"type": "text", "text": QUESTION}]
-    text: str = processor.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-    )
-    before, _, after = text.partition(QUESTION)
+def _parts(processor: Any, images: int, thinks: bool) -> tuple[str, str]:
+    before, _, after = prompt_text(processor, QUESTION, images, thinks).partition(QUESTION)
     return before, after
 
 

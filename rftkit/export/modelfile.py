@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rftkit.export.llama_cpp.convert import GgufFiles
@@ -12,13 +12,14 @@ from rftkit.export.markup import Markup
 from rftkit.models.vllm_options import images_of_engine
 
 MODELFILE, SERVE = "Modelfile", "serve.sh"
+THINKING = "chat_template_thinking.jinja"  # the base's, without the "<think>" that a reply writes
 VLLM_DTYPES = {"float16": "float16", "bfloat16": "bfloat16"}  # it computes in one of these
 
 
 class Serving(NamedTuple):
     """What servers are told: longest in tokens of prompt and reply, tokens of a reply, and stops.
 
-    images: of one prompt, at most.
+    images: of one prompt, at most. template: what the base's chat template is given.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Serving(NamedTuple):
     reply: int
     stops: Sequence[str]
     images: int
+    template: Mapping[str, bool]
 
 
 def modelfile(made: GgufFiles, markup: Markup, serving: Serving) -> str:
@@ -59,6 +61,10 @@ def serve_script(processor: Any, serving: Serving, dtype: str) -> str:
         "--mm-processor-kwargs": json.dumps(limits["mm_processor_kwargs"]),
         "--generation-config": "vllm",
     }
+    if serving.template:  # a request may still say otherwise
+        options["--default-chat-template-kwargs"] = json.dumps(dict(serving.template))
     words = [f"  {name} {shlex.quote(value)}" for name, value in options.items()]
+    if any(serving.template.values()):
+        words.append(f'  --chat-template "$(dirname "$0")/{THINKING}"')
     command = " \\\n".join(['exec vllm serve "$(dirname "$0")"', *words, '  "$@"'])
     return f"#!/bin/sh\n# greedy replies, as measured: send temperature 0\n{command}\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 
 from rftkit import files
@@ -10,7 +12,7 @@ from rftkit.export.held_out import image_tokens
 from rftkit.export.modelfile import MODELFILE, SERVE
 from rftkit.export.proof import PROOF, Proof
 from rftkit.export.request import IN_GGUF
-from rftkit.runs.model_card import listed_labels, literal
+from rftkit.runs.model_card import listed_labels, literal, rendering
 
 LIBRARY = {"merged": "transformers", "vllm": "transformers", "gguf": "gguf", "ollama": "gguf"}
 TEXT = """\
@@ -61,9 +63,7 @@ PREFILL = {prefill!r}  # the reply begins with it
 processor = AutoProcessor.from_pretrained(FOLDER)
 model = AutoModelForImageTextToText.from_pretrained(FOLDER, device_map="auto").eval()
 content = [{{"type": "image"}}, {{"type": "text", "text": PROMPT}}]
-text = processor.apply_chat_template(
-    [{{"role": "user", "content": content}}], add_generation_prompt=True, tokenize=False
-)
+{rendering}
 image = Image.open("photo.jpg").convert("RGB")
 shrink = min(1.0, ({pixels} / (image.width * image.height)) ** 0.5)  # as in training
 image = image.resize((round(image.width * shrink), round(image.height * shrink)))
@@ -76,9 +76,14 @@ LLAMA = """\
 ```bash
 llama-server -m {text} --mmproj {mmproj} --temp 0{limits}
 ```
-
+{thinking}
 llama.cpp resizes images in its own way: send them as the model was trained on them, with sides that
 are multiples of its patches, and nothing is resized."""
+OPENS = """
+In a chat its template begins the reply with "<think>", which this model was trained to write
+itself: send the whole prompt to `/completion` instead, rendered as in training, up to where the
+reply begins.
+"""
 
 
 def write_readme(folder: Path, name: str, card: ExportCard, proof: Proof | None) -> None:
@@ -112,13 +117,18 @@ def _use(card: ExportCard) -> str:
         text, mmproj = [name for name in card.files if name.endswith(".gguf")]
         least, most = image_tokens(card.recipe.model)
         limits = f" --image-min-tokens {least} --image-max-tokens {most}" if most > 0 else ""
-        llama = LLAMA.format(text=text, mmproj=mmproj, limits=limits)
+        if card.template and not any(card.template.values()):
+            given = json.dumps(dict(card.template))
+            limits += f" --chat-template-kwargs {shlex.quote(given)}"
+        thinking = OPENS if any(card.template.values()) else ""
+        llama = LLAMA.format(text=text, mmproj=mmproj, limits=limits, thinking=thinking)
         ollama = f"```bash\nollama create NAME -f {MODELFILE}\n```\n\nOr by llama.cpp:\n\n"
         return ollama + llama if card.kind == "ollama" else llama
     recipe = card.recipe
     code = TRANSFORMERS.format(
         prompt=literal(card.prompt),
         prefill=card.prefill,
+        rendering=rendering(card.template),
         pixels=recipe.model.max_pixels,
         tokens=recipe.method.max_new_tokens,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rich.console import Console
 
 from rftkit import files
-from rftkit.answers.replies import prefill
+from rftkit.answers.replies import prefill, thinks
 from rftkit.core import Example
 from rftkit.export import card, copied, modelfile
 from rftkit.export.bounds import bounds_for
@@ -188,10 +188,16 @@ def _proved(job: Job, made: Made) -> Proof:
 
 def _described(job: Job, folder: Path, made: Made, proof: Proof | None) -> None:
     """Write what lies beside the weights: how they are served, proof, card and README."""
+    from rftkit.models import loading
+    from rftkit.models.processing.template import undecided
+
     ckpt, kind = job.ckpt, job.request.kind
     written = dict(made.files)
+    source = loading.Source(str(made.merged), None)
+    processor = loading.load_processor_of(source, ckpt.recipe.model)
+    template = undecided(processor, thinks(ckpt.recipe.style))
     if kind in ("ollama", "vllm"):
-        written |= _served(job, folder, made)
+        written |= _served(job, folder, made, processor)
     if made.gguf:
         shutil.rmtree(made.merged)
     if proof:
@@ -208,6 +214,7 @@ def _described(job: Job, folder: Path, made: Made, proof: Proof | None) -> None:
         aliases=aliases_of(ckpt),
         prompt=prompt,
         prefill=prefill(ckpt.recipe.style),
+        template=template,
         files=written,
         proved=proof.passed if proof else None,
     )
@@ -215,26 +222,32 @@ def _described(job: Job, folder: Path, made: Made, proof: Proof | None) -> None:
     write_readme(folder, _name(job), described, proof)
 
 
-def _served(job: Job, folder: Path, made: Made) -> dict[str, str]:
-    """Write what a server is started with; the file, and what it is."""
+def _served(job: Job, folder: Path, made: Made, processor: Any) -> dict[str, str]:
+    """Write what a server is started with; the files, and what each is."""
     from rftkit.models import loading
+    from rftkit.models.processing.template import undecided
 
     model, recipe = loading.Source(str(made.merged), None), job.ckpt.recipe
-    processor = loading.load_processor_of(model, recipe.model)
+    thinking = thinks(recipe.style)
     serving = modelfile.Serving(
         name=_name(job),
         context=min(LONGEST, loading.longest(model)),
         reply=recipe.method.max_new_tokens,
         stops=stops_of(made.merged, processor),
         images=max((len(example.images) for example in job.examples), default=IMAGES),
+        template=undecided(processor, thinking),
     )
     if made.gguf:
-        text = modelfile.modelfile(made.gguf, markup_of(processor), serving)
+        text = modelfile.modelfile(made.gguf, markup_of(processor, thinking), serving)
         files.write_atomically(folder / modelfile.MODELFILE, text)
         return {modelfile.MODELFILE: "what `ollama create` reads"}
     text = modelfile.serve_script(processor, serving, made.weights.dtype)
     files.write_atomically(folder / modelfile.SERVE, text)
-    return {modelfile.SERVE: "starts vLLM with this folder"}
+    written = {modelfile.SERVE: "starts vLLM with this folder"}
+    if any(serving.template.values()):
+        files.write_atomically(folder / modelfile.THINKING, processor.chat_template)
+        written[modelfile.THINKING] = "chat template for vLLM, as in training"
+    return written
 
 
 def _name(job: Job) -> str:

@@ -14,6 +14,7 @@ from rftkit.export.llama_cpp.server import Limits, LlamaCpp, Reading, serving
 from rftkit.export.markup import markup_of
 from rftkit.export.proof import Asked, Side, answered
 from rftkit.models.policy import Prompt, rendered
+from rftkit.models.processing.template import undecided
 from rftkit.recipe.sections import Model
 
 LONGEST = 8192  # tokens of prompt and reply that a server makes room for, at most
@@ -76,9 +77,8 @@ def _reading(processor: Any) -> Reading:
     def text(tokens: Any) -> str:
         return str(tokenizer.decode(tokens, skip_special_tokens=False))
 
-    return Reading(
-        lambda prompt: rendered(processor, prompt), markup_of(processor).image, ids, text
-    )
+    mark = markup_of(processor, thinks=False).image  # the same, whether it is to think or not
+    return Reading(lambda prompt: rendered(processor, prompt), mark, ids, text)
 
 
 def _otherwise(llama: LlamaCpp, processor: Any, asked: Asked, side: Side) -> list[str]:
@@ -92,7 +92,10 @@ def _otherwise(llama: LlamaCpp, processor: Any, asked: Asked, side: Side) -> lis
             faults.append(f"{prompt.image.name}: {tokens} tokens of prompt, {expected} in training")
             break
     for prompt, answer in [*zip(asked.prompts, side.answers, strict=True)][:BY_TEMPLATE]:
-        if not prompt.prefill and (reply := llama.chat(prompt, asked.tokens)) != answer.text:
+        template = undecided(processor, prompt.thinks)
+        if prompt.prefill or any(template.values()):
+            continue  # it cannot be asked so: the template alone does not write this prompt
+        if (reply := llama.chat(prompt, asked.tokens, template)) != answer.text:
             faults.append(
                 f"by its own chat template it replies {reply[:80]!r}, not {answer.text[:80]!r}"
             )

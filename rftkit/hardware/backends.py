@@ -23,7 +23,7 @@ from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model
 
 # of the families known here, what Unsloth 2026.10 hands to vLLM
-FAST = ("qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "idefics3")
+FAST = ("qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "idefics3", "gemma3")
 PAYS_FROM = 64  # new tokens: below, an engine's start takes longer than it saves
 MOST = 0.95  # of the memory that is free, for vLLM
 ENVIRONMENT = {

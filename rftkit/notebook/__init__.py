@@ -9,6 +9,7 @@ from rftkit.notebook.images import (
     save_images,
     upload,
 )
+from rftkit.notebook.proofs import proofs
 from rftkit.notebook.shown import Html, examples, page, predictions, replies, versus
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "newest",
     "page",
     "predictions",
+    "proofs",
     "replies",
     "require_gpu",
     "run",

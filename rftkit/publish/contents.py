@@ -40,7 +40,8 @@ VOCABULARY = (
     "*.safetensors.index.json",
 )
 MODELFILE = "Modelfile"  # Ollama's
-EXPORTED = (*WEIGHTS, *CONFIGS, *VOCABULARY, MODELFILE, CARD, CALIBRATION, README)
+SERVING = ("serve.sh", "chat_template_thinking.jinja")  # what starts vLLM, and what it is given
+EXPORTED = (*WEIGHTS, *CONFIGS, *VOCABULARY, MODELFILE, *SERVING, CARD, CALIBRATION, README)
 
 
 @dataclass(frozen=True)
@@ -157,13 +158,24 @@ def _listed(name: str, patterns: tuple[str, ...]) -> bool:
 
 def _prepared(path: Path) -> bytes | Path:
     """What travels of a file: itself, or its text without the places of this machine."""
-    cut = _cutter(path.name)
+    cut = None if _marks_builtin(path) else _cutter(path.name)
     if cut is None:
         return path
     try:
         return cut(path).encode()
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); export or train again") from None
+
+
+def _marks_builtin(path: Path) -> bool:
+    """Whether it lies beside the weights of a built-in model: an export has it of its base."""
+    if path.name != CARD:
+        return False
+    try:
+        held = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False  # whoever reads it says what is wrong with it
+    return isinstance(held, dict) and "sha256" in held and "recipe" not in held
 
 
 def _cutter(name: str) -> Callable[[Path], str] | None:

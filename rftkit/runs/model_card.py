@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rftkit import files
@@ -64,9 +64,7 @@ processor = AutoProcessor.from_pretrained(BASE)
 model = AutoModelForImageTextToText.from_pretrained(BASE, device_map="auto")
 model = PeftModel.from_pretrained(model, ADAPTER).eval()
 content = [{{"type": "image"}}, {{"type": "text", "text": PROMPT}}]
-text = processor.apply_chat_template(
-    [{{"role": "user", "content": content}}], add_generation_prompt=True, tokenize=False
-)
+{rendering}
 image = Image.open("photo.jpg").convert("RGB")
 shrink = min(1.0, ({pixels} / (image.width * image.height)) ** 0.5)  # as in training
 image = image.resize((round(image.width * shrink), round(image.height * shrink)))
@@ -82,10 +80,32 @@ print(PREFILL + processor.tokenizer.decode(written, skip_special_tokens=True))
 """
 
 
+RENDERING = """\
+text = processor.apply_chat_template(
+    [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+)"""
+SWITCHED = """\
+text = processor.apply_chat_template(
+    [{{"role": "user", "content": content}}],
+    add_generation_prompt=True,
+    tokenize=False,
+    {given},
+)"""
+WITHOUT_OPENING = """
+text = text.removesuffix("<think>\\n")  # the reply itself begins with it"""
+
+
 def write_model_card(
-    adapter: Path, recipe: Recipe, shots: Sequence[Example], labels: Sequence[str]
+    adapter: Path,
+    recipe: Recipe,
+    shots: Sequence[Example],
+    labels: Sequence[str],
+    template: Mapping[str, bool],
 ) -> None:
-    """Write README.md into the adapter's folder, in place of PEFT's empty one."""
+    """Write README.md into the adapter's folder, in place of PEFT's empty one.
+
+    template: what the base's chat template is given, {"enable_thinking": …} or nothing.
+    """
     task, method = get_task(recipe.task), recipe.method
     builtin = "\nThe base is a built-in model: `BASE` is its folder, rftkit/models/tiny/weights.\n"
     text = CARD.format(
@@ -104,6 +124,7 @@ def write_model_card(
         images=len({example.image.name for example in shots}),
         prompt=literal(task.prompt(shots[0], recipe.style)),
         prefill=prefill(recipe.style),
+        rendering=rendering(template),
         tokens=method.max_new_tokens,
         pixels=recipe.model.max_pixels,
         images_note=builtin if recipe.model.name in TINY else "",
@@ -124,6 +145,18 @@ def what_predict_does(task: Task) -> str:
 def labels_title(task: Task, labels: Sequence[str]) -> str:
     """What the labels saved beside an adapter are: not all are what it answers."""
     return "labels" if task.predicts_labels or not labels else task.words.groups
+
+
+def rendering(template: Mapping[str, bool]) -> str:
+    """The lines of a program that render its prompt as training did, by the base's own template.
+
+    template: what that is given. It begins the reply with "<think>" where it is to think, which a
+    reply in a style with reasoning writes itself.
+    """
+    if not template:
+        return RENDERING
+    given = ", ".join(f"{name}={value}" for name, value in template.items())
+    return SWITCHED.format(given=given) + (WITHOUT_OPENING if any(template.values()) else "")
 
 
 def listed_labels(labels: Sequence[str]) -> str:

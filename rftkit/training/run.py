@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from rich.console import Console
 
+from rftkit.answers.replies import thinks
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
 from rftkit.data.rationales import rationale_notes
@@ -23,6 +24,7 @@ from rftkit.messages import pip_install
 from rftkit.models import open_for_inference, open_for_training, out_of_memory
 from rftkit.models.hub import require_model
 from rftkit.models.policy import AnswerModel, Policy
+from rftkit.models.processing.template import undecided
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.recipe.sections import TINY
 from rftkit.rewards.custom import load_reward
@@ -104,7 +106,9 @@ class Steps:
         policy.save(self.run.adapter)
         self._calibrate(policy, validation)
         write_card(self.run.adapter, self.recipe, train_set.labels, train_set.examples[0].aliases)
-        write_model_card(self.run.adapter, self.recipe, train_set.examples, train_set.labels)
+        template = undecided(policy.processor, thinks(self.recipe.style))
+        shots, labels = train_set.examples, train_set.labels
+        write_model_card(self.run.adapter, self.recipe, shots, labels, template)
         self.run.set_status("trained")
         return policy
 

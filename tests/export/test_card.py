@@ -19,8 +19,8 @@ FILES = {"model-f16.gguf": "language model", "mmproj-f16.gguf": "image encoder"}
 
 
 def card(**more: Any) -> ExportCard:
-    return ExportCard("gguf", recipe(), ("cat", "dog"), {"puss": "cat"}, "Cat or dog?", "", FILES,
-                      True)._replace(**more)  # fmt: skip
+    return ExportCard("gguf", recipe(), ("cat", "dog"), {"puss": "cat"}, "Cat or dog?", "", {},
+                      FILES, True)._replace(**more)  # fmt: skip
 
 
 @pytest.fixture
@@ -84,5 +84,28 @@ def test_merged_weights_come_with_code(tmp_path: Path) -> None:
     code = text.split("```python\n")[1].split("```")[0]
     compile(code, "README.md", "exec")
     assert "PROMPT = 'Cat or dog?'" in code
+    assert "thinking" not in code
     write_readme(tmp_path, "pets", merged._replace(kind="vllm"), PROOF)
     assert "sh serve.sh" in (tmp_path / "README.md").read_text()
+
+
+def test_a_switch_for_thinking_stands_in_the_readme_of_gguf_files(tmp_path: Path) -> None:
+    off, on = {"enable_thinking": False}, {"enable_thinking": True}
+    write_readme(tmp_path, "pets", card(template=off), PROOF)
+    text = (tmp_path / "README.md").read_text()
+    assert " --chat-template-kwargs '{\"enable_thinking\": false}'\n```\n\nllama.cpp" in text
+    write_readme(tmp_path, "pets", card(template=on), PROOF)
+    text = (tmp_path / "README.md").read_text()
+    assert "--chat-template-kwargs" not in text
+    assert "send the whole prompt to `/completion` instead" in text
+    write_card(tmp_path, card(template=on), {})
+    for name in FILES:
+        (tmp_path / name).touch()
+    assert exported_card(tmp_path).template == on
+
+
+def test_a_card_from_before_the_switch_has_none(folder: Path) -> None:
+    held = json.loads((folder / CARD).read_text())
+    del held["template"]
+    (folder / CARD).write_text(json.dumps(held))
+    assert exported_card(folder).template == {}

@@ -14,7 +14,7 @@ import pytest
 from rftkit.errors import ModelError
 from rftkit.export.llama_cpp.convert import GgufFiles
 from rftkit.export.markup import Markup, markup_of
-from rftkit.export.modelfile import SERVE, Serving, modelfile, serve_script
+from rftkit.export.modelfile import SERVE, THINKING, Serving, modelfile, serve_script
 from rftkit.models.tiny.tokenizer import CHAT_TEMPLATE
 
 SYSTEM = (
@@ -27,18 +27,18 @@ IDEFICS = (
     "{{ c['text'] }}{% else %}<image>{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
-SERVING = Serving("pets", 4096, 32, ("<|im_end|>", '"'), 2)
+SERVING = Serving("pets", 4096, 32, ("<|im_end|>", '"'), 2, {})
 
 
 class FakeProcessor:
     """A chat template, and the limits of an image processor."""
 
     def __init__(self, template: str, size: dict[str, int]) -> None:
-        self.template, self.image_processor = template, SimpleNamespace(size=size)
+        self.chat_template, self.image_processor = template, SimpleNamespace(size=size)
 
     def apply_chat_template(self, messages: Any, **more: Any) -> str:
         assert more.pop("tokenize") is False
-        return jinja2.Template(self.template).render(messages=messages, **more)
+        return jinja2.Template(self.chat_template).render(messages=messages, **more)
 
 
 def processor(template: str) -> FakeProcessor:
@@ -58,12 +58,15 @@ TEMPLATES = [
 
 @pytest.mark.parametrize(("template", "expected"), TEMPLATES)
 def test_the_markup_of_a_template(template: str, expected: Markup) -> None:
-    assert markup_of(processor(template)) == expected
+    assert markup_of(processor(template), thinks=False) == expected
 
 
 def test_a_template_that_shows_no_image_is_refused() -> None:
     with pytest.raises(ModelError, match="writes nothing for an image"):
-        markup_of(processor("{% for m in messages %}{{ m['content'][-1]['text'] }}{% endfor %}"))
+        markup_of(
+            processor("{% for m in messages %}{{ m['content'][-1]['text'] }}{% endfor %}"),
+            thinks=False,
+        )
 
 
 @pytest.mark.parametrize(("template", "markup"), TEMPLATES)
@@ -88,24 +91,41 @@ def test_the_modelfile_writes_the_prompt_of_training(template: str, markup: Mark
     ]
 
 
-def test_the_script_starts_vllm_with_the_limits_of_training(tmp_path: Path) -> None:
+def started(tmp_path: Path, serving: Serving) -> tuple[Path, dict[str, str]]:
+    """The folder that the script serves, and the options that vLLM is given, by a vLLM of ours."""
     folder, programs = tmp_path / "my export", tmp_path / "bin"
-    folder.mkdir()
-    programs.mkdir()
+    folder.mkdir(exist_ok=True)
+    programs.mkdir(exist_ok=True)
     vllm = programs / "vllm"
     vllm.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done\n')
     vllm.chmod(0o755)
-    (folder / SERVE).write_text(serve_script(processor(CHAT_TEMPLATE), SERVING, "bfloat16"))
+    (folder / SERVE).write_text(serve_script(processor(CHAT_TEMPLATE), serving, "bfloat16"))
     done = subprocess.run(
         ["sh", str(folder / SERVE), "--port", "81"],
         env={"PATH": f"{programs}:/usr/bin:/bin"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     words = done.stdout.splitlines()
     assert words[:2] == ["serve", str(folder)]
-    options = dict(zip(words[2::2], words[3::2], strict=True))
+    return folder, dict(zip(words[2::2], words[3::2], strict=True))
+
+
+def test_the_script_starts_vllm_with_the_limits_of_training(tmp_path: Path) -> None:
+    _, options = started(tmp_path, SERVING)
     assert options["--dtype"] == "bfloat16"
     assert options["--max-model-len"] == "4096"
     assert json.loads(options["--limit-mm-per-prompt"]) == {"image": 2, "video": 0}
     size = {"shortest_edge": 3136, "longest_edge": 50176}
     assert json.loads(options["--mm-processor-kwargs"]) == {"size": size}
     assert options["--port"] == "81"
+    assert "--default-chat-template-kwargs" not in options
+    assert "--chat-template" not in options
+
+
+def test_the_script_decides_the_switch_for_thinking(tmp_path: Path) -> None:
+    off, on = {"enable_thinking": False}, {"enable_thinking": True}
+    _, options = started(tmp_path, SERVING._replace(template=off))
+    assert json.loads(options["--default-chat-template-kwargs"]) == off
+    assert "--chat-template" not in options
+    folder, options = started(tmp_path, SERVING._replace(template=on))
+    assert json.loads(options["--default-chat-template-kwargs"]) == on
+    assert options["--chat-template"] == str(folder / THINKING)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jinja2
+import jinja2.meta
 import pytest
 
 from rftkit.errors import ModelError
-from rftkit.models.processing.template import decided, prompt_text, settle, thinking
+from rftkit.models.processing.template import decided, prompt_text, settle, thinking, undecided
 
 QWEN = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content[-1].text }}<|im_end|>\n"
@@ -58,9 +59,35 @@ def test_thinking_is_decided_by_the_style_where_thoughts_stand_in_tags(
     assert thinking(processor, thinks) == ({"enable_thinking": thinks} if kind == "qwen3_5" else {})
 
 
+@pytest.mark.parametrize(("kind", "thinks", "given"), [
+    ("qwen3_5", False, {"enable_thinking": False}),
+    ("qwen3_5", True, {"enable_thinking": True}),
+    ("gemma4", True, {"enable_thinking": False}),
+])  # fmt: skip
+def test_the_template_as_published_writes_the_same_prompt(
+    kind: str, thinks: bool, given: dict[str, bool]
+) -> None:
+    processor = Processor(QWEN)
+    settle(processor, kind, "m")
+    assert undecided(processor, thinks) == given
+    content = [{"type": "image"}, {"type": "text", "text": "what?"}]
+    text = Processor(QWEN).apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True, **given
+    )
+    text = text.removesuffix("<think>\n") if given["enable_thinking"] else text
+    assert text == prompt_text(processor, "what?", 1, thinks)
+
+
+def test_vllm_sees_that_the_decided_template_takes_the_switch() -> None:
+    """It hands a template only the variables that jinja2 finds in it."""
+    parsed = jinja2.Environment().parse(decided(QWEN, "qwen3_5"))
+    assert "enable_thinking" in jinja2.meta.find_undeclared_variables(parsed)
+
+
 def test_a_template_without_a_switch_stays_as_it_is() -> None:
     assert decided(PLAIN, "qwen3_5") == PLAIN
     assert thinking(Processor(PLAIN), True) == {}
+    assert undecided(Processor(PLAIN), True) == {}
 
 
 def test_a_turn_ends_where_the_template_ends_it() -> None:

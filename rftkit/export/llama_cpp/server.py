@@ -95,8 +95,11 @@ class LlamaCpp:
             for prompt, row in zip(prompts, answers, strict=True)
         ]
 
-    def chat(self, prompt: Prompt, tokens: int) -> str:
-        """The reply to a prompt by the file's own chat template, as other programs ask for it."""
+    def chat(self, prompt: Prompt, tokens: int, template: Mapping[str, bool]) -> str:
+        """The reply to a prompt by the file's own chat template, as other programs ask for it.
+
+        template: what that is given beside the messages.
+        """
         urls = [f"data:image/png;base64,{png}" for png in _pngs(prompt)]
         images = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
         content = [*images, {"type": "text", "text": prompt.text}]
@@ -107,6 +110,7 @@ class LlamaCpp:
             "samplers": ["temperature"],
             "cache_prompt": False,
             "reasoning_format": "none",
+            "chat_template_kwargs": dict(template),
         }
         reply = self._ask("/v1/chat/completions", body)
         return str(reply["choices"][0]["message"]["content"])

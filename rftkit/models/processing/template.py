@@ -40,6 +40,16 @@ def thinking(processor: Any, thinks: bool) -> dict[str, bool]:
     return {SWITCH: thinks} if (processor.chat_template or "").startswith(BY_STYLE) else {}
 
 
+def undecided(processor: Any, thinks: bool) -> dict[str, bool]:
+    """What the template as it was published has to be given for the same prompt.
+
+    Told to think, it begins the reply with "<think>\\n", which is then to be taken away.
+    """
+    if (processor.chat_template or "").startswith(OFF):
+        return {SWITCH: False}
+    return thinking(processor, thinks)
+
+
 def prompt_text(processor: Any, text: str, images: int, thinks: bool) -> str:
     """The whole prompt that a model reads, up to where its reply begins."""
     content = [*({"type": "image"} for _ in range(images)), {"type": "text", "text": text}]
