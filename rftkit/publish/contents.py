@@ -189,13 +189,7 @@ def _cutter(name: str) -> Callable[[Path], str] | None:
 
 
 def portable_card(path: Path) -> str:
-    """The text of rftkit.json with a recipe that names no folder of this machine.
-
-    That of a built-in model, which its export has too, holds no recipe.
-    """
-    text = path.read_text("utf-8")
-    if "recipe" not in json.loads(text):
-        return paths.in_json(text)
+    """The text of rftkit.json with a recipe that names no folder of this machine."""
     card = read_card(path.parent)
     recipe = portable(parse_recipe(card.recipe, str(path)))
     return adapters.card_text(dump_recipe(recipe), card.labels, card.aliases)
