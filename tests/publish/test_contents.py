@@ -53,13 +53,6 @@ def test_what_is_on_no_list_stays(exported: Path, name: str) -> None:
     assert name not in {parcel.name for parcel in contents.parcels(source, "")}
 
 
-def test_an_export_of_a_built_in_model_travels_with_the_card_of_its_base(exported: Path) -> None:
-    (exported / "rftkit.json").write_text('{"name": "tiny", "made": "/home/anna/x/tiny"}')
-    parcels = contents.parcels(contents.find(exported), "")
-    (card,) = [text_of(parcel) for parcel in parcels if parcel.name == "rftkit.json"]
-    assert json.loads(card) == {"name": "tiny", "made": "tiny"}
-
-
 def test_an_export_that_failed_its_proof_stays(exported: Path, pets: RunFolder) -> None:
     card = exported / "rftkit_export.json"
     card.write_text('{"proved": true}')
