@@ -159,6 +159,17 @@ def onevision(ids: dict[str, int], size: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def llava(ids: dict[str, int], size: int) -> dict[str, Any]:
+    return {
+        "text_config": text(size, model_type="llama"),
+        "vision_config": encoder(
+            model_type="clip_vision_model", image_size=56, patch_size=14, projection_dim=32
+        ),
+        "image_token_index": ids["<image>"], "vision_feature_layer": -1,
+        "vision_feature_select_strategy": "default",
+    }  # fmt: skip
+
+
 SQUARE = {"size": {"height": 56, "width": 56}}
 ARCHITECTURES = {
     a.kind: a
@@ -254,9 +265,26 @@ ARCHITECTURES = {
 }  # fmt: skip
 
 
+# of which rftkit declares nothing
+UNDECLARED = {
+    "llava": Architecture(
+        "llava",
+        llava,
+        HALF | {
+            "image_processor_type": "CLIPImageProcessor",
+            "size": {"shortest_edge": 56},
+            "crop_size": {"height": 56, "width": 56},
+        },
+        "<image>",
+        processor={"patch_size": 14, "vision_feature_select_strategy": "default",
+                   "num_additional_image_tokens": 1},
+    )
+}  # fmt: skip
+
+
 def make(folder: Path, kind: str) -> Path:
     """Write the folder of a tiny model of this architecture; returns it."""
-    wanted = ARCHITECTURES[kind]
+    wanted = (ARCHITECTURES | UNDECLARED)[kind]
     tokenizer = train_tokenizer(WORDS, 320)
     marks = [wanted.image, wanted.start, wanted.end, wanted.document_end, *wanted.extra.split()]
     new = [mark for mark in marks if mark and "><" not in mark]

@@ -14,6 +14,6 @@ def model_notes(model: Model) -> tuple[str, ...]:
     named = f" (architecture {kind!r})" if kind else ""
     return (
         f"model.name: {model.name!r}{named} is of no family that rftkit knows: prompts are not "
-        "shared, images are resized as its own processor does, whatever model.max_pixels says, and "
-        "its chat template may think by itself; docs/models.md lists those that are known",
+        "shared, and images are resized as its own processor does, whatever model.max_pixels says; "
+        "docs/models.md lists those that are known",
     )

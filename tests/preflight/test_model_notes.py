@@ -17,5 +17,5 @@ def test_what_is_unknown_of_an_undeclared_architecture_is_said(tmp_path: Path) -
     (tmp_path / "config.json").write_text('{"model_type": "aya_vision"}', "utf-8")
     (note,) = model_notes(Model(name=str(tmp_path)))
     assert note.startswith(f"model.name: '{tmp_path}' (architecture 'aya_vision') is of no family")
-    for unknown in ("prompts are not shared", "whatever model.max_pixels says", "think by itself"):
+    for unknown in ("prompts are not shared", "whatever model.max_pixels says"):
         assert unknown in note

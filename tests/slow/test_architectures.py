@@ -1,4 +1,4 @@
-"""Every declared architecture, tiny and random, trains and is evaluated by the command line."""
+"""Each declared architecture, and one that is not, trains and is evaluated by the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_architectures import ARCHITECTURES, make
+from tiny_architectures import ARCHITECTURES, UNDECLARED, make
 from typer.testing import CliRunner
 
 from rftkit.cli.main import app
@@ -55,7 +55,7 @@ def recipe_of(folder: Path, kind: str = "sft") -> str:
     return text if kind == "exact" else text.replace("[method.exact]\n", "")
 
 
-@pytest.mark.parametrize("kind", ARCHITECTURES)
+@pytest.mark.parametrize("kind", [*ARCHITECTURES, *UNDECLARED])
 def test_two_steps_of_each_method_and_an_evaluation(
     kind: str, folder_of: Any, tmp_path: Path
 ) -> None:
@@ -76,7 +76,7 @@ def test_two_steps_of_each_method_and_an_evaluation(
         assert summary["base"]["n"] == summary["tuned"]["n"] == 4
 
 
-@pytest.mark.parametrize("kind", ARCHITECTURES)
+@pytest.mark.parametrize("kind", [*ARCHITECTURES, *UNDECLARED])
 def test_answers_are_scored_as_by_a_forward_of_the_whole_text(kind: str, folder_of: Any) -> None:
     """The model's own forward, on what its processor makes of prompt and answer together."""
     recipe = parse_recipe(recipe_of(folder_of(kind)), "r.toml")

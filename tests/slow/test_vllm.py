@@ -111,3 +111,12 @@ def test_an_engine_that_is_right_serves_the_next_trainer_too(tiny: Path, tmp_pat
 
 def test_a_report_names_the_engine(told: dict[str, Any]) -> None:
     assert told["facts"]["backend"] == "vllm"
+
+
+def test_an_exported_model_answers_in_vllm_as_its_adapter_in_transformers(
+    tiny: Path, tmp_path: Path
+) -> None:
+    told = driven("vllm_driver.py", tmp_path, str(tmp_path), "exported", site="vllm_site")
+    assert told["vllm"] == told["transformers"] != told["base"]
+    for ours, reference in zip(told["vllm scores"], told["transformers scores"], strict=True):
+        assert ours == pytest.approx(reference, abs=0.02)

@@ -4,6 +4,7 @@ python vllm_driver.py FOLDER          answers and scores of both, base and with 
 python vllm_driver.py FOLDER train [+broken|+leaky] [SET …]   GRPO with rollouts by vLLM, and how
     far the two differ; +broken: the engine's log-probabilities are of another model; +leaky: shared
     prefixes do not run
+python vllm_driver.py FOLDER exported   replies and scores of an exported model, and of its adapter
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ ANSWERS = ["3", "8", "<think>two loops</think>\n<answer>8</answer>"]
 
 
 def main() -> None:
-    found = _trained(Path(sys.argv[1])) if "train" in sys.argv else _answered(Path(sys.argv[1]))
+    ways = {"train": _trained, "exported": _exported}
+    way = next((ways[word] for word in sys.argv[2:] if word in ways), _answered)
+    found = way(Path(sys.argv[1]))
     print("\n@" + json.dumps(found))
 
 
@@ -60,6 +63,43 @@ def _answered(folder: Path) -> dict[str, Any]:
     found = {name: _told(policy, prompts) for name, policy in
              (("transformers", reference), ("vllm", engine))}  # fmt: skip
     return found | {"facts": asdict(engine.facts())}
+
+
+def _exported(folder: Path) -> dict[str, Any]:
+    from rich.console import Console
+
+    from rftkit.data.examples import load_examples
+    from rftkit.export.request import ExportRequest
+    from rftkit.export.run import export
+    from rftkit.models import open_for_inference
+    from rftkit.models.policy import Decoding, prompt_of
+    from rftkit.recipe.toml import parse_recipe
+    from rftkit.runs.adapter import write_card
+    from rftkit.tasks import get_task
+
+    recipe = parse_recipe("", "driver", ["model.name=tiny", "data.source=digits", "data.shots=4"])
+    found = load_examples(recipe, "test", limit=6)
+    adapter = _strong_adapter(recipe, folder)
+    write_card(adapter, recipe, found.labels)
+    request = ExportRequest(
+        kind="vllm", out=folder / "served", outtype="f16", images=2, force=False, converter=None
+    )
+    served = export(adapter, request, Console(file=io.StringIO()))
+    prompts = [prompt_of(get_task(recipe.task), one, recipe.style) for one in found.examples]
+    reference = open_for_inference(recipe.model, adapter)
+    settings = recipe.model.model_copy(update={"name": str(served)})
+    engine = open_for_inference(settings, None, "vllm")
+    sides = {"transformers": reference, "vllm": engine}
+    told: dict[str, Any] = {
+        name: [made.text for made in policy.generate(prompts, Decoding(16)).completions]
+        for name, policy in sides.items()
+    }
+    told |= {
+        f"{name} scores": policy.score(prompts, [ANSWERS] * 6) for name, policy in sides.items()
+    }
+    with reference.base():
+        told["base"] = [made.text for made in reference.generate(prompts, Decoding(16)).completions]
+    return told
 
 
 def _trained(folder: Path) -> dict[str, Any]:
