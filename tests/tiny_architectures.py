@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,36 @@ def qwen35(ids: dict[str, int], size: int) -> dict[str, Any]:
         "image_token_id": ids["<|image_pad|>"], "video_token_id": ids["<|video_pad|>"],
         "vision_start_token_id": ids["<|vision_start|>"],
         "vision_end_token_id": ids["<|vision_end|>"],
+    }  # fmt: skip
+
+
+def qwen(ids: dict[str, int], size: int, kind: str) -> dict[str, Any]:
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 2, 2]}
+    eyes = {"depth": 2, "num_heads": 2, "patch_size": 14, "spatial_merge_size": 2}
+    sides = {"hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 64}
+    own: dict[str, dict[str, Any]] = {
+        "qwen2_vl": {"embed_dim": 32, "hidden_size": 64, "mlp_ratio": 2},
+        "qwen2_5_vl": {**sides, "fullatt_block_indexes": [1]},
+        "qwen3_vl": {**sides, "patch_size": 16, "deepstack_visual_indexes": [0],
+                     "num_position_embeddings": 64},
+    }  # fmt: skip
+    layers = {"num_hidden_layers": 3} if kind == "qwen3_vl" else {}
+    if kind == "qwen3_vl":
+        rope["mrope_interleaved"] = True
+    return {
+        "text_config": text(size, rope_parameters=rope, **layers),
+        "vision_config": eyes | own[kind],
+        "image_token_id": ids["<|image_pad|>"], "video_token_id": ids["<|video_pad|>"],
+        "vision_start_token_id": ids["<|vision_start|>"],
+        "vision_end_token_id": ids["<|vision_end|>"],
+    }  # fmt: skip
+
+
+def qwen_images(patch: int) -> dict[str, Any]:
+    side = (4 * patch) ** 2
+    return HALF | {
+        "image_processor_type": "Qwen2VLImageProcessor", "patch_size": patch, "merge_size": 2,
+        "size": {"shortest_edge": side, "longest_edge": side},
     }  # fmt: skip
 
 
@@ -174,17 +205,10 @@ SQUARE = {"size": {"height": 56, "width": 56}}
 ARCHITECTURES = {
     a.kind: a
     for a in (
-        Architecture(
-            "qwen3_5",
-            qwen35,
-            HALF
-            | {
-                "image_processor_type": "Qwen2VLImageProcessor",
-                "patch_size": 16,
-                "merge_size": 2,
-                "size": {"shortest_edge": 4096, "longest_edge": 4096},
-            },
-        ),
+        Architecture("qwen2_vl", partial(qwen, kind="qwen2_vl"), qwen_images(14)),
+        Architecture("qwen2_5_vl", partial(qwen, kind="qwen2_5_vl"), qwen_images(14)),
+        Architecture("qwen3_vl", partial(qwen, kind="qwen3_vl"), qwen_images(16)),
+        Architecture("qwen3_5", qwen35, qwen_images(16)),
         Architecture(
             "gemma3",
             gemma3,

@@ -7,14 +7,12 @@ from tiny_architectures import ARCHITECTURES
 
 from rftkit.hardware.gpus import card_of
 from rftkit.hardware.memory_plan import need, verdict
-from rftkit.model_info.families import FAMILIES, SHARED, family_of
+from rftkit.model_info.families import FAMILIES, family_of
 from rftkit.model_info.sizes import KNOWN
 from rftkit.model_info.support import SUPPORT, TODAY, advised
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model
 from rftkit.recipe.toml import parse_recipe
-
-OLDER = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl"}  # tested as tests/shared_prefix and tests/slow do
 
 
 def recipe_for(hub: str) -> Recipe:
@@ -26,8 +24,7 @@ def test_every_family_is_described_and_its_architecture_trained_by_a_test() -> N
     assert [family.name for family in declared] == [*SUPPORT]
     for family in declared:
         assert SUPPORT[family.name].tested in family.model_types
-    assert {about.tested for about in SUPPORT.values()} == {*ARCHITECTURES} | OLDER
-    assert {*SHARED} >= OLDER
+    assert {about.tested for about in SUPPORT.values()} == {*ARCHITECTURES}
 
 
 @pytest.mark.parametrize("shape", KNOWN, ids=lambda shape: str(shape.name))

@@ -42,7 +42,7 @@ max_new_tokens = 6
 limit = 4
 """
 SENSES = ("visual", "vision", "projector", "connector", "audio")
-SHARING = {"smolvlm"}
+SHARING = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm"}
 
 
 @pytest.fixture(scope="module")
