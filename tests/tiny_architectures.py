@@ -324,6 +324,10 @@ def make(folder: Path, kind: str) -> Path:
         kind, **wanted.config(ids, len(tokenizer)), tie_word_embeddings=True
     )
     model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
+    with torch.no_grad():  # so large that an image and a position matter to what is written
+        for weight in model.parameters():
+            if weight.ndim >= 2:
+                weight.normal_(0, weight[0].numel() ** -0.5)
     model.generation_config = GenerationConfig(
         eos_token_id=sorted({ids[wanted.end], tokenizer.eos_token_id}),
         pad_token_id=tokenizer.pad_token_id,

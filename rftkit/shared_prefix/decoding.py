@@ -65,7 +65,7 @@ class _Prefill:
         firsts = [group[0] for group in groups]
         shared = model_kwargs
         if len(groups) < len(input_ids):
-            shared = self._of_rows(firsts, model_kwargs)
+            shared = self._of_rows(model, firsts, model_kwargs)
         prompts = [self.prompts_B[row] for row in firsts]
         features = self.features
         with features.used_by(model, prompts) if features else nullcontext():
@@ -79,14 +79,14 @@ class _Prefill:
             outputs.past_key_values.batch_select_indices(source_B)
         return outputs
 
-    def _of_rows(self, rows: list[int], model_kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _of_rows(self, model: Any, rows: list[int], model_kwargs: dict[str, Any]) -> dict[str, Any]:
         """The keyword arguments of these rows alone."""
         chosen = {name: model_kwargs[name] for name in FOR_ALL if name in model_kwargs}
         chosen |= {name: model_kwargs[name][rows] for name in BY_ROW if name in model_kwargs}
         if "position_ids" in chosen:  # (B, T) or (A, B, T)
             chosen["position_ids"] = chosen["position_ids"][..., rows, :]
         images = {name: model_kwargs[name] for name in IMAGES if name in model_kwargs}
-        return chosen | images_of_rows(images, self.prompts_B, rows)
+        return chosen | images_of_rows(model, images, self.prompts_B, rows)
 
     def _is_plain(self, rows: int, generation_config: Any, model_kwargs: dict[str, Any]) -> bool:
         """True if generate has these prompts, and nothing but them, to prefill in one go."""

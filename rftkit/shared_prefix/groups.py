@@ -15,6 +15,8 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from rftkit.model_info.families import FLAT_TILES
+
 
 class PromptKey(NamedTuple):
     """What a prompt is made of. Prompts of equal keys give the model equal inputs.
@@ -68,17 +70,20 @@ def without_padding(input_ids_BT: Tensor, mask_BT: Tensor) -> list[list[int]]:
 
 
 def images_of_rows(
-    inputs: Mapping[str, Any], prompts_B: Sequence[PromptKey], rows: Sequence[int]
+    model: Any, inputs: Mapping[str, Any], prompts_B: Sequence[PromptKey], rows: Sequence[int]
 ) -> dict[str, Tensor]:
     """The image inputs of these rows alone, by the model's names; none if there are no images.
 
-    inputs: `pixel_values` either flat over the patches of all images, with `image_grid_thw`
-    (images, 3) on the CPU (Qwen), or with one entry a row and `pixel_attention_mask` beside it
-    (Idefics3, SmolVLM). prompts_B: the key of every row of them.
+    model: bare. inputs: `pixel_values` flat over the patches of all images, with `image_grid_thw`
+    (images, 3) on the CPU (Qwen), or flat over their tiles (InternVL), or with one entry a row and
+    `pixel_attention_mask` beside it (Idefics3, SmolVLM). prompts_B: the key of every row of them.
     """
     pixels, grid = inputs.get("pixel_values"), inputs.get("image_grid_thw")
     if pixels is None:
         return {}
+    if model.config.model_type in FLAT_TILES:
+        tiles_B = pixels.split(tiles_of(model.config.image_token_id, prompts_B, len(pixels)))
+        return {"pixel_values": torch.cat([tiles_B[row] for row in rows])}
     if grid is None:
         names = ("pixel_values", "pixel_attention_mask")
         per_row = {name: inputs[name] for name in names if inputs.get(name) is not None}
@@ -89,3 +94,15 @@ def images_of_rows(
         "pixel_values": torch.cat([pixels_B[row] for row in rows]),
         "image_grid_thw": torch.cat([grids_B[row] for row in rows]),
     }
+
+
+def tiles_of(image_token: int, prompts_B: Sequence[PromptKey], tiles: int) -> list[int]:
+    """How many of these tiles each prompt has: as many tokens stand for each.
+
+    >>> tiles_of(9, [PromptKey((1, 9, 9)), PromptKey((9, 9, 9, 9, 2))], 3)
+    [1, 2]
+    """
+    tokens_B = [prompt.tokens.count(image_token) for prompt in prompts_B]
+    each, rest = divmod(sum(tokens_B), tiles)
+    assert not rest, "tiles of other prompts"
+    return [tokens // each for tokens in tokens_B]

@@ -92,7 +92,7 @@ def answer_logps(
             inputs["input_ids"][rows],
             inputs["attention_mask"][rows],
             [prompts_P[row] for row in rows],
-            images_of_rows(inputs, prompts_P, rows),
+            images_of_rows(model, inputs, prompts_P, rows),
         )
         packed = _packed(model, prompts, part, flat)
         logps_N, _ = token_logps(model, packed, prompts, options)
@@ -190,7 +190,7 @@ def _of_groups(
         batch.input_ids_BT[firsts, :prompt_columns],
         batch.mask_BT[firsts, :prompt_columns],
         [batch.prompts_B[row] for row in firsts],
-        images_of_rows(batch.inputs, batch.prompts_B, firsts),
+        images_of_rows(model, batch.inputs, batch.prompts_B, firsts),
     )
     masked = zip(
         batch.input_ids_BT[:, prompt_columns:],

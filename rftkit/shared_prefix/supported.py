@@ -9,7 +9,8 @@ from peft import PeftModel
 from rftkit.model_info.families import SHARED
 from rftkit.patches.transformers import changed
 
-ENCODER = ("visual", "vision_model", "connector")  # modules between pixels and the text model
+# modules between pixels and the text model
+ENCODER = ("visual", "vision_model", "connector", "vision_tower", "multi_modal_projector")
 
 
 def unsupported(model: Any) -> str | None:

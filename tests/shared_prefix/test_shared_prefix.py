@@ -68,21 +68,38 @@ FLAT = {
     "pixel_values": torch.arange(10.0)[:, None],
     "image_grid_thw": torch.tensor([[1, 2, 2], [1, 1, 2], [1, 2, 1], [1, 1, 2]]),
 }
+
+
+def of_kind(kind: str, image_token: int = 0) -> Any:
+    """As much of a model as says how its images lie."""
+    return SimpleNamespace(config=SimpleNamespace(model_type=kind, image_token_id=image_token))
+
+
 ONE_TWO_ONE = [PromptKey((), ("a",)), PromptKey((), ("b", "c")), PromptKey((), ("d",))]
 
 
 def test_the_patches_of_a_row_are_those_of_its_images() -> None:
-    chosen = images_of_rows(FLAT, ONE_TWO_ONE, [2, 1])
+    chosen = images_of_rows(of_kind("qwen2_vl"), FLAT, ONE_TWO_ONE, [2, 1])
     assert chosen["pixel_values"][:, 0].tolist() == [8, 9, 4, 5, 6, 7]
     assert chosen["image_grid_thw"].tolist() == [[1, 1, 2], [1, 1, 2], [1, 2, 1]]
 
 
 def test_images_with_an_entry_a_row_are_picked() -> None:
     rows = {"pixel_values": torch.arange(3)[:, None], "pixel_attention_mask": torch.arange(3) + 5}
-    chosen = images_of_rows(rows, ONE_TWO_ONE, [2, 0])
+    chosen = images_of_rows(of_kind("smolvlm"), rows, ONE_TWO_ONE, [2, 0])
     assert chosen["pixel_values"][:, 0].tolist() == [2, 0]
     assert chosen["pixel_attention_mask"].tolist() == [7, 5]
-    assert images_of_rows({"pixel_values": None}, ONE_TWO_ONE, [0]) == {}
+    assert images_of_rows(of_kind("smolvlm"), {"pixel_values": None}, ONE_TWO_ONE, [0]) == {}
+
+
+def test_flat_tiles_go_to_the_prompts_that_have_tokens_for_them() -> None:
+    keys = [PromptKey((1, 9, 9, 2)), PromptKey((9, 9, 9, 9, 9, 9)), PromptKey((3, 9, 9))]
+    pixels = {"pixel_values": torch.arange(5.0)[:, None, None, None]}
+    chosen = images_of_rows(of_kind("internvl", 9), pixels, keys, [2, 1])
+    assert [*chosen] == ["pixel_values"]
+    assert chosen["pixel_values"].flatten().tolist() == [4, 1, 2, 3]
+    with pytest.raises(AssertionError, match="tiles of other prompts"):
+        images_of_rows(of_kind("internvl", 9), pixels, keys[:2], [0])
 
 
 def test_parts_are_filled_and_never_too_large() -> None:
@@ -395,7 +412,7 @@ class Encoder:
 
 
 def features_of(encoder: Encoder, cache: FeatureCache, *rows: int) -> list[Tensor]:
-    inputs = images_of_rows(FLAT, ONE_TWO_ONE, rows)
+    inputs = images_of_rows(of_kind("qwen2_vl"), FLAT, ONE_TWO_ONE, rows)
     with cache.used_by(encoder, [ONE_TWO_ONE[row] for row in rows]):
         output = encoder.get_image_features(inputs["pixel_values"], inputs["image_grid_thw"])
     return list(output.pooler_output)

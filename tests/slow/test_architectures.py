@@ -7,8 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from tiny_architectures import ARCHITECTURES, UNDECLARED, make
 from typer.testing import CliRunner
@@ -16,7 +18,7 @@ from typer.testing import CliRunner
 from rftkit.cli.main import app
 from rftkit.data.examples import load_examples
 from rftkit.models import open_for_inference
-from rftkit.models.policy import prompt_of
+from rftkit.models.policy import Decoding, Prompt, prompt_of
 from rftkit.models.processing.load import load_processor
 from rftkit.models.processing.template import special_tokens
 from rftkit.recipe.toml import parse_recipe
@@ -42,7 +44,7 @@ max_new_tokens = 6
 limit = 4
 """
 SENSES = ("visual", "vision", "projector", "connector", "audio")
-SHARING = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm"}
+SHARING = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "internvl"}
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,40 @@ def test_answers_are_scored_as_by_a_forward_of_the_whole_text(kind: str, folder_
             kept = len(policy.answer_ids(answer))
             wanted = logps[-kept - 1 : -1].gather(-1, ids[-kept:, None]).sum()
             assert score == pytest.approx(float(wanted), abs=2e-4)
+
+
+class Drawn:
+    """An image of this size, by name."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.name, self.size = f"{width}x{height}", (width, height)
+
+    def open(self) -> Image.Image:
+        noise = np.random.default_rng(self.size).integers(0, 256, (*self.size[::-1], 3), np.uint8)
+        return Image.fromarray(noise)
+
+
+@pytest.mark.parametrize("kind", SHARING)
+def test_prompts_with_several_tiles_are_shared_without_a_difference(
+    kind: str, folder_of: Any
+) -> None:
+    """Other numbers of tiles in one batch, two images in a prompt, an image that comes twice."""
+    policy: Any = open_for_inference(parse_recipe(recipe_of(folder_of(kind)), "r.toml").model)
+    wide, square, high = Drawn(224, 56), Drawn(56, 56), Drawn(60, 170)
+    prompts = [
+        Prompt(wide, "What?"), Prompt(square, "Which?", others=(high,)), Prompt(wide, "What?"),
+        Prompt(high, "Why?"),
+    ]  # fmt: skip
+    answers = [[policy.answer_ids(text) for text in ("3", "digit 4")]] * 4
+    with torch.inference_mode():
+        shared, plain = (policy.answer_logps(prompts, answers, shared=s) for s in (True, False))
+        for ours, theirs in zip(shared, plain, strict=True):
+            torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=0)
+    apart = [(shared[0] - shared[n]).abs().max() for n in (1, 3)]
+    assert min(apart) > 0.01, "an image that does not matter proves nothing"
+    written = policy.generate(prompts, Decoding(5)).completions
+    policy.shares = False
+    assert policy.generate(prompts, Decoding(5)).completions == written
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)

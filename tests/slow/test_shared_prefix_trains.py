@@ -264,7 +264,7 @@ def test_whole_answers_are_scored_after_their_own_prompt(kind: str, model: Any) 
     firsts, size = [0, 3, 5], batch.ids.shape[1] - batch.reply
     ids, mask = batch.ids[:, :size], batch.mask[:, :size]
     inputs = {"input_ids": ids[firsts], "attention_mask": mask[firsts]}
-    inputs |= images_of_rows(batch.inputs, batch.prompts, firsts)
+    inputs |= images_of_rows(model, batch.inputs, batch.prompts, firsts)
     prompts = [batch.prompts[row] for row in firsts]
     replies = zip(batch.ids[:, size:], batch.mask[:, size:].bool(), strict=True)
     tokens = [row[kept] for row, kept in replies]
@@ -297,7 +297,7 @@ def test_what_may_follow_a_completion_is_scored_given_it(kind: str, model: Any) 
     for row in rows:
         kept = batch.ids[row][batch.mask[row].bool()]
         begun = int(batch.mask[row, -batch.reply :].sum())
-        images = images_of_rows(batch.inputs, batch.prompts, [row] * size)
+        images = images_of_rows(model, batch.inputs, batch.prompts, [row] * size)
         images["num_images"] = [batch.inputs["num_images"][row]] * size
         grown = [torch.cat([kept, ids]) for ids in follow]
         pad = torch.nn.utils.rnn.pad_sequence
