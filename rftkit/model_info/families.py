@@ -24,8 +24,9 @@ SCENES = ("tiny-scenes", "tiny-quiz")  # these have a larger square, and units o
 SCENES_SIDE = 112
 # architectures whose prompts can be shared (shared_prefix/), by the axes of their position ids
 M_ROPE = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")  # three, and pixels by patch
-TEXT_ROPE = ("idefics3", "smolvlm")  # one, and pixels by prompt and tile
+TEXT_ROPE = ("idefics3", "smolvlm", "llava_onevision")  # one, and pixels by prompt and tile
 FLAT_TILES = ("internvl",)  # one, and pixels by tile, the tiles of all prompts one after another
+UNCACHED = ("internvl", "llava_onevision")  # of them, those whose image features are not kept
 SHARED = (*M_ROPE, *TEXT_ROPE, *FLAT_TILES)
 CARD = "rftkit.json"  # lies beside the weights of a built-in model
 

@@ -25,10 +25,13 @@ from rftkit.patches import parameters, replaced
 TORCHVISION_ONLY = "transformers.models.gemma4.image_processing_gemma4"
 WITHOUT = "transformers.models.gemma4.image_processing_pil_gemma4"
 PREFILL = "self input_ids generation_config model_kwargs is_first_iteration"
-FEATURES = (  # get_image_features of the Qwen-VL models, of Idefics3 and SmolVLM, and of InternVL
+# get_image_features of Qwen-VL, of Idefics3 and SmolVLM, of InternVL, and of LLaVA-OneVision
+FEATURES = (
     "self pixel_values image_grid_thw kwargs",
     "self pixel_values pixel_attention_mask kwargs",
     "self pixel_values vision_feature_layer vision_feature_select_strategy kwargs",
+    "self pixel_values image_sizes vision_feature_layer vision_feature_select_strategy "
+    "vision_aspect_ratio batch_num_images output_hidden_states kwargs",
 )
 # from here on generate encodes the images before the prefill, and keeps their features itself
 GENERATE_ENCODES_IMAGES = Version(transformers.__version__) >= Version("5.19")

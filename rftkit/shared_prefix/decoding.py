@@ -18,7 +18,7 @@ from rftkit.shared_prefix.kv_cache import grow_in_blocks
 from rftkit.shared_prefix.supported import bare
 
 BY_ROW = ("attention_mask", "mm_token_type_ids")  # (B, T)
-IMAGES = ("pixel_values", "image_grid_thw", "pixel_attention_mask")
+IMAGES = ("pixel_values", "image_grid_thw", "pixel_attention_mask", "image_sizes")
 FOR_ALL = ("use_cache", "logits_to_keep", "past_key_values", "position_ids")
 
 

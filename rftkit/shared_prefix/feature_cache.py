@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rftkit.model_info.families import FLAT_TILES, M_ROPE
+from rftkit.model_info.families import M_ROPE, UNCACHED
 from rftkit.patches.transformers import GENERATE_ENCODES_IMAGES, image_features_by
 from rftkit.shared_prefix.groups import PromptKey
 from rftkit.shared_prefix.lru import LruCache
@@ -48,10 +48,10 @@ class FeatureCache:
     def used_by(self, model: Any, prompts_P: Sequence[PromptKey]) -> Iterator[None]:
         """Within it the model encodes only those images of these prompts that are not cached.
 
-        prompts_P: those whose image inputs the next forward is given, in the same order. Of a model
-        whose tiles lie flat nothing is cached.
+        prompts_P: those whose image inputs the next forward is given, in the same order. Of some
+        families nothing is cached.
         """
-        if GENERATE_ENCODES_IMAGES or bare(model).config.model_type in FLAT_TILES:
+        if GENERATE_ENCODES_IMAGES or bare(model).config.model_type in UNCACHED:
             yield
             return
         with image_features_by(bare(model), partial(self._features, prompts_P)):

@@ -76,7 +76,8 @@ def images_of_rows(
 
     model: bare. inputs: `pixel_values` flat over the patches of all images, with `image_grid_thw`
     (images, 3) on the CPU (Qwen), or flat over their tiles (InternVL), or with one entry a row and
-    `pixel_attention_mask` beside it (Idefics3, SmolVLM). prompts_B: the key of every row of them.
+    `pixel_attention_mask` (Idefics3, SmolVLM) or `image_sizes` (LLaVA-OneVision) beside it.
+    prompts_B: the key of every row of them.
     """
     pixels, grid = inputs.get("pixel_values"), inputs.get("image_grid_thw")
     if pixels is None:
@@ -85,7 +86,7 @@ def images_of_rows(
         tiles_B = pixels.split(tiles_of(model.config.image_token_id, prompts_B, len(pixels)))
         return {"pixel_values": torch.cat([tiles_B[row] for row in rows])}
     if grid is None:
-        names = ("pixel_values", "pixel_attention_mask")
+        names = ("pixel_values", "pixel_attention_mask", "image_sizes")
         per_row = {name: inputs[name] for name in names if inputs.get(name) is not None}
         return {name: value[list(rows)] for name, value in per_row.items()}
     grids_B = grid.split([len(prompt.images) for prompt in prompts_B])

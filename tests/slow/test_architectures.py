@@ -44,7 +44,7 @@ max_new_tokens = 6
 limit = 4
 """
 SENSES = ("visual", "vision", "projector", "connector", "audio")
-SHARING = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "internvl"}
+SHARING = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "internvl", "llava_onevision"}
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +120,9 @@ def test_prompts_with_several_tiles_are_shared_without_a_difference(
     """Other numbers of tiles in one batch, two images in a prompt, an image that comes twice."""
     policy: Any = open_for_inference(parse_recipe(recipe_of(folder_of(kind)), "r.toml").model)
     wide, square, high = Drawn(224, 56), Drawn(56, 56), Drawn(60, 170)
+    more = () if kind == "llava_onevision" else (high,)  # which takes one image a prompt
     prompts = [
-        Prompt(wide, "What?"), Prompt(square, "Which?", others=(high,)), Prompt(wide, "What?"),
+        Prompt(wide, "What?"), Prompt(square, "Which?", others=more), Prompt(wide, "What?"),
         Prompt(high, "Why?"),
     ]  # fmt: skip
     answers = [[policy.answer_ids(text) for text in ("3", "digit 4")]] * 4
