@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from rftkit.cli.main import app
 from rftkit.data.examples import load_examples
-from rftkit.models import open_for_inference
+from rftkit.models import loading, open_for_inference
 from rftkit.models.policy import Decoding, Prompt, prompt_of
 from rftkit.models.processing.load import load_processor
 from rftkit.models.processing.template import special_tokens
@@ -150,6 +150,14 @@ def test_a_turn_ends_where_the_template_ends_it_and_marks_are_never_written(
     assert {*marks.values()} == {*policy.stop_ids()} | {*policy.banned_ids()}
     assert {wanted.start, *wanted.extra.split()} <= {*marks}
     assert not {"<think>", "</think>", "<answer>"} & {*marks}
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_everything_beside_the_language_model_stays_out_of_4_bit(kind: str, folder_of: Any) -> None:
+    policy: Any = open_for_inference(parse_recipe(recipe_of(folder_of(kind)), "r.toml").model)
+    parts = {name for name, _ in policy.model.base_model.named_children()}
+    assert parts - {*loading.UNQUANTISED} <= {"language_model", "text_model"}
+    assert parts & {*loading.UNQUANTISED}
 
 
 def test_qwen35_thinks_by_the_style(folder_of: Any) -> None:
