@@ -113,7 +113,7 @@ class Drawn:
         return Image.fromarray(noise)
 
 
-@pytest.mark.parametrize("kind", SHARING)
+@pytest.mark.parametrize("kind", sorted(SHARING))
 def test_prompts_with_several_tiles_are_shared_without_a_difference(
     kind: str, folder_of: Any
 ) -> None:
