@@ -113,6 +113,13 @@ def small(words: list[str]) -> list[str]:
     return [*words, *(part for one in settings for part in ("--set", one))]
 
 
+def labelled(row: str) -> dict[str, object]:
+    """A task of Label Studio's export, of a line of labels.csv."""
+    image, label = row.split(",")
+    value = {"from_name": "kind", "type": "choices", "value": {"choices": [label]}}
+    return {"data": {"image": image}, "annotations": [{"result": [value]}]}
+
+
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the images, the recipes and the runs that the pages speak of."""
@@ -126,6 +133,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "labels.csv").write_text("\n".join(["image,label", *rows]) + "\n", "utf-8")
     bills = [f"pets/train/cat/{n}.jpg,Shop {n},{n + 1}.3.2026,{n}.50" for n in range(6)]
     (root / "receipts.csv").write_text("\n".join(["image,shop,date,total", *bills]), "utf-8")
+    (root / "project.json").write_text(json.dumps([labelled(row) for row in rows]), "utf-8")
     (root / "pets_thinking.toml").write_text(
         'recipes = ["pets.toml"]\nstyles = ["think", "direct"]\n'
     )
@@ -144,6 +152,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "mine.toml").write_text("\n".join(kept), "utf-8")
         for name, words in RUNS.items():
             assert rftkit(*small(["train", *words, "--out", f"out/{name}"])) == 0
+        for copy in ("pets-2", "pets-3"):
+            shutil.copytree(root / "out/pets", root / "out" / copy)
     return root
 
 
