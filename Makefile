@@ -64,7 +64,7 @@ test-wheel:  ## build the wheel, install it in an empty environment, run quickst
 
 # Both in environments of their own: what they need does not go together with what the rest needs.
 test-unsloth: .venv-unsloth/.installed  ## train with the real Unsloth, in an environment of its own
-	HF_HUB_OFFLINE=1 .venv-unsloth/bin/python -m pytest -m slow tests/slow/test_unsloth.py
+	HF_HUB_OFFLINE=1 .venv-unsloth/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m slow tests/slow/test_unsloth.py
 
 test-vllm: .venv-vllm/.installed  ## generate with the real vLLM on the CPU, in an environment of its own
 	PYTHONPATH=tests/slow/vllm_site HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -m slow tests/slow/test_vllm.py tests/slow/test_lfm2_torchvision.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -156,12 +157,13 @@ def _bars(row: ClassRow, comparison: Comparison) -> list[tuple[str, float, str]]
     ]  # fmt: skip
 
 
+@cache
 def _environment() -> Environment:
     from jinja2 import ChoiceLoader, PackageLoader
 
     places = [PackageLoader("rftkit.comparison", "."), PackageLoader("rftkit.report", ".")]
     environment = report.environment().overlay(loader=ChoiceLoader(places))
-    environment.filters |= {
+    environment.filters = environment.filters | {
         "value": words.value,
         "ends": words.ends,
         "amount": words.amount,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,8 +164,9 @@ def _provenance(page: ReportInput) -> list[tuple[str, str]]:
     return [(name, value) for name, value in named if value not in ("", "None")]
 
 
+@cache
 def environment() -> Environment:
-    """Where templates are looked for, and the filters that they use."""
+    """Where templates are looked for, and the filters that they use; one, made once."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 

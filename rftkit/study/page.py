@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from rftkit.measures.values import Rate
@@ -117,13 +118,14 @@ def _between(score: Mean | Rate) -> str:
     return f"{points(score.low)}–{points(score.high)}"
 
 
+@cache
 def environment() -> Environment:
-    """Where templates are looked for, and the filters that they use."""
+    """Where templates are looked for, and the filters that they use; one, made once."""
     from jinja2 import ChoiceLoader, PackageLoader
 
     places = [PackageLoader("rftkit.study", "."), PackageLoader("rftkit.report", ".")]
     environment = report.environment().overlay(loader=ChoiceLoader(places))
-    environment.filters |= {
+    environment.filters = environment.filters | {
         "spread": _spread,
         "shots": words.shots,
         "words": words.numbers,

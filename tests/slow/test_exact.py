@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,13 +89,22 @@ def curve(run: RunFolder) -> list[list[float]]:
     return [[line[name] for name in NAMES] for line in read_lines(run.metrics)]
 
 
+def length(weights: Iterable[torch.Tensor]) -> float:
+    return math.sqrt(sum(float(weight.double().square().sum()) for weight in weights))
+
+
 def close(one: RunFolder, other: RunFolder) -> None:
+    """Equal curves, and weights that are apart by under 0.2 % of what training moved.
+
+    All weights together: Adam moves a weight whose gradient is next to 0 by a whole step, up or
+    down as the order of a sum has it, so that no bound holds for the one that is farthest.
+    """
     for ours, theirs in zip(curve(one), curve(other), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
     ours, theirs = (load_file(run.adapter / WEIGHTS) for run in (one, other))
-    moved = max(float(weight.abs().max()) for name, weight in ours.items() if "lora_B" in name)
-    apart = max(float((ours[name] - theirs[name]).abs().max()) for name in ours)
-    assert apart < 0.02 * moved
+    moved = length(weight for name, weight in theirs.items() if "lora_B" in name)
+    apart = length(ours[name] - theirs[name] for name in theirs)
+    assert apart < 0.002 * moved
 
 
 @pytest.mark.parametrize("objective", ["grpo", "tilted"])

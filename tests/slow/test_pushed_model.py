@@ -14,6 +14,7 @@ import hub_stub
 import pytest
 from hub_stub import Hub
 from huggingface_hub import snapshot_download
+from waiting import HANG_SECONDS
 
 from rftkit.api import predict
 from rftkit.runs.run import RunFolder
@@ -30,9 +31,9 @@ def test_a_pushed_adapter_comes_back_and_predicts_and_a_stopped_push_goes_on(
     with hub_stub.running(Hub(held="PUT /lfs")) as hub:
         env = {**os.environ, **hub_stub.environment(hub, "hf_anna", tmp_path / "hf")}
         stopped = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
-        assert hub.arrived.wait(120)
+        assert hub.arrived.wait(HANG_SECONDS)
         stopped.send_signal(signal.SIGINT)
-        _, err = stopped.communicate(timeout=60)
+        _, err = stopped.communicate(timeout=HANG_SECONDS)
         assert stopped.returncode == 128 + signal.SIGINT
         assert f"push {run.folder} {REPO}" in err.splitlines()[-1]
         assert hub.files(REPO) == {}

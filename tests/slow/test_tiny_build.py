@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +38,33 @@ QUESTION = "What is shown in this picture?"
 BRIEF = Plan(drawings=256, eye_steps=2, eye_batch=16, word_steps=2, word_batch=8)
 
 
-@pytest.fixture(scope="module", params=["as it ships", "built anew"])
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real `tiny`: in the package, and as this machine builds and ships it (about 80 s)."""
+@dataclass(frozen=True)
+class Shown:
+    """A tiny model, and the share of digits that it has to read."""
+
+    folder: Path
+    least: float
+
+
+@pytest.fixture(scope="module", params=["as it ships", "built in half the steps"])
+def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """The real `tiny`: in the package, and as this machine builds and ships it."""
     if request.param == "as it ships":
-        return cache.ensure_tiny("tiny")
+        return Shown(cache.ensure_tiny("tiny"), 0.88)
+    plan = COURSES["tiny"].plan
+    half = {"eye_steps": plan.eye_steps // 2, "word_steps": plan.word_steps // 2}
+    plan = replace(plan, drawings=plan.drawings // 2, **half)
     root = tmp_path_factory.mktemp("tiny")
-    cache.build_whole(root / "built", "tiny", COURSES["tiny"].plan)
+    cache.build_whole(root / "built", "tiny", plan)
     ship(root / "built", root / "tiny")
     assert cache.what_is_wrong(root / "tiny", cache.version_of("tiny")) is None
-    return root / "tiny"
+    return Shown(root / "tiny", 0.75)
 
 
 @pytest.fixture(scope="module")
-def loaded(folder: Path) -> tuple[Any, Any]:
-    model = AutoModelForImageTextToText.from_pretrained(folder)
-    return model.eval(), load_processor(str(folder), 401408)
+def loaded(shown: Shown) -> tuple[Any, Any]:
+    model = AutoModelForImageTextToText.from_pretrained(shown.folder)
+    return model.eval(), load_processor(str(shown.folder), 401408)
 
 
 def replies(loaded: tuple[Any, Any], images: list[Image.Image], text: str) -> list[Completion]:
@@ -80,15 +92,15 @@ def replies(loaded: tuple[Any, Any], images: list[Image.Image], text: str) -> li
 
 @pytest.mark.parametrize("choices", [digits.DIGITS, ()], ids=["closed", "open"])
 @pytest.mark.parametrize("style", ["think", "direct", "answer-first", "adaptive"])
-def test_it_reads_nine_of_ten_printed_digits(
-    loaded: tuple[Any, Any], style: Style, choices: tuple[str, ...]
+def test_it_reads_printed_digits(
+    loaded: tuple[Any, Any], shown: Shown, style: Style, choices: tuple[str, ...]
 ) -> None:
     rng = np.random.default_rng(999)
     gold = [digits.DIGITS[n % 10] for n in range(200)]
     images = [digits.draw_digit(label, rng) for label in gold]
     told = replies(loaded, images, prompt_text(QUESTION, choices, style))
     right = [read(c, style).answer == label for c, label in zip(told, gold, strict=True)]
-    assert np.mean(right) >= 0.88
+    assert np.mean(right) >= shown.least
     assert np.mean([well_formed(c.text, style) for c in told]) >= 0.99
 
 

@@ -84,8 +84,9 @@ def test_imitation_comes_first_and_the_metrics_say_so(short_run: ShortRun) -> No
     assert ">warm-up<" in run.report.read_text("utf-8"), "the charts mark it"
 
 
-@pytest.mark.parametrize("method", [KL, EXACT], ids=["grpo", "exact"])
-@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(
+    ("method", "step"), [(KL, 2), (KL, 3), (KL, 4), (EXACT, 1), (EXACT, 3), (EXACT, 5)]
+)
 def test_a_run_killed_in_either_part_resumes_to_the_same_weights(
     short_run: ShortRun, tmp_path: Path, method: tuple[str, ...], step: int
 ) -> None:
