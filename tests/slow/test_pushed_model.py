@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import hub_stub
@@ -30,7 +31,14 @@ def test_a_pushed_adapter_comes_back_and_predicts_and_a_stopped_push_goes_on(
     command = [sys.executable, "-m", "rftkit", "push", str(run.folder), REPO]
     with hub_stub.running(Hub(held="PUT /lfs")) as hub:
         env = {**os.environ, **hub_stub.environment(hub, "hf_anna", tmp_path / "hf")}
-        stopped = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+        stopped = subprocess.Popen(
+            command,
+            env=env,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Ctrl-C is ignored where a shell began pytest in the background
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        )
         assert hub.arrived.wait(HANG_SECONDS)
         stopped.send_signal(signal.SIGINT)
         _, err = stopped.communicate(timeout=HANG_SECONDS)
