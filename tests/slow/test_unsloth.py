@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def trained(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
         seen = folder.with_name(f"{folder.name}.json")
         with FileLock(f"{folder}.lock"):
             if not seen.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a driver that failed
                 folder.mkdir()
                 words = (str(folder / "run"), kind, backend, *overrides)
                 seen.write_text(json.dumps(driven("unsloth_driver.py", folder, *words)), "utf-8")
