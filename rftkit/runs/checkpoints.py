@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rftkit.files import sha256
 
@@ -93,6 +93,12 @@ def _moments(path: Path) -> Iterator[tuple[str, Tensor]]:
     for number, state in states.items():
         for name, tensor in state.items():
             yield f"{name} of parameter {number}", tensor
+
+
+def bytes_needed(model: Any) -> int:
+    """Room on the disk for one checkpoint: adapter, two moments, and as much again beside it."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return int(4 * sum(p.numel() * p.element_size() for p in trained) + 2**20)
 
 
 def in_order(folder: Path) -> list[Path]:

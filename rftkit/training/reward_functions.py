@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from rftkit.files import append_line
 from rftkit.messages import printable
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.rewards.custom import load_reward
-from rftkit.rewards.general import GENERAL, format_reward
+from rftkit.rewards.general import GENERAL, format_reward, no_repetition
 from rftkit.rewards.length import LengthReward
 from rftkit.tasks import get_task
 from rftkit.training.trackers.tracker import NO_TRACKER, ROLLOUTS_SHOWN, Rollout, Tracker
@@ -95,6 +96,8 @@ class Scorer:
                 state = rest["trainer_state"]
                 self._set_progress(state.global_step / max(1, state.max_steps - 1))
                 self._inspect(attempts, state.global_step + 1)
+                if log := rest.get("log_metric"):  # Unsloth's own trainer may be of an older TRL
+                    log("repetition", 1 - fmean(map(no_repetition, attempts)))
             return [checked(name, self._value(name, attempt)) for attempt in attempts]
 
         reward.__name__ = short(name)

@@ -14,7 +14,7 @@ from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
 from rftkit.data.rationales import rationale_notes
 from rftkit.data.reply_budget import budget_notes
-from rftkit.errors import Interrupted, ModelError, RecipeError, UserError, stopped
+from rftkit.errors import Interrupted, ModelError, RecipeError, TrainingError, UserError, stopped
 from rftkit.evaluation.overlap import Shots
 from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
 from rftkit.hardware.backends import check_here, here
@@ -35,6 +35,7 @@ from rftkit.runs.locks import locked
 from rftkit.runs.model_card import write_model_card
 from rftkit.runs.run import RunFolder, is_run, new_run
 from rftkit.training import resume
+from rftkit.training.alarms.watch import AlarmError
 from rftkit.training.held_out.calibration import calibrated
 from rftkit.training.held_out.validation import Validation, held_out
 from rftkit.training.request import TrainRequest
@@ -144,6 +145,7 @@ class Steps:
         from rftkit.training.methods import train
         from rftkit.training.trainer import CheckpointSettings, TrainingJob, newest_checkpoint
 
+        request = self.request
         checkpoint = newest_checkpoint(self.run, self.console)
         fingerprint = resume.fingerprint(self.recipe, train_set.examples, policy)
         resume.check_fingerprint(self.run, fingerprint, checkpoint)
@@ -151,7 +153,7 @@ class Steps:
             line = f"continuing from step {step_of(checkpoint)}"
             self.console.print(line, highlight=False, markup=False)
         self.run.set_status("running")
-        settings = CheckpointSettings(self.request.save_every, self.request.log)
+        settings = CheckpointSettings(request.save_every, request.log, request.stop_on)
         measured = validation if validation and validation.every else None
         job = TrainingJob(
             self.recipe,
@@ -165,7 +167,7 @@ class Steps:
         )
         try:
             train(job, train_set.examples)
-        except (Interrupted, KeyboardInterrupt):
+        except (Interrupted, KeyboardInterrupt, AlarmError):
             self.run.set_status("stopped")
             raise
 
@@ -195,6 +197,9 @@ def _early_end_recorded(run: RunFolder, request: TrainRequest) -> Iterator[None]
     """An error of the user's makes the run "failed"; a stop names the command that continues."""
     try:
         yield
+    except AlarmError as alarm:
+        command = request.resume_command(run.folder)
+        raise TrainingError(f"{alarm}; continue with: {command}") from None
     except UserError as error:
         if run.status()["state"] == "running":
             run.set_status("failed", error=str(error)[:500])

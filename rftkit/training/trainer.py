@@ -31,11 +31,12 @@ from rftkit.models.processing.template import thinking
 from rftkit.recipe.schema import Recipe
 from rftkit.runs import checkpoints
 from rftkit.runs.run import RunFolder
+from rftkit.training.alarms.watch import Alarms
 from rftkit.training.callbacks import Keeper, Metrics, Stopper
 from rftkit.training.dataset import schedule
 from rftkit.training.held_out.validation import Validation, Validator, Watched
 from rftkit.training.phase import WHOLE, Phase, begin_from
-from rftkit.training.request import Logger
+from rftkit.training.request import Logger, StopOn
 from rftkit.training.trackers.tracker import NO_TRACKER, Tracker
 
 SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
@@ -52,6 +53,7 @@ class CheckpointSettings:
 
     save_every: int = 25  # steps between checkpoints, and between samples
     log: Logger = "none"
+    stop_on: StopOn = "never"
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,8 @@ def fit(trainer: Any, job: TrainingJob) -> None:
     every, phase = job.checkpointing.save_every, job.phase
     metrics = Metrics(job.run, job.console, every, validator, phase)
     metrics.tracker = job.tracker
+    stop = job.checkpointing.stop_on == "alarm"
+    metrics.alarms = alarms = Alarms(job.recipe, job.run, job.console, stop)
     trainer.remove_callback(PrinterCallback)
     own = (
         metrics,
@@ -210,6 +214,7 @@ def fit(trainer: Any, job: TrainingJob) -> None:
             finite_logits(trainer.model),
         ):
             trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
+            alarms.raise_any()
             if validator and validator.found and phase.name != "warmup":
                 validator.use_best(trainer.model)
     except ModelError as error:
