@@ -74,6 +74,12 @@ def train(
     stop_on: Annotated[
         StopOn, typer.Option(metavar="WHAT", help="alarm: end training, saved, with the first one")
     ] = "never",
+    reward_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="a custom reward's limit per completion; 0: none"
+        ),
+    ] = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="print the resolved recipe; write nothing")
     ] = False,
@@ -107,6 +113,7 @@ def train(
         log=log,
         base_from=base_from,
         stop_on=stop_on,
+        reward_timeout=reward_timeout,
     )
     run = train(request, progress(quiet))
     from rftkit.cli.show.runs import show_result

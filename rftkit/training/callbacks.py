@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import _exit as end_process  # by name, for a custom reward's calls of it are errors
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +28,7 @@ from rftkit.training.phase import WHOLE, Phase
 from rftkit.training.trackers.tracker import NO_TRACKER, Tracker
 
 KEPT = 2  # checkpoints of a run
+STUBBORN = 3  # signals that a run may swallow
 NAMES = {  # TRL's name -> ours
     "loss": "loss",
     "learning_rate": "learning_rate",
@@ -166,10 +168,14 @@ class Keeper(TrainerCallback):
 
 
 class Stopper(TrainerCallback):
-    """Ctrl-C or SIGTERM once: finish the step and save. Twice: stop now."""
+    """Ctrl-C or SIGTERM once: finish the step and save. Twice: stop now.
+
+    A fourth time ends the process, for a custom reward may swallow what stops it.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.count = 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save and stop, if that was asked for."""
@@ -181,6 +187,10 @@ class Stopper(TrainerCallback):
         """Take over the two signals meanwhile. Raises Interrupted once training has stopped."""
 
         def handle(number: int, frame: FrameType | None) -> None:
+            self.count += 1
+            if self.count > STUBBORN:
+                console.print("ended by force; continue with --resume", highlight=False)
+                end_process(128 + number)
             if self.received is not None:
                 raise Interrupted(number)
             self.received = number

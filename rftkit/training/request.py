@@ -22,8 +22,9 @@ class TrainRequest:
     recipe: a file, or a recipe made in Python. overrides: `key=value`, on top of a file.
     out: the run folder; a numbered sibling is taken where it holds a run already. command: as it
     was typed, for the run's record. save_every: steps between checkpoints, and between rollouts
-    that are kept. stop_on: what ends training early, saved. base_from: a run whose base responses
-    are reused where the settings match.
+    that are kept. stop_on: what ends training early, saved. reward_timeout: seconds that a custom
+    reward may take for one completion, 0 for any. base_from: a run whose base responses are reused
+    where the settings match.
     """
 
     recipe: Path | Recipe
@@ -35,6 +36,7 @@ class TrainRequest:
     log: Logger = "none"
     base_from: Path | None = None
     stop_on: StopOn = "never"
+    reward_timeout: float = 0.0
 
     def load(self) -> Recipe:
         """The recipe that runs: with its overrides, and with absolute paths."""
@@ -55,6 +57,7 @@ class TrainRequest:
         kept = ["--save-every", str(self.save_every)] if self.save_every != 25 else []
         kept += ["--log", self.log] if self.log != "none" else []
         kept += ["--stop-on", self.stop_on] if self.stop_on != "never" else []
+        kept += ["--reward-timeout", f"{self.reward_timeout:g}"] if self.reward_timeout else []
         kept += ["--base-from", str(self.base_from)] if self.base_from else []
         words = ("--out", str(folder), *changes, *kept, "--resume")
         return runnable("train", str(self.recipe), *words)

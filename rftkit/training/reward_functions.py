@@ -19,6 +19,7 @@ from rftkit.messages import printable
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.rewards.custom import load_reward
 from rftkit.rewards.general import GENERAL, format_reward, no_repetition
+from rftkit.rewards.guard import PATIENT, Patience
 from rftkit.rewards.length import LengthReward
 from rftkit.tasks import get_task
 from rftkit.training.trackers.tracker import NO_TRACKER, ROLLOUTS_SHOWN, Rollout, Tracker
@@ -37,7 +38,8 @@ class RolloutLog:
     """Where sampled completions go while training: one of every so many steps.
 
     file: `rollouts.jsonl` of the run; it also appears on the console, and some of the same step in
-    the tracker. before: steps of the run before the trainer's first one.
+    the tracker. before: steps of the run before the trainer's first one. patience: with custom
+    rewards.
     """
 
     file: Path
@@ -45,6 +47,7 @@ class RolloutLog:
     every: int = 25
     before: int = 0
     tracker: Tracker = NO_TRACKER
+    patience: Patience = PATIENT
 
 
 class Scorer:
@@ -77,7 +80,7 @@ class Scorer:
 
     def _custom(self) -> dict[str, Reward]:
         named = [name for name in self.weights if CUSTOM_REWARD.fullmatch(name)]
-        return {name: load_reward(name) for name in named}
+        return {name: load_reward(name, self.log.patience) for name in named}
 
     def _set_progress(self, progress: float) -> None:
         """Pay rewards as at this fraction of the run's steps: a threshold may follow a schedule."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 
 from rich.console import Console
@@ -28,6 +29,7 @@ from rftkit.models.processing.template import undecided
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.recipe.sections import TINY
 from rftkit.rewards.custom import load_reward
+from rftkit.rewards.guard import Patience
 from rftkit.runs.adapter import Checkpoint, write_card
 from rftkit.runs.calibration import write_calibration
 from rftkit.runs.checkpoints import step_of
@@ -50,7 +52,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     Interrupted if a signal stopped it; the run can then be resumed.
     """
     recipe = request.load()
-    _check_logger_and_rewards(recipe, request)
+    _check_logger_and_rewards(recipe, request, console)
     _check_gpu(recipe, console)
     train_set, test_set = load_checked_splits(recipe)
     fitted, validation = held_out(recipe, train_set)
@@ -143,7 +145,7 @@ class Steps:
     def _fit(self, policy: Policy, train_set: Examples, validation: Validation | None) -> None:
         """Train, from the newest whole checkpoint if there is one."""
         from rftkit.training.methods import train
-        from rftkit.training.trainer import CheckpointSettings, TrainingJob, newest_checkpoint
+        from rftkit.training.trainer import SessionSettings, TrainingJob, newest_checkpoint
 
         request = self.request
         checkpoint = newest_checkpoint(self.run, self.console)
@@ -153,7 +155,9 @@ class Steps:
             line = f"continuing from step {step_of(checkpoint)}"
             self.console.print(line, highlight=False, markup=False)
         self.run.set_status("running")
-        settings = CheckpointSettings(request.save_every, request.log, request.stop_on)
+        settings = SessionSettings(
+            request.save_every, request.log, request.stop_on, request.reward_timeout
+        )
         measured = validation if validation and validation.every else None
         job = TrainingJob(
             self.recipe,
@@ -183,13 +187,14 @@ def _check_gpu(recipe: Recipe, console: Console) -> None:
     console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _check_logger_and_rewards(recipe: Recipe, request: TrainRequest) -> None:
+def _check_logger_and_rewards(recipe: Recipe, request: TrainRequest, console: Console) -> None:
     """Raises UserError for a logger that is not installed or a custom reward that does not load."""
     log = request.log
     if log != "none" and find_spec(log) is None:
         raise RecipeError(f"--log {log}: needs {log}: {pip_install('-e', f'.[{log}]')}")
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     for name in filter(CUSTOM_REWARD.fullmatch, recipe.rewards):
-        load_reward(name)
+        load_reward(name, Patience(say, request.reward_timeout))
 
 
 @contextmanager

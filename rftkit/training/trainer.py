@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from rftkit.models.finite import finite_logits
 from rftkit.models.policy import Policy
 from rftkit.models.processing.template import thinking
 from rftkit.recipe.schema import Recipe
+from rftkit.rewards.guard import Patience
 from rftkit.runs import checkpoints
 from rftkit.runs.run import RunFolder
 from rftkit.training.alarms.watch import Alarms
@@ -48,12 +50,13 @@ PUT_BACK = ("epsilon", "epsilon_high", "mask_truncated_completions", "scale_rewa
 
 
 @dataclass(frozen=True)
-class CheckpointSettings:
-    """What is kept while a run continues; it changes nothing about the training."""
+class SessionSettings:
+    """What a session does beside training: it changes nothing about the weights."""
 
     save_every: int = 25  # steps between checkpoints, and between samples
     log: Logger = "none"
     stop_on: StopOn = "never"
+    reward_timeout: float = 0.0  # seconds a custom reward may take for one completion; 0: any
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class TrainingJob:
     run: RunFolder
     console: Console
     resume: Path | None = None
-    checkpointing: CheckpointSettings = CheckpointSettings()
+    session: SessionSettings = SessionSettings()
     dress: Callable[[Any], Any] = lambda kind: kind  # the last say on the trainer's class
     validation: Validation | None = None
     phase: Phase = WHOLE
@@ -75,6 +78,12 @@ class TrainingJob:
     def steps(self) -> int:
         """Steps of this part of the run."""
         return self.phase.steps(self.recipe.method)
+
+    @property
+    def patience(self) -> Patience:
+        """With custom rewards."""
+        say = partial(self.console.print, highlight=False, markup=False, soft_wrap=True)
+        return Patience(say, self.session.reward_timeout)
 
     def schedule(self, examples: Sequence[Example]) -> list[int]:
         """The index of each example that this part sees, in order: the second part goes on."""
@@ -116,10 +125,8 @@ def common_arguments(job: TrainingJob, rows: int, unit: int) -> dict[str, Any]:
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
-        "save_steps": job.checkpointing.save_every,
-        "report_to": ["trackio"]
-        if job.checkpointing.log == "trackio"
-        else [],  # TensorBoard: see fit
+        "save_steps": job.session.save_every,
+        "report_to": ["trackio"] if job.session.log == "trackio" else [],  # TensorBoard: see fit
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
         "remove_unused_columns": False,
@@ -189,10 +196,10 @@ def fit(trainer: Any, job: TrainingJob) -> None:
     transformers_logging.set_verbosity_error()
     stopper = Stopper()
     validator = _validator(job)
-    every, phase = job.checkpointing.save_every, job.phase
+    every, phase = job.session.save_every, job.phase
     metrics = Metrics(job.run, job.console, every, validator, phase)
     metrics.tracker = job.tracker
-    stop = job.checkpointing.stop_on == "alarm"
+    stop = job.session.stop_on == "alarm"
     metrics.alarms = alarms = Alarms(job.recipe, job.run, job.console, stop)
     trainer.remove_callback(PrinterCallback)
     own = (
@@ -238,7 +245,7 @@ def _validator(job: TrainingJob) -> Validator | None:
 
 def _tensorboard(job: TrainingJob) -> Iterator[TrainerCallback]:
     """The logger, if it is asked for: the trainer's own would write into the staging folder."""
-    if job.checkpointing.log == "tensorboard":
+    if job.session.log == "tensorboard":
         from torch.utils.tensorboard import SummaryWriter
 
         yield TensorBoardCallback(SummaryWriter(str(job.run.folder / "tensorboard")))
