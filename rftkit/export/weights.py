@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 from rftkit.errors import ModelError
 from rftkit.export.publish import ProofError
 from rftkit.messages import first_line
-from rftkit.models import loading
+from rftkit.models import adapters, loading
 
 SHARD = "5GB"
 
@@ -69,7 +69,7 @@ def base_folder(source: loading.Source) -> Path:
 
 def merge(base: Path, adapter: Path, folder: Path) -> Merged:
     """Write the merged weights into a folder. Raises ModelError if the adapter does not fit."""
-    loading.check_adapter(adapter)
+    adapters.check_adapter(adapter)
     transformers_logging.disable_progress_bar()
     dtype = stored_dtype(base)
     try:
@@ -78,7 +78,7 @@ def merge(base: Path, adapter: Path, folder: Path) -> Merged:
         )
     except (OSError, ValueError) as error:
         raise loading.not_loaded(loading.Source(str(base), None), error) from None
-    model = loading.put_adapter(model, adapter)
+    model = adapters.put_adapter(model, adapter)
     adapted = _merge(model)
     try:
         model.unload().save_pretrained(folder, max_shard_size=SHARD)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -154,33 +153,6 @@ def lora(settings: Model) -> Any:
     )
 
 
-def put_adapter(model: Any, adapter: Path) -> Any:
-    """The model with a trained adapter on it. Raises ModelError if they do not fit."""
-    from peft import PeftModel
-
-    try:
-        return PeftModel.from_pretrained(model, str(adapter), trust_remote_code=False)
-    except (RuntimeError, ValueError) as error:
-        first = first_line(error, 200)
-        raise ModelError(
-            f"{adapter}: does not fit the model ({first}); was it trained on another one?"
-        ) from None
-
-
-def check_adapter(folder: Path) -> None:
-    """Raises ModelError if a folder holds no adapter that can be loaded safely."""
-    if not (folder / "adapter_config.json").is_file():
-        raise ModelError(f"{folder}: no adapter_config.json; name a run or an adapter folder")
-    weights = folder / "adapter_model.safetensors"
-    if not weights.is_file():
-        raise ModelError(f"{folder}: no adapter_model.safetensors; pickled weights are not read")
-    try:
-        json.loads((folder / "adapter_config.json").read_text("utf-8"))
-        _check_finite(weights)
-    except ValueError as error:
-        raise ModelError(f"{folder}: damaged adapter ({error}); train again") from None
-
-
 def fingerprint(source: Source) -> str:
     """A hash of local weights, wherever they are: of a file's size, its first and its last bytes.
 
@@ -198,18 +170,6 @@ def fingerprint(source: Source) -> str:
             file.seek(max(HASHED_BYTES, size - HASHED_BYTES))
             digest.update(file.read())
     return digest.hexdigest()
-
-
-def _check_finite(weights: Path) -> None:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(weights, "pt") as file:
-            for name in file.keys():  # noqa: SIM118  not a dict
-                if not torch.isfinite(file.get_tensor(name)).all():
-                    raise ValueError(f"{name} holds numbers that are not finite")
-    except SafetensorError as error:
-        raise ValueError(str(error)) from None
 
 
 def not_loaded(source: Source, error: Exception) -> ModelError:

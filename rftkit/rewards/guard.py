@@ -101,10 +101,10 @@ def _exits_raise() -> Iterator[None]:
     """Meanwhile `os._exit`, which ends a process without a word, is an error like any other."""
     ours = os.getpid()
 
-    def leave(code: int) -> NoReturn:
+    def leave(status: int) -> NoReturn:
         if os.getpid() != ours:  # a process that the function has forked ends so
-            os_exit(code)
-        raise SystemExit(code)
+            os_exit(status)
+        raise SystemExit(status)
 
     os._exit = leave
     try:
@@ -117,7 +117,7 @@ def _exits_raise() -> Iterator[None]:
 def _streams_kept() -> Iterator[None]:
     """Meanwhile closing the standard streams closes nothing: the run still has to speak."""
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_Lent(stream) for stream in streams)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = (_Lent(stream) for stream in streams)
     try:
         yield
     finally:
