@@ -67,6 +67,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     with locked(run.folder):
         if is_run(run.folder):
             resume.renew_recipe(run, request, recipe)
+            own += resume.version_notes(run)
         else:
             resume.say_other_folder(run, request, console)
             resume.begin_run(run, request, recipe, train_set)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -16,7 +17,7 @@ from rftkit import files
 from rftkit.errors import ModelError, UserError
 from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import checkpoints
-from rftkit.runs.adapter import CARD, EXPORT_CARD, find, read_card, write_card
+from rftkit.runs.adapter import CARD, EXPORT_CARD, find, read_card, renew_card, write_card
 from rftkit.runs.run import RunFolder
 
 EMPTY = (2).to_bytes(8, "little") + b"{}"  # of safetensors: the length of a header, no tensors
@@ -283,6 +284,35 @@ def test_an_adapter_that_does_not_say_its_recipe_is_refused(tmp_path: Path) -> N
     for text in ("", "{", "[]", "{}", '{"recipe": "x"}', '{"recipe": "x", "labels": 3}', "\xff"):
         card.write_text(text, "latin-1")
         assert "rftkit.json: damaged" in refusal(location)
+
+
+def damage_final(folder: Path, name: str) -> None:
+    path = folder / name
+    if name == checkpoints.WEIGHTS:
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    else:
+        path.write_text('{"lora_alpha": 33}')
+
+
+@pytest.mark.parametrize("name", [checkpoints.WEIGHTS, "adapter_config.json"])
+def test_a_final_adapter_that_has_changed_is_refused(tmp_path: Path, name: str) -> None:
+    run = trained(tmp_path / "pets")
+    (run.adapter / checkpoints.WEIGHTS).write_bytes(EMPTY)
+    (run.adapter / "adapter_config.json").write_text('{"lora_alpha": 32}')
+    write_card(run.adapter, fakes.recipe(seed=7), ["cat", "dog"])
+    copy = Path(shutil.copytree(run.adapter, tmp_path / "copy"))
+    assert find(run.folder).adapter == run.adapter
+    damage_final(run.adapter, name)
+    renew_card(run.adapter, fakes.recipe(seed=8))
+    damage_final(copy, name)
+    says = f"{name} has changed since it was saved; take it from a copy"
+    for location in (run.folder, run.adapter, copy):
+        assert says in refusal(location)
+    held = json.loads((copy / CARD).read_text())
+    (copy / CARD).write_text(json.dumps({k: held[k] for k in ("recipe", "labels")}))
+    assert find(copy).adapter == copy, "of an older rftkit, which kept no hash"
 
 
 def test_a_run_of_a_newer_rftkit_is_refused(tmp_path: Path) -> None:
