@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import AutoModelForImageTextToText
 from transformers.utils import logging as transformers_logging
 
 from rftkit.errors import ModelError
@@ -72,12 +71,7 @@ def merge(base: Path, adapter: Path, folder: Path) -> Merged:
     adapters.check_adapter(adapter)
     transformers_logging.disable_progress_bar()
     dtype = stored_dtype(base)
-    try:
-        model = AutoModelForImageTextToText.from_pretrained(
-            base, dtype=dtype, trust_remote_code=False
-        )
-    except (OSError, ValueError) as error:
-        raise loading.not_loaded(loading.Source(str(base), None), error) from None
+    model = loading.read_weights(loading.Source(str(base), None), dtype=dtype)
     model = adapters.put_adapter(model, adapter)
     adapted = _merge(model)
     try:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, BitsAndBytesConfig, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
@@ -15,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 from rftkit.errors import ModelError
 from rftkit.messages import first_line
 from rftkit.model_info.count import SENSES
+from rftkit.models.out_of_memory import ran_out
 from rftkit.models.processing.budget import limit_tiles
 from rftkit.models.processing.load import load_processor
 from rftkit.recipe.sections import TINY, Model
@@ -105,12 +107,38 @@ def load_model(source: Source, settings: Model) -> Any:
         options["device_map"] = {"": 0}
     try:
         check_architecture(source)
-        model = AutoModelForImageTextToText.from_pretrained(
-            source.name, trust_remote_code=False, **options
-        )
     except (OSError, ValueError) as error:
         raise not_loaded(source, error) from None
+    model = read_weights(source, **options)
     limit_tiles(model, settings.max_pixels)
+    return model
+
+
+def read_weights(source: Source, **options: Any) -> Any:
+    """The model whose weights lie there, as safetensors and whole.
+
+    Raises ModelError for pickled, damaged or missing ones: transformers would draw a missing tensor
+    at random and go on.
+    """
+    try:
+        model, found = AutoModelForImageTextToText.from_pretrained(
+            source.name,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise not_loaded(source, error) from None
+    except RuntimeError as error:
+        if ran_out(error):
+            raise  # the caller puts it in words
+        raise not_loaded(source, error) from None
+    if missing := sorted(found["missing_keys"]):
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        raise ModelError(
+            f"model.name: {source.name}: no weights for {missing[0]}{more}; download it again"
+        )
     return model
 
 
