@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, BitsAndBytesConfig, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
-from rftkit.errors import ModelError
-from rftkit.messages import first_line
+from rftkit.errors import ModelError, UserError
+from rftkit.messages import first_line, in_short
 from rftkit.model_info.count import SENSES
 from rftkit.models.out_of_memory import ran_out
 from rftkit.models.processing.budget import limit_tiles
@@ -61,10 +62,11 @@ def longest(source: Source) -> int:
     """Tokens that the model was made for: prompt, images and reply."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(
-        source.name, revision=source.revision, trust_remote_code=False
-    )
-    return int(config.get_text_config().max_position_embeddings)
+    with reading(source):
+        config = AutoConfig.from_pretrained(
+            source.name, revision=source.revision, trust_remote_code=False
+        )
+        return int(config.get_text_config().max_position_embeddings)
 
 
 def dtype_here() -> torch.dtype:
@@ -105,10 +107,8 @@ def load_model(source: Source, settings: Model) -> Any:
         options["quantization_config"] = nf4()
     if torch.cuda.is_available():
         options["device_map"] = {"": 0}
-    try:
+    with reading(source):
         check_architecture(source)
-    except (OSError, ValueError) as error:
-        raise not_loaded(source, error) from None
     model = read_weights(source, **options)
     limit_tiles(model, settings.max_pixels)
     return model
@@ -120,7 +120,7 @@ def read_weights(source: Source, **options: Any) -> Any:
     Raises ModelError for pickled, damaged or missing ones: transformers would draw a missing tensor
     at random and go on.
     """
-    try:
+    with reading(source):
         model, found = AutoModelForImageTextToText.from_pretrained(
             source.name,
             trust_remote_code=False,
@@ -128,12 +128,6 @@ def read_weights(source: Source, **options: Any) -> Any:
             output_loading_info=True,
             **options,
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise not_loaded(source, error) from None
-    except RuntimeError as error:
-        if ran_out(error):
-            raise  # the caller puts it in words
-        raise not_loaded(source, error) from None
     if missing := sorted(found["missing_keys"]):
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
         raise ModelError(
@@ -144,11 +138,9 @@ def read_weights(source: Source, **options: Any) -> Any:
 
 def load_processor_of(source: Source, settings: Model) -> Any:
     """The processor of that model, with the recipe's image budget."""
-    try:
+    with reading(source):
         check_architecture(source)
         return load_processor(source.name, settings.max_pixels, source.revision)
-    except (OSError, ValueError) as error:
-        raise not_loaded(source, error) from None
 
 
 def nf4() -> BitsAndBytesConfig:
@@ -200,10 +192,26 @@ def fingerprint(source: Source) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def reading(source: Source) -> Iterator[None]:
+    """Within it whatever a library raises for the files of a model becomes a ModelError.
+
+    Files that are damaged, or a stranger's, make them raise anything. What ran out of memory
+    passes: the caller puts it in words.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, RuntimeError) and ran_out(error):
+            raise
+        raise not_loaded(source, error) from error
+
+
 def not_loaded(source: Source, error: Exception) -> ModelError:
     """The line for a model that could not be loaded, with the first of the reason."""
-    first = first_line(error)
-    return ModelError(
-        f"model.name: {source.name}: cannot be loaded ({first}); check the id and the network, "
-        "or name a local folder"
-    )
+    first = first_line(error) if isinstance(error, OSError) else in_short(error, 160)
+    local = Path(source.name).is_dir()
+    remedy = "copy it again" if local else "check the id and the network, or name a local folder"
+    return ModelError(f"model.name: {source.name}: cannot be loaded ({first}); {remedy}")
