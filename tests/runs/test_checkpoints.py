@@ -112,7 +112,7 @@ def test_a_manifest_of_another_shape_is_damage(tmp_path: Path, text: str) -> Non
     assert checkpoints.damage(tmp_path) == "has no readable manifest"
 
 
-@pytest.mark.parametrize("moment", ["_sync", "sha256"])
+@pytest.mark.parametrize("moment", ["sync", "sha256"])
 def test_a_checkpoint_cut_off_while_it_settles_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
@@ -125,6 +125,55 @@ def test_a_checkpoint_cut_off_while_it_settles_is_not_there(
     with pytest.raises(OSError, match="No space"):
         settled(tmp_path, 2)
     assert checkpoints.in_order(tmp_path) == [tmp_path / "step-000001"]
+
+
+@pytest.mark.parametrize("name", ["adapter_model.bin", "pytorch_model.bin", "rng.pth", "x.json"])
+def test_a_file_that_was_not_saved_is_damage(tmp_path: Path, name: str) -> None:
+    location = settled(tmp_path, 1)
+    (location / name).touch()
+    assert checkpoints.damage(location) == f"{name} is not in its manifest"
+
+
+@pytest.mark.parametrize("text", ["{}", '{"a/rng": [2, "x"]}'])
+def test_a_manifest_without_weights_is_damage(tmp_path: Path, text: str) -> None:
+    location = settled(tmp_path, 1)
+    (location / checkpoints.MANIFEST).write_text(text)
+    assert checkpoints.damage(location) == "its manifest does not name adapter_model.safetensors"
+
+
+def test_a_link_in_place_of_a_checkpoint_is_taken_away_and_not_followed(tmp_path: Path) -> None:
+    elsewhere = settled(tmp_path / "elsewhere", 1)
+    linked = tmp_path / "run" / "step-000001"
+    linked.parent.mkdir()
+    linked.symlink_to(elsewhere)
+    checkpoints.keep_only(linked.parent, [])
+    assert not linked.is_symlink()
+    linked.symlink_to(elsewhere)
+    assert settled(tmp_path / "run", 1) == linked
+    assert not linked.is_symlink()
+    assert checkpoints.damage(elsewhere) is None
+
+
+def test_a_link_in_place_of_a_file_is_damage(tmp_path: Path) -> None:
+    location = settled(tmp_path, 1)
+    (location / "a" / "rng").rename(tmp_path / "rng")
+    (location / "a" / "rng").symlink_to(tmp_path / "rng")
+    assert checkpoints.damage(location) == "a/rng is missing"
+
+
+def test_names_are_on_the_disk_when_a_checkpoint_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file, each folder in it, and last the folder that holds its name."""
+    order = list[Path]()
+    monkeypatch.setattr(checkpoints, "sync", order.append)
+    final = settled(tmp_path, 1)
+    staged = tmp_path / ".staging" / "checkpoint-1"
+    files_synced = [staged / name for name in sorted(CONTENT)]
+    assert set(order[:3]) == set(files_synced)
+    assert order[3] == staged / checkpoints.MANIFEST
+    assert set(order[4:6]) == {staged, staged / "a"}
+    assert order[6:] == [final.parent]
 
 
 def test_a_step_that_is_saved_again_replaces_its_checkpoint(tmp_path: Path) -> None:
