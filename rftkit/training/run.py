@@ -17,6 +17,7 @@ from rftkit.data.rationales import rationale_notes
 from rftkit.data.reply_budget import budget_notes
 from rftkit.errors import Interrupted, ModelError, RecipeError, TrainingError, UserError, stopped
 from rftkit.evaluation.overlap import Shots
+from rftkit.evaluation.reuse_base import check_base_from
 from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
 from rftkit.hardware.backends import check_here, here
 from rftkit.hardware.probe import unseen_gpu
@@ -54,6 +55,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     recipe = request.load()
     _check_logger_and_rewards(recipe, request, console)
     _check_gpu(recipe, console)
+    check_base_from(request.base_from)
     train_set, test_set = load_checked_splits(recipe)
     fitted, validation = held_out(recipe, train_set)
     if not request.resume:  # one that has trained already needs no more than its model

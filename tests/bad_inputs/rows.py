@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -27,14 +28,13 @@ Make = Callable[[Path], object]
 class Row:
     """One bad input.
 
-    name: what it is. words: of the command, which begins in an empty folder. says: a part of the
-    one line that it ends with. files: what lies in the folder, by path. make: what else to put
-    there. code: of the exit. loads: whether a model has to be loaded before the fault can show.
+    name: what it is. words: of the command, which begins in an empty folder. files: what lies in
+    the folder, by path. make: what else to put there. code: of the exit. loads: whether a model has
+    to be loaded before the fault can show. The line that it ends with stands in `lines.jsonl`.
     """
 
     name: str
     words: tuple[str, ...]
-    says: str
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     make: Make | None = None
     code: int = 1
@@ -45,10 +45,15 @@ class Ended(NamedTuple):
     """How a command ended. seconds: of processor time. changed: paths that it made or altered."""
 
     code: int
-    out: str
     err: str
     seconds: float
     changed: list[str]
+
+    def line(self, folder: Path) -> str:
+        """The line that it ended with, with the folder's path left out; Typer's is in a box."""
+        boxed = [part.strip("│ ") for part in self.err.splitlines() if part.startswith("│")]
+        text = " ".join(boxed) if boxed else self.err.rstrip().rpartition("\n")[2]
+        return text.replace(str(folder), "FOLDER")
 
 
 def recipe(changes: Mapping[str, object]) -> str:
@@ -90,7 +95,7 @@ def run(row: Row, folder: Path) -> Ended:
     after = contents(folder)
     changed = [path for path in {*before, *after} if before.get(path) != after.get(path)]
     assert isinstance(code, int)
-    return Ended(code, out.getvalue(), err.getvalue(), seconds, sorted(changed))
+    return Ended(code, err.getvalue(), seconds, sorted(changed))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -100,3 +105,12 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if not path.is_symlink() and not path.is_fifo()
     }
+
+
+LINES = Path(__file__).with_name("lines.jsonl")
+
+
+def expected() -> dict[str, str]:
+    """Row -> the line that it ends with."""
+    lines = map(json.loads, LINES.read_text("utf-8").splitlines())
+    return {line["row"]: line["line"] for line in lines}
