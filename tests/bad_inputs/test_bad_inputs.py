@@ -9,17 +9,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import rows
-import tables
+import bad_rows
+import bad_tables
 
-EXPECTED = rows.expected()
+EXPECTED = bad_rows.expected()
 
 
-@pytest.mark.parametrize("name", tables.ROWS)
+@pytest.mark.parametrize("name", bad_tables.ROWS)
 def test_it_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    row = tables.ROWS[name]
-    ended = rows.run(row, tmp_path)
+    row = bad_tables.ROWS[name]
+    ended = bad_rows.run(row, tmp_path)
     assert ended.code == row.code
     assert ended.changed == []
     assert "Traceback" not in ended.err
@@ -30,6 +30,6 @@ def test_it_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_each_row_has_its_line() -> None:
-    held = sum(len(module.ROWS) for module in tables.MODULES.values())
-    assert [*EXPECTED] == [*tables.ROWS]
-    assert len(tables.ROWS) == held, "two rows have one name"
+    held = sum(len(module.ROWS) for module in bad_tables.MODULES.values())
+    assert [*EXPECTED] == [*bad_tables.ROWS]
+    assert len(bad_tables.ROWS) == held, "two rows have one name"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rows import Row
+import bad_data
+import bad_recipes
+from bad_rows import Row
 
-import recipes
-
-MODULES = {"recipe": recipes}
+MODULES = {"recipe": bad_recipes, "data": bad_data}
 ROWS: dict[str, Row] = {
     f"{module}: {row.name}": row for module, held in MODULES.items() for row in held.ROWS
 }

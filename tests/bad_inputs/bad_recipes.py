@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from rows import Row, recipe
+from bad_rows import Row, recipe
 
 DRY = ("train", "r.toml", "--dry-run")
 TRAIN = ("train", "r.toml", "--out", "run")
