@@ -7,9 +7,11 @@ command with `exit_code`. Anything else that escapes is a bug and shows its trac
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from types import FrameType
+from typing import NoReturn, TypeVar
 
 MOST_FAULTS = 1000  # after which nobody reads on
 T = TypeVar("T")
@@ -101,6 +103,29 @@ class Interrupted(BaseException):  # so that no `except Exception` takes it for 
         super().__init__(message)
         self.number = number
         self.exit_code = 128 + number
+
+
+class TookTooLong(BaseException):
+    """What `time_limit` bounds did not end in time."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raises TookTooLong within it after so many seconds; in the main thread, where alarms ring."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(number: int, frame: FrameType | None) -> NoReturn:
+        raise TookTooLong
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def stopped(by: Interrupted | KeyboardInterrupt, command: str) -> Interrupted:

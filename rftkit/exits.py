@@ -30,6 +30,9 @@ FIXES = {  # what an operating system refuses and a user can fix
 }
 
 
+LONGEST = 1000  # characters of the line that a command ends with
+
+
 class Verbs(TyperGroup):
     """Typer's commands, but Ctrl-C is ours: some of its versions exit 1, others say nothing."""
 
@@ -98,5 +101,8 @@ def _unread(handle: int | None) -> bool:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"rftkit: {printable(' '.join(message.split()))}", file=sys.stderr)
+    line = printable(" ".join(message.split()))
+    if len(line) > LONGEST:  # the beginning says where, the end how to fix it
+        line = f"{line[: LONGEST - 200]} […] {line[-200:]}"
+    print(f"rftkit: {line}", file=sys.stderr)
     raise SystemExit(code)

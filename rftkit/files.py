@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -21,7 +22,10 @@ def now() -> str:
 
 
 def write_atomically(path: Path, text: str | bytes) -> None:
-    """Write beside and move into place: a reader sees the old text or the new one, never half."""
+    """Write beside and move into place: a reader sees the old text or the new one, never half.
+
+    Nor does one after a power cut; the new one is on the disk when this returns.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with beside.open("wb") as file:
@@ -29,13 +33,29 @@ def write_atomically(path: Path, text: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+        sync(path.parent)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
 
 
+def sync(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, to the disk now."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # folders of some file systems
+            raise
+    finally:
+        os.close(handle)
+
+
 def append_line(path: Path, record: Mapping[str, object]) -> None:
-    """One JSON object as one line, flushed: a kill tears the last line at most."""
+    """One JSON object as one line, flushed: a kill tears the last line at most.
+
+    A power cut may take the lines of the last half minute, which the system had not written yet.
+    """
     with path.open("a", encoding="utf-8") as file:
         file.write(_line(record))
 
@@ -57,8 +77,17 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def forget_after(path: Path, step: int) -> None:
     """Drop the lines of later steps, and a torn one: a run continues from `step`."""
     if path.exists():
-        kept = [line for line in read_lines(path) if line["step"] <= step]
+        kept = [line for line in _numbered(path) if line["step"] <= step]
         write_atomically(path, "".join(_line(line) for line in kept))
+
+
+def _numbered(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file whose lines are steps. Raises UserError for one without its number."""
+    lines = read_lines(path)
+    for number, line in enumerate(lines, 1):
+        if type(line.get("step")) is not int:
+            raise UserError(f"{path}:{number}: has no step; fix or remove the line")
+    return lines
 
 
 def _record(line: bytes, location: str) -> dict[str, Any]:

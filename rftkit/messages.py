@@ -33,6 +33,21 @@ def first_line(error: BaseException, longest: int = 160) -> str:
     return lines[0].rstrip()[:longest]
 
 
+def in_short(thing: object, longest: int = 200) -> str:
+    """An error as its type and text, or the repr of a value: one line, cut, whatever it raises.
+
+    >>> in_short(KeyError("cat")), in_short("cat")
+    ("KeyError: 'cat'", "'cat'")
+    """
+    kind = type(thing).__name__
+    try:
+        text = f"{kind}: {thing}" if isinstance(thing, BaseException) else repr(thing)
+    except Exception:  # of a class that is not ours
+        text = f"{kind}, whose text cannot be had"
+    line = " ".join(text[: 10 * longest].split())
+    return f"{line[:longest]}…" if len(line) > longest else line
+
+
 def runnable(*words: str) -> str:
     """`rftkit` with these arguments, as a line that runs in this folder as it is printed.
 

@@ -15,7 +15,7 @@ from rftkit.hardware import backends
 from rftkit.messages import did_you_mean, first_line
 from rftkit.metrics import Summary
 from rftkit.metrics.files import read_summary
-from rftkit.models import loading, out_of_memory
+from rftkit.models import adapters, out_of_memory
 from rftkit.models.vllm import open_vllm
 from rftkit.recipe.sections import Model
 
@@ -65,8 +65,9 @@ def test_an_error_without_text_is_reported_and_not_hidden(
         with out_of_memory.named("evaluating", "less"):
             raise torch.OutOfMemoryError
     monkeypatch.setattr(PeftModel, "from_pretrained", fails)
+    monkeypatch.setattr(adapters, "_fitting", lambda *_: None)
     with pytest.raises(ModelError, match=r"does not fit the model \(ValueError\)"):
-        loading.put_adapter(object(), tmp_path)
+        adapters.put_adapter(object(), tmp_path)
     monkeypatch.setattr(Summary, "model_validate_json", fails)
     (tmp_path / "summary.json").write_text("{}")
     with pytest.raises(UserError, match=r"summary.json: cannot be read \(ValueError\)"):

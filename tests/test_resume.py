@@ -16,8 +16,9 @@ from rftkit.errors import ModelError, RecipeError
 from rftkit.recipe.toml import parse_recipe
 from rftkit.runs.adapter import read_card, recipe_of, write_card
 from rftkit.runs.run import RunFolder
+from rftkit.runs.versions import versions
 from rftkit.training.request import TrainRequest
-from rftkit.training.resume import check_fingerprint, fingerprint
+from rftkit.training.resume import check_fingerprint, fingerprint, version_notes
 from rftkit.training.run import train
 
 RECIPE = """
@@ -38,13 +39,17 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
         monkeypatch.setattr(f"rftkit.training.run.{name}", stop)
 
     def begin(
-        recipe: str, *overrides: str, resume: bool = False, folder: Path = tmp_path
+        recipe: str,
+        *overrides: str,
+        resume: bool = False,
+        folder: Path = tmp_path,
+        said: io.StringIO | None = None,
     ) -> RunFolder:
         file, out = folder / "mine.toml", folder / "run"
         file.write_text(recipe)
         request = TrainRequest(recipe=file, out=out, overrides=overrides, resume=resume)
         with pytest.raises(ModelError, match="no model here"):
-            train(request, Console(file=io.StringIO()))
+            train(request, Console(file=said or io.StringIO(), width=400))
         return RunFolder(out)
 
     return begin
@@ -134,3 +139,30 @@ def test_other_data_at_the_same_place_are_told(start: Start, tmp_path: Path) -> 
     Image.new("RGB", (32, 32), "blue").save(tmp_path / "new" / "pets" / "cat" / "1.png")
     with pytest.raises(RecipeError, match=r"cannot resume: data and mine\.py changed"):
         check_fingerprint(run, fingerprint(recipe, examples, policy), run.folder)
+
+
+@pytest.mark.parametrize(("before", "notes"), [
+    ({**versions(), "torch": "1.0", "trl": "0.1", "gone": "3"},
+     [f"torch 1.0 -> {versions()['torch']}, trl 0.1 -> {versions()['trl']}"]),
+    (versions(), []),
+    ({"rftkit": versions()["rftkit"]}, []),
+    ("2.9", []),
+    (None, []),
+])  # fmt: skip
+def test_other_libraries_than_at_the_beginning_are_listed(
+    tmp_path: Path, before: object, notes: list[str]
+) -> None:
+    run = RunFolder(tmp_path)
+    run.set_status("running", versions=before)
+    began = "other versions than when the run began, results may differ: "
+    assert version_notes(run) == [began + note for note in notes]
+
+
+def test_they_are_said_when_a_run_is_resumed(start: Start) -> None:
+    run = start(RECIPE)
+    run.set_status("stopped", versions={**versions(), "peft": "0.0.1"})
+    said = io.StringIO()
+    start(RECIPE, resume=True, said=said)
+    assert "note: other versions than when the run began, results may differ: peft 0.0.1 -> " in (
+        said.getvalue()
+    )

@@ -186,12 +186,12 @@ def _train(
     from rich.console import Console
 
     from rftkit.training.methods import TRAIN
-    from rftkit.training.trainer import CheckpointSettings, TrainingJob
+    from rftkit.training.trainer import SessionSettings, TrainingJob
 
     run.set_status("running")
-    never = CheckpointSettings(save_every=10**6)
+    never = SessionSettings(save_every=10**6)
     console = Console(stderr=True)
-    job = TrainingJob(recipe, policy, run, console, checkpointing=never, dress=dress)
+    job = TrainingJob(recipe, policy, run, console, session=never, dress=dress)
     TRAIN[recipe.method.kind](job, examples)
 
 

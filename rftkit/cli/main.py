@@ -38,7 +38,7 @@ from rftkit.cli.options import (
 from rftkit.errors import Interrupted, UserError, stopped
 from rftkit.hardware.allocator import grow_segments
 from rftkit.messages import runnable
-from rftkit.training.request import Logger
+from rftkit.training.request import Logger, StopOn
 
 if TYPE_CHECKING:
     from rftkit.metrics.files import Evaluation
@@ -71,6 +71,15 @@ def train(
         Path | None,
         typer.Option(help="reuse this run's base-model responses if the settings match"),
     ] = None,
+    stop_on: Annotated[
+        StopOn, typer.Option(metavar="WHAT", help="alarm: end training, saved, with the first one")
+    ] = "never",
+    reward_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="a custom reward's limit per completion; 0: none"
+        ),
+    ] = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="print the resolved recipe; write nothing")
     ] = False,
@@ -103,6 +112,8 @@ def train(
         save_every=save_every,
         log=log,
         base_from=base_from,
+        stop_on=stop_on,
+        reward_timeout=reward_timeout,
     )
     run = train(request, progress(quiet))
     from rftkit.cli.show.runs import show_result

@@ -23,6 +23,12 @@ from rftkit.runs.run import runs_under
 ASKED = ("image", "prompt", "gold", "choices", "half", "category", "meta")  # of a sample
 
 
+def check_base_from(folder: Path | None) -> None:
+    """Raises DataError for a folder, if one is named, that holds no run."""
+    if folder is not None and not (folder.is_dir() and runs_under(folder)):
+        raise DataError(f"--base-from {folder}: no run there; name one, or a folder of runs")
+
+
 def reuse_base(spec: EvalSpec, examples: Sequence[Example], folder: Path) -> Path | None:
     """Begin an evaluation with the base's replies of another one; returns that one's samples file.
 

@@ -20,7 +20,7 @@ from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError, RecipeError
 from rftkit.evaluation.generate import EvalSpec, evaluate, header_of, same_evaluation
 from rftkit.evaluation.overlap import NO_SHOTS, Shots, find_overlap, read_shots
-from rftkit.evaluation.reuse_base import reuse_base
+from rftkit.evaluation.reuse_base import check_base_from, reuse_base
 from rftkit.files import sha256
 from rftkit.metrics import Summary
 from rftkit.metrics.files import REPORT, SAMPLES, Evaluation, finish
@@ -74,6 +74,7 @@ class EvalSubject:
 
 def evaluate_checkpoint(location: Path, request: EvalRequest, console: Console) -> Evaluation:
     """Evaluate what `--ckpt` names, with the recipe it was trained by."""
+    check_base_from(request.base_from)
     ckpt = find(location)
     if ckpt.note:
         console.print(ckpt.note, highlight=False, markup=False)

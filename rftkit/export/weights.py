@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import AutoModelForImageTextToText
 from transformers.utils import logging as transformers_logging
 
 from rftkit.errors import ModelError
 from rftkit.export.publish import ProofError
 from rftkit.messages import first_line
-from rftkit.models import loading
+from rftkit.models import adapters, loading
 
 SHARD = "5GB"
 
@@ -69,16 +68,11 @@ def base_folder(source: loading.Source) -> Path:
 
 def merge(base: Path, adapter: Path, folder: Path) -> Merged:
     """Write the merged weights into a folder. Raises ModelError if the adapter does not fit."""
-    loading.check_adapter(adapter)
+    adapters.check_adapter(adapter)
     transformers_logging.disable_progress_bar()
     dtype = stored_dtype(base)
-    try:
-        model = AutoModelForImageTextToText.from_pretrained(
-            base, dtype=dtype, trust_remote_code=False
-        )
-    except (OSError, ValueError) as error:
-        raise loading.not_loaded(loading.Source(str(base), None), error) from None
-    model = loading.put_adapter(model, adapter)
+    model = loading.read_weights(loading.Source(str(base), None), dtype=dtype)
+    model = adapters.put_adapter(model, adapter)
     adapted = _merge(model)
     try:
         model.unload().save_pretrained(folder, max_shard_size=SHARD)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +14,10 @@ from transformers import AutoModelForImageTextToText, BitsAndBytesConfig, Pretra
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
-from rftkit.errors import ModelError
-from rftkit.messages import first_line
+from rftkit.errors import ModelError, UserError
+from rftkit.messages import first_line, in_short
 from rftkit.model_info.count import SENSES
+from rftkit.models.out_of_memory import ran_out
 from rftkit.models.processing.budget import limit_tiles
 from rftkit.models.processing.load import load_processor
 from rftkit.recipe.sections import TINY, Model
@@ -60,10 +62,11 @@ def longest(source: Source) -> int:
     """Tokens that the model was made for: prompt, images and reply."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(
-        source.name, revision=source.revision, trust_remote_code=False
-    )
-    return int(config.get_text_config().max_position_embeddings)
+    with reading(source):
+        config = AutoConfig.from_pretrained(
+            source.name, revision=source.revision, trust_remote_code=False
+        )
+        return int(config.get_text_config().max_position_embeddings)
 
 
 def dtype_here() -> torch.dtype:
@@ -104,24 +107,40 @@ def load_model(source: Source, settings: Model) -> Any:
         options["quantization_config"] = nf4()
     if torch.cuda.is_available():
         options["device_map"] = {"": 0}
-    try:
+    with reading(source):
         check_architecture(source)
-        model = AutoModelForImageTextToText.from_pretrained(
-            source.name, trust_remote_code=False, **options
-        )
-    except (OSError, ValueError) as error:
-        raise not_loaded(source, error) from None
+    model = read_weights(source, **options)
     limit_tiles(model, settings.max_pixels)
+    return model
+
+
+def read_weights(source: Source, **options: Any) -> Any:
+    """The model whose weights lie there, as safetensors and whole.
+
+    Raises ModelError for pickled, damaged or missing ones: transformers would draw a missing tensor
+    at random and go on.
+    """
+    with reading(source):
+        model, found = AutoModelForImageTextToText.from_pretrained(
+            source.name,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
+        )
+    if missing := sorted(found["missing_keys"]):
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        raise ModelError(
+            f"model.name: {source.name}: no weights for {missing[0]}{more}; download it again"
+        )
     return model
 
 
 def load_processor_of(source: Source, settings: Model) -> Any:
     """The processor of that model, with the recipe's image budget."""
-    try:
+    with reading(source):
         check_architecture(source)
         return load_processor(source.name, settings.max_pixels, source.revision)
-    except (OSError, ValueError) as error:
-        raise not_loaded(source, error) from None
 
 
 def nf4() -> BitsAndBytesConfig:
@@ -154,33 +173,6 @@ def lora(settings: Model) -> Any:
     )
 
 
-def put_adapter(model: Any, adapter: Path) -> Any:
-    """The model with a trained adapter on it. Raises ModelError if they do not fit."""
-    from peft import PeftModel
-
-    try:
-        return PeftModel.from_pretrained(model, str(adapter), trust_remote_code=False)
-    except (RuntimeError, ValueError) as error:
-        first = first_line(error, 200)
-        raise ModelError(
-            f"{adapter}: does not fit the model ({first}); was it trained on another one?"
-        ) from None
-
-
-def check_adapter(folder: Path) -> None:
-    """Raises ModelError if a folder holds no adapter that can be loaded safely."""
-    if not (folder / "adapter_config.json").is_file():
-        raise ModelError(f"{folder}: no adapter_config.json; name a run or an adapter folder")
-    weights = folder / "adapter_model.safetensors"
-    if not weights.is_file():
-        raise ModelError(f"{folder}: no adapter_model.safetensors; pickled weights are not read")
-    try:
-        json.loads((folder / "adapter_config.json").read_text("utf-8"))
-        _check_finite(weights)
-    except ValueError as error:
-        raise ModelError(f"{folder}: damaged adapter ({error}); train again") from None
-
-
 def fingerprint(source: Source) -> str:
     """A hash of local weights, wherever they are: of a file's size, its first and its last bytes.
 
@@ -200,22 +192,26 @@ def fingerprint(source: Source) -> str:
     return digest.hexdigest()
 
 
-def _check_finite(weights: Path) -> None:
-    from safetensors import SafetensorError, safe_open
+@contextmanager
+def reading(source: Source) -> Iterator[None]:
+    """Within it whatever a library raises for the files of a model becomes a ModelError.
 
+    Files that are damaged, or a stranger's, make them raise anything. What ran out of memory
+    passes: the caller puts it in words.
+    """
     try:
-        with safe_open(weights, "pt") as file:
-            for name in file.keys():  # noqa: SIM118  not a dict
-                if not torch.isfinite(file.get_tensor(name)).all():
-                    raise ValueError(f"{name} holds numbers that are not finite")
-    except SafetensorError as error:
-        raise ValueError(str(error)) from None
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, RuntimeError) and ran_out(error):
+            raise
+        raise not_loaded(source, error) from error
 
 
 def not_loaded(source: Source, error: Exception) -> ModelError:
     """The line for a model that could not be loaded, with the first of the reason."""
-    first = first_line(error)
-    return ModelError(
-        f"model.name: {source.name}: cannot be loaded ({first}); check the id and the network, "
-        "or name a local folder"
-    )
+    first = first_line(error) if isinstance(error, OSError) else in_short(error, 160)
+    local = Path(source.name).is_dir()
+    remedy = "copy it again" if local else "check the id and the network, or name a local folder"
+    return ModelError(f"model.name: {source.name}: cannot be loaded ({first}); {remedy}")

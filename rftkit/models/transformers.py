@@ -45,11 +45,11 @@ from rftkit.shared_prefix.supported import unsupported
 def open_transformers(settings: Model, adapter: Path | None = None) -> TransformersPolicy:
     """The recipe's model, with a trained adapter on it if one is given."""
     if adapter:
-        loading.check_adapter(adapter)
+        adapters.check_adapter(adapter)
     source = loading.resolve(settings.name)
     model = loading.load_model(source, settings)
     if adapter:
-        model = loading.put_adapter(model, adapter)
+        model = adapters.put_adapter(model, adapter)
     return TransformersPolicy(
         settings, source, model, loading.load_processor_of(source, settings), "transformers"
     )

@@ -14,7 +14,7 @@ from typing import Any
 from unsloth import FastVisionModel
 
 from rftkit.hardware.backends import EngineRoom
-from rftkit.models import loading, out_of_memory
+from rftkit.models import adapters, loading, out_of_memory
 from rftkit.models.processing.budget import limit_tiles
 from rftkit.models.transformers import TransformersPolicy
 from rftkit.models.vllm_options import images_of_engine
@@ -46,7 +46,7 @@ def open_unsloth(
     prints meanwhile goes to standard error.
     """
     if adapter:
-        loading.check_adapter(adapter)
+        adapters.check_adapter(adapter)
     with redirect_stdout(sys.stderr):
         return _opened(settings, adapter, training)
 
@@ -68,7 +68,7 @@ def _opened(settings: Model, adapter: Path | None, training: Training | None) ->
         raise loading.not_loaded(source, error) from None
     limit_tiles(model, settings.max_pixels)
     if adapter:
-        model = loading.put_adapter(model, adapter)
+        model = adapters.put_adapter(model, adapter)
     elif training:
         model = _with_new_adapter(model, settings, training)
     return TransformersPolicy(settings, source, model, processor, "unsloth")

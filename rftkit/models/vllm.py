@@ -20,7 +20,7 @@ from rftkit.core import Completion
 from rftkit.errors import ModelError
 from rftkit.hardware import backends
 from rftkit.messages import first_line
-from rftkit.models import loading
+from rftkit.models import adapters, loading
 from rftkit.models.policy import Decoding, Generation, ModelFacts, Prompt, Watch, rendered
 from rftkit.models.processing.template import special_tokens
 from rftkit.models.vllm_options import engine_options
@@ -43,7 +43,7 @@ def open_vllm(settings: Model, adapter: Path | None = None) -> VllmPolicy:
         first = first_line(error, 120)
         raise ModelError(f"--engine vllm: {first}; {backends.VLLM_INSTALL}") from None
     if adapter:
-        loading.check_adapter(adapter)
+        adapters.check_adapter(adapter)
         if settings.lora_vision:
             raise ModelError(
                 "--engine vllm: the adapter is on the vision encoder too (model.lora_vision), "

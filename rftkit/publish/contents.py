@@ -192,7 +192,7 @@ def portable_card(path: Path) -> str:
     """The text of rftkit.json with a recipe that names no folder of this machine."""
     card = read_card(path.parent)
     recipe = portable(parse_recipe(card.recipe, str(path)))
-    return adapters.card_text(dump_recipe(recipe), card.labels, card.aliases)
+    return adapters.card_text(card._replace(recipe=dump_recipe(recipe)))
 
 
 def _has_gguf(folder: Path) -> bool:

@@ -100,7 +100,14 @@ class Data(Section):
     @field_validator("splits", mode="before")
     @classmethod
     def _pair(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value  # TOML has no tuples
+        if not isinstance(value, list | tuple) or len(value) != 2:
+            raise ValueError(
+                "data.splits: should be two names, that of the training split and that of the "
+                f'held-out one, such as ["train", "test"], not {str(value)[:60]!r}'
+            )
+        if value[1] == "":
+            raise ValueError("data.splits: the second is empty; name the held-out split")
+        return tuple(value)  # TOML has no tuples
 
     @property
     def train_split(self) -> str:
@@ -132,7 +139,12 @@ class Update(Section):
     @field_validator("clip", mode="before")
     @classmethod
     def _pair(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
+        if not isinstance(value, list | tuple) or len(value) != 2:
+            raise ValueError(
+                "method.update.clip: should be two numbers, such as [0.2, 0.2], not "
+                f"{str(value)[:60]}"
+            )
+        return tuple(value)
 
 
 class Exact(Section):

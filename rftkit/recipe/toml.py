@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import tomllib
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def parse_recipe(text: str, location: str, overrides: Sequence[str] = ()) -> Rec
 def _validated(table: Table, location: str, overrides: Sequence[str]) -> Recipe:
     for override in overrides:
         _apply(table, override)
+    if where := _control_character(table):
+        raise RecipeError(f"{location}: {where}: holds a control character; remove it")
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
@@ -51,6 +54,8 @@ def read_text(path: Path) -> str:
     """The text of a recipe file; a byte order mark and Windows line ends are fine."""
     if path.is_dir():
         raise RecipeError(f"{path}: is a folder; name a recipe file such as {path}/recipe.toml")
+    if path.exists() and not path.is_file():  # a pipe may never end, nor begin
+        raise RecipeError(f"{path}: is no file; save the recipe into one")
     try:
         with path.open("rb") as file:
             raw = file.read(LARGEST_BYTES + 1)  # not read_bytes: a device has no end
@@ -96,6 +101,19 @@ def _parse(text: str, location: str) -> Table:
         raise RecipeError(f"{location}: not valid TOML: {error}") from None
     except (RecursionError, ValueError) as error:
         raise RecipeError(f"{location}: not a recipe: {type(error).__name__}: {error}") from None
+
+
+def _control_character(value: object, where: str = "") -> str:
+    """Where a text holds one that no terminal, file or prompt should meet; "" for nowhere."""
+    if isinstance(value, str):
+        return (
+            where if any(unicodedata.category(c) == "Cc" and c not in "\n\t" for c in value) else ""
+        )
+    if isinstance(value, dict):
+        pairs = [(f"{where}.{key}".lstrip("."), held) for key, held in value.items()]
+    else:
+        pairs = [(where, held) for held in value] if isinstance(value, list | tuple) else []
+    return next((found for name, held in pairs if (found := _control_character(held, name))), "")
 
 
 def _dots(line: str) -> int:
@@ -170,7 +188,7 @@ def _did_you_mean(parts: Sequence[str]) -> str:
 def _nearby(path: Path) -> str:
     if not path.parent.is_dir():
         return "; its folder does not exist"
-    names = [p.name for p in path.parent.glob("*.toml")]
+    names = [p.name for p in path.parent.glob("*.toml") if p.exists()]
     close = difflib.get_close_matches(path.name, names, 1)
     if close:
         return f"; did you mean {path.parent / close[0]}?"

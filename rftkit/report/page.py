@@ -46,6 +46,7 @@ class ReportInput:
     how: which paths the training took, by the names of `effective.json`.
     no_images: why the images of the data cannot be shown, empty where they can. facts: name and
     value of what stands at the top. commands: what can be done with the run next.
+    alarms: what went wrong while it trained, a line each.
     """
 
     title: str
@@ -61,6 +62,7 @@ class ReportInput:
     no_images: str = ""
     facts: Sequence[tuple[str, str]] = ()
     commands: Sequence[str] = ()
+    alarms: Sequence[str] = ()
 
 
 def write_report(path: Path, page: ReportInput) -> None:

@@ -74,6 +74,7 @@ def write_run_report(
             no_images=data.no_images,
             facts=facts(run, recipe, summary),
             commands=commands(run),
+            alarms=alarms(run),
         ),
     )
 
@@ -101,6 +102,12 @@ def facts(run: RunFolder | None, recipe: Recipe, summary: Summary | None) -> lis
             peak = f"{side.speed.peak_memory_bytes / 2**30:.2f} GiB"
             found.append(("peak memory, evaluating", peak))
     return found
+
+
+def alarms(run: RunFolder | None) -> list[str]:
+    """What went wrong while a run trained, with what to do about it: a line each."""
+    found = files.read_lines(run.alarms) if run else []
+    return [f"step {a.get('step')}: {a.get('text')}; {a.get('advice')}" for a in found]
 
 
 def commands(run: RunFolder | None) -> list[str]:

@@ -18,7 +18,18 @@ from rftkit.runs.checkpoints import WEIGHTS
 from rftkit.runs.run import RunFolder, is_run, runs_under
 
 EXPORT_CARD = "rftkit_export.json"  # which `rftkit export` puts into its folders
+CONFIG = "adapter_config.json"
 CARD = "rftkit.json"  # recipe and labels, saved into the adapter so that its folder stands alone
+
+
+class Seal(NamedTuple):
+    """What an adapter was when it was saved; empty in one of an older rftkit.
+
+    weights: SHA-256 of its file. alpha: of LoRA, which scales the weights.
+    """
+
+    weights: str = ""
+    alpha: float | None = None
 
 
 class Card(NamedTuple):
@@ -27,6 +38,7 @@ class Card(NamedTuple):
     recipe: str
     labels: tuple[str, ...]
     aliases: Mapping[str, str]
+    seal: Seal = Seal()
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ def find(location: Path) -> Checkpoint:
     if is_run(location):
         return _of_run(RunFolder(location), "")
     owner = next((p for p in list(location.resolve().parents)[:2] if is_run(p)), None)
-    if (location / "adapter_config.json").is_file():
+    if (location / CONFIG).is_file():
         return _inside(RunFolder(owner), location) if owner else _alone(location)
     if (location / EXPORT_CARD).is_file():
         whose = f"its run, {_from_here(owner)}" if owner else "the run that it is from"
@@ -89,6 +101,7 @@ def recipe_of(run: RunFolder) -> Recipe:
 def _of_run(run: RunFolder, note: str) -> Checkpoint:
     recipe = recipe_of(run)
     if _final(run):
+        _check_weights(run.adapter)
         return Checkpoint(run.adapter, recipe, run.evaluations, run, "", note)
     newest = _newest_whole(run)
     if newest is None:
@@ -118,6 +131,23 @@ def _alone(location: Path) -> Checkpoint:
 def _check_weights(adapter: Path) -> None:
     if not (adapter / WEIGHTS).is_file():
         raise ModelError(f"{adapter}: no {WEIGHTS}; pickled weights are not read")
+    saved = read_card(adapter).seal if (adapter / CARD).is_file() else Seal()
+    if saved.weights and (now := _seal(adapter)) != saved:
+        changed = WEIGHTS if now.weights != saved.weights else CONFIG
+        raise ModelError(
+            f"{adapter}: {changed} has changed since it was saved; take it from a copy, name a "
+            "checkpoint of its run, or train again"
+        )
+
+
+def _seal(adapter: Path) -> Seal:
+    """Of what lies in an adapter folder now."""
+    try:
+        alpha = json.loads((adapter / CONFIG).read_text("utf-8")).get("lora_alpha")
+    except (OSError, ValueError, AttributeError, RecursionError):  # whoever loads it says so
+        alpha = None
+    known = alpha if isinstance(alpha, int | float) else None
+    return Seal(files.sha256(adapter / WEIGHTS), known)
 
 
 def labels_of(ckpt: Checkpoint) -> tuple[str, ...]:
@@ -138,14 +168,24 @@ def write_card(
     adapter: Path, recipe: Recipe, labels: Sequence[str], aliases: Mapping[str, str] | None = None
 ) -> None:
     """Save recipe and labels into an adapter folder; with it the adapter is complete."""
-    text = card_text(dump_recipe(recipe), labels, aliases or {})
-    files.write_atomically(adapter / CARD, text)
+    seal = _seal(adapter) if (adapter / WEIGHTS).is_file() else Seal()
+    card = Card(dump_recipe(recipe), tuple(labels), aliases or {}, seal)
+    files.write_atomically(adapter / CARD, card_text(card))
 
 
-def card_text(recipe: str, labels: Sequence[str], aliases: Mapping[str, str]) -> str:
-    """The text of `rftkit.json`; recipe is TOML."""
-    card = {"recipe": recipe, "labels": list(labels), "aliases": dict(aliases)}
-    return json.dumps(card, ensure_ascii=False, indent=1) + "\n"
+def renew_card(adapter: Path, recipe: Recipe) -> None:
+    """Put another recipe into the card of an adapter, whose weights stay what they were."""
+    card = read_card(adapter)._replace(recipe=dump_recipe(recipe))
+    files.write_atomically(adapter / CARD, card_text(card))
+
+
+def card_text(card: Card) -> str:
+    """The text of `rftkit.json`."""
+    labels, aliases = list(card.labels), dict(card.aliases)
+    held: dict[str, object] = {"recipe": card.recipe, "labels": labels, "aliases": aliases}
+    if card.seal.weights:
+        held |= {"sha256": card.seal.weights, "lora_alpha": card.seal.alpha}
+    return json.dumps(held, ensure_ascii=False, indent=1) + "\n"
 
 
 def read_card(adapter: Path) -> Card:
@@ -156,8 +196,9 @@ def read_card(adapter: Path) -> Card:
     try:
         held = json.loads(card.read_text("utf-8"))
         recipe, labels = str(held["recipe"]), tuple(map(str, held["labels"]))
-        return Card(recipe, labels, dict(held.get("aliases", {})))  # older cards have none
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        seal = Seal(str(held.get("sha256", "")), held.get("lora_alpha"))
+        return Card(recipe, labels, dict(held.get("aliases", {})), seal)  # older cards have less
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ModelError(f"{card}: damaged ({reason}); train again") from None
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rftkit.files import sha256
+from rftkit.files import sha256, sync
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MANIFEST = "manifest.json"
 WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "optimizer.pt"
+READ = {".safetensors", ".bin", ".pt", ".pth", ".pkl", ".json"}  # what a trainer may look for
 # what torch.load raises for a file of another shape, or one that would run code
 UNREADABLE = (
     *(UnpicklingError, OSError, EOFError, RuntimeError),
@@ -25,18 +25,25 @@ UNREADABLE = (
 
 
 def settle(staged: Path, final: Path) -> Path:
-    """Turn a folder that was just written into a checkpoint: hash it, sync it, move it."""
+    """Turn a folder that was just written into a checkpoint: hash it, sync it, move it.
+
+    After a power cut it is there whole or not at all: its files are on the disk before it has its
+    name, and its name is before this returns.
+    """
     files = sorted(p for p in staged.rglob("*") if p.is_file())
     listing = {}
     for path in files:
-        _sync(path)
+        sync(path)
         listing[path.relative_to(staged).as_posix()] = [path.stat().st_size, sha256(path)]
     manifest = staged / MANIFEST
     manifest.write_text(json.dumps(listing, indent=1, sort_keys=True), "utf-8")
-    _sync(manifest)
-    shutil.rmtree(final, ignore_errors=True)
+    sync(manifest)
+    for folder in {path.parent for path in (*files, manifest)}:
+        sync(folder)
+    _remove(final)
     final.parent.mkdir(exist_ok=True)
     staged.rename(final)
+    sync(final.parent)
     return final
 
 
@@ -48,11 +55,16 @@ def damage(checkpoint: Path) -> str | None:
     try:
         listing = json.loads((checkpoint / MANIFEST).read_text("utf-8"))
         expected = [(name, size, digest) for name, (size, digest) in listing.items()]
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return "has no readable manifest"
+    if WEIGHTS not in listing:
+        return f"its manifest does not name {WEIGHTS}"
+    for path in checkpoint.iterdir():
+        if path.suffix in READ and path.name not in (*listing, MANIFEST):
+            return f"{path.name} is not in its manifest"
     for name, size, digest in expected:
         path = checkpoint / name
-        if not path.is_file():
+        if not path.is_file() or path.is_symlink():
             return f"{name} is missing"
         if path.stat().st_size != size:
             return f"{name} has {path.stat().st_size} bytes instead of {size}"
@@ -95,6 +107,12 @@ def _moments(path: Path) -> Iterator[tuple[str, Tensor]]:
             yield f"{name} of parameter {number}", tensor
 
 
+def bytes_needed(model: Any) -> int:
+    """Room on the disk for one checkpoint: adapter, two moments, and as much again beside it."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return int(4 * sum(p.numel() * p.element_size() for p in trained) + 2**20)
+
+
 def in_order(folder: Path) -> list[Path]:
     """The checkpoints in a folder, newest first, damaged ones included."""
     folders = [p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal()]
@@ -110,9 +128,12 @@ def keep_only(folder: Path, kept: Collection[Path]) -> None:
     """Delete the other checkpoints in a folder: older ones, and those found to be damaged."""
     for path in in_order(folder):
         if path not in kept:
-            shutil.rmtree(path)
+            _remove(path)
 
 
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def _remove(path: Path) -> None:
+    """Delete a folder with all that is in it; of a link to one, the link."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)

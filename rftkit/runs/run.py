@@ -48,6 +48,11 @@ class RunFolder:
         return old if old.exists() and not new.exists() else new
 
     @property
+    def alarms(self) -> Path:
+        """One JSON object per alarm that went off while it trained."""
+        return self.folder / "alarms.jsonl"
+
+    @property
     def checkpoints(self) -> Path:
         """`step-N` folders, each complete or absent."""
         return self.folder / "checkpoints"

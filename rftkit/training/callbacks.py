@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import _exit as end_process  # by name, for a custom reward's calls of it are errors
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,11 +22,13 @@ from rftkit.files import append_line, forget_after
 from rftkit.models.finite import all_finite, damaged_base
 from rftkit.runs import checkpoints
 from rftkit.runs.run import RunFolder
+from rftkit.training.alarms.watch import Alarms
 from rftkit.training.held_out.validation import Validator
 from rftkit.training.phase import WHOLE, Phase
 from rftkit.training.trackers.tracker import NO_TRACKER, Tracker
 
 KEPT = 2  # checkpoints of a run
+STUBBORN = 3  # signals that a run may swallow
 NAMES = {  # TRL's name -> ours
     "loss": "loss",
     "learning_rate": "learning_rate",
@@ -36,6 +39,7 @@ NAMES = {  # TRL's name -> ours
     "frac_reward_zero_std": "silent_groups",
     "kl": "kl",
     "entropy": "entropy",
+    "repetition": "repetition",
     "mean_token_accuracy": "token_accuracy",
     "off_list": "off_list",
 }
@@ -45,6 +49,7 @@ class Metrics(TrainerCallback):
     """Writes one line of metrics per step, shows a live bar, stops on numbers that are not."""
 
     tracker: Tracker = NO_TRACKER
+    alarms: Alarms | None = None
 
     def __init__(
         self,
@@ -60,10 +65,14 @@ class Metrics(TrainerCallback):
         self.task: Any = None
         self.started = 0.0
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(
+        self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
+    ) -> None:
         """Forget what a killed run logged after its last checkpoint, then start the bar."""
         for path in (self.run.metrics, self.run.rollouts):
             forget_after(path, self.phase.before + state.global_step)
+        if self.alarms:
+            self.alarms.begin(model, self.phase.before + state.global_step)
         self.started = time.perf_counter()
         if self.console.is_terminal:
             self.bar = Progress(
@@ -105,6 +114,8 @@ class Metrics(TrainerCallback):
         append_line(self.run.metrics, record)
         self.tracker.step(record)
         self._show(state, record)
+        if self.alarms:
+            self.alarms.step(record, model, control)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Leave the bar as it stands."""
@@ -145,9 +156,7 @@ class Keeper(TrainerCallback):
         """Look for room on the disk before a save begins; always save the last step."""
         control.should_save = control.should_save or state.global_step >= state.max_steps
         if control.should_save and model is not None:
-            trained = [p for p in model.parameters() if p.requires_grad]
-            weights = sum(p.numel() * p.element_size() for p in trained)
-            files.require_space(self.run.folder, 4 * weights + 2**20)
+            files.require_space(self.run.folder, checkpoints.bytes_needed(model))
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Move what was saved into place."""
@@ -159,10 +168,14 @@ class Keeper(TrainerCallback):
 
 
 class Stopper(TrainerCallback):
-    """Ctrl-C or SIGTERM once: finish the step and save. Twice: stop now."""
+    """Ctrl-C or SIGTERM once: finish the step and save. Twice: stop now.
+
+    A fourth time ends the process, for a custom reward may swallow what stops it.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.count = 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save and stop, if that was asked for."""
@@ -174,6 +187,10 @@ class Stopper(TrainerCallback):
         """Take over the two signals meanwhile. Raises Interrupted once training has stopped."""
 
         def handle(number: int, frame: FrameType | None) -> None:
+            self.count += 1
+            if self.count > STUBBORN:
+                console.print("ended by force; continue with --resume", highlight=False)
+                end_process(128 + number)
             if self.received is not None:
                 raise Interrupted(number)
             self.received = number

@@ -100,8 +100,8 @@ class _Attempt:
 def _trainer(job: TrainingJob, examples: Sequence[Example], paths: Paths, attempt: _Attempt) -> Any:
     """The trainer that computes by these paths, its settings verified."""
     recipe, policy, step = job.recipe, job.policy, attempt.step
-    every, before = job.checkpointing.save_every, job.phase.before
-    log = RolloutLog(job.run.rollouts, job.console, every, before, job.tracker)
+    every, before = job.session.save_every, job.phase.before
+    log = RolloutLog(job.run.rollouts, job.console, every, before, job.tracker, job.patience)
     scorer = Scorer(recipe, examples, policy.stop_ids(), log, attempt.length)
     wanted = settings(job, scorer.all_weights()) | _vllm_settings(job, examples)
     forget_reference(policy.model)

@@ -19,7 +19,7 @@ from rftkit.recipe.resolve import own_files, without_places
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import run as runs
-from rftkit.runs.adapter import CARD, read_card, recipe_of, write_card
+from rftkit.runs.adapter import CARD, recipe_of, renew_card
 from rftkit.runs.run import RunFolder
 from rftkit.runs.versions import versions
 from rftkit.training.request import TrainRequest
@@ -53,8 +53,7 @@ def renew_recipe(run: RunFolder, request: TrainRequest, recipe: Recipe) -> None:
     """Replace the recipe of a resumed run, and of its adapter: [eval] may be another one now."""
     _write_recipe(run, request, recipe)
     if (run.adapter / CARD).is_file():
-        card = read_card(run.adapter)
-        write_card(run.adapter, recipe, card.labels, card.aliases)
+        renew_card(run.adapter, recipe)
 
 
 def unfinished_run(request: TrainRequest, recipe: Recipe) -> RunFolder:
@@ -68,6 +67,21 @@ def unfinished_run(request: TrainRequest, recipe: Recipe) -> RunFolder:
             "repeat the --set of its beginning, or leave out --resume to start a new run"
         )
     return run
+
+
+def version_notes(run: RunFolder) -> list[str]:
+    """A note that names each library that is another version than when the run began."""
+    before, now = run.status().get("versions"), versions()
+    if not isinstance(before, dict):
+        return []
+    changed = [
+        f"{name} {before[name]} -> {version}"
+        for name, version in now.items()
+        if name in before and before[name] != version
+    ]
+    if not changed:
+        return []
+    return [f"other versions than when the run began, results may differ: {', '.join(changed)}"]
 
 
 def check_fingerprint(run: RunFolder, now: Mapping[str, str], checkpoint: Path | None) -> None:

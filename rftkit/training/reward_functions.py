@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +18,8 @@ from rftkit.files import append_line
 from rftkit.messages import printable
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.rewards.custom import load_reward
-from rftkit.rewards.general import GENERAL, format_reward
+from rftkit.rewards.general import GENERAL, format_reward, no_repetition
+from rftkit.rewards.guard import PATIENT, Patience
 from rftkit.rewards.length import LengthReward
 from rftkit.tasks import get_task
 from rftkit.training.trackers.tracker import NO_TRACKER, ROLLOUTS_SHOWN, Rollout, Tracker
@@ -36,7 +38,8 @@ class RolloutLog:
     """Where sampled completions go while training: one of every so many steps.
 
     file: `rollouts.jsonl` of the run; it also appears on the console, and some of the same step in
-    the tracker. before: steps of the run before the trainer's first one.
+    the tracker. before: steps of the run before the trainer's first one. patience: with custom
+    rewards.
     """
 
     file: Path
@@ -44,6 +47,7 @@ class RolloutLog:
     every: int = 25
     before: int = 0
     tracker: Tracker = NO_TRACKER
+    patience: Patience = PATIENT
 
 
 class Scorer:
@@ -76,7 +80,7 @@ class Scorer:
 
     def _custom(self) -> dict[str, Reward]:
         named = [name for name in self.weights if CUSTOM_REWARD.fullmatch(name)]
-        return {name: load_reward(name) for name in named}
+        return {name: load_reward(name, self.log.patience) for name in named}
 
     def _set_progress(self, progress: float) -> None:
         """Pay rewards as at this fraction of the run's steps: a threshold may follow a schedule."""
@@ -95,6 +99,8 @@ class Scorer:
                 state = rest["trainer_state"]
                 self._set_progress(state.global_step / max(1, state.max_steps - 1))
                 self._inspect(attempts, state.global_step + 1)
+                if log := rest.get("log_metric"):  # Unsloth's own trainer may be of an older TRL
+                    log("repetition", 1 - fmean(map(no_repetition, attempts)))
             return [checked(name, self._value(name, attempt)) for attempt in attempts]
 
         reward.__name__ = short(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 
 from rich.console import Console
@@ -14,8 +15,9 @@ from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
 from rftkit.data.rationales import rationale_notes
 from rftkit.data.reply_budget import budget_notes
-from rftkit.errors import Interrupted, ModelError, RecipeError, UserError, stopped
+from rftkit.errors import Interrupted, ModelError, RecipeError, TrainingError, UserError, stopped
 from rftkit.evaluation.overlap import Shots
+from rftkit.evaluation.reuse_base import check_base_from
 from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
 from rftkit.hardware.backends import check_here, here
 from rftkit.hardware.probe import unseen_gpu
@@ -28,6 +30,7 @@ from rftkit.models.processing.template import undecided
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.recipe.sections import TINY
 from rftkit.rewards.custom import load_reward
+from rftkit.rewards.guard import Patience
 from rftkit.runs.adapter import Checkpoint, write_card
 from rftkit.runs.calibration import write_calibration
 from rftkit.runs.checkpoints import step_of
@@ -35,6 +38,7 @@ from rftkit.runs.locks import locked
 from rftkit.runs.model_card import write_model_card
 from rftkit.runs.run import RunFolder, is_run, new_run
 from rftkit.training import resume
+from rftkit.training.alarms.watch import AlarmError
 from rftkit.training.held_out.calibration import calibrated
 from rftkit.training.held_out.validation import Validation, held_out
 from rftkit.training.request import TrainRequest
@@ -49,8 +53,9 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     Interrupted if a signal stopped it; the run can then be resumed.
     """
     recipe = request.load()
-    _check_logger_and_rewards(recipe, request)
+    _check_logger_and_rewards(recipe, request, console)
     _check_gpu(recipe, console)
+    check_base_from(request.base_from)
     train_set, test_set = load_checked_splits(recipe)
     fitted, validation = held_out(recipe, train_set)
     if not request.resume:  # one that has trained already needs no more than its model
@@ -64,6 +69,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     with locked(run.folder):
         if is_run(run.folder):
             resume.renew_recipe(run, request, recipe)
+            own += resume.version_notes(run)
         else:
             resume.say_other_folder(run, request, console)
             resume.begin_run(run, request, recipe, train_set)
@@ -142,8 +148,9 @@ class Steps:
     def _fit(self, policy: Policy, train_set: Examples, validation: Validation | None) -> None:
         """Train, from the newest whole checkpoint if there is one."""
         from rftkit.training.methods import train
-        from rftkit.training.trainer import CheckpointSettings, TrainingJob, newest_checkpoint
+        from rftkit.training.trainer import SessionSettings, TrainingJob, newest_checkpoint
 
+        request = self.request
         checkpoint = newest_checkpoint(self.run, self.console)
         fingerprint = resume.fingerprint(self.recipe, train_set.examples, policy)
         resume.check_fingerprint(self.run, fingerprint, checkpoint)
@@ -151,7 +158,9 @@ class Steps:
             line = f"continuing from step {step_of(checkpoint)}"
             self.console.print(line, highlight=False, markup=False)
         self.run.set_status("running")
-        settings = CheckpointSettings(self.request.save_every, self.request.log)
+        settings = SessionSettings(
+            request.save_every, request.log, request.stop_on, request.reward_timeout
+        )
         measured = validation if validation and validation.every else None
         job = TrainingJob(
             self.recipe,
@@ -165,7 +174,7 @@ class Steps:
         )
         try:
             train(job, train_set.examples)
-        except (Interrupted, KeyboardInterrupt):
+        except (Interrupted, KeyboardInterrupt, AlarmError):
             self.run.set_status("stopped")
             raise
 
@@ -181,13 +190,14 @@ def _check_gpu(recipe: Recipe, console: Console) -> None:
     console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _check_logger_and_rewards(recipe: Recipe, request: TrainRequest) -> None:
+def _check_logger_and_rewards(recipe: Recipe, request: TrainRequest, console: Console) -> None:
     """Raises UserError for a logger that is not installed or a custom reward that does not load."""
     log = request.log
     if log != "none" and find_spec(log) is None:
         raise RecipeError(f"--log {log}: needs {log}: {pip_install('-e', f'.[{log}]')}")
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     for name in filter(CUSTOM_REWARD.fullmatch, recipe.rewards):
-        load_reward(name)
+        load_reward(name, Patience(say, request.reward_timeout))
 
 
 @contextmanager
@@ -195,6 +205,9 @@ def _early_end_recorded(run: RunFolder, request: TrainRequest) -> Iterator[None]
     """An error of the user's makes the run "failed"; a stop names the command that continues."""
     try:
         yield
+    except AlarmError as alarm:
+        command = request.resume_command(run.folder)
+        raise TrainingError(f"{alarm}; continue with: {command}") from None
     except UserError as error:
         if run.status()["state"] == "running":
             run.set_status("failed", error=str(error)[:500])

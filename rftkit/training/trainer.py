@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,15 @@ from rftkit.models.finite import finite_logits
 from rftkit.models.policy import Policy
 from rftkit.models.processing.template import thinking
 from rftkit.recipe.schema import Recipe
+from rftkit.rewards.guard import Patience
 from rftkit.runs import checkpoints
 from rftkit.runs.run import RunFolder
+from rftkit.training.alarms.watch import Alarms
 from rftkit.training.callbacks import Keeper, Metrics, Stopper
 from rftkit.training.dataset import schedule
 from rftkit.training.held_out.validation import Validation, Validator, Watched
 from rftkit.training.phase import WHOLE, Phase, begin_from
-from rftkit.training.request import Logger
+from rftkit.training.request import Logger, StopOn
 from rftkit.training.trackers.tracker import NO_TRACKER, Tracker
 
 SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
@@ -47,11 +50,13 @@ PUT_BACK = ("epsilon", "epsilon_high", "mask_truncated_completions", "scale_rewa
 
 
 @dataclass(frozen=True)
-class CheckpointSettings:
-    """What is kept while a run continues; it changes nothing about the training."""
+class SessionSettings:
+    """What a session does beside training: it changes nothing about the weights."""
 
     save_every: int = 25  # steps between checkpoints, and between samples
     log: Logger = "none"
+    stop_on: StopOn = "never"
+    reward_timeout: float = 0.0  # seconds a custom reward may take for one completion; 0: any
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class TrainingJob:
     run: RunFolder
     console: Console
     resume: Path | None = None
-    checkpointing: CheckpointSettings = CheckpointSettings()
+    session: SessionSettings = SessionSettings()
     dress: Callable[[Any], Any] = lambda kind: kind  # the last say on the trainer's class
     validation: Validation | None = None
     phase: Phase = WHOLE
@@ -73,6 +78,12 @@ class TrainingJob:
     def steps(self) -> int:
         """Steps of this part of the run."""
         return self.phase.steps(self.recipe.method)
+
+    @property
+    def patience(self) -> Patience:
+        """With custom rewards."""
+        say = partial(self.console.print, highlight=False, markup=False, soft_wrap=True)
+        return Patience(say, self.session.reward_timeout)
 
     def schedule(self, examples: Sequence[Example]) -> list[int]:
         """The index of each example that this part sees, in order: the second part goes on."""
@@ -114,10 +125,8 @@ def common_arguments(job: TrainingJob, rows: int, unit: int) -> dict[str, Any]:
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
-        "save_steps": job.checkpointing.save_every,
-        "report_to": ["trackio"]
-        if job.checkpointing.log == "trackio"
-        else [],  # TensorBoard: see fit
+        "save_steps": job.session.save_every,
+        "report_to": ["trackio"] if job.session.log == "trackio" else [],  # TensorBoard: see fit
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
         "remove_unused_columns": False,
@@ -187,9 +196,11 @@ def fit(trainer: Any, job: TrainingJob) -> None:
     transformers_logging.set_verbosity_error()
     stopper = Stopper()
     validator = _validator(job)
-    every, phase = job.checkpointing.save_every, job.phase
+    every, phase = job.session.save_every, job.phase
     metrics = Metrics(job.run, job.console, every, validator, phase)
     metrics.tracker = job.tracker
+    stop = job.session.stop_on == "alarm"
+    metrics.alarms = alarms = Alarms(job.recipe, job.run, job.console, stop)
     trainer.remove_callback(PrinterCallback)
     own = (
         metrics,
@@ -210,6 +221,7 @@ def fit(trainer: Any, job: TrainingJob) -> None:
             finite_logits(trainer.model),
         ):
             trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
+            alarms.raise_any()
             if validator and validator.found and phase.name != "warmup":
                 validator.use_best(trainer.model)
     except ModelError as error:
@@ -233,7 +245,7 @@ def _validator(job: TrainingJob) -> Validator | None:
 
 def _tensorboard(job: TrainingJob) -> Iterator[TrainerCallback]:
     """The logger, if it is asked for: the trainer's own would write into the staging folder."""
-    if job.checkpointing.log == "tensorboard":
+    if job.session.log == "tensorboard":
         from torch.utils.tensorboard import SummaryWriter
 
         yield TensorBoardCallback(SummaryWriter(str(job.run.folder / "tensorboard")))

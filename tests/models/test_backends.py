@@ -22,7 +22,7 @@ from rftkit import models
 from rftkit.errors import ModelError, RecipeError, TrainingError
 from rftkit.hardware import backends
 from rftkit.hardware.backends import Here
-from rftkit.models import loading
+from rftkit.models import adapters, loading
 from rftkit.models.policy import Decoding, Prompt
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model
@@ -104,8 +104,8 @@ def unsloth(monkeypatch: pytest.MonkeyPatch) -> Iterator[FastVisionModel]:
     monkeypatch.setattr(backends, "here", lambda: AMPERE)
     monkeypatch.setattr(loading, "load_processor_of", lambda source, settings: OURS)
     monkeypatch.setattr(loading, "longest", lambda source: 128_000)
-    monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
-    monkeypatch.setattr(loading, "put_adapter", lambda model, folder: f"{model} with {folder}")
+    monkeypatch.setattr(adapters, "check_adapter", lambda folder: None)
+    monkeypatch.setattr(adapters, "put_adapter", lambda model, folder: f"{model} with {folder}")
     yield fake
     sys.modules.pop("rftkit.models.unsloth", None)
 
@@ -369,7 +369,7 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in backends.ENVIRONMENT:
         monkeypatch.setenv(name, "set before")
     monkeypatch.setattr(loading, "load_processor_of", lambda source, settings: Processor())
-    monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
+    monkeypatch.setattr(adapters, "check_adapter", lambda folder: None)
     monkeypatch.setattr(loading, "longest", lambda source: 4096)
     monkeypatch.setattr(Declared, "read", 0)
     monkeypatch.setattr(ours, "GenerationConfig", Declared)
@@ -475,7 +475,7 @@ def test_vllm_that_cannot_load_the_model_says_so_in_a_line(
 
 def test_without_vllm_the_way_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
-    monkeypatch.setattr(loading, "check_adapter", lambda folder: None)
+    monkeypatch.setattr(adapters, "check_adapter", lambda folder: None)
     for name in backends.ENVIRONMENT:
         monkeypatch.setenv(name, "set before")
     with pytest.raises(ModelError, match=r"--engine vllm: .*; pip install -c constraints-vllm"):

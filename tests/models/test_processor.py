@@ -15,7 +15,10 @@ from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 from rftkit.models.processing import load as processor
 
 SPECIALS = ("<pad>", "<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>")
-TEMPLATE = "{% for message in messages %}<image>{{ message['role'] }}{% endfor %}"
+TEMPLATE = (
+    "{% for m in messages %}{{ m.role }}{% for c in m.content %}"
+    "{{ '<image>' if c.type == 'image' else c.text }}{% endfor %}{% endfor %}"
+)
 
 
 def saved(folder: Path, kind: str) -> Path:
@@ -43,7 +46,8 @@ def test_a_tiled_processor_loads_without_torchvision(
 ) -> None:
     monkeypatch.setattr(processor, "find_spec", lambda name: None)
     loaded = processor.load_processor(str(saved(tmp_path / "model", kind)), max_pixels=784)
-    assert loaded.apply_chat_template([{"role": "user", "content": ""}]) == "<image>user"
+    asked = [{"role": "user", "content": [{"type": "image"}]}]
+    assert loaded.apply_chat_template(asked) == "user<image>"
     shown = [[Image.new("RGB", (56, 28), "white")]] * 2
     inputs = loaded(
         text=["<image>what", "<image>what what"], images=shown, padding=True, return_tensors="pt"

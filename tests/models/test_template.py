@@ -11,13 +11,14 @@ import pytest
 from rftkit.errors import ModelError
 from rftkit.models.processing.template import decided, prompt_text, settle, thinking, undecided
 
+SHOWN = "{% for c in m.content if c.type == 'image' %}<img>{% endfor %}{{ m.content[-1].text }}"
 QWEN = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content[-1].text }}<|im_end|>\n"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n" + SHOWN + "<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
     "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n"
     "{% else %}<think>\n{% endif %}{% endif %}"
 )
-PLAIN = "{% for m in messages %}[{{ m.role }}]{{ m.content[-1].text }}</s>{% endfor %}"
+PLAIN = "{% for m in messages %}[{{ m.role }}]" + SHOWN + "</s>{% endfor %}"
 
 
 class Tokenizer:
@@ -54,7 +55,7 @@ def test_thinking_is_decided_by_the_style_where_thoughts_stand_in_tags(
     processor = Processor(QWEN)
     settle(processor, kind, "m")
     text = prompt_text(processor, "what?", 1, thinks)
-    assert text.startswith("<|im_start|>user\nwhat?<|im_end|>\n")
+    assert text.startswith("<|im_start|>user\n<img>what?<|im_end|>\n")
     assert text.endswith(end)
     assert thinking(processor, thinks) == ({"enable_thinking": thinks} if kind == "qwen3_5" else {})
 
@@ -102,3 +103,26 @@ def test_a_turn_ends_where_the_template_ends_it() -> None:
 def test_a_model_without_a_chat_template_is_refused() -> None:
     with pytest.raises(ModelError, match=r"^model.name: base/model: has no chat template; name"):
         settle(Processor(""), "m", "base/model")
+
+
+ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}x"
+
+
+@pytest.mark.parametrize(("template", "says"), [
+    ("{% for", "cannot be used (TemplateSyntaxError: "),
+    ("{{ nothing.of.this }}", "cannot be used (UndefinedError: 'nothing' is undefined)"),
+    ("{{ 1 / 0 }}", "cannot be used (ZeroDivisionError: division by zero); name another model"),
+    ("always the same", "leaves out the image; name an image-text model"),
+    ("{{ messages[0].content[-1].text }}", "leaves out the image; name an image-text model"),
+    ("{{ messages[0].content | length }}", "leaves out the question; name an image-text model"),
+    (ENDLESS, "takes more than 0.2 s"),
+])  # fmt: skip
+def test_a_template_that_makes_no_prompt_is_refused(
+    monkeypatch: pytest.MonkeyPatch, template: str, says: str
+) -> None:
+    monkeypatch.setattr("rftkit.models.processing.template.RENDERED_WITHIN", 0.2)
+    with pytest.raises(ModelError) as caught:
+        settle(Processor(template), "m", "base/model")
+    assert str(caught.value).startswith("model.name: base/model: its chat template ")
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -14,10 +15,9 @@ from safetensors.torch import save_file
 
 from rftkit import files
 from rftkit.errors import ModelError, UserError
-from rftkit.models.loading import check_adapter
 from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import checkpoints
-from rftkit.runs.adapter import CARD, EXPORT_CARD, find, read_card, write_card
+from rftkit.runs.adapter import CARD, EXPORT_CARD, find, read_card, renew_card, write_card
 from rftkit.runs.run import RunFolder
 
 EMPTY = (2).to_bytes(8, "little") + b"{}"  # of safetensors: the length of a header, no tensors
@@ -112,7 +112,7 @@ def test_a_manifest_of_another_shape_is_damage(tmp_path: Path, text: str) -> Non
     assert checkpoints.damage(tmp_path) == "has no readable manifest"
 
 
-@pytest.mark.parametrize("moment", ["_sync", "sha256"])
+@pytest.mark.parametrize("moment", ["sync", "sha256"])
 def test_a_checkpoint_cut_off_while_it_settles_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
@@ -125,6 +125,55 @@ def test_a_checkpoint_cut_off_while_it_settles_is_not_there(
     with pytest.raises(OSError, match="No space"):
         settled(tmp_path, 2)
     assert checkpoints.in_order(tmp_path) == [tmp_path / "step-000001"]
+
+
+@pytest.mark.parametrize("name", ["adapter_model.bin", "pytorch_model.bin", "rng.pth", "x.json"])
+def test_a_file_that_was_not_saved_is_damage(tmp_path: Path, name: str) -> None:
+    location = settled(tmp_path, 1)
+    (location / name).touch()
+    assert checkpoints.damage(location) == f"{name} is not in its manifest"
+
+
+@pytest.mark.parametrize("text", ["{}", '{"a/rng": [2, "x"]}'])
+def test_a_manifest_without_weights_is_damage(tmp_path: Path, text: str) -> None:
+    location = settled(tmp_path, 1)
+    (location / checkpoints.MANIFEST).write_text(text)
+    assert checkpoints.damage(location) == "its manifest does not name adapter_model.safetensors"
+
+
+def test_a_link_in_place_of_a_checkpoint_is_taken_away_and_not_followed(tmp_path: Path) -> None:
+    elsewhere = settled(tmp_path / "elsewhere", 1)
+    linked = tmp_path / "run" / "step-000001"
+    linked.parent.mkdir()
+    linked.symlink_to(elsewhere)
+    checkpoints.keep_only(linked.parent, [])
+    assert not linked.is_symlink()
+    linked.symlink_to(elsewhere)
+    assert settled(tmp_path / "run", 1) == linked
+    assert not linked.is_symlink()
+    assert checkpoints.damage(elsewhere) is None
+
+
+def test_a_link_in_place_of_a_file_is_damage(tmp_path: Path) -> None:
+    location = settled(tmp_path, 1)
+    (location / "a" / "rng").rename(tmp_path / "rng")
+    (location / "a" / "rng").symlink_to(tmp_path / "rng")
+    assert checkpoints.damage(location) == "a/rng is missing"
+
+
+def test_names_are_on_the_disk_when_a_checkpoint_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file, each folder in it, and last the folder that holds its name."""
+    order = list[Path]()
+    monkeypatch.setattr(checkpoints, "sync", order.append)
+    final = settled(tmp_path, 1)
+    staged = tmp_path / ".staging" / "checkpoint-1"
+    files_synced = [staged / name for name in sorted(CONTENT)]
+    assert set(order[:3]) == set(files_synced)
+    assert order[3] == staged / checkpoints.MANIFEST
+    assert set(order[4:6]) == {staged, staged / "a"}
+    assert order[6:] == [final.parent]
 
 
 def test_a_step_that_is_saved_again_replaces_its_checkpoint(tmp_path: Path) -> None:
@@ -286,23 +335,37 @@ def test_an_adapter_that_does_not_say_its_recipe_is_refused(tmp_path: Path) -> N
         assert "rftkit.json: damaged" in refusal(location)
 
 
+def damage_final(folder: Path, name: str) -> None:
+    path = folder / name
+    if name == checkpoints.WEIGHTS:
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    else:
+        path.write_text('{"lora_alpha": 33}')
+
+
+@pytest.mark.parametrize("name", [checkpoints.WEIGHTS, "adapter_config.json"])
+def test_a_final_adapter_that_has_changed_is_refused(tmp_path: Path, name: str) -> None:
+    run = trained(tmp_path / "pets")
+    (run.adapter / checkpoints.WEIGHTS).write_bytes(EMPTY)
+    (run.adapter / "adapter_config.json").write_text('{"lora_alpha": 32}')
+    write_card(run.adapter, fakes.recipe(seed=7), ["cat", "dog"])
+    copy = Path(shutil.copytree(run.adapter, tmp_path / "copy"))
+    assert find(run.folder).adapter == run.adapter
+    damage_final(run.adapter, name)
+    renew_card(run.adapter, fakes.recipe(seed=8))
+    damage_final(copy, name)
+    says = f"{name} has changed since it was saved; take it from a copy"
+    for location in (run.folder, run.adapter, copy):
+        assert says in refusal(location)
+    held = json.loads((copy / CARD).read_text())
+    (copy / CARD).write_text(json.dumps({k: held[k] for k in ("recipe", "labels")}))
+    assert find(copy).adapter == copy, "of an older rftkit, which kept no hash"
+
+
 def test_a_run_of_a_newer_rftkit_is_refused(tmp_path: Path) -> None:
     run = trained(tmp_path / "pets")
     run.status_file.write_text('{"format": 99, "rftkit": "9.9"}')
     with pytest.raises(UserError, match="written by a newer rftkit"):
         find(run.folder)
-
-
-def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    location = adapter(tmp_path / "mine")
-    save_file({"lora_A": torch.tensor([1.0, 2.0])}, location / checkpoints.WEIGHTS)
-    check_adapter(location)
-    save_file({"lora_A": torch.tensor([1.0, float("nan")])}, location / checkpoints.WEIGHTS)
-    with pytest.raises(ModelError, match="lora_A holds numbers that are not finite"):
-        check_adapter(location)
-    (location / checkpoints.WEIGHTS).write_bytes((location / checkpoints.WEIGHTS).read_bytes()[:20])
-    with pytest.raises(ModelError, match="damaged adapter"):
-        check_adapter(location)
-    (location / checkpoints.WEIGHTS).unlink()
-    with pytest.raises(ModelError, match="pickled weights are not read"):
-        check_adapter(location)

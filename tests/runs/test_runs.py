@@ -123,6 +123,24 @@ def test_a_run_that_goes_on_forgets_what_came_after(tmp_path: Path) -> None:
     assert not (tmp_path / "none.jsonl").exists()
 
 
+@pytest.mark.parametrize("line", ["{}", '{"step": "2"}', '{"step": null}', '{"step": true}'])
+def test_a_line_without_its_step_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 1}}\n{line}\n')
+    with pytest.raises(UserError, match=r"metrics.jsonl:2: has no step; fix or remove the line$"):
+        files.forget_after(path, 2)
+    assert path.read_text().endswith(f"{line}\n")
+
+
+def test_a_name_is_on_the_disk_when_a_file_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = list[Path]()
+    monkeypatch.setattr(files, "sync", synced.append)
+    files.write_atomically(tmp_path / "run.json", "{}")
+    assert synced == [tmp_path]
+
+
 def test_a_status_is_old_or_new_but_never_half(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -191,6 +191,32 @@ def test_a_reward_that_swallows_errors_can_be_stopped(rftkit: Rftkit, tmp_path: 
     assert state(RunFolder(tmp_path / "run")) == "stopped"
 
 
+def test_a_reward_that_swallows_every_stop_is_ended_by_force(
+    rftkit: Rftkit, tmp_path: Path
+) -> None:
+    give_reward(tmp_path, STUBBORN.replace("except Exception", "except BaseException"))
+    process = rftkit(*TRAIN)
+    wait_until(process, (tmp_path / "entered").exists)
+    assert process.stderr is not None
+    process.send_signal(signal.SIGINT)
+    while "once more stops at once" not in process.stderr.readline():
+        assert process.poll() is None
+    until = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < until:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)  # two that come at once are one
+    assert ended(process) == (130, "ended by force; continue with --resume")
+
+
+def test_a_reward_that_hangs_is_ended_in_time(rftkit: Rftkit, tmp_path: Path) -> None:
+    give_reward(tmp_path, STUBBORN)
+    code, line = ended(rftkit(*TRAIN, "--reward-timeout", 1))
+    assert code == 3
+    assert line.startswith("rftkit: rewards.")
+    assert " did not return within --reward-timeout 1 s on " in line
+    assert state(RunFolder(tmp_path / "run")) == "failed"
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("file", ["recipe.toml", "resolved.toml"])
 def test_a_stop_as_a_run_begins_leaves_a_folder_where_it_can_begin(

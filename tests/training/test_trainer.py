@@ -19,7 +19,7 @@ from rftkit.errors import ModelError
 from rftkit.runs.run import RunFolder
 from rftkit.training.grpo import USED_BY_THE_LOSS
 from rftkit.training.trainer import (
-    CheckpointSettings,
+    SessionSettings,
     TrainingJob,
     common_arguments,
     fit,
@@ -90,7 +90,7 @@ def job_in(folder: Path, **keeping: Any) -> TrainingJob:
         policy,
         RunFolder(folder),
         console,
-        checkpointing=CheckpointSettings(**keeping),
+        session=SessionSettings(**keeping),
     )
 
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rftkit.errors import ModelError
+from rftkit.errors import ModelError, TookTooLong, time_limit
+from rftkit.messages import in_short
 
 SWITCH = "enable_thinking"
 OPENING = "<think>\\n"  # as Jinja reads it
@@ -25,7 +26,8 @@ BY_STYLE_END = (
 )
 # architectures that think between <think> and </think>, as rftkit's styles do
 THINKS_IN_TAGS = ("qwen3_5", "qwen3_5_moe")
-ASKED, SAID = "?", "rftkit-says-this"
+ASKED, SAID = "rftkit-asks-this", "rftkit-says-this"
+RENDERED_WITHIN = 20.0  # seconds, for a few short prompts
 
 
 def decided(template: str, kind: str) -> str:
@@ -53,12 +55,16 @@ def undecided(processor: Any, thinks: bool) -> dict[str, bool]:
 def prompt_text(processor: Any, text: str, images: int, thinks: bool) -> str:
     """The whole prompt that a model reads, up to where its reply begins."""
     content = [*({"type": "image"} for _ in range(images)), {"type": "text", "text": text}]
-    rendered: str = processor.apply_chat_template(
-        [{"role": "user", "content": content}],
-        add_generation_prompt=True,
-        tokenize=False,
-        **thinking(processor, thinks),
-    )
+    asked = [{"role": "user", "content": content}]
+    return _rendered(processor, asked, add_generation_prompt=True, **thinking(processor, thinks))
+
+
+def _rendered(processor: Any, messages: list[Any], **options: Any) -> str:
+    """Raises ModelError for whatever a template does that cannot be rendered."""
+    try:
+        rendered: str = processor.apply_chat_template(messages, tokenize=False, **options)
+    except Exception as error:  # a template is a program: it may raise anything
+        raise ModelError(f"its chat template cannot be used ({in_short(error, 120)})") from error
     return rendered
 
 
@@ -68,7 +74,7 @@ def end_of_turn(processor: Any) -> str | None:
         {"role": "user", "content": [{"type": "text", "text": ASKED}]},
         {"role": "assistant", "content": [{"type": "text", "text": SAID}]},
     ]
-    rendered = processor.apply_chat_template(messages, tokenize=False)
+    rendered = _rendered(processor, messages)
     after = rendered.rpartition(SAID)[2].lstrip()
     return next(
         (text for text in special_tokens(processor.tokenizer) if after.startswith(text)), None
@@ -98,6 +104,20 @@ def settle(processor: Any, kind: str, name: str) -> None:
             "usually ends in -Instruct or -it"
         )
     processor.chat_template = decided(template, kind)
-    end = end_of_turn(processor)
+    try:
+        with time_limit(RENDERED_WITHIN):
+            end = end_of_turn(processor)
+            with_image, without = (prompt_text(processor, ASKED, n, False) for n in (1, 0))
+    except TookTooLong:
+        raise ModelError(
+            f"model.name: {name}: its chat template takes more than {RENDERED_WITHIN:g} s"
+        ) from None
+    except ModelError as error:
+        raise ModelError(f"model.name: {name}: {error}; name another model") from None
+    if with_image == without or ASKED not in with_image:
+        what = "image" if with_image == without else "question"
+        raise ModelError(
+            f"model.name: {name}: its chat template leaves out the {what}; name an image-text model"
+        )
     if end and end != processor.tokenizer.eos_token:
         processor.tokenizer.eos_token = end

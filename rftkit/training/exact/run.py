@@ -33,8 +33,8 @@ from rftkit.training.trainer import (
 def train(job: TrainingJob, examples: Sequence[Example]) -> None:
     """Train the policy's adapter on sums over the answers of each example."""
     recipe, policy, wanted = job.recipe, job.policy, settings(job)
-    every, before = job.checkpointing.save_every, job.phase.before
-    log = RolloutLog(job.run.rollouts, job.console, every, before, job.tracker)
+    every, before = job.session.save_every, job.phase.before
+    log = RolloutLog(job.run.rollouts, job.console, every, before, job.tracker, job.patience)
     scorer = Scorer(recipe, examples, policy.stop_ids(), log)
     not_shared = _not_shared(job)
     if job.resume and job.run.settings_in_force().get("base_model") == "a copy":

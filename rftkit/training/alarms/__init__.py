@@ -1,0 +1,1 @@
+"""Alarms while a model learns: what each looks at, and how a run raises them."""

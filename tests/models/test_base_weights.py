@@ -1,0 +1,78 @@
+"""A base model whose weights are damaged, pickled or not all there is refused in one line."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from rftkit.errors import ModelError
+from rftkit.models.loading import load_model, resolve
+from rftkit.models.tiny.cache import ensure_tiny
+from rftkit.recipe.sections import Model
+
+WEIGHTS = "model.safetensors"
+Tensors = dict[str, torch.Tensor]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ensure_tiny("tiny"), tmp_path / "base"))
+
+
+def refusal(base: Path) -> str:
+    with pytest.raises(ModelError) as caught:
+        load_model(resolve(str(base)), Model(name=str(base), load_in_4bit=False))
+    line = str(caught.value)
+    assert line.startswith(f"model.name: {base}: ")
+    assert "\n" not in line
+    return line
+
+
+def change(base: Path, changed: Callable[[Tensors], object]) -> None:
+    tensors = load_file(base / WEIGHTS)
+    changed(tensors)
+    save_file(tensors, base / WEIGHTS, metadata={"format": "pt"})
+
+
+def test_a_tensor_that_is_missing_is_named(base: Path) -> None:
+    change(base, lambda tensors: tensors.pop("model.layers.1.mlp.up_proj.weight"))
+    assert refusal(base).endswith(
+        ": no weights for model.language_model.layers.1.mlp.up_proj.weight; download it again"
+    )
+    change(base, lambda tensors: [tensors.pop(n) for n in [*tensors] if ".layers.0." in n])
+    assert " and " in refusal(base)
+
+
+def test_a_tensor_of_another_shape_is_refused(base: Path) -> None:
+    change(base, lambda t: t.update({"model.norm.weight": torch.ones(3)}))
+    assert "cannot be loaded (" in refusal(base)
+
+
+@pytest.mark.parametrize("kept", [0, 7, 5000, -4])
+def test_weights_that_are_cut_off_are_refused(base: Path, kept: int) -> None:
+    (base / WEIGHTS).write_bytes((base / WEIGHTS).read_bytes()[:kept])
+    assert "cannot be loaded (" in refusal(base)
+
+
+def test_pickled_weights_are_not_read(base: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+            return print, ("ran",)
+
+    torch.save({"weight": Evil()}, base / "pytorch_model.bin")
+    (base / WEIGHTS).unlink()
+    assert "no file named model.safetensors" in refusal(base)
+
+
+def test_a_shard_that_is_missing_is_refused(base: Path) -> None:
+    (base / WEIGHTS).rename(base / "model-00001-of-00002.safetensors")
+    names = load_file(base / "model-00001-of-00002.safetensors")
+    shards = [f'"{n}": "model-0000{1 + k % 2}-of-00002.safetensors"' for k, n in enumerate(names)]
+    text = '{"metadata": {}, "weight_map": {' + ", ".join(shards) + "}}"
+    (base / f"{WEIGHTS}.index.json").write_text(text)
+    assert "cannot be loaded (" in refusal(base)
