@@ -104,11 +104,11 @@ def _parse(text: str, location: str) -> Table:
 
 
 def _control_character(value: object, where: str = "") -> str:
-    """Where a text holds one that no terminal, file or prompt should meet; "" for nowhere."""
+    """Where a text holds one that is of no use there; "" for nowhere. Folders may be called so."""
     if isinstance(value, str):
-        return (
-            where if any(unicodedata.category(c) == "Cc" and c not in "\n\t" for c in value) else ""
-        )
+        fine = "\n\t" if where != "data.path" else value.replace("\0", "")
+        odd = any(unicodedata.category(c) == "Cc" and c not in fine for c in value)
+        return where if odd else ""
     if isinstance(value, dict):
         pairs = [(f"{where}.{key}".lstrip("."), held) for key, held in value.items()]
     else:

@@ -189,7 +189,8 @@ class Stopper(TrainerCallback):
         def handle(number: int, frame: FrameType | None) -> None:
             self.count += 1
             if self.count > STUBBORN:
-                console.print("ended by force; continue with --resume", highlight=False)
+                line = "ended by force; continue with --resume"
+                console.print(line, highlight=False, markup=False)
                 end_process(128 + number)
             if self.received is not None:
                 raise Interrupted(number)

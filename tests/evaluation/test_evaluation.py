@@ -158,6 +158,7 @@ def another(run: RunFolder, **changes: Any) -> RunFolder:
     recipe = Recipe.model_validate({**recipe_of(run).model_dump(mode="json"), **changes})
     made = trained(folder, recipe)
     (made.adapter / checkpoints.WEIGHTS).write_bytes(b"other weights")
+    write_card(made.adapter, recipe, CLASSES)
     return made
 
 
