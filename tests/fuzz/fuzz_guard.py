@@ -24,7 +24,9 @@ LONGEST = 1000  # characters of a line
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = {  # event -> its arguments that are paths
     **dict.fromkeys(("os.mkdir", "os.rmdir", "os.remove", "os.chmod"), (0,)),
-    **{"os.symlink": (1,), "os.rename": (0, 1), "os.link": (1,)},
+    "os.symlink": (1,),
+    "os.link": (1,),
+    "os.rename": (0, 1),
 }
 REACHES = {
     *("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork"),
@@ -65,7 +67,7 @@ def check_line(line: str) -> None:
 
 @contextmanager
 def _watched(folder: Path) -> Iterator[None]:
-    """Fails at its end if meanwhile a file outside changed, a process began, or a host was asked."""
+    """Fails at its end if a file outside changed, a process began, or a host was asked."""
     global _folder
     _folder = os.path.realpath(folder)
     _faults.clear()

@@ -25,7 +25,7 @@ KINDS = (
 
 
 def request(data: bytes, _: Path) -> None:
-    """A body; the first byte chooses where it goes. The answer is JSON, or a refusal of one line."""
+    """A body; the first byte chooses where it goes. It is answered, or refused in one line."""
     path, kind = KINDS[data[0] % len(KINDS)] if data else KINDS[0]
     status, body = _loop().run_until_complete(_answered(path, kind, data[1:]))
     assert status < 500, (status, body[:300])
@@ -86,7 +86,14 @@ def request_seeds() -> list[bytes]:
                                         {"role": "user", "content": [words, image]}],
     }  # fmt: skip
     more = {"temperature": 0.5, "top_p": 0.9, "seed": 3, "max_tokens": 9, "n": 1, "stop": None}
-    plain = {"model": "digits", "image": url, "name": "a.png", "images": [], "ask": [], "option": []}
+    plain = {
+        "model": "digits",
+        "image": url,
+        "name": "a.png",
+        "images": [],
+        "ask": [],
+        "option": [],
+    }
     form = (
         b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\ndigits\r\n--x\r\n'
         b'Content-Disposition: form-data; name="image"; filename="a.png"\r\n'
