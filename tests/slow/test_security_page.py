@@ -54,7 +54,7 @@ WORDS = {
     "train": "train r.toml --out trained --quiet",
     "train --dry-run": "train r.toml --out dry --dry-run",
     "study": "study s.toml --out studied",
-    "bench": "bench r.toml --steps 1 --only trl --seconds 1",
+    "bench": "bench r.toml --steps 1 --only trl",
     "check": "check r.toml",
     "check --schema-only": "check r.toml --schema-only",
     "score --attack": "score --attack r.toml",
@@ -88,12 +88,11 @@ def called(words: Sequence[str]) -> int:
     custom._functions.clear()  # each command is a process of its own: it would load the file anew
     before, sys.argv = sys.argv, ["rftkit", *words]
     try:
-        cli.main()
-    except SystemExit as end:
-        assert isinstance(end.code, int)
-        return end.code
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
     finally:
         sys.argv = before
+    return int(caught.value.code or 0)
 
 
 @pytest.fixture(scope="module")
