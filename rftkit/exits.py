@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from typer.core import TyperGroup
 
 from rftkit.errors import Interrupted, UserError
-from rftkit.messages import printable
+from rftkit.messages import one_line
 
 FIXES = {  # what an operating system refuses and a user can fix
     errno.ENOSPC: "make room on the disk",
@@ -28,9 +28,6 @@ FIXES = {  # what an operating system refuses and a user can fix
     errno.ENAMETOOLONG: "shorten the name",
     errno.EMFILE: "raise `ulimit -n`",
 }
-
-
-LONGEST = 1000  # characters of the line that a command ends with
 
 
 class Verbs(TyperGroup):
@@ -101,8 +98,5 @@ def _unread(handle: int | None) -> bool:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    line = printable(" ".join(message.split()))
-    if len(line) > LONGEST:  # the beginning says where, the end how to fix it
-        line = f"{line[: LONGEST - 200]} […] {line[-200:]}"
-    print(f"rftkit: {line}", file=sys.stderr)
+    print(f"rftkit: {one_line(' '.join(message.split()))}", file=sys.stderr)
     raise SystemExit(code)

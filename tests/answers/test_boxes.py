@@ -53,6 +53,15 @@ def test_overlap_is_symmetric_and_between_zero_and_one(a: Box, b: Box) -> None:
     assert -1 <= boxes.giou(a, b) <= boxes.iou(a, b) + 1e-9
 
 
+EDGE = st.floats(-1e6, 1e6)
+
+
+@given(st.tuples(EDGE, EDGE, EDGE, EDGE), st.tuples(EDGE, EDGE, EDGE, EDGE))
+def test_any_four_numbers_overlap_by_a_share(a: boxes.Corners, b: boxes.Corners) -> None:
+    assert boxes.iou(a, b) == boxes.iou(b, a)
+    assert 0 <= boxes.iou(a, b) <= 1
+
+
 @pytest.mark.parametrize(
     "text",
     [

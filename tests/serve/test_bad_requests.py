@@ -58,6 +58,7 @@ JSON_CASES: list[tuple[str, object, int, str]] = [
     (PREDICT, {"image": "QUJD*"}, 400, "image: not base64"),
     (PREDICT, {"image": "data:image/png;base64"}, 400, "image: a data URL without a comma"),
     (PREDICT, {"image": "data:image/png;base64,****"}, 400, "image: not base64"),
+    (PREDICT, {"image": "data:text/plain,\ud800"}, 400, "image: half a surrogate pair"),
     (PREDICT, {"image": "data:text/plain,hello"}, 400, "not a PNG, JPEG or WebP image"),
     (PREDICT, {"image": "QUJDRA=="}, 400, "not a PNG, JPEG or WebP image"),
     (PREDICT, {"image": ""}, 400, "image: the file is empty"),
@@ -65,6 +66,7 @@ JSON_CASES: list[tuple[str, object, int, str]] = [
     (PREDICT, {"images": [data_url()] * 3}, 413, "3 images, above the limit of 2"),
     (PREDICT, {"image": 3}, 400, "image: Input should be a valid string"),
     (PREDICT, {"img": data_url()}, 400, "img: unknown field"),
+    (PREDICT, {"img\x07" + "a" * 9000: ""}, 400, r"img\x07aaa"),
     (PREDICT, {"image": data_url(), "model": "gpt"}, 404, "model: 'gpt' is not served here"),
     (PREDICT, {"image": data_url(), "question": "why?"}, 400, "question: the task"),
     (PREDICT, {"image": data_url(), "ask": ["cat"]}, 400, "ask: this model's task is"),
@@ -179,5 +181,7 @@ def refused(told: httpx.Response, status: int, said: str) -> None:
     error = told.json()["error"]
     assert {*error} == {"message", "type", "param", "code"}
     assert said in error["message"]
-    assert "\n" not in error["message"]
+    for text in (error["message"], error["param"] or ""):
+        assert len(text) <= 1000
+        assert text.isprintable()
     assert error["type"] == "invalid_request_error"
