@@ -18,6 +18,7 @@ from rftkit.tasks import get_task
 
 MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 LONGEST_LINE = 100_000  # characters of what is scored
+MOST_PAIRS = 40_000  # of a found and a gold box, which are all compared
 
 
 def wire_calls(desk: Desk) -> None:
@@ -54,6 +55,10 @@ def wire_calls(desk: Desk) -> None:
         line = json.dumps({**values, **({"choices": choices} if choices else {})})
         if task not in tasks() or style not in INSTRUCTIONS or len(line) > LONGEST_LINE:
             raise gr.Error(f"a known task and style, and {LONGEST_LINE} characters at most, please")
+        if get_task(task).predicts_boxes and _pairs(completion, gold) > MOST_PAIRS:
+            raise gr.Error(
+                f"{MOST_PAIRS} pairs of boxes at most, please; `rftkit score` has no limit"
+            )
         try:
             (scored,) = score_lines([line], task, style, "strict")
         except (UserError, ValueError) as error:
@@ -65,12 +70,18 @@ def wire_calls(desk: Desk) -> None:
     button.click(desk.health, None, answer, api_name="health", queue=False)
 
 
+def _pairs(completion: str, gold: str) -> int:
+    """How many pairs of a found and a gold box there may be, by their brackets."""
+    found, true = (max(text.count("["), text.count("(") // 2) for text in (completion, gold))
+    return found * true
+
+
 def _gold(text: str, task: str) -> Any:
     if not get_task(task).predicts_boxes:
         return text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -66,7 +66,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     run = resume.unfinished_run(request, recipe) if request.resume else new_run(request.out)
     if request.resume:
         require_model(recipe.model)
-    with locked(run.folder):
+    with _no_trace_without_model(run, request), locked(run.folder):
         if is_run(run.folder):
             resume.renew_recipe(run, request, recipe)
             own += resume.version_notes(run)
@@ -198,6 +198,17 @@ def _check_logger_and_rewards(recipe: Recipe, request: TrainRequest, console: Co
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     for name in filter(CUSTOM_REWARD.fullmatch, recipe.rewards):
         load_reward(name, Patience(say, request.reward_timeout))
+
+
+@contextmanager
+def _no_trace_without_model(run: RunFolder, request: TrainRequest) -> Iterator[None]:
+    """A new run whose model cannot be loaded leaves no folder, so that the next may have it."""
+    try:
+        yield
+    except ModelError:
+        if not request.resume:
+            run.forget()
+        raise
 
 
 @contextmanager
