@@ -40,7 +40,7 @@ from rftkit.runs.run import RunFolder, is_run, new_run
 from rftkit.training import resume
 from rftkit.training.alarms.watch import AlarmError
 from rftkit.training.held_out.calibration import calibrated
-from rftkit.training.held_out.validation import Validation, held_out
+from rftkit.training.held_out.split import Validation, held_out
 from rftkit.training.request import TrainRequest
 from rftkit.training.trackers.opening import tracking
 from rftkit.training.trackers.tracker import Outcome, Tracker

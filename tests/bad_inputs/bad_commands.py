@@ -104,7 +104,10 @@ SCORED = [
     command("no recipe", "rationales", "none.toml"),
     command("no replies", "rationales", "r.toml", "--samples", "0", code=2),
 ]
-PETS = {"t__csv": "image,label\na.png,cat\nb.png,dog\n", "a__png": picture(), "b__png": picture()}
+PETS: dict[str, str | bytes] = {
+    f"{label}{n}__png": picture(colour=n) for label in "ab" for n in range(2)
+}
+PETS["t__csv"] = "image,label\na0.png,a\na1.png,a\nb0.png,b\nb1.png,b\n"
 STARTED = [
     command("no data", "init", "nowhere"),
     command("an empty table", "init", "t.csv", t__csv=""),

@@ -70,6 +70,10 @@ def linked(place: Path) -> None:
     (place / "pets" / "train" / "cat" / "9.png").symlink_to(place / "outside.png")
 
 
+def emptied(place: Path) -> None:
+    (place / "pets" / "train" / "cat").mkdir()
+
+
 CAT = "pets/train/cat/1.png"
 FOLDERS = [
     row("no folder", {}, source="folder", path="nowhere"),
@@ -78,7 +82,7 @@ FOLDERS = [
     row("a folder without images", {"pets/a/x.txt": "x"}, source="folder", path="pets"),
     folder("no held-out split", {"pets/test": None}),
     folder("no training split", {"pets/train": None}),
-    folder("a class without images", {"pets/train/cat": None}),
+    folder("a class without images", {"pets/train/cat": None}, emptied),
     folder("one class only", {"pets/train/cat": None, "pets/test/cat": None}),
     folder("more shots than images", {}, shots=50),
     folder("a class of the held-out split alone", {"pets/test/cow/1.png": picture()}),
@@ -91,7 +95,7 @@ FOLDERS = [
     folder("a JPEG that is cut off", {CAT: picture("JPEG", (300, 300))[:400]}),
     folder("a GIF that is cut off", {CAT: picture("GIF", (300, 300))[:60]}),
     folder("a PNG of 100,000 x 100,000", {CAT: bomb(100_000)}),
-    folder("a PNG of 7,000 x 7,000", {CAT: bomb(7_000)}),
+    folder("a PNG of 11,000 x 11,000", {CAT: bomb(11_000)}),
     folder("a line of 1 x 4,000", {CAT: picture(size=(1, 4000))}),
     folder("labels that read the same", {"pets/train/Cat/1.png": picture(colour=1)}),
     folder("a label with a tag", {"pets/train/<answer>/1.png": picture(colour=9)}),
