@@ -175,12 +175,17 @@ def runs_under(folder: Path) -> list[RunFolder]:
 
 def new_run(folder: Path) -> RunFolder:
     """A run in `folder`, or in a numbered sibling if something is there already."""
+    return RunFolder(_made(free_place(folder)))
+
+
+def free_place(folder: Path) -> Path:
+    """Where a run in `folder` would go; nothing is made. Raises RecipeError where none can."""
     for number in range(1, 10_000):
         location = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         if location.is_file():
             raise RecipeError(f"--out {location}: is a file; name a folder")
         if _free(location):
-            return RunFolder(_made(location))
+            return location
         if number == 1 and not is_run(location):
             raise RecipeError(f"--out {location}: holds other files; name a new or empty folder")
     raise RecipeError(f"--out {folder}: 9999 siblings exist already; name another folder")

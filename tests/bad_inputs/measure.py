@@ -72,8 +72,8 @@ def measured(name: str, row: bad_rows.Row, line: str) -> Measured:
 
 
 def run(row: bad_rows.Row, folder: Path) -> bad_rows.Ended:
-    """The end of a process of its own; of this one where a shell cannot write the words either."""
-    if any("\0" in word for word in row.words):
+    """The end of a process of its own; of this one with a model, or words that no shell passes."""
+    if row.loads or any("\0" in word for word in row.words):
         return bad_rows.run(row, folder)
     before = bad_rows.prepared(row, folder)
     earlier = resource.getrusage(resource.RUSAGE_CHILDREN)
