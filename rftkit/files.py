@@ -69,7 +69,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return []
     *lines, last = path.read_bytes().split(b"\n")
     records = [_record(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line]
-    with suppress(ValueError):  # a piece of a JSON object is never JSON
+    with suppress(ValueError, RecursionError):  # a piece of a JSON object is never JSON
         records += [json.loads(last)] if last else []
     return records
 
@@ -77,11 +77,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def forget_after(path: Path, step: int) -> None:
     """Drop the lines of later steps, and a torn one: a run continues from `step`."""
     if path.exists():
-        kept = [line for line in _numbered(path) if line["step"] <= step]
+        kept = [line for line in read_steps(path) if line["step"] <= step]
         write_atomically(path, "".join(_line(line) for line in kept))
 
 
-def _numbered(path: Path) -> list[dict[str, Any]]:
+def read_steps(path: Path) -> list[dict[str, Any]]:
     """The lines of a file whose lines are steps. Raises UserError for one without its number."""
     lines = read_lines(path)
     for number, line in enumerate(lines, 1):
@@ -93,7 +93,7 @@ def _numbered(path: Path) -> list[dict[str, Any]]:
 def _record(line: bytes, location: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
         raise UserError(f"{location}: not a JSON object; fix or remove the line")

@@ -8,6 +8,8 @@ from math import ceil
 from pathlib import Path
 
 from rftkit.core import Example
+from rftkit.errors import ModelError
+from rftkit.messages import first_line
 from rftkit.recipe.schema import REASONING, Recipe
 from rftkit.recipe.sections import TINY
 from rftkit.tasks import get_task
@@ -74,7 +76,11 @@ def counter(recipe: Recipe) -> Count:
         return reply_tokens
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(file))
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # of Rust's, which has no class of its own
+        line = f"{file}: cannot be read ({first_line(error)}); copy the model again"
+        raise ModelError(line) from None
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
 
 

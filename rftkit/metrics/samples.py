@@ -249,7 +249,7 @@ def _whole_lines(path: Path) -> tuple[list[bytes], bool]:
         return lines, False
     try:
         json.loads(rest)
-    except ValueError:  # a piece of a JSON object is never JSON
+    except (ValueError, RecursionError):  # a piece of a JSON object is never JSON
         return lines, True
     return [*lines, rest], False
 

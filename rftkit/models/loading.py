@@ -28,6 +28,12 @@ UNQUANTISED = (
     *("visual", "vision_model", "vision_tower", "embed_vision", "connector"),
     *("multi_modal_projector", "audio_tower", "embed_audio", "lm_head"),
 )
+# what a model's folder has beside its weights: one of each
+PARTS = (
+    ("config.json",),
+    ("tokenizer.json", "tokenizer.model", "vocab.json"),
+    ("preprocessor_config.json", "processor_config.json"),
+)
 VISION = f".*({SENSES.pattern}).*"  # module names of encoders and projectors
 
 
@@ -212,6 +218,9 @@ def reading(source: Source) -> Iterator[None]:
 def not_loaded(source: Source, error: Exception) -> ModelError:
     """The line for a model that could not be loaded, with the first of the reason."""
     first = first_line(error) if isinstance(error, OSError) else in_short(error, 160)
-    local = Path(source.name).is_dir()
-    remedy = "copy it again" if local else "check the id and the network, or name a local folder"
+    remedy = "check the id and the network, or name a local folder"
+    if (folder := Path(source.name)).is_dir():
+        parts = {path.name for path in folder.iterdir()}
+        missing = [" or ".join(names) for names in PARTS if not parts & {*names}]
+        remedy = f"it has no {missing[0]}, copy it again" if missing else "copy it again"
     return ModelError(f"model.name: {source.name}: cannot be loaded ({first}); {remedy}")

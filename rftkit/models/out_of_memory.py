@@ -6,8 +6,6 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from rftkit.errors import TrainingError
 from rftkit.messages import first_line
 from rftkit.recipe.schema import Recipe
@@ -31,6 +29,8 @@ def named(doing: str, remedies: str) -> Iterator[None]:
 
 def free_memory() -> None:
     """Give back what nothing uses any more: trainers and models refer to themselves in circles."""
+    import torch
+
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -38,6 +38,8 @@ def free_memory() -> None:
 
 def ran_out(error: Exception) -> bool:
     """Whether this is the GPU's memory running out: of some libraries only the text says so."""
+    import torch
+
     message = str(error)
     return isinstance(error, torch.OutOfMemoryError) or any(text in message for text in SAID)
 

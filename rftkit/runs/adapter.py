@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rftkit import files
 from rftkit.errors import ModelError
+from rftkit.messages import in_short
 from rftkit.recipe.resolve import moved_along
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe, parse_recipe, read_text
@@ -19,6 +20,7 @@ from rftkit.runs.run import RunFolder, is_run, runs_under
 
 EXPORT_CARD = "rftkit_export.json"  # which `rftkit export` puts into its folders
 CONFIG = "adapter_config.json"
+REMEDY = "take it from a copy, or train again"
 CARD = "rftkit.json"  # recipe and labels, saved into the adapter so that its folder stands alone
 
 
@@ -131,6 +133,8 @@ def _alone(location: Path) -> Checkpoint:
 def _check_weights(adapter: Path) -> None:
     if not (adapter / WEIGHTS).is_file():
         raise ModelError(f"{adapter}: no {WEIGHTS}; pickled weights are not read")
+    if not (adapter / CONFIG).is_file():
+        raise ModelError(f"{adapter}: no {CONFIG}; {REMEDY}")
     saved = read_card(adapter).seal if (adapter / CARD).is_file() else Seal()
     if saved.weights and (now := _seal(adapter)) != saved:
         changed = WEIGHTS if now.weights != saved.weights else CONFIG
@@ -195,12 +199,17 @@ def read_card(adapter: Path) -> Card:
         raise ModelError(f"{adapter}: no {CARD} beside the adapter; name the run it is from")
     try:
         held = json.loads(card.read_text("utf-8"))
-        recipe, labels = str(held["recipe"]), tuple(map(str, held["labels"]))
-        seal = Seal(str(held.get("sha256", "")), held.get("lora_alpha"))
-        return Card(recipe, labels, dict(held.get("aliases", {})), seal)  # older cards have less
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ModelError(f"{card}: damaged ({reason}); train again") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{card}: damaged ({error}); {REMEDY}") from None
+    kinds = {"recipe": str, "labels": list, "aliases": dict, "sha256": str}
+    held = held if isinstance(held, dict) else {}
+    whole = {"aliases": {}, "sha256": "", **held}  # older cards have less
+    for name, kind in kinds.items():
+        if not isinstance(whole.get(name), kind):
+            reason = f"{name} is {in_short(whole.get(name), 60)}"
+            raise ModelError(f"{card}: damaged ({reason}); {REMEDY}")
+    seal = Seal(whole["sha256"], whole.get("lora_alpha"))
+    return Card(whole["recipe"], tuple(map(str, whole["labels"])), whole["aliases"], seal)
 
 
 def _from_here(path: Path) -> Path:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import glob
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from rftkit.errors import RecipeError, UserError
 from rftkit.files import now, write_atomically
+from rftkit.messages import in_short
 from rftkit.recipe.schema import Recipe
 from rftkit.runs.locks import LOCK, holder
 
@@ -76,8 +78,11 @@ class RunFolder:
         """What `effective.json` says; nothing before training has begun."""
         if not self.effective.exists():
             return {}
-        found: dict[str, str] = json.loads(self.effective.read_text("utf-8"))
-        return found
+        try:
+            found = json.loads(self.effective.read_text("utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{self.effective}: damaged ({error}); delete it") from None
+        return dict(found) if isinstance(found, dict) else {}
 
     @property
     def report(self) -> Path:
@@ -112,7 +117,7 @@ class RunFolder:
         """What `run.json` says. Raises UserError if it is damaged or of a newer rftkit."""
         try:
             status = json.loads(self.status_file.read_text("utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{self.status_file}: damaged ({error}); start a new run") from None
         if not isinstance(status, dict) or type(status.get("format")) is not int:
             raise UserError(f"{self.status_file}: damaged (no format); start a new run")
@@ -122,6 +127,10 @@ class RunFolder:
             )
         if not isinstance(status.get("state"), str):
             raise UserError(f"{self.status_file}: damaged (no state); start a new run")
+        for name, kind in (("fingerprint", dict), ("labels", list), ("aliases", dict)):
+            if not isinstance(held := status.get(name, kind()), kind):
+                reason = f"{name}: {in_short(held, 60)}"
+                raise UserError(f"{self.status_file}: damaged ({reason}); start a new run")
         return status
 
     def forget_beginning(self) -> None:
@@ -129,6 +138,15 @@ class RunFolder:
         if not self.status_file.exists():
             self.given.unlink(missing_ok=True)
             self.resolved.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Remove the folder of a run that has written nothing but how it began; others stay."""
+        ours = (self.given, self.resolved, self.status_file)
+        if {path.name for path in self.folder.iterdir()} - {BASELINES} <= {p.name for p in ours}:
+            for path in ours:
+                path.unlink(missing_ok=True)
+            with suppress(OSError):  # of baselines that were there before
+                self.folder.rmdir()
 
     def set_status(self, state: State, **more: object) -> None:
         """Write the state, and whatever else is to be remembered, in one atomic step."""
@@ -157,12 +175,17 @@ def runs_under(folder: Path) -> list[RunFolder]:
 
 def new_run(folder: Path) -> RunFolder:
     """A run in `folder`, or in a numbered sibling if something is there already."""
+    return RunFolder(_made(free_place(folder)))
+
+
+def free_place(folder: Path) -> Path:
+    """Where a run in `folder` would go; nothing is made. Raises RecipeError where none can."""
     for number in range(1, 10_000):
         location = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         if location.is_file():
             raise RecipeError(f"--out {location}: is a file; name a folder")
         if _free(location):
-            return RunFolder(_made(location))
+            return location
         if number == 1 and not is_run(location):
             raise RecipeError(f"--out {location}: holds other files; name a new or empty folder")
     raise RecipeError(f"--out {folder}: 9999 siblings exist already; name another folder")

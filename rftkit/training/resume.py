@@ -57,8 +57,12 @@ def renew_recipe(run: RunFolder, request: TrainRequest, recipe: Recipe) -> None:
 
 
 def unfinished_run(request: TrainRequest, recipe: Recipe) -> RunFolder:
-    """The run to resume. Raises RecipeError, naming each difference, if the recipe is another."""
+    """The run to resume, whose files can be read, and which has not been touched.
+
+    Raises RecipeError, naming each difference, if the recipe is another.
+    """
     run = runs.unfinished_run(request.out)
+    files.read_steps(run.metrics)  # raises for what could not be continued, before it is touched
     before = recipe_of(run)
     # READ_LATER trains nothing; where files are is no matter, `fingerprint` knows what is in them
     if changed := differences(without_places(recipe), without_places(before), ignore=READ_LATER):

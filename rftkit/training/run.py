@@ -36,11 +36,11 @@ from rftkit.runs.calibration import write_calibration
 from rftkit.runs.checkpoints import step_of
 from rftkit.runs.locks import locked
 from rftkit.runs.model_card import write_model_card
-from rftkit.runs.run import RunFolder, is_run, new_run
+from rftkit.runs.run import RunFolder, free_place, is_run, new_run
 from rftkit.training import resume
 from rftkit.training.alarms.watch import AlarmError
 from rftkit.training.held_out.calibration import calibrated
-from rftkit.training.held_out.validation import Validation, held_out
+from rftkit.training.held_out.split import Validation, held_out
 from rftkit.training.request import TrainRequest
 from rftkit.training.trackers.opening import tracking
 from rftkit.training.trackers.tracker import Outcome, Tracker
@@ -54,19 +54,20 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     """
     recipe = request.load()
     _check_logger_and_rewards(recipe, request, console)
-    _check_gpu(recipe, console)
     check_base_from(request.base_from)
     train_set, test_set = load_checked_splits(recipe)
     fitted, validation = held_out(recipe, train_set)
-    if not request.resume:  # one that has trained already needs no more than its model
-        require_model(recipe.model)
+    begun = resume.unfinished_run(request, recipe) if request.resume else None
+    if begun is None:
+        free_place(request.out)
+    require_model(recipe.model)
+    _check_gpu(recipe, console)  # from here on torch is loaded, which takes seconds
+    if begun is None:  # one that has trained already needs no more than its model
         check_here(recipe, here(), largest_prompt(recipe, train_set.examples))
     own = [*recipe.notes(), *rationale_notes(recipe, fitted.examples)]
     own += budget_notes(recipe, training=train_set.examples, test=test_set.examples)
-    run = resume.unfinished_run(request, recipe) if request.resume else new_run(request.out)
-    if request.resume:
-        require_model(recipe.model)
-    with locked(run.folder):
+    run = begun or new_run(request.out)
+    with _no_trace_without_model(run, request), locked(run.folder):
         if is_run(run.folder):
             resume.renew_recipe(run, request, recipe)
             own += resume.version_notes(run)
@@ -198,6 +199,17 @@ def _check_logger_and_rewards(recipe: Recipe, request: TrainRequest, console: Co
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     for name in filter(CUSTOM_REWARD.fullmatch, recipe.rewards):
         load_reward(name, Patience(say, request.reward_timeout))
+
+
+@contextmanager
+def _no_trace_without_model(run: RunFolder, request: TrainRequest) -> Iterator[None]:
+    """A new run whose model cannot be loaded leaves no folder, so that the next may have it."""
+    try:
+        yield
+    except ModelError:
+        if not request.resume:
+            run.forget()
+        raise
 
 
 @contextmanager

@@ -36,7 +36,8 @@ from rftkit.runs.run import RunFolder
 from rftkit.training.alarms.watch import Alarms
 from rftkit.training.callbacks import Keeper, Metrics, Stopper
 from rftkit.training.dataset import schedule
-from rftkit.training.held_out.validation import Validation, Validator, Watched
+from rftkit.training.held_out.split import Validation
+from rftkit.training.held_out.validation import Validator, Watched
 from rftkit.training.phase import WHOLE, Phase, begin_from
 from rftkit.training.request import Logger, StopOn
 from rftkit.training.trackers.tracker import NO_TRACKER, Tracker
