@@ -26,6 +26,10 @@ FIXES = {  # what an operating system refuses and a user can fix
     errno.EPERM: "check its rights",
     errno.ENOTDIR: "a part of the path is a file",
     errno.ENAMETOOLONG: "shorten the name",
+    errno.EISDIR: "it is a folder, not a file; move it away",
+    errno.ELOOP: "it is a link that leads to itself; delete it",
+    errno.EFBIG: "raise `ulimit -f`",
+    errno.EIO: "the disk cannot be read or written there",
     errno.EMFILE: "raise `ulimit -n`",
 }
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "optimizer.pt"
+RESUMED_FROM = (OPTIMIZER, "scheduler.pt", "rng_state.pth", "trainer_state.json")
 READ = {".safetensors", ".bin", ".pt", ".pth", ".pkl", ".json"}  # what a trainer may look for
 # what torch.load raises for a file of another shape, or one that would run code
 UNREADABLE = (
@@ -71,6 +72,12 @@ def damage(checkpoint: Path) -> str | None:
         if sha256(path) != digest:
             return f"{name} has changed since it was written"
     return _not_finite(checkpoint)
+
+
+def lacking(checkpoint: Path) -> str | None:
+    """What a trainer would miss in a whole checkpoint, and go on without, in words."""
+    missing = (name for name in RESUMED_FROM if not (checkpoint / name).is_file())
+    return next((f"{name} is missing" for name in missing), None)
 
 
 def _not_finite(checkpoint: Path) -> str | None:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from rich.console import Console
 
+from rftkit import files
 from rftkit.answers.replies import thinks
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
@@ -67,6 +68,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     if request.resume:
         require_model(recipe.model)
     with locked(run.folder):
+        files.sweep(run.folder)
         if is_run(run.folder):
             resume.renew_recipe(run, request, recipe)
             own += resume.version_notes(run)
@@ -157,6 +159,8 @@ class Steps:
         if checkpoint:
             line = f"continuing from step {step_of(checkpoint)}"
             self.console.print(line, highlight=False, markup=False)
+            for note in resume.lines_notes(self.run, step_of(checkpoint)):
+                self._say(f"note: {note}")
         self.run.set_status("running")
         settings = SessionSettings(
             request.save_every, request.log, request.stop_on, request.reward_timeout

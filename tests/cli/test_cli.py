@@ -508,6 +508,10 @@ def test_a_checkpoint_that_is_not_there_is_one_line(rftkit: Command, tmp_path: P
     (Interrupted(signal.SIGTERM, "stopped; continue with: rft"), 143, "stopped; continue with: r"),
     (TrainingError("step 3: loss is nan"), 3, "step 3: loss is nan"),
     (OSError(errno.ENOSPC, "No space left on device", "out/x"), 1, "out/x: No space left on dev"),
+    (IsADirectoryError(errno.EISDIR, "Is a directory", "m.jsonl"), 1, "m.jsonl: Is a directory; "),
+    (OSError(errno.ELOOP, "Too many links", "a"), 1, "a: Too many links; it is a link that leads"),
+    (OSError(errno.EFBIG, "File too large"), 1, "File too large; raise `ulimit -f`"),
+    (OSError(errno.EIO, "Input/output error"), 1, "Input/output error; the disk cannot be read"),
     (OSError(errno.EROFS, "Read-only file system"), 1, "Read-only file system; name a folder"),
     (PermissionError(errno.EACCES, "Permission denied", "out"), 1, "out: Permission denied; check"),
     (TrainingError("red \x1b[31m\nand more"), 3, "red \\x1b[31m and more"),
@@ -522,7 +526,7 @@ def test_what_stops_a_command_is_one_line_and_a_code(
     refused(rftkit("recipes"), said, code=code)
 
 
-@pytest.mark.parametrize("trouble", [OSError(errno.EIO, "input/output"), ZeroDivisionError()])
+@pytest.mark.parametrize("trouble", [OSError(errno.EINVAL, "invalid"), ZeroDivisionError()])
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, trouble: Exception) -> None:
     def stop(*_: object) -> None:
         raise trouble

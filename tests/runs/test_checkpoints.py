@@ -369,3 +369,10 @@ def test_a_run_of_a_newer_rftkit_is_refused(tmp_path: Path) -> None:
     run.status_file.write_text('{"format": 99, "rftkit": "9.9"}')
     with pytest.raises(UserError, match="written by a newer rftkit"):
         find(run.folder)
+
+
+def test_a_checkpoint_that_a_trainer_would_go_on_from_in_part_is_lacking(tmp_path: Path) -> None:
+    for name in checkpoints.RESUMED_FROM:
+        assert checkpoints.lacking(tmp_path) == f"{name} is missing"
+        (tmp_path / name).touch()
+    assert checkpoints.lacking(tmp_path) is None
