@@ -16,7 +16,7 @@ from rftkit.errors import DataError
 from rftkit.inference import question as asked
 from rftkit.inference.prediction import Prediction
 from rftkit.inference.reader import BY_LIST, Answering, Reader, surety_of
-from rftkit.models import open_for_inference
+from rftkit.models import open_for_inference, out_of_memory
 from rftkit.runs.adapter import aliases_of, find, labels_of
 
 Skip = Callable[[Path, str], None]  # an image that cannot be read, and the line that says why
@@ -64,7 +64,8 @@ def predict(
             if not fault
             for example_of in prepared
         ]
-        found = reader.predict(examples)
+        with out_of_memory.named("answering", out_of_memory.evaluating(recipe)):
+            found = iter(list(reader.predict(examples)))
         for image, why in batch:
             if skip and why:
                 skip(Path(image.path), why)

@@ -30,8 +30,7 @@ def taking_up(checkpoint: Path | None, trainer: Any) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        out = isinstance(error, RuntimeError) and ran_out(error)
-        if checkpoint is None or began.seen or out or isinstance(error, UserError):
+        if checkpoint is None or began.seen or ran_out(error) or isinstance(error, UserError):
             raise
         raise CheckpointError(
             f"{checkpoint}: cannot be continued from ({in_short(error)}); delete it, and --resume "

@@ -270,7 +270,7 @@ def widen(model: Any) -> None:
 def newest_checkpoint(run: RunFolder, console: Console) -> Path | None:
     """The newest checkpoint that is whole; damaged ones are named and passed over."""
     for path in checkpoints.in_order(run.checkpoints):
-        harm = checkpoints.damage(path) or checkpoints.lacking(path)
+        harm = checkpoints.damage(path) or checkpoints.unfit(path)
         if harm is None:
             return path
         rest = f" is damaged ({harm}); an earlier one is used"
