@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,21 @@ def test_a_resumed_run_keeps_the_evaluation_that_it_is_given(start: Start) -> No
     assert (recipe_of(run).eval.limit, recipe_of(run).eval.batch_size) == (7, 3)
     assert run.given.read_text("utf-8") == changed
     assert not [path for path in run.folder.iterdir() if path.name.startswith(".")]
+
+
+def test_another_encoding_than_utf_8_is_one_line(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(RECIPE)
+    request = TrainRequest(recipe=tmp_path / "mine.toml", out=tmp_path / "other")
+    monkeypatch.setattr("locale.getencoding", lambda: "ISO-8859-1")
+    if not sys.flags.utf8_mode:
+        with pytest.raises(RecipeError, match=r"^this Python reads files as ISO.*PYTHONUTF8=1$"):
+            train(request, Console(file=io.StringIO()))
+        assert not request.out.exists()
+    monkeypatch.setattr("locale.getencoding", lambda: "UTF8")
+    with pytest.raises(ModelError, match="no model here"):
+        train(request, Console(file=io.StringIO()))
 
 
 def test_the_recipe_beside_a_trained_adapter_follows(start: Start) -> None:

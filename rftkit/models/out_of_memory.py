@@ -20,7 +20,7 @@ SAID = re.compile(  # by torch, cuBLAS, cuDNN, bitsandbytes and vLLM
     r"|Free memory on device .* less than desired|No available memory for the cache blocks"
     r"|larger than the available KV cache memory"
 )
-ON_CPU = re.compile(r"DefaultCPUAllocator|alloc_cpu|Cannot allocate memory")
+ON_CPU = re.compile(r"DefaultCPUAllocator|alloc_cpu|Cannot allocate memory|can't start new thread")
 # after which this process reaches the GPU no more
 LOST = re.compile(r"CUDA error: (?!out of memory)|_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR)\b")
 

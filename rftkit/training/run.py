@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import locale
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,6 +57,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     Interrupted if a signal stopped it; the run can then be resumed.
     """
     recipe = request.load()
+    _check_encoding()
     _check_logger_and_rewards(recipe, request, console)
     _check_gpu(recipe, console)
     check_base_from(request.base_from)
@@ -113,9 +117,10 @@ class Steps:
         self._fit(policy, train_set, validation)
         policy.save(self.run.adapter)
         self._calibrate(policy, validation)
-        write_card(self.run.adapter, self.recipe, train_set.labels, train_set.examples[0].aliases)
+        labels, aliases = train_set.labels, train_set.examples[0].aliases
+        write_card(self.run.adapter, self.recipe, labels, aliases, policy.fingerprint())
         template = undecided(policy.processor, thinks(self.recipe.style))
-        shots, labels = train_set.examples, train_set.labels
+        shots = train_set.examples
         write_model_card(self.run.adapter, self.recipe, shots, labels, template)
         self.run.set_status("trained")
         return policy
@@ -181,6 +186,13 @@ class Steps:
         except (Interrupted, KeyboardInterrupt, AlarmError):
             self.run.set_status("stopped")
             raise
+
+
+def _check_encoding() -> None:
+    """Raises RecipeError where Python reads texts in another encoding than those of libraries."""
+    used = locale.getencoding()
+    if not sys.flags.utf8_mode and codecs.lookup(used).name != "utf-8":
+        raise RecipeError(f"this Python reads files as {used}; set PYTHONUTF8=1")
 
 
 def _check_gpu(recipe: Recipe, console: Console) -> None:

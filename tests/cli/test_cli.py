@@ -417,13 +417,16 @@ def test_runs_are_told_apart_at_eighty_columns(
 
 def test_a_strangers_run_does_not_steer_the_terminal(rftkit: Command, tmp_path: Path) -> None:
     run = evaluated(tmp_path / "out" / "red\x1b[31m")
-    status = run.status() | {"state": "done\x1b[2J\x1b]8;;http://x\x07"}
-    run.status_file.write_text(json.dumps(status), "utf-8")
-    table = rftkit("runs")
-    assert table.code == 0
-    assert "\x1b" not in table.out
-    assert "red\\x1b[31m" in table.out
-    assert "done\\x1b[2J" in table.out
+    before = run.status()
+    for key, value in (("state", "done\x1b[2J"), ("labels", ["a\x1b]8;;http://x\x07", 5])):
+        run.status_file.write_text(json.dumps(before | {key: value}), "utf-8")
+        table = rftkit("runs")
+        assert table.code == 0
+        assert "\x1b" not in table.out
+        assert "\x07" not in table.out
+        assert "red\\x1b[31m" in table.out
+        assert "unreadable" in table.out
+        assert "run.json: damaged (" in table.out
 
 
 def test_a_report_is_written_anew(rftkit: Command, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ SAYS = {
         RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't "
                      "allocate memory: you tried to allocate 9 bytes. Error code 12"),
         OSError(12, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
     ],
     "the GPU failed": [
         RuntimeError("CUDA error: an illegal memory access was encountered"),
