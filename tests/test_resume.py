@@ -190,9 +190,10 @@ def test_they_are_said_when_a_run_is_resumed(start: Start) -> None:
         ([], "step 1 and 2 more"),
         ([1, 3, 4], "step 2"),
         ([1, 1, 2, 3], "step 1"),
+        ([1, [2], 3], "step 2"),
     ],
 )
-def test_a_hole_in_the_steps_is_told(tmp_path: Path, steps: list[int], which: str) -> None:
+def test_a_hole_in_the_steps_is_told(tmp_path: Path, steps: list[object], which: str) -> None:
     run = RunFolder(tmp_path)
     run.metrics.write_text("".join(f'{{"step": {step}}}\n' for step in steps))
     told = f"{run.metrics}: does not hold {which} once, of 3 that were trained"

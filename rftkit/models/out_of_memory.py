@@ -33,11 +33,13 @@ def named(doing: str, remedies: str) -> Iterator[None]:
     except (RuntimeError, ValueError, MemoryError, OSError) as error:
         first = first_line(error, 120)
         if ran_out(error):
-            where = "this machine" if _on_cpu(error) else "the GPU"
-            raise TrainingError(
-                f"{where} ran out of memory while {doing} ({first}); change in this order: "
+            line = (
+                f"the GPU ran out of memory while {doing} ({first}); change in this order: "
                 f"{remedies}"
-            ) from None
+            )
+            if _on_cpu(error):
+                line = line.replace("the GPU", "this machine", 1)
+            raise TrainingError(line) from None
         if lost(error):
             raise TrainingError(
                 f"the GPU failed while {doing} ({first}); do it again, and if it comes back see "

@@ -100,14 +100,15 @@ def check_fingerprint(run: RunFolder, now: Mapping[str, str], checkpoint: Path |
 
 def lines_notes(run: RunFolder, step: int) -> list[str]:
     """A note that names the steps up to `step` which metrics.jsonl does not hold exactly once."""
-    counts = Counter(line.get("step") for line in files.read_lines(run.metrics))
+    steps = [line.get("step") for line in files.read_lines(run.metrics)]
+    counts = Counter(one for one in steps if type(one) is int)
     wrong = [number for number in range(1, step + 1) if counts[number] != 1]
     if not wrong:
         return []
-    which = f"step {wrong[0]}" + (f" and {len(wrong) - 1} more" if wrong[1:] else "")
+    more = f" and {len(wrong) - 1} more" if wrong[1:] else ""
     return [
-        f"{run.metrics}: does not hold {which} once, of {step} that were trained; the run goes on "
-        "from its checkpoint, its curves and alarms do not show them right"
+        f"{run.metrics}: does not hold step {wrong[0]}{more} once, of {step} that were trained; "
+        "the run goes on from its checkpoint, its curves and alarms do not show them right"
     ]
 
 
