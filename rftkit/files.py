@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -37,6 +38,24 @@ def write_atomically(path: Path, text: str | bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def sweep(folder: Path) -> None:
+    """Delete what `write_atomically` left in a folder where its process was killed meanwhile."""
+    for path in [*folder.glob(".*.*"), *folder.glob("*/.*.*"), *folder.glob("*/*/.*.*")]:
+        number = path.name.rpartition(".")[2]
+        if path.is_file() and re.fullmatch("[0-9]{1,9}", number) and not _runs(int(number)):
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # somebody else's
+    return True
 
 
 def sync(path: Path) -> None:

@@ -74,7 +74,7 @@ def _program() -> list[str]:
             program = which("rftkit")
             named = program is not None and Path(program).samefile(script)
             return ["rftkit"] if named else [_within(script)]
-    return [_within(Path(sys.executable)), "-m", "rftkit"]
+    return [_within(Path(sys.executable)), "-P", "-m", "rftkit"]
 
 
 def _within(path: Path) -> str:

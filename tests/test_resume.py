@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from rftkit.runs.adapter import read_card, recipe_of, write_card
 from rftkit.runs.run import RunFolder
 from rftkit.runs.versions import versions
 from rftkit.training.request import TrainRequest
-from rftkit.training.resume import check_fingerprint, fingerprint, version_notes
+from rftkit.training.resume import check_fingerprint, fingerprint, lines_notes, version_notes
 from rftkit.training.run import train
 
 RECIPE = """
@@ -63,6 +64,21 @@ def test_a_resumed_run_keeps_the_evaluation_that_it_is_given(start: Start) -> No
     assert (recipe_of(run).eval.limit, recipe_of(run).eval.batch_size) == (7, 3)
     assert run.given.read_text("utf-8") == changed
     assert not [path for path in run.folder.iterdir() if path.name.startswith(".")]
+
+
+def test_another_encoding_than_utf_8_is_one_line(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(RECIPE)
+    request = TrainRequest(recipe=tmp_path / "mine.toml", out=tmp_path / "other")
+    monkeypatch.setattr("locale.getencoding", lambda: "ISO-8859-1")
+    if not sys.flags.utf8_mode:
+        with pytest.raises(RecipeError, match=r"^this Python reads files as ISO.*PYTHONUTF8=1$"):
+            train(request, Console(file=io.StringIO()))
+        assert not request.out.exists()
+    monkeypatch.setattr("locale.getencoding", lambda: "UTF8")
+    with pytest.raises(ModelError, match="no model here"):
+        train(request, Console(file=io.StringIO()))
 
 
 def test_the_recipe_beside_a_trained_adapter_follows(start: Start) -> None:
@@ -146,8 +162,6 @@ def test_other_data_at_the_same_place_are_told(start: Start, tmp_path: Path) -> 
      [f"torch 1.0 -> {versions()['torch']}, trl 0.1 -> {versions()['trl']}"]),
     (versions(), []),
     ({"rftkit": versions()["rftkit"]}, []),
-    ("2.9", []),
-    (None, []),
 ])  # fmt: skip
 def test_other_libraries_than_at_the_beginning_are_listed(
     tmp_path: Path, before: object, notes: list[str]
@@ -166,3 +180,21 @@ def test_they_are_said_when_a_run_is_resumed(start: Start) -> None:
     assert "note: other versions than when the run began, results may differ: peft 0.0.1 -> " in (
         said.getvalue()
     )
+
+
+@pytest.mark.parametrize(
+    ("steps", "which"),
+    [
+        ([1, 2, 3, 4], ""),
+        ([1, 2, 3], ""),  # the checkpoint is of step 3
+        ([], "step 1 and 2 more"),
+        ([1, 3, 4], "step 2"),
+        ([1, 1, 2, 3], "step 1"),
+        ([1, [2], 3], "step 2"),
+    ],
+)
+def test_a_hole_in_the_steps_is_told(tmp_path: Path, steps: list[object], which: str) -> None:
+    run = RunFolder(tmp_path)
+    run.metrics.write_text("".join(f'{{"step": {step}}}\n' for step in steps))
+    told = f"{run.metrics}: does not hold {which} once, of 3 that were trained"
+    assert [note.partition(";")[0] for note in lines_notes(run, 3)] == ([told] if which else [])

@@ -17,6 +17,7 @@ from rftkit.metrics.completions import score_lines
 from rftkit.tasks import get_task
 
 MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+SCORING: dict[str, Any] = {"concurrency_id": "scoring", "concurrency_limit": 1}  # seconds of a CPU
 LONGEST_LINE = 100_000  # characters of what is scored
 MOST_PAIRS = 40_000  # of a found and a gold box, which are all compared
 
@@ -66,7 +67,7 @@ def wire_calls(desk: Desk) -> None:
         return json.loads(scored)  # type: ignore[no-any-return]
 
     button.click(compare, [upload, *texts], answer, api_name="compare", **MODEL)
-    button.click(score, [*scored, choices], answer, api_name="score", queue=False)
+    button.click(score, [*scored, choices], answer, api_name="score", **SCORING)
     button.click(desk.health, None, answer, api_name="health", queue=False)
 
 

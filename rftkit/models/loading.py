@@ -12,16 +12,18 @@ import torch
 import transformers
 from transformers import AutoModelForImageTextToText, BitsAndBytesConfig, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+from transformers.utils import find_adapter_config_file
 from transformers.utils import logging as transformers_logging
 
 from rftkit.errors import ModelError, UserError
 from rftkit.messages import first_line, in_short
 from rftkit.model_info.count import SENSES
-from rftkit.models.out_of_memory import ran_out
+from rftkit.models.out_of_memory import lost, ran_out
 from rftkit.models.processing.budget import limit_tiles
 from rftkit.models.processing.load import load_processor
 from rftkit.recipe.sections import TINY, Model
 
+DEEPEST = 8  # tables within tables of a configuration that a library looks into
 HASHED_BYTES = 2**27  # at either end of a weights file
 # parts of the model that stay in 16 bit: encoders, what joins them to the language model, the head
 UNQUANTISED = (
@@ -85,10 +87,21 @@ def dtype_here() -> torch.dtype:
 def check_architecture(source: Source) -> None:
     """Raises ModelError if transformers has no image-text model of the source's `model_type`.
 
-    The Python files that such a model may bring along (`auto_map`) are never run. Raises OSError
-    if the source has no configuration.
+    The Python files that such a model may bring along (`auto_map`) are never run, nor are kernels
+    that its configuration names fetched, nor is an adapter beside it taken for a part of it, whose
+    own base transformers would load instead. Raises OSError if the source has no configuration.
     """
     config, _ = PretrainedConfig.get_config_dict(source.name, revision=source.revision)
+    if kernel := _kernel_of(config):
+        raise ModelError(
+            f"model.name: {source.name}: its config.json asks for the kernel {kernel[:60]!r} of "
+            "the hub, which is code, and rftkit never fetches any; remove it there"
+        )
+    if find_adapter_config_file(source.name, revision=source.revision):
+        raise ModelError(
+            f"model.name: {source.name}: is an adapter, or holds one beside its weights; name the "
+            "base model alone"
+        )
     kind = config.get("model_type")
     if kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return
@@ -100,6 +113,21 @@ def check_architecture(source: Source) -> None:
         f"model.name: {source.name}: model_type {kind!r} {reason}; name a model that transformers "
         f"{transformers.__version__} knows, such as Qwen/Qwen2.5-VL-3B-Instruct"
     )
+
+
+def _kernel_of(config: Any, depth: int = 0) -> str | None:
+    """The first implementation in a configuration that is a repository's name."""
+    if not isinstance(config, dict) or depth > DEEPEST:
+        return None
+    for key, value in config.items():
+        names = value.values() if isinstance(value, dict) else [value]
+        if key.strip("_").removesuffix("_internal").endswith("implementation"):
+            for name in names:
+                if isinstance(name, str) and "/" in name:
+                    return name
+        if found := _kernel_of(value, depth + 1):
+            return found
+    return None
 
 
 def load_model(source: Source, settings: Model) -> Any:
@@ -202,15 +230,15 @@ def fingerprint(source: Source) -> str:
 def reading(source: Source) -> Iterator[None]:
     """Within it whatever a library raises for the files of a model becomes a ModelError.
 
-    Files that are damaged, or a stranger's, make them raise anything. What ran out of memory
-    passes: the caller puts it in words.
+    Files that are damaged, or a stranger's, make them raise anything. Memory that runs out
+    and a lost GPU pass: the caller puts them in words.
     """
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        if isinstance(error, RuntimeError) and ran_out(error):
+        if ran_out(error) or lost(error):
             raise
         raise not_loaded(source, error) from error
 

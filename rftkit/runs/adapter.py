@@ -27,11 +27,13 @@ CARD = "rftkit.json"  # recipe and labels, saved into the adapter so that its fo
 class Seal(NamedTuple):
     """What an adapter was when it was saved; empty in one of an older rftkit.
 
-    weights: SHA-256 of its file. alpha: of LoRA, which scales the weights.
+    weights: SHA-256 of its file. alpha: of LoRA, which scales the weights. base: a hash of the
+    model it was trained on, where that is in a folder of this machine.
     """
 
     weights: str = ""
     alpha: float | None = None
+    base: str = ""
 
 
 class Card(NamedTuple):
@@ -136,7 +138,7 @@ def _check_weights(adapter: Path) -> None:
     if not (adapter / CONFIG).is_file():
         raise ModelError(f"{adapter}: no {CONFIG}; {REMEDY}")
     saved = read_card(adapter).seal if (adapter / CARD).is_file() else Seal()
-    if saved.weights and (now := _seal(adapter)) != saved:
+    if saved.weights and (now := _seal(adapter, saved.base)) != saved:
         changed = WEIGHTS if now.weights != saved.weights else CONFIG
         raise ModelError(
             f"{adapter}: {changed} has changed since it was saved; take it from a copy, name a "
@@ -144,14 +146,21 @@ def _check_weights(adapter: Path) -> None:
         )
 
 
-def _seal(adapter: Path) -> Seal:
+def _seal(adapter: Path, base: str = "") -> Seal:
     """Of what lies in an adapter folder now."""
     try:
         alpha = json.loads((adapter / CONFIG).read_text("utf-8")).get("lora_alpha")
     except (OSError, ValueError, AttributeError, RecursionError):  # whoever loads it says so
         alpha = None
     known = alpha if isinstance(alpha, int | float) else None
-    return Seal(files.sha256(adapter / WEIGHTS), known)
+    return Seal(files.sha256(adapter / WEIGHTS), known, base)
+
+
+def base_of(ckpt: Checkpoint) -> str:
+    """The hash of the model that it was trained on; "" where nobody kept it."""
+    if ckpt.name and ckpt.run:  # a checkpoint has no card
+        return str(ckpt.run.status().get("fingerprint", {}).get("base model", ""))
+    return read_card(ckpt.adapter).seal.base
 
 
 def labels_of(ckpt: Checkpoint) -> tuple[str, ...]:
@@ -169,10 +178,17 @@ def aliases_of(ckpt: Checkpoint) -> dict[str, str]:
 
 
 def write_card(
-    adapter: Path, recipe: Recipe, labels: Sequence[str], aliases: Mapping[str, str] | None = None
+    adapter: Path,
+    recipe: Recipe,
+    labels: Sequence[str],
+    aliases: Mapping[str, str] | None = None,
+    base: str = "",
 ) -> None:
-    """Save recipe and labels into an adapter folder; with it the adapter is complete."""
-    seal = _seal(adapter) if (adapter / WEIGHTS).is_file() else Seal()
+    """Save recipe and labels into an adapter folder; with it the adapter is complete.
+
+    base: a hash of the model that it was trained on.
+    """
+    seal = _seal(adapter, base) if (adapter / WEIGHTS).is_file() else Seal()
     card = Card(dump_recipe(recipe), tuple(labels), aliases or {}, seal)
     files.write_atomically(adapter / CARD, card_text(card))
 
@@ -189,6 +205,8 @@ def card_text(card: Card) -> str:
     held: dict[str, object] = {"recipe": card.recipe, "labels": labels, "aliases": aliases}
     if card.seal.weights:
         held |= {"sha256": card.seal.weights, "lora_alpha": card.seal.alpha}
+    if card.seal.base:
+        held |= {"base_sha256": card.seal.base}
     return json.dumps(held, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -201,14 +219,14 @@ def read_card(adapter: Path) -> Card:
         held = json.loads(card.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{card}: damaged ({error}); {REMEDY}") from None
-    kinds = {"recipe": str, "labels": list, "aliases": dict, "sha256": str}
+    kinds = {"recipe": str, "labels": list, "aliases": dict, "sha256": str, "base_sha256": str}
     held = held if isinstance(held, dict) else {}
-    whole = {"aliases": {}, "sha256": "", **held}  # older cards have less
+    whole = {"aliases": {}, "sha256": "", "base_sha256": "", **held}  # older cards have less
     for name, kind in kinds.items():
         if not isinstance(whole.get(name), kind):
             reason = f"{name} is {in_short(whole.get(name), 60)}"
             raise ModelError(f"{card}: damaged ({reason}); {REMEDY}")
-    seal = Seal(whole["sha256"], whole.get("lora_alpha"))
+    seal = Seal(whole["sha256"], whole.get("lora_alpha"), whole["base_sha256"])
     return Card(whole["recipe"], tuple(map(str, whole["labels"])), whole["aliases"], seal)
 
 

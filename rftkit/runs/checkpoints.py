@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "optimizer.pt"
+STATE = "trainer_state.json"
+RESUMED_FROM = (OPTIMIZER, "scheduler.pt", "rng_state.pth", STATE)
 READ = {".safetensors", ".bin", ".pt", ".pth", ".pkl", ".json"}  # what a trainer may look for
 # what torch.load raises for a file of another shape, or one that would run code
 UNREADABLE = (
@@ -71,6 +73,21 @@ def damage(checkpoint: Path) -> str | None:
         if sha256(path) != digest:
             return f"{name} has changed since it was written"
     return _not_finite(checkpoint)
+
+
+def unfit(checkpoint: Path) -> str | None:
+    """Why a trainer would go on wrongly from a checkpoint that is as it was written, in words."""
+    for name in RESUMED_FROM:
+        if not (checkpoint / name).is_file():
+            return f"{name} is missing"
+    try:
+        state = json.loads((checkpoint / STATE).read_text("utf-8"))
+        right = type(state["global_step"]) is int and isinstance(state["log_history"], list)
+        right = right and 0 < state["global_step"] <= step_of(checkpoint)
+        right = right and isinstance(state["stateful_callbacks"]["TrainerControl"], dict)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        right = False
+    return None if right else f"{STATE} is not what a trainer writes"
 
 
 def _not_finite(checkpoint: Path) -> str | None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import glob
 import json
+import math
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rftkit.errors import RecipeError, UserError
 from rftkit.files import now, write_atomically
-from rftkit.messages import in_short
+from rftkit.messages import first_line, in_short
 from rftkit.recipe.schema import Recipe
 from rftkit.runs.locks import LOCK, holder
 
@@ -79,10 +81,11 @@ class RunFolder:
         if not self.effective.exists():
             return {}
         try:
-            found = json.loads(self.effective.read_text("utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{self.effective}: damaged ({error}); delete it") from None
-        return dict(found) if isinstance(found, dict) else {}
+            found = dict[str, str](json.loads(self.effective.read_text("utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            reason = first_line(error)
+            raise UserError(f"{self.effective}: damaged ({reason}); delete it") from None
+        return {str(name): str(value) for name, value in found.items()}
 
     @property
     def report(self) -> Path:
@@ -118,19 +121,18 @@ class RunFolder:
         try:
             status = json.loads(self.status_file.read_text("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{self.status_file}: damaged ({error}); start a new run") from None
+            reason = first_line(error)
+            raise UserError(f"{self.status_file}: damaged ({reason}); start a new run") from None
         if not isinstance(status, dict) or type(status.get("format")) is not int:
             raise UserError(f"{self.status_file}: damaged (no format); start a new run")
         if status["format"] > FORMAT:
             raise UserError(
                 f"{self.folder}: written by a newer rftkit ({status.get('rftkit')}); upgrade rftkit"
             )
-        if not isinstance(status.get("state"), str):
+        if status.get("state") not in get_args(State):
             raise UserError(f"{self.status_file}: damaged (no state); start a new run")
-        for name, kind in (("fingerprint", dict), ("labels", list), ("aliases", dict)):
-            if not isinstance(held := status.get(name, kind()), kind):
-                reason = f"{name}: {in_short(held, 60)}"
-                raise UserError(f"{self.status_file}: damaged ({reason}); start a new run")
+        if wrong := _misshapen(status):
+            raise UserError(f"{self.status_file}: damaged ({wrong}); start a new run")
         return status
 
     def forget_beginning(self) -> None:
@@ -154,6 +156,35 @@ class RunFolder:
         place = str(self.folder.resolve())
         status |= {"format": FORMAT, "state": state, "updated": now(), "folder": place, **more}
         write_atomically(self.status_file, json.dumps(status, indent=2) + "\n")
+
+
+def _misshapen(status: Mapping[str, Any]) -> str:
+    """What in `run.json` is not of its kind, in words; "" if nothing is. Any key may be missing."""
+    texts = ("folder", "created", "updated", "rftkit", "error", "wandb")
+    right: dict[str, Callable[[Any], bool]] = {
+        name: lambda value: isinstance(value, str) for name in texts
+    }
+    right |= dict.fromkeys(("versions", "aliases", "fingerprint"), _names_texts)
+    right |= {
+        "labels": lambda value: _listed(value, str),
+        "training_images": lambda value: _listed(value, int) and len(value) == 2,
+        "validation": lambda value: isinstance(value, dict) and _number(value.get("base")),
+        "length_target": _number,
+    }
+    names = (name for name, fits in right.items() if name in status and not fits(status[name]))
+    return next((f"{name} is {in_short(status[name], 40)}" for name in names), "")
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _listed(value: object, kind: type) -> bool:
+    return isinstance(value, list) and all(type(one) is kind for one in value)
+
+
+def _names_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
 
 
 def is_run(folder: Path) -> bool:

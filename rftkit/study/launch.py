@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -14,6 +17,7 @@ from rich.console import Console
 from rftkit.errors import Interrupted
 
 KILLED = 9
+PDEATHSIG = 1  # of prctl: what a process gets when the one that started it ends
 
 
 class Ended(NamedTuple):
@@ -69,8 +73,26 @@ def _start(words: Sequence[str]) -> subprocess.Popen[str]:
         text=True,
         encoding="utf-8",
         errors="replace",
+        preexec_fn=_ending_with(os.getpid()),
         process_group=0,  # Ctrl-C in the terminal reaches us alone, and we pass it on once
     )
+
+
+def _ending_with(parent: int) -> Callable[[], None] | None:
+    """What a new process does first, so that SIGTERM reaches it when we end without a word.
+
+    It then saves and ends, as if we had passed the signal on. None where there is no such thing.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def begin() -> None:
+        prctl(PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it ended meanwhile
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return begin
 
 
 @contextmanager

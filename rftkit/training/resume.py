@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -99,6 +100,20 @@ def check_fingerprint(run: RunFolder, now: Mapping[str, str], checkpoint: Path |
                 "leave out --resume to start a new run"
             )
     run.set_status("running", fingerprint=dict(now))
+
+
+def lines_notes(run: RunFolder, step: int) -> list[str]:
+    """A note that names the steps up to `step` which metrics.jsonl does not hold exactly once."""
+    steps = [line.get("step") for line in files.read_lines(run.metrics)]
+    counts = Counter(one for one in steps if type(one) is int)
+    wrong = [number for number in range(1, step + 1) if counts[number] != 1]
+    if not wrong:
+        return []
+    more = f" and {len(wrong) - 1} more" if wrong[1:] else ""
+    return [
+        f"{run.metrics}: does not hold step {wrong[0]}{more} once, of {step} that were trained; "
+        "the run goes on from its checkpoint, its curves and alarms do not show them right"
+    ]
 
 
 def fingerprint(recipe: Recipe, examples: Sequence[Example], policy: Policy) -> dict[str, str]:

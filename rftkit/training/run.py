@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import locale
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from importlib.util import find_spec
 
 from rich.console import Console
 
+from rftkit import files
 from rftkit.answers.replies import thinks
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
@@ -53,6 +57,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     Interrupted if a signal stopped it; the run can then be resumed.
     """
     recipe = request.load()
+    _check_encoding()
     _check_logger_and_rewards(recipe, request, console)
     check_base_from(request.base_from)
     train_set, test_set = load_checked_splits(recipe)
@@ -68,6 +73,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     own += budget_notes(recipe, training=train_set.examples, test=test_set.examples)
     run = begun or new_run(request.out)
     with _no_trace_without_model(run, request), locked(run.folder):
+        files.sweep(run.folder)
         if is_run(run.folder):
             resume.renew_recipe(run, request, recipe)
             own += resume.version_notes(run)
@@ -112,9 +118,10 @@ class Steps:
         self._fit(policy, train_set, validation)
         policy.save(self.run.adapter)
         self._calibrate(policy, validation)
-        write_card(self.run.adapter, self.recipe, train_set.labels, train_set.examples[0].aliases)
+        labels, aliases = train_set.labels, train_set.examples[0].aliases
+        write_card(self.run.adapter, self.recipe, labels, aliases, policy.fingerprint())
         template = undecided(policy.processor, thinks(self.recipe.style))
-        shots, labels = train_set.examples, train_set.labels
+        shots = train_set.examples
         write_model_card(self.run.adapter, self.recipe, shots, labels, template)
         self.run.set_status("trained")
         return policy
@@ -158,6 +165,8 @@ class Steps:
         if checkpoint:
             line = f"continuing from step {step_of(checkpoint)}"
             self.console.print(line, highlight=False, markup=False)
+            for note in resume.lines_notes(self.run, step_of(checkpoint)):
+                self._say(f"note: {note}")
         self.run.set_status("running")
         settings = SessionSettings(
             request.save_every, request.log, request.stop_on, request.reward_timeout
@@ -178,6 +187,13 @@ class Steps:
         except (Interrupted, KeyboardInterrupt, AlarmError):
             self.run.set_status("stopped")
             raise
+
+
+def _check_encoding() -> None:
+    """Raises RecipeError where Python reads texts in another encoding than those of libraries."""
+    used = locale.getencoding()
+    if not sys.flags.utf8_mode and codecs.lookup(used).name != "utf-8":
+        raise RecipeError(f"this Python reads files as {used}; set PYTHONUTF8=1")
 
 
 def _check_gpu(recipe: Recipe, console: Console) -> None:

@@ -40,6 +40,7 @@ from rftkit.training.held_out.split import Validation
 from rftkit.training.held_out.validation import Validator, Watched
 from rftkit.training.phase import WHOLE, Phase, begin_from
 from rftkit.training.request import Logger, StopOn
+from rftkit.training.taking_up import CheckpointError, taking_up
 from rftkit.training.trackers.tracker import NO_TRACKER, Tracker
 
 SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
@@ -220,11 +221,14 @@ def fit(trainer: Any, job: TrainingJob) -> None:
             stopper.listening(job.console),
             out_of_memory.named("training", out_of_memory.training(job.recipe)),
             finite_logits(trainer.model),
+            taking_up(job.resume, trainer),
         ):
             trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
             alarms.raise_any()
             if validator and validator.found and phase.name != "warmup":
                 validator.use_best(trainer.model)
+    except CheckpointError:
+        raise
     except ModelError as error:
         raise TrainingError(
             f"step {phase.before + trainer.state.global_step + 1}: {error}"
@@ -267,7 +271,7 @@ def widen(model: Any) -> None:
 def newest_checkpoint(run: RunFolder, console: Console) -> Path | None:
     """The newest checkpoint that is whole; damaged ones are named and passed over."""
     for path in checkpoints.in_order(run.checkpoints):
-        harm = checkpoints.damage(path)
+        harm = checkpoints.damage(path) or checkpoints.unfit(path)
         if harm is None:
             return path
         rest = f" is damaged ({harm}); an earlier one is used"

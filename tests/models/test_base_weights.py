@@ -6,14 +6,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import fakes
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from rftkit.errors import ModelError
-from rftkit.models.loading import load_model, resolve
+from rftkit.models import base_note
+from rftkit.models.loading import fingerprint, load_model, resolve
 from rftkit.models.tiny.cache import ensure_tiny
 from rftkit.recipe.sections import Model
+from rftkit.runs.adapter import find, write_card
 
 WEIGHTS = "model.safetensors"
 Tensors = dict[str, torch.Tensor]
@@ -76,3 +79,23 @@ def test_a_shard_that_is_missing_is_refused(base: Path) -> None:
     text = '{"metadata": {}, "weight_map": {' + ", ".join(shards) + "}}"
     (base / f"{WEIGHTS}.index.json").write_text(text)
     assert "cannot be loaded (" in refusal(base)
+
+
+def test_an_adapter_on_other_weights_than_it_was_trained_on_is_noted(tmp_path: Path) -> None:
+    base, folder = tmp_path / "base", tmp_path / "adapter"
+    base.mkdir()
+    (base / "config.json").write_text("{}")
+    (base / "model.safetensors").write_bytes(b"weights")
+    recipe = fakes.recipe(model={"name": str(base)})
+    fakes.FakePolicy(fakes.never).save(folder)
+    write_card(folder, recipe, ["cat", "dog"], {}, fingerprint(resolve(str(base))))
+    assert base_note(find(folder)) == ""
+    (base / "model.safetensors").write_bytes(b"WEIGHTS")
+    assert base_note(find(folder)) == (
+        f"note: the weights of {base} are others than those that {folder} was trained on, so its "
+        "answers are others too"
+    )
+    write_card(folder, recipe, ["cat", "dog"])  # as older versions did
+    assert base_note(find(folder)) == ""
+    write_card(folder, fakes.recipe(model={"name": "a/b"}), ["cat", "dog"], {}, "of another name")
+    assert base_note(find(folder)) == ""

@@ -369,3 +369,30 @@ def test_a_run_of_a_newer_rftkit_is_refused(tmp_path: Path) -> None:
     run.status_file.write_text('{"format": 99, "rftkit": "9.9"}')
     with pytest.raises(UserError, match="written by a newer rftkit"):
         find(run.folder)
+
+
+STATE = {"global_step": 2, "log_history": [], "stateful_callbacks": {"TrainerControl": {}}}
+
+
+@pytest.mark.parametrize(("state", "fits"), [
+    (STATE, True),
+    ({**STATE, "global_step": 1}, True),  # of the second part of a run
+    ({**STATE, "global_step": 3}, False),
+    ({**STATE, "global_step": 0}, False),
+    ({**STATE, "global_step": "2"}, False),
+    ({**STATE, "log_history": "x"}, False),
+    ({**STATE, "stateful_callbacks": {"A": {}}}, False),
+    ({**STATE, "stateful_callbacks": 5}, False),
+    ([], False),
+    ({}, False),
+])  # fmt: skip
+def test_a_checkpoint_that_a_trainer_would_go_on_from_wrongly_is_not_taken(
+    tmp_path: Path, state: object, fits: bool
+) -> None:
+    location = tmp_path / "step-000002"
+    location.mkdir()
+    for name in checkpoints.RESUMED_FROM:
+        assert checkpoints.unfit(location) == f"{name} is missing"
+        (location / name).write_text(json.dumps(state))
+    told = None if fits else "trainer_state.json is not what a trainer writes"
+    assert checkpoints.unfit(location) == told
