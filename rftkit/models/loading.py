@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,15 +16,19 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from transformers.utils import find_adapter_config_file
 from transformers.utils import logging as transformers_logging
 
-from rftkit.errors import ModelError, UserError
+from rftkit.errors import ModelError, TookTooLong, UserError, time_limit
 from rftkit.messages import first_line, in_short
-from rftkit.model_info.count import SENSES
+from rftkit.model_info.count import SENSES, count
 from rftkit.models.out_of_memory import lost, ran_out
 from rftkit.models.processing.budget import limit_tiles
 from rftkit.models.processing.load import load_processor
 from rftkit.recipe.sections import TINY, Model
 
+COUNTS = re.compile("layers|depth|experts|heads|blocks")  # what libraries make one by one
+MOST_OF_A_KIND = 10_000
 DEEPEST = 8  # tables within tables of a configuration that a library looks into
+COUNTED_WITHIN = 20.0  # seconds
+MOST_PER_BYTE = 6  # parameters: four bits have 2, the smallest quantisations 4
 HASHED_BYTES = 2**27  # at either end of a weights file
 # parts of the model that stay in 16 bit: encoders, what joins them to the language model, the head
 UNQUANTISED = (
@@ -102,6 +107,10 @@ def check_architecture(source: Source) -> None:
             f"model.name: {source.name}: is an adapter, or holds one beside its weights; name the "
             "base model alone"
         )
+    for key, value in _entries(config):
+        if COUNTS.search(key) and isinstance(value, int) and value > MOST_OF_A_KIND:
+            line = f"its config.json asks for {value:,} {key}; copy the model again"
+            raise ModelError(f"model.name: {source.name}: {line}")
     kind = config.get("model_type")
     if kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return
@@ -115,19 +124,43 @@ def check_architecture(source: Source) -> None:
     )
 
 
-def _kernel_of(config: Any, depth: int = 0) -> str | None:
+def check_size(source: Source) -> None:
+    """Raises ModelError for a local folder with far fewer weights than its configuration asks for.
+
+    transformers would draw the others at random first, whatever memory and time that takes.
+    """
+    folder = Path(source.name)
+    if not folder.is_dir():
+        return
+    held = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    config, _ = PretrainedConfig.get_config_dict(source.name)
+    asked = f"model.name: {source.name}: parameters in its config.json"
+    try:
+        with time_limit(COUNTED_WITHIN):
+            size = count(config).size
+    except TookTooLong:
+        raise ModelError(f"{asked}: too many to count; copy the model again") from None
+    if held and size > MOST_PER_BYTE * held:
+        raise ModelError(f"{asked}: {size:,}, and {held:,} bytes of weights; copy the model again")
+
+
+def _kernel_of(config: Any) -> str | None:
     """The first implementation in a configuration that is a repository's name."""
-    if not isinstance(config, dict) or depth > DEEPEST:
-        return None
-    for key, value in config.items():
+    for key, value in _entries(config):
         names = value.values() if isinstance(value, dict) else [value]
         if key.strip("_").removesuffix("_internal").endswith("implementation"):
             for name in names:
                 if isinstance(name, str) and "/" in name:
                     return name
-        if found := _kernel_of(value, depth + 1):
-            return found
     return None
+
+
+def _entries(config: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """The keys of a configuration with their values, those of tables within it too."""
+    if isinstance(config, dict) and depth <= DEEPEST:
+        for key, value in config.items():
+            yield key, value
+            yield from _entries(value, depth + 1)
 
 
 def load_model(source: Source, settings: Model) -> Any:
@@ -143,6 +176,7 @@ def load_model(source: Source, settings: Model) -> Any:
         options["device_map"] = {"": 0}
     with reading(source):
         check_architecture(source)
+        check_size(source)
     model = read_weights(source, **options)
     limit_tiles(model, settings.max_pixels)
     return model

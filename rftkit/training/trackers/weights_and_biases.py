@@ -52,7 +52,7 @@ def logged(run: RunFolder, recipe: Recipe, console: Console) -> Iterator[Weights
     It ends with the block, as failed if that raises.
     """
     with _environment(run.folder):
-        # it reads `wandb/settings` of the current folder, a stranger's perhaps, which may name a server
+        # not here, where a stranger's `wandb/settings` may name another server
         with TemporaryDirectory() as empty, chdir(empty):
             wandb.setup(wandb.Settings(silent=True))
         opened = _opened(run, recipe, console)
