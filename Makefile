@@ -15,7 +15,7 @@ PYTEST  := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numproce
 
 .DEFAULT_GOAL := help
 .PHONY: help demo lint quick test browser hooks notebooks docs test-wheel test-unsloth test-vllm test-gpu
-.PHONY: fuzz audit sbom hashes
+.PHONY: fuzz audit sbom hashes installed
 .DELETE_ON_ERROR:
 
 help:  ## list these targets
@@ -69,6 +69,8 @@ test-unsloth: .venv-unsloth/.installed  ## train with the real Unsloth, in an en
 
 test-vllm: .venv-vllm/.installed  ## generate with the real vLLM on the CPU, in an environment of its own
 	PYTHONPATH=tests/slow/vllm_site HF_HUB_OFFLINE=1 .venv-vllm/bin/python -m pytest -m slow tests/slow/test_vllm.py tests/slow/test_lfm2_torchvision.py
+
+installed: .venv-unsloth/.installed $(VENV)/.installed-dev  ## only install what test-unsloth, lint and test need
 
 test-gpu: .venv-unsloth/.installed  ## the fast paths on a real CUDA GPU, in the environment of test-unsloth
 	HF_HUB_OFFLINE=1 .venv-unsloth/bin/python -m pytest -m gpu tests/gpu

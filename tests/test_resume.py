@@ -13,7 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from rftkit.data.examples import load_examples
-from rftkit.errors import ModelError, RecipeError
+from rftkit.errors import TrainingError, RecipeError
 from rftkit.recipe.toml import parse_recipe
 from rftkit.runs.adapter import read_card, recipe_of, write_card
 from rftkit.runs.run import RunFolder
@@ -34,7 +34,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     """Begins or resumes a run, which stops where a model would be loaded."""
 
     def stop(*_: object) -> None:
-        raise ModelError("no model here")
+        raise TrainingError("no model here")
 
     for name in ("open_for_training", "open_for_inference"):
         monkeypatch.setattr(f"rftkit.training.run.{name}", stop)
@@ -49,7 +49,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
         file, out = folder / "mine.toml", folder / "run"
         file.write_text(recipe)
         request = TrainRequest(recipe=file, out=out, overrides=overrides, resume=resume)
-        with pytest.raises(ModelError, match="no model here"):
+        with pytest.raises(TrainingError, match="no model here"):
             train(request, Console(file=said or io.StringIO(), width=400))
         return RunFolder(out)
 
@@ -77,7 +77,7 @@ def test_another_encoding_than_utf_8_is_one_line(
             train(request, Console(file=io.StringIO()))
         assert not request.out.exists()
     monkeypatch.setattr("locale.getencoding", lambda: "UTF8")
-    with pytest.raises(ModelError, match="no model here"):
+    with pytest.raises(TrainingError, match="no model here"):
         train(request, Console(file=io.StringIO()))
 
 

@@ -22,6 +22,7 @@ from rftkit.model_info.count import SENSES, count
 from rftkit.models.out_of_memory import lost, ran_out
 from rftkit.models.processing.budget import limit_tiles
 from rftkit.models.processing.load import load_processor
+from rftkit.patches.transformers import MissingWeightsError, no_random_weights
 from rftkit.recipe.sections import TINY, Model
 
 COUNTS = re.compile("layers|depth|experts|heads|blocks")  # what libraries make one by one
@@ -134,14 +135,15 @@ def check_size(source: Source) -> None:
         return
     held = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     config, _ = PretrainedConfig.get_config_dict(source.name)
-    asked = f"model.name: {source.name}: parameters in its config.json"
+    asked = f"model.name: {source.name}: its config.json is of"
     try:
         with time_limit(COUNTED_WITHIN):
             size = count(config).size
     except TookTooLong:
-        raise ModelError(f"{asked}: too many to count; copy the model again") from None
+        raise ModelError(f"{asked} too many parameters to count; copy the model again") from None
     if held and size > MOST_PER_BYTE * held:
-        raise ModelError(f"{asked}: {size:,}, and {held:,} bytes of weights; copy the model again")
+        have = f"its weights have {held:,} bytes"
+        raise ModelError(f"{asked} {size:,} parameters, {have}; copy the model again")
 
 
 def _kernel_of(config: Any) -> str | None:
@@ -188,20 +190,24 @@ def read_weights(source: Source, **options: Any) -> Any:
     Raises ModelError for pickled, damaged or missing ones: transformers would draw a missing tensor
     at random and go on.
     """
-    with reading(source):
-        model, found = AutoModelForImageTextToText.from_pretrained(
-            source.name,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-            **options,
+    with reading(source), whole(source):
+        return AutoModelForImageTextToText.from_pretrained(
+            source.name, trust_remote_code=False, use_safetensors=True, **options
         )
-    if missing := sorted(found["missing_keys"]):
-        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+
+
+@contextmanager
+def whole(source: Source) -> Iterator[None]:
+    """Raises ModelError for a model that is loaded within it and whose files lack weights."""
+    try:
+        with no_random_weights():
+            yield
+    except MissingWeightsError as error:
+        first, *others = error.names
+        more = f" and {len(others)} more" if others else ""
         raise ModelError(
-            f"model.name: {source.name}: no weights for {missing[0]}{more}; download it again"
-        )
-    return model
+            f"model.name: {source.name}: no weights for {first}{more}; download it again"
+        ) from None
 
 
 def load_processor_of(source: Source, settings: Model) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 from unsloth import FastVisionModel
 
 from rftkit.hardware.backends import EngineRoom
-from rftkit.models import adapters, loading, out_of_memory
+from rftkit.models import adapters, loading
 from rftkit.models.processing.budget import limit_tiles
 from rftkit.models.transformers import TransformersPolicy
 from rftkit.models.vllm_options import images_of_engine
@@ -56,16 +56,13 @@ def _opened(settings: Model, adapter: Path | None, training: Training | None) ->
     # Unsloth's own processor may be patched: ours is the one that every backend shares
     processor = loading.load_processor_of(source, settings)
     options = _options(settings, source, training)
-    try:
+    with loading.reading(source):
+        loading.check_size(source)
         engine = engine_with(images_of_engine(processor), loading.UNQUANTISED)
-        with engine if "fast_inference" in options else nullcontext():
+        with engine if "fast_inference" in options else nullcontext(), loading.whole(source):
             model, _ = FastVisionModel.from_pretrained(
                 source.name, trust_remote_code=False, **options
             )
-    except (ImportError, OSError, RuntimeError, ValueError) as error:  # of vLLM's start too
-        if out_of_memory.ran_out(error) or out_of_memory.lost(error):
-            raise  # the caller puts it in words
-        raise loading.not_loaded(source, error) from None
     limit_tiles(model, settings.max_pixels)
     if adapter:
         model = adapters.put_adapter(model, adapter)
@@ -81,6 +78,7 @@ def _options(settings: Model, source: loading.Source, training: Training | None)
         "load_in_4bit": settings.load_in_4bit,
         "max_seq_length": _limit(source, training),
         "attn_implementation": "sdpa",  # flash attention takes no packed rows
+        "use_safetensors": True,
         "use_exact_model_name": True,  # no silent swap for another repository's weights
         "use_gradient_checkpointing": _checkpointing(training),
     }

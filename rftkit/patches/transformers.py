@@ -1,4 +1,5 @@
-"""Patches of transformers 5.17: generate's prefill and logits, image features, image processing.
+"""Patches of transformers 5.17: generate's prefill and logits, image features, image processing,
+what weights lack.
 
 Each replaces a method of one object, not of its class, and calls the class's own method for what
 it does not do itself.
@@ -6,8 +7,9 @@ it does not do itself.
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial, wraps
 from importlib import import_module
@@ -18,7 +20,7 @@ import torch
 import transformers
 from packaging.version import Version
 from transformers import LogitsProcessor, LogitsProcessorList
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 
 from rftkit.patches import parameters, replaced
 
@@ -47,6 +49,34 @@ def changed(model: Any) -> str | None:
     if parameters(type(model.base_model).get_image_features) not in FEATURES:
         return "get_image_features"
     return None
+
+
+class MissingWeightsError(Exception):
+    """names: of the tensors that a model's files lack."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(", ".join(names[:3]))
+        self.names = names
+
+
+@contextmanager
+def no_random_weights() -> Iterator[None]:
+    """Within it a model whose files lack tensors is not loaded: MissingWeightsError is raised.
+
+    transformers would draw them at random, and say so only in its log.
+    """
+    own = PreTrainedModel._move_missing_keys_from_meta_to_device
+
+    def move(self: Any, missing_keys: Iterable[str], *more: Any) -> None:
+        ignored = [re.compile(pattern) for pattern in self._keys_to_ignore_on_load_missing or ()]
+        lacking = {*missing_keys} - self.all_tied_weights_keys.keys()
+        names = [name for name in lacking if not any(known.search(name) for known in ignored)]
+        if names:
+            raise MissingWeightsError(sorted(names))
+        own(self, missing_keys, *more)
+
+    with replaced(PreTrainedModel, own.__name__, move):
+        yield
 
 
 @contextmanager

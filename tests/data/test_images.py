@@ -82,7 +82,7 @@ def test_a_cut_image_is_refused_even_if_a_library_tolerates_it(
         (b"just words", "text"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
         (b"\x93\x00\xff" * 50, "not an image that can be read"),
-        (b"%PDF-1.7\n\xe2\xe3", "not an image that can be read"),
+        (b"%PDF-1.7\n\xe2\xe3", "a PDF document"),
         (png_header(13000, 13000), "13000 × 13000 pixels, above the limit"),
         (png_header(60000, 60000), "too many pixels"),
         (png_header(1, 1), "1 × 1 pixels, too small"),

@@ -118,6 +118,7 @@ def test_a_learner_gets_a_new_adapter_drawn_from_the_recipes_seed(unsloth: FastV
     assert unsloth.loaded == {
         "name": "Qwen/Qwen2.5-VL-3B-Instruct", "revision": None, "dtype": loading.dtype_here(),
         "load_in_4bit": True, "max_seq_length": 32_768,
+        "use_safetensors": True,
         "use_exact_model_name": True, "attn_implementation": "sdpa",
         "use_gradient_checkpointing": "unsloth", "trust_remote_code": False,
     }  # fmt: skip

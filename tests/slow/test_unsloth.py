@@ -219,3 +219,11 @@ def test_the_adapter_is_plain_peft_and_means_the_same_to_transformers(trained: A
     prompts = [Prompt(e.image, task.prompt(e, recipe.style)) for e in examples]
     found = policy.score(prompts, [["3", "8"]] * 2)
     assert found == [pytest.approx(row, abs=0.02) for row in ours["scores"]]
+
+
+def test_a_base_model_that_is_not_whole_is_refused(trained: Any) -> None:
+    said = trained("sft", "unsloth")["refused"]
+    assert (
+        "base: no weights for model.language_model.layers.1.mlp.up_proj.weight" in said["lacking"]
+    )
+    assert "base: cannot be loaded (" in said["cut off"]

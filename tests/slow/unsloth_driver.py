@@ -11,6 +11,7 @@ Unsloth must be imported before TRL and patches it for good, so one process serv
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ def main() -> None:
         "tuned": _replies(policy, recipe, held_out[:8]),
         "beside": sorted(path.name for path in Path().iterdir()),
         "scores": _scores(policy, recipe, held_out[:2]),
+        "refused": _refused(recipe) if (kind, backend) == ("sft", "unsloth") else {},
     }))  # fmt: skip
 
 
@@ -208,6 +210,34 @@ def _open(recipe: Any, backend: str, *, checkpointed: bool) -> Any:
     if recipe.model.generation == "merged":
         policy.generation = "merged"
     return policy
+
+
+def _refused(recipe: Any) -> dict[str, str]:
+    """What is said of a base model without one of its tensors, and of one that is cut off."""
+    from safetensors.torch import load_file, save_file
+
+    from rftkit.errors import ModelError
+    from rftkit.models.tiny.cache import ensure_tiny
+
+    base = Path(shutil.copytree(ensure_tiny("tiny"), "base"))
+    weights, said = base / "model.safetensors", {}
+    held = load_file(weights)
+    named = recipe.model_copy(update={"model": recipe.model.model_copy(update={"name": str(base)})})
+
+    def refused() -> str:
+        try:
+            _open(named, "unsloth", checkpointed=False)
+        except ModelError as error:
+            return str(error)
+        return ""
+
+    save_file({n: t for n, t in held.items() if "layers.1.mlp.up_proj" not in n}, weights,
+              {"format": "pt"})  # fmt: skip
+    said["lacking"] = refused()
+    weights.write_bytes(weights.read_bytes()[:-9])
+    said["cut off"] = refused()
+    shutil.rmtree(base)
+    return said
 
 
 def _prompts(recipe: Any, examples: Any) -> Any:
