@@ -13,7 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from rftkit.data.examples import load_examples
-from rftkit.errors import TrainingError, RecipeError
+from rftkit.errors import RecipeError, TrainingError
 from rftkit.recipe.toml import parse_recipe
 from rftkit.runs.adapter import read_card, recipe_of, write_card
 from rftkit.runs.run import RunFolder
