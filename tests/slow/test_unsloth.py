@@ -71,16 +71,19 @@ def test_imitation_is_trained_by_unsloths_own_trainer(trained: Any) -> None:
 @pytest.mark.parametrize(
     ("asked", "trainer", "shared"),
     [
-        ("", "SharedPrefixTrainer", "on"),
-        ("shared", "SharedPrefixTrainer", "on"),
-        ("trl", "GRPOTrainer", 'off: method.trainer = "trl"'),
-        ("unsloth", "UnslothGRPOTrainer", 'off: method.trainer = "unsloth"'),
+        ((), "SharedPrefixTrainer", "on"),
+        ((*AS_A_LARGE_MODEL, "method.trainer=trl"), "GRPOTrainer", 'off: method.trainer = "trl"'),
+        (
+            (*AS_A_LARGE_MODEL, "method.trainer=unsloth"),
+            "UnslothGRPOTrainer",
+            'off: method.trainer = "unsloth"',
+        ),
     ],
 )
 def test_the_key_chooses_what_computes_the_loss(
-    trained: Any, asked: str, trainer: str, shared: str
+    trained: Any, asked: tuple[str, ...], trainer: str, shared: str
 ) -> None:
-    run = trained("grpo", "unsloth", *([f"method.trainer={asked}"] if asked else []))
+    run = trained("grpo", "unsloth", *asked)
     assert (run["effective"]["trainer"], run["effective"]["shared_prefix"]) == (trainer, shared)
     assert [line["step"] for line in run["lines"]] == [1, 2, 3]
 
@@ -184,17 +187,14 @@ def test_the_base_answers_as_through_transformers(trained: Any, kind: str) -> No
 
 
 def test_every_setting_is_what_the_recipe_says(trained: Any) -> None:
-    changed = ("method.loss=dapo", "method.update.clip=[0.2, 0.3]")
+    changed = ("method.loss=dr_grpo", "method.update.clip=[0.2, 0.3]")
     found = trained("grpo", "unsloth", *changed)["effective"]
-    assert (found["loss_type"], found["epsilon"], found["epsilon_high"]) == ("dapo", "0.2", "0.3")
+    assert (found["epsilon"], found["epsilon_high"]) == ("0.2", "0.3")
+    # which Unsloth switches off with this loss
+    assert (found["loss_type"], found["scale_rewards"]) == ("dr_grpo", "group")
     assert (found["beta"], found["seed"], found["mask_truncated_completions"]) == (
         "0.0", "3", "False",
     )  # fmt: skip
-
-
-def test_the_scaling_that_unsloth_switches_off_is_put_back(trained: Any) -> None:
-    found = trained("grpo", "unsloth", "method.loss=dr_grpo")["effective"]
-    assert (found["loss_type"], found["scale_rewards"]) == ("dr_grpo", "group")
 
 
 @pytest.mark.parametrize("backend", ["unsloth", "transformers"])

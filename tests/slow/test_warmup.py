@@ -84,9 +84,7 @@ def test_imitation_comes_first_and_the_metrics_say_so(short_run: ShortRun) -> No
     assert ">warm-up<" in run.report.read_text("utf-8"), "the charts mark it"
 
 
-@pytest.mark.parametrize(
-    ("method", "step"), [(KL, 2), (KL, 3), (KL, 4), (EXACT, 1), (EXACT, 3), (EXACT, 5)]
-)
+@pytest.mark.parametrize(("method", "step"), [(KL, 3), (EXACT, 5)])
 def test_a_run_killed_in_either_part_resumes_to_the_same_weights(
     short_run: ShortRun, tmp_path: Path, method: tuple[str, ...], step: int
 ) -> None:
@@ -95,7 +93,7 @@ def test_a_run_killed_in_either_part_resumes_to_the_same_weights(
     victim = killed(tmp_path / "short.toml", tmp_path / "victim", step, *WARM, *method)
     assert victim.status()["state"] == "running"
     newest = [int(path.name[-6:]) for path in in_order(victim.checkpoints)]
-    assert newest[:1] == {1: [], 2: [], 3: [2], 4: [3], 5: [3]}[step]
+    assert newest[:1] == {3: [2], 5: [3]}[step]
     resumed = short_run(*WARM, *method, out="victim", resume=True)
     assert same(weights(whole), weights(resumed))
     assert curve(whole) == curve(resumed)
