@@ -53,12 +53,15 @@ class Verbs(TyperGroup):
 
 def run(command: Callable[[], object]) -> NoReturn:
     """Run a command and exit: 0, or the code of what stopped it, said in one line."""
-    for stream in (sys.stdout, sys.stderr):
+    output = _handle(sys.stdout)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a pipe that knows no "≥" gets a "?"
-    output = _handle(sys.stdout)
+            if stream.isatty():
+                setattr(sys, name, _Terminal(stream))
     try:
-        with _stopped_by_sigterm():
+        with _stopped_by_signals():
             command()
     except (UserError, Interrupted) as error:
         _fail(str(error), error.exit_code)
@@ -87,18 +90,58 @@ def _refused(error: Exception) -> str:
     return f"{os.strerror(number)}; {FIXES[number]}" if number in FIXES else ""
 
 
+def stop_signals() -> list[int]:
+    """What asks a command to stop: Ctrl-C, SIGTERM, and a terminal that closes, but under nohup."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([] if ignored else [signal.SIGHUP])]
+
+
+class _Terminal:
+    """A terminal that may be closed: what is then written goes nowhere, so that a run can save."""
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As the stream does."""
+        with self._left():
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As the stream does."""
+        with self._left():
+            self._stream.flush()
+
+    @contextmanager
+    def _left(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
 @contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """Meanwhile SIGTERM raises Interrupted, as Ctrl-C does, so that locks go and work is kept."""
+def _stopped_by_signals() -> Iterator[None]:
+    """Meanwhile they raise Interrupted, as Ctrl-C does, so that locks go and work is kept."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise Interrupted(number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    heard = [number for number in stop_signals() if number != signal.SIGINT]
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _handle(stream: object) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Iterable
@@ -92,6 +93,17 @@ def printable(text: str) -> str:
     'cat\\\\x1b[2J\\n'
     """
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def inert(text: str) -> str:
+    """The text as a cell of a table, with an apostrophe before what a spreadsheet would run.
+
+    >>> inert("=1+1"), inert("-5")
+    ("'=1+1", '-5')
+    """
+    text = printable(text)
+    number = re.fullmatch(r"[+-]?[0-9]+([.,][0-9]+)?", text)
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t")) and not number else text
 
 
 def one_line(text: str) -> str:

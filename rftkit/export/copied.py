@@ -17,8 +17,15 @@ OURS = ("README.md", ".gitattributes", "model.safetensors.index.json")  # writte
 
 def copied_files(base: Path) -> list[Path]:
     """The files of a base model that an export takes as they are, by their place in its folder."""
-    files = [path.relative_to(base) for path in sorted(base.rglob("*")) if path.is_file()]
-    return [path for path in files if _taken(path)]
+    files = [path for path in sorted(base.rglob("*")) if path.is_file() and _is_of(base, path)]
+    return [path for path in (file.relative_to(base) for file in files) if _taken(path)]
+
+
+def _is_of(base: Path, path: Path) -> bool:
+    """Whether a file is the base's own; all files of the hub's cache are links."""
+    folder, file = base.resolve(), path.resolve()
+    cached = folder.parent.name == "snapshots" and file.is_relative_to(folder.parents[1] / "blobs")
+    return cached or file.is_relative_to(folder)
 
 
 def copy_beside(base: Path, folder: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +20,7 @@ from rftkit.errors import UserError
 from rftkit.files import write_atomically
 from rftkit.inference.drawing import with_boxes, with_caption
 from rftkit.inference.prediction import Prediction
+from rftkit.messages import inert
 
 TABLE, IMAGES = "predictions.csv", "images"
 COLUMNS = (
@@ -48,7 +49,8 @@ class Output:
     def __enter__(self) -> Self:
         """Make the folder, and the head of the table."""
         self._images.mkdir(parents=True, exist_ok=True)
-        self._file = self.table.open("w", encoding="utf-8", newline="")
+        # a file's name may be bytes that are no text
+        self._file = self.table.open("w", encoding="utf-8", errors="backslashreplace", newline="")
         self._rows = csv.DictWriter(self._file, COLUMNS, restval="")
         self._rows.writeheader()
         return self
@@ -68,12 +70,12 @@ class Output:
         if self._of_one and self._of_one[0].image != prediction.image:
             self._draw()
         self._of_one.append(prediction)
-        self._rows.writerows(_rows(prediction))
+        self._rows.writerows(map(_inert, _rows(prediction)))
         self._file.flush()
 
     def unread(self, image: Path, why: str) -> None:
         """Write a row for an image that could not be read."""
-        self._rows.writerow({"image": image, "error": why})
+        self._rows.writerow(_inert({"image": image, "error": why}))
         self._file.flush()
 
     def _draw(self) -> None:
@@ -96,6 +98,14 @@ class Output:
         """A name of its own for an image, if folders hold images of one name."""
         number = self._taken[path.stem] = self._taken.get(path.stem, 0) + 1
         return f"{path.stem}.jpg" if number == 1 else f"{path.stem}-{number}.jpg"
+
+
+def _inert(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with texts, of models and of strangers' files, that no spreadsheet runs."""
+    return {
+        key: inert(str(value)) if isinstance(value, str | Path) else value
+        for key, value in row.items()
+    }
 
 
 def _rows(prediction: Prediction) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rftkit.errors import DataError, UserError
 from rftkit.files import write_atomically
-from rftkit.messages import first_line
+from rftkit.messages import first_line, inert
 from rftkit.metrics import Summary, summarise, to_json
 from rftkit.metrics.samples import read_samples
 from rftkit.metrics.schema import sides_of
@@ -63,12 +63,8 @@ def confusion_csv(summary: Summary) -> str:
     writer.writerow(["side", "gold", "answer", "count"])
     for name, side in sides_of(summary):
         for cell in side.confusion if side else ():
-            writer.writerow([name, _inert(cell.gold), _inert(cell.answer or ""), cell.count])
+            writer.writerow([name, inert(cell.gold), inert(cell.answer or ""), cell.count])
     return out.getvalue()
-
-
-def _inert(text: str) -> str:
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def read_summary(folder: Path) -> Summary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rftkit.errors import ModelError
@@ -34,6 +35,10 @@ TASK_TYPES: dict[AnswerKind, str] = {  # -> the hub's; the others are all questi
 OURS = ("Results", "Training", "Limits", "Licence")  # sections that a push writes
 
 
+def _is_own(file: Path) -> bool:
+    return file.is_file() and not file.is_symlink()
+
+
 def card_text(source: Source, repo: str, declared: str = "") -> str:
     """The README.md that is pushed: front matter, and sections.
 
@@ -44,7 +49,7 @@ def card_text(source: Source, repo: str, declared: str = "") -> str:
 
     readme = source.folder / README
     try:
-        text = readme.read_text("utf-8") if readme.is_file() else "---\n---\n\n# Model\n"
+        text = readme.read_text("utf-8") if _is_own(readme) else "---\n---\n\n# Model\n"
         card: Any = ModelCard(text)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())

@@ -129,6 +129,8 @@ def parcels(source: Source, readme: str) -> list[Parcel]:
     """The files that travel, by name; readme is the text of the model card."""
     patterns = ADAPTER if source.exported is None else EXPORTED
     found = {name: path for name, path in _files(source.folder) if _listed(name, patterns)}
+    if link := next((path for path in found.values() if path.is_symlink()), None):
+        raise ModelError(f"{link}: is a link, perhaps to what is to stay here; put the file there")
     made = {name: Parcel(name, _prepared(path)) for name, path in found.items()}
     made[README] = Parcel(README, paths.in_text(readme).encode())
     return [made[name] for name in sorted(made)]

@@ -7,6 +7,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable
+from copy import copy
 from hashlib import sha256
 from numbers import Real
 from pathlib import Path
@@ -42,10 +43,11 @@ def _function(name: str, patience: Patience) -> Callable[[Attempt], object]:
     if not path.is_file():
         raise RecipeError(f"rewards.{name}: no file {path}; give its path from the recipe's folder")
     module = _run(path.resolve(), name, patience)
-    loaded = getattr(module, function, None)
+    held = vars(module)
+    loaded = held.get(function)
     if not callable(loaded):
-        functions = inspect.getmembers(module, inspect.isfunction)
-        names = [function_name for function_name, f in functions if f.__module__ == module.__name__]
+        functions = [(key, value) for key, value in held.items() if inspect.isfunction(value)]
+        names = sorted(key for key, f in functions if f.__module__ == module.__name__)
         available = ", ".join(names) or "none"
         raise RecipeError(f"rewards.{name}: no function {function!r} in {path}; it has {available}")
     _functions[name] = loaded
@@ -73,7 +75,7 @@ def _guarded(name: str, function: Callable[[Attempt], object], patience: Patienc
         example = attempt.example
         where = example.location or example.id
         try:
-            value: Any = call(f"rewards.{name}: {where}", patience, function, attempt)
+            value: Any = call(f"rewards.{name}: {where}", patience, function, copy(attempt))
         except FaultError as fault:
             raise TrainingError(f"rewards.{name}: {fault} on {where}; fix it") from fault
         try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
+from rftkit.errors import Interrupted
 from rftkit.messages import in_short
 
 SAID_AFTER = 30.0  # seconds of one call
@@ -51,7 +52,9 @@ def call(what: str, patience: Patience, function: Callable[..., Any], *given: ob
     except TooLong:
         allowed = f"--reward-timeout {patience.timeout:g}"
         raise FaultError(f"did not return within {allowed} s") from None
-    except (Exception, SystemExit) as error:  # whatever the user's code raises is theirs to fix
+    except (Interrupted, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # whatever the user's code raises is theirs to fix
         raise FaultError(f"raised {in_short(error)}") from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,9 @@ FORMAT = 1  # of run.json; a newer one is refused
 WRITABLE = ".writable"  # a file that comes and goes, to see whether a folder can be written
 BASELINES = "baselines.json"  # may be there before a run begins, and serves it
 BEGUN = {LOCK, "recipe.toml", "resolved.toml"}  # what is there before run.json makes it a run
+
+EXPORTS = "export"
+OWN_FOLDERS = ("adapter", "best", "checkpoints", "eval", EXPORTS, "tensorboard", "wandb")
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,18 @@ class RunFolder:
             )
         if status.get("state") not in get_args(State):
             raise UserError(f"{self.status_file}: damaged (no state); start a new run")
+        if link := next((path for path in self._own_folders() if path.is_symlink()), None):
+            raise UserError(f"{link}: is a link; a run writes into its folders, so move it there")
         if wrong := _misshapen(status):
             raise UserError(f"{self.status_file}: damaged ({wrong}); start a new run")
         return status
+
+    def _own_folders(self) -> Iterator[Path]:
+        """What is written into, and deleted, by its place."""
+        yield from (self.folder / name for name in OWN_FOLDERS)
+        for parent in (self.evaluations, self.folder / EXPORTS):
+            if parent.is_dir() and not parent.is_symlink():
+                yield from parent.iterdir()
 
     def forget_beginning(self) -> None:
         """Remove what was written before run.json, so that a run can begin here after all."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from rftkit.errors import Interrupted
+from rftkit.exits import stop_signals
 
 KILLED = 9
 PDEATHSIG = 1  # of prctl: what a process gets when the one that started it ends
@@ -50,7 +51,7 @@ def launch(words: Sequence[str], console: Console) -> Ended:
         code = process.wait()
     if received:
         raise Interrupted(received[0])
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):  # somebody stopped the run itself
+    if code - 128 in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # of the run itself
         raise Interrupted(code - 128)
     return Ended(code, last)
 
@@ -97,14 +98,14 @@ def _ending_with(parent: int) -> Callable[[], None] | None:
 
 @contextmanager
 def _passed_on(received: list[int], started: list[subprocess.Popen[str]]) -> Iterator[None]:
-    """Meanwhile SIGINT and SIGTERM go to the process; it saves at the first, stops at the next."""
+    """Meanwhile signals to stop go to the process; it saves at the first, stops at the next."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         received.append(number)
         for process in started:
             process.send_signal(number)
 
-    before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in stop_signals()}
     try:
         yield
     finally:

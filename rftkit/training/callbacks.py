@@ -18,6 +18,7 @@ from transformers import TrainerCallback
 
 from rftkit import files
 from rftkit.errors import Interrupted, TrainingError
+from rftkit.exits import stop_signals
 from rftkit.files import append_line, forget_after
 from rftkit.models.finite import all_finite, damaged_base
 from rftkit.runs import checkpoints
@@ -168,7 +169,7 @@ class Keeper(TrainerCallback):
 
 
 class Stopper(TrainerCallback):
-    """Ctrl-C or SIGTERM once: finish the step and save. Twice: stop now.
+    """Ctrl-C, SIGTERM or a closed terminal once: finish the step and save. Twice: stop now.
 
     A fourth time ends the process, for a custom reward may swallow what stops it.
     """
@@ -184,7 +185,7 @@ class Stopper(TrainerCallback):
 
     @contextmanager
     def listening(self, console: Console) -> Iterator[None]:
-        """Take over the two signals meanwhile. Raises Interrupted once training has stopped."""
+        """Take over their signals meanwhile. Raises Interrupted once training has stopped."""
 
         def handle(number: int, frame: FrameType | None) -> None:
             self.count += 1
@@ -198,7 +199,7 @@ class Stopper(TrainerCallback):
             line = "stopping after this step; once more stops at once"
             console.print(line, highlight=False, markup=False)
 
-        before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, handle) for number in stop_signals()}
         try:
             yield
         finally:

@@ -151,3 +151,21 @@ def test_a_converter_that_fails_is_one_line_with_its_last_words(tmp_path: Path) 
         "llama.cpp's converter: NotImplementedError: not --outfile "
         f"{tmp_path}/model-q8_0.gguf --no-mtp; see docs/export.md, Architectures"
     )
+
+
+def test_links_that_lead_out_of_a_base_are_not_followed(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2", "utf-8")
+    (base / "merges.txt").symlink_to(tmp_path / "secret")
+    (base / "inside.txt").symlink_to("config.json")
+    taken = {str(path) for path in copied.copied_files(base)}
+    assert "merges.txt" not in taken
+    assert {"inside.txt", "config.json"} <= taken
+
+
+def test_the_files_of_the_hubs_cache_are_links(tmp_path: Path) -> None:
+    blob, base = tmp_path / "blobs" / "abc", tmp_path / "snapshots" / "1"
+    for folder in (blob.parent, base):
+        folder.mkdir(parents=True)
+    blob.write_text("{}", "utf-8")
+    (base / "config.json").symlink_to("../../blobs/abc")
+    assert copied.copied_files(base) == [Path("config.json")]

@@ -123,3 +123,19 @@ def test_predictions_are_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file"):
         Output(tmp_path / "file")
+
+
+def test_names_and_replies_are_no_formulas_and_no_commands_of_a_terminal(
+    adapter: Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [Path("=1+1.png"), Path("a\x1b[2J.png"), Path("b\udcff.png")]
+    for name in names:
+        Image.new("RGB", (64, 64)).save(name, "PNG")
+    ckpt = adapter(CLASSES, "=HYPERLINK(1)", ("cat",))
+    with Output(Path("out")) as output:
+        for one in predict(ckpt, names, quiet(), skip=output.unread):
+            output.add(one)
+    table = [*rows(Path("out"))]
+    assert [row["image"] for row in table] == ["'=1+1.png", r"a\x1b[2J.png", r"b\udcff.png"]
+    assert {row["reply"] for row in table} == {"'=HYPERLINK(1)"}

@@ -9,6 +9,7 @@ import pytest
 
 from rftkit.errors import ModelError
 from rftkit.publish import contents
+from rftkit.publish.card import card_text
 from rftkit.recipe.resolve import portable
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import parse_recipe
@@ -154,3 +155,13 @@ def _pushed_recipe(run: RunFolder) -> str:
     parcels = contents.parcels(contents.find(run.folder), "")
     (card,) = [parcel for parcel in parcels if parcel.name == "rftkit.json"]
     return str(json.loads(text_of(card))["recipe"])
+
+
+def test_a_link_brings_nothing_along(pets: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2", "utf-8")
+    (pets.adapter / "README.md").unlink(missing_ok=True)
+    (pets.adapter / "README.md").symlink_to(tmp_path / "secret")
+    source = contents.find(pets.folder)
+    assert "hunter2" not in card_text(source, "anna/pets")
+    with pytest.raises(ModelError, match="is a link, perhaps to what is to stay here"):
+        contents.parcels(source, "# card")

@@ -212,7 +212,7 @@ def test_a_reward_that_hangs_is_named_and_ended(
 def test_a_reward_that_swallows_everything_ends_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Ended(BaseException):
+    class Ended(KeyboardInterrupt):
         pass
 
     def ended(code: int) -> NoReturn:
@@ -289,3 +289,21 @@ def test_the_run_keeps_the_place_of_the_file(
         "accuracy": 1.0,
         f"{tmp_path}/mine.py:brief": 0.5,
     }
+
+
+@pytest.mark.parametrize("raised", ["GeneratorExit", "type('Own', (BaseException,), {})"])
+def test_whatever_a_reward_raises_is_one_line(tmp_path: Path, raised: str) -> None:
+    reward = load_reward(f"{written(tmp_path, f'def brief(_): raise {raised}')}:brief")
+    with pytest.raises(TrainingError, match=r"brief: raised (GeneratorExit|Own).*; fix it"):
+        reward(attempt())
+
+
+def test_a_file_answers_for_no_name_that_it_does_not_hold(tmp_path: Path) -> None:
+    file = written(tmp_path, "def __getattr__(name): raise RuntimeError(name)")
+    with pytest.raises(RecipeError, match=r"no function 'brief' in .*; it has __getattr__"):
+        load_reward(f"{file}:brief")
+
+
+def test_what_a_reward_does_to_its_attempt_stays_there(tmp_path: Path) -> None:
+    reward = load_reward(f"{written(tmp_path, 'def brief(a): a.__dict__.clear(); return 1')}:brief")
+    assert (reward(given := attempt()), given) == (1, attempt())

@@ -289,3 +289,16 @@ def test_a_run_whose_process_is_gone_is_shown_as_stopped(tmp_path: Path) -> None
         assert state(run) == "running"
     (tmp_path / "lock").write_text(f"999999999 {socket.gethostname()}", "utf-8")
     assert state(run) == "stopped"
+
+
+@pytest.mark.parametrize("place", ["checkpoints", "adapter", "eval", "eval/test", "export/merged"])
+def test_what_a_run_writes_and_deletes_is_never_elsewhere(tmp_path: Path, place: str) -> None:
+    """A stranger's archive of a run may bring links."""
+    run, outside = begun(tmp_path / "pets"), tmp_path / "thesis"
+    outside.mkdir()
+    link = run.folder / place
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(outside)
+    with pytest.raises(UserError, match="is a link; a run writes into its folders") as refused:
+        run.status()
+    assert str(refused.value).startswith(f"{link}: ")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -234,3 +237,24 @@ files.write_atomically = writing
     assert ended(rftkit(*TRAIN, first=stop)) == (128 + number, "rftkit: stopped")
     assert new_run(tmp_path / "run").folder == tmp_path / "run"
     assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_run_whose_terminal_closes_saves_and_can_go_on(
+    short_run: ShortRun, tmp_path: Path
+) -> None:
+    """As when a laptop's lid falls on an ssh session: SIGHUP, and nothing more can be printed."""
+    process, terminal = pty.fork()
+    if not process:
+        os.chdir(tmp_path)
+        words = ["-m", "rftkit", *TRAIN, "--set", "method.steps=500", "--save-every", "400"]
+        os.execv(sys.executable, [sys.executable, "-P", *words])
+    run, until = RunFolder(tmp_path / "run"), time.monotonic() + PATIENCE
+    while not run.metrics.exists():
+        assert time.monotonic() < until
+        if select.select([terminal], [], [], 0.05)[0]:
+            os.read(terminal, 65536)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 128 + signal.SIGHUP
+    assert state(run) == "stopped"
+    assert len([*run.checkpoints.iterdir()]) == 1
+    assert locks_in(tmp_path) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +13,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from rftkit.errors import TrainingError
+from rftkit.errors import Interrupted, TrainingError
 from rftkit.files import read_lines
 from rftkit.runs import checkpoints
 from rftkit.runs.run import RunFolder
-from rftkit.training.callbacks import Keeper, Metrics
+from rftkit.training.callbacks import Keeper, Metrics, Stopper
 
 NAN, INFINITE = float("nan"), float("inf")
 
@@ -106,3 +108,27 @@ def test_damaged_checkpoints_take_no_place_of_new_ones(tmp_path: Path) -> None:
         (checkpoint(run.checkpoints, step) / "step").unlink()
     assert kept(run, None, [1]) == [1]
     assert kept(run, run.checkpoints / "step-000001", [2, 3]) == [3, 2]
+
+
+def test_a_terminal_that_closes_stops_a_run_as_ctrl_c_does() -> None:
+    stopper, control = Stopper(), SimpleNamespace()
+
+    def run() -> None:
+        with stopper.listening(Console(file=io.StringIO())):
+            os.kill(os.getpid(), signal.SIGHUP)
+            stopper.on_step_end(None, None, control)
+
+    with pytest.raises(Interrupted) as stop:
+        run()
+    assert stop.value.number == signal.SIGHUP
+    assert (control.should_save, control.should_training_stop) == (True, True)
+
+
+def test_under_nohup_a_run_goes_on() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with (stopper := Stopper()).listening(Console(file=io.StringIO())):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert stopper.received is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
