@@ -40,10 +40,11 @@ def settle(staged: Path, final: Path) -> Path:
     sync(manifest)
     for folder in {path.parent for path in (*files, manifest)}:
         sync(folder)
-    _remove(final)
+    remove(final)
     final.parent.mkdir(exist_ok=True)
     staged.rename(final)
-    sync(final.parent)
+    for folder in (final.parent, final.parent.parent):
+        sync(folder)
     return final
 
 
@@ -128,10 +129,10 @@ def keep_only(folder: Path, kept: Collection[Path]) -> None:
     """Delete the other checkpoints in a folder: older ones, and those found to be damaged."""
     for path in in_order(folder):
         if path not in kept:
-            _remove(path)
+            remove(path)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Delete a folder with all that is in it; of a link to one, the link."""
     if path.is_symlink():
         path.unlink()

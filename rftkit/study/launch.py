@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -14,6 +17,7 @@ from rich.console import Console
 from rftkit.errors import Interrupted
 
 KILLED = 9
+PARENT_DEATH_SIGNAL = 1  # of Linux: what a process is sent when its parent has gone
 
 
 class Ended(NamedTuple):
@@ -61,6 +65,15 @@ def complaint(ended: Ended) -> str:
 
 
 def _start(words: Sequence[str]) -> subprocess.Popen[str]:
+    system, us = ctypes.CDLL(None), os.getpid()
+
+    def end_with_us() -> None:
+        """A study that is killed takes its run along: started again, it finds it free."""
+        if sys.platform == "linux":
+            system.prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+            if os.getppid() != us:  # it was killed before that
+                os.kill(os.getpid(), signal.SIGKILL)
+
     return subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,
@@ -69,6 +82,7 @@ def _start(words: Sequence[str]) -> subprocess.Popen[str]:
         text=True,
         encoding="utf-8",
         errors="replace",
+        preexec_fn=end_with_us,
         process_group=0,  # Ctrl-C in the terminal reaches us alone, and we pass it on once
     )
 

@@ -158,8 +158,18 @@ class Keeper(TrainerCallback):
         if control.should_save and model is not None:
             files.require_space(self.run.folder, checkpoints.bytes_needed(model))
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Keep the checkpoints that are whole; delete one whose deletion a kill cut off."""
+        others = (p for p in checkpoints.in_order(self.run.checkpoints) if p not in self.whole)
+        self.whole += [path for path in others if checkpoints.damage(path) is None]
+        checkpoints.keep_only(self.run.checkpoints, self.whole)
+
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Move what was saved into place."""
+        """Move what was saved into place, when its steps' lines are on the disk."""
+        for path in (self.run.metrics, self.run.rollouts, self.run.alarms):
+            if path.exists():
+                files.sync(path)
+        files.sync(self.run.folder)
         staged = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         name = f"step-{self.before + state.global_step:06d}"
         saved = checkpoints.settle(staged, self.run.checkpoints / name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -194,6 +193,7 @@ def fit(trainer: Any, job: TrainingJob) -> None:
     Raises TrainingError if memory runs out or a number is not finite; Interrupted on a signal.
     """
     transformers_logging.set_verbosity_error()
+    checkpoints.remove(job.run.checkpoints / STAGING)  # what a kill left there
     stopper = Stopper()
     validator = _validator(job)
     every, phase = job.session.save_every, job.phase
@@ -233,7 +233,7 @@ def fit(trainer: Any, job: TrainingJob) -> None:
         raise
     finally:
         metrics.close()
-        shutil.rmtree(job.run.checkpoints / STAGING, ignore_errors=True)
+        checkpoints.remove(job.run.checkpoints / STAGING)
 
 
 def _validator(job: TrainingJob) -> Validator | None:

@@ -164,7 +164,7 @@ def test_a_link_in_place_of_a_file_is_damage(tmp_path: Path) -> None:
 def test_names_are_on_the_disk_when_a_checkpoint_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each file, each folder in it, and last the folder that holds its name."""
+    """Each file, each folder in it, and last the folders that hold its name and theirs."""
     order = list[Path]()
     monkeypatch.setattr(checkpoints, "sync", order.append)
     final = settled(tmp_path, 1)
@@ -173,7 +173,7 @@ def test_names_are_on_the_disk_when_a_checkpoint_is_done(
     assert set(order[:3]) == set(files_synced)
     assert order[3] == staged / checkpoints.MANIFEST
     assert set(order[4:6]) == {staged, staged / "a"}
-    assert order[6:] == [final.parent]
+    assert order[6:] == [final.parent, final.parent.parent]
 
 
 def test_a_step_that_is_saved_again_replaces_its_checkpoint(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from rftkit.data.examples import Examples, load_examples
 from rftkit.data.gold_check import with_gold_check
 from rftkit.data.read_cache import ReadCache
 from rftkit.errors import DataError
-from rftkit.files import read_lines
+from rftkit.files import read_lines, sync, sync_tree
 from rftkit.metrics.lists.calibration import likeliest
 from rftkit.models.list_scores import list_scores
 from rftkit.models.policy import Decoding, Policy, prompt_of
@@ -236,8 +236,10 @@ def _replaced(folder: Path, policy: Policy) -> None:
     new = folder.with_name(f".{folder.name}")
     shutil.rmtree(new, ignore_errors=True)
     policy.save(new)
+    sync_tree(new)
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
+    sync(folder.parent)
 
 
 @contextmanager
