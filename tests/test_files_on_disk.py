@@ -25,9 +25,7 @@ def test_a_folder_is_made_with_its_names_on_the_disk(tmp_path: Path, synced: lis
     assert len(synced) == 2
 
 
-def test_a_folder_is_synced_with_all_in_it_and_its_name(
-    tmp_path: Path, synced: list[Path]
-) -> None:
+def test_a_folder_is_synced_with_all_in_it_and_its_name(tmp_path: Path, synced: list[Path]) -> None:
     folder = tmp_path / "adapter"
     (folder / "inside").mkdir(parents=True)
     (folder / "inside" / "weights").touch()

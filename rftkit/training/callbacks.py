@@ -71,6 +71,7 @@ class Metrics(TrainerCallback):
         """Forget what a killed run logged after its last checkpoint, then start the bar."""
         for path in (self.run.metrics, self.run.rollouts):
             forget_after(path, self.phase.before + state.global_step)
+        self._say_what_is_missing(self.phase.before + state.global_step)
         if self.alarms:
             self.alarms.begin(model, self.phase.before + state.global_step)
         self.started = time.perf_counter()
@@ -86,6 +87,18 @@ class Metrics(TrainerCallback):
             self.task = self.bar.add_task("", total=self._total(state), note="")
             self.bar.update(self.task, completed=self.phase.before + state.global_step)
             self.bar.start()
+
+    def _say_what_is_missing(self, done: int) -> None:
+        """Name the steps before `done` that have no line, as after damage to the file."""
+        there = {line["step"] for line in files.read_lines(self.run.metrics)}
+        missing = sum(step not in there for step in range(1, done + 1))
+        if missing:
+            lines = f"{missing} of its first {done} steps"
+            self.console.print(
+                f"note: {self.run.metrics}: damaged, has no line of {lines}; the report shows "
+                "training without them",
+                highlight=False, markup=False, soft_wrap=True,
+            )  # fmt: skip
 
     def on_log(
         self, args: Any, state: Any, control: Any, model: Any, logs: Any = None, **_: Any

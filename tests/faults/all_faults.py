@@ -31,6 +31,8 @@ from same_run import RUN, Method, Wanted, prepare, uninterrupted, words
 from trials import Tally, Trial, attempt_all
 
 STEPS = 3
+# trials of each kind, and of others one
+QUICK = {"kills": 3, "writes": 4, "cuts": 3, "damage": 2, "calls": 2, "signals": 2}
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,6 @@ def kinds(ready: Prepared, options: argparse.Namespace) -> dict[str, Callable[[]
 
     return {
         "kills": lambda: kills.trials(options.kills, ready.wanted, seed),
-        "studies": study if options.studies else list,
         "writes": lambda: each_write.kills(ready.recording, goal),
         "cuts": lambda: each_write.cuts(ready.recording, goal),
         "damage": lambda: [*damage.trials(stopped, goal), *adapters()],
@@ -117,6 +118,7 @@ def kinds(ready: Prepared, options: argparse.Namespace) -> dict[str, Callable[[]
         "locks": lambda: together.locks(stopped, goal),
         "clocks": lambda: together.clocks(stopped, goal),
         "versions": lambda: together.versions(stopped, goal),
+        "studies": study if options.studies and not options.quick else list,
     }
 
 
@@ -132,7 +134,8 @@ def main() -> int:
         if options.only and kind not in options.only.split(","):
             continue
         started = time.monotonic()
-        tally = attempt_all(make()[:: options.every], folder / kind, options.workers, _say)
+        chosen = _spread(make(), QUICK.get(kind, 1) if options.quick else options.most)
+        tally = attempt_all(chosen, folder / kind, options.workers, _say)
         tallies[kind] = tally
         _say(table.line(kind, tally, time.monotonic() - started, ready.recording, folder))
         if options.write and tally.trials:
@@ -144,14 +147,21 @@ def main() -> int:
     return int(failed > 0)
 
 
+def _spread(trials: list[Trial], most: int) -> list[Trial]:
+    """At most so many, from all over the list."""
+    count = min(most, len(trials))
+    return [trials[(2 * number + 1) * len(trials) // (2 * count)] for number in range(count)]
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="random kills of a run")
-    parser.add_argument("--studies", type=int, default=12, help="random kills of a study")
+    parser.add_argument("--studies", type=int, default=10, help="random kills of a study")
     parser.add_argument("--signals", type=int, default=40, help="signals at changes to files")
     parser.add_argument("--calls", type=int, default=45, help="moments where changes begin to fail")
     parser.add_argument("--only", default="", help="kinds, with commas between them")
-    parser.add_argument("--every", type=int, default=1, help="only every so many trials of a kind")
+    parser.add_argument("--most", type=int, default=10_000, help="trials of a kind, spread evenly")
+    parser.add_argument("--quick", action="store_true", help="a few of each kind: minutes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--write", action="store_true", help="write the table of the documentation")

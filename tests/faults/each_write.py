@@ -8,7 +8,7 @@ from pathlib import Path
 import calls
 from calls import Watch
 from forked import start
-from recorded import Recording, State, distinct, put_back
+from recorded import Recording, State, distinct, key, put_back
 from same_run import RUN, Wanted, after, go_on, newest_whole, prepare
 from trials import Trial
 
@@ -21,11 +21,16 @@ def kills(recording: Recording, wanted: Wanted) -> list[Trial]:
 
 
 def cuts(recording: Recording, wanted: Wanted) -> list[Trial]:
-    """Go on from what a power cut at each moment leaves, on each kind of disk."""
+    """Go on from what a power cut at each moment leaves, on each kind of disk.
+
+    Without what a kill leaves as well, which `kills` tries.
+    """
+    tried = {key(state) for state in recording.writes}
     return [
         _trial(kind, state, recording, wanted)
         for kind, states in recording.cuts.items()
         for state in distinct(states)
+        if key(state) not in tried
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import select
@@ -127,6 +128,7 @@ def preload(words: Sequence[str], folder: Path) -> None:
         if name.partition(".")[0] in HEAVY and name not in sys.modules:
             with suppress(Exception):  # what cannot be imported by its name alone, a child imports
                 importlib.import_module(name)
+    gc.freeze()  # a child need not look at what was imported
 
 
 def _be_rftkit(

@@ -90,12 +90,16 @@ def distinct(states: tuple[State, ...]) -> list[State]:
     """
     found: dict[object, State] = {}
     for state in states:
-        key = frozenset(
-            (name, None if ".staging/" in name and content is not None else content)
-            for name, content in state.tree.items()
-        )
-        found.setdefault(key, state)
+        found.setdefault(key(state), state)
     return [*found.values()]
+
+
+def key(state: State) -> object:
+    """What two states share that need be tried once."""
+    return frozenset(
+        (name, b"" if ".staging/" in name and content is not None else content)
+        for name, content in state.tree.items()
+    )
 
 
 class _Reader:

@@ -65,7 +65,7 @@ def words(save_every: int) -> list[str]:
 def prepare(folder: Path, method: Method, steps: int) -> Path:
     """An empty folder with a recipe."""
     folder.mkdir(parents=True)
-    style = "direct" if method == "exact" else "think"
+    style = "think" if method == "sft" else "direct"
     text = RECIPE.format(method=method, style=style, steps=steps, more=MORE[method])
     (folder / "recipe.toml").write_text(text, "utf-8")
     return folder

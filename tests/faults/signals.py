@@ -15,6 +15,7 @@ from trials import Trial
 from rftkit.files import read_lines
 from rftkit.runs.run import RunFolder, is_run
 
+BEGUN = "said-begun"
 BOTH = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -36,7 +37,7 @@ def _moments(folder: Path) -> Mapping[str, Callable[[], bool]]:
     out = RunFolder(folder / RUN)
     samples = out.evaluations / "test" / "samples.jsonl"
     return {
-        "start": (folder / "said.txt").exists,
+        "start": (folder / BEGUN).exists,
         "loading": out.status_file.exists,
         "training": lambda: out.metrics.exists() and last_step(out) >= 1,
         "evaluation": lambda: samples.exists() and len(read_lines(samples)) >= 2,
@@ -64,7 +65,7 @@ def _by_events(wanted: Wanted) -> Iterator[Trial]:
 
 def _stopped(folder: Path, wanted: Wanted, moment: str, which: int, times: int) -> list[str]:
     prepare(folder, wanted.method, wanted.steps)
-    child = start(wanted.words, folder)
+    child = start(wanted.words, folder, _tell)
     if not child.wait_until(_moments(folder)[moment]):
         return ["it ended before that"]
     _send(child, which, times)
@@ -75,6 +76,19 @@ def _stopped(folder: Path, wanted: Wanted, moment: str, which: int, times: int) 
         saved, done = newest_whole(run_folder), last_step(run_folder)
         found += [] if saved == done else [f"step {done} was finished, and {saved} is saved"]
     return found + after(go_on(folder, wanted), folder, wanted)
+
+
+def _tell() -> None:
+    """In the process of a trial: say when the command has begun its work."""
+    from rftkit.training.request import TrainRequest
+
+    load = TrainRequest.load
+
+    def told(request: TrainRequest) -> object:
+        Path(BEGUN).touch()
+        return load(request)
+
+    TrainRequest.load = told
 
 
 def _send(child: Child, which: int, times: int) -> None:

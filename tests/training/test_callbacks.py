@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import save_file
 
+from rftkit import files
 from rftkit.errors import TrainingError
 from rftkit.files import read_lines
 from rftkit.runs import checkpoints
@@ -76,6 +78,7 @@ def checkpoint(folder: Path, step: int) -> Path:
     staged = folder / "staged"
     staged.mkdir(parents=True)
     (staged / "step").write_text(str(step))
+    save_file({"weight": torch.ones(2)}, staged / checkpoints.WEIGHTS)
     return checkpoints.settle(staged, folder / f"step-{step:06d}")
 
 
@@ -98,6 +101,43 @@ def test_the_one_that_was_resumed_from_counts(tmp_path: Path) -> None:
     _, resumed = (checkpoint(run.checkpoints, step) for step in (10, 20))
     assert kept(run, resumed, [30]) == [30, 20]
     assert kept(run, resumed, [20]) == [20], "a step that is saved again is one checkpoint"
+
+
+def test_a_checkpoint_whose_deletion_was_cut_off_is_deleted(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    cut_off, whole, resumed = (checkpoint(run.checkpoints, step) for step in (10, 20, 30))
+    (cut_off / checkpoints.WEIGHTS).unlink()
+    keeper = Keeper(run, resumed)
+    keeper.on_train_begin(None, None, None)
+    assert keeper.whole == checkpoints.in_order(run.checkpoints) == [resumed, whole]
+
+
+def test_the_lines_of_its_steps_are_on_the_disk_before_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, order = RunFolder(tmp_path), list[Path]()
+    run.metrics.touch()
+    run.rollouts.touch()
+    monkeypatch.setattr(files, "sync", order.append)
+    monkeypatch.setattr(checkpoints, "sync", order.append)
+    assert kept(run, None, [1]) == [1]
+    assert order[:3] == [run.metrics, run.rollouts, run.folder]
+    assert order[-2:] == [run.checkpoints, run.folder]
+
+
+def test_steps_that_the_metrics_lost_are_counted(tmp_path: Path) -> None:
+    run, said = RunFolder(tmp_path), io.StringIO()
+    for step in (1, 4, 5, 6):
+        files.append_line(run.metrics, {"step": step})
+    metrics = Metrics(run, Console(file=said, width=400), every=1)
+    metrics.on_train_begin(None, SimpleNamespace(global_step=5), None)
+    assert [line["step"] for line in read_lines(run.metrics)] == [1, 4, 5]
+    assert said.getvalue() == (
+        f"note: {run.metrics}: damaged, has no line of 2 of its first 5 steps; the report shows "
+        "training without them\n"
+    )
+    metrics.on_train_begin(None, SimpleNamespace(global_step=1), None)
+    assert said.getvalue().count("note") == 1
 
 
 def test_damaged_checkpoints_take_no_place_of_new_ones(tmp_path: Path) -> None:
