@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import select
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from waiting import HANG_SECONDS, wait_until
 
 from rftkit.errors import Interrupted, RecipeError
 from rftkit.files import append_line, write_atomically
@@ -514,6 +518,23 @@ def test_a_signal_is_passed_on_once_and_stops_the_study() -> None:
         launch([sys.executable, "-c", code], console)
     assert caught.value.number == signal.SIGINT
     assert "saved" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a parent's end is told by Linux alone")
+def test_a_study_that_is_killed_takes_its_run_along(tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+    run = f"import os, time; open({str(mark)!r}, 'w').write(f'{{os.getpid()}} '); time.sleep(900)"
+    code = (
+        "import io, sys; from rich.console import Console; from rftkit.study.launch import launch\n"
+        f"launch([sys.executable, '-c', {run!r}], Console(file=io.StringIO()))"
+    )
+    study = subprocess.Popen([sys.executable, "-c", code])
+    wait_until(lambda: mark.exists() and mark.read_text().endswith(" "), study)
+    its_run = os.pidfd_open(int(mark.read_text()))
+    study.kill()
+    study.wait()
+    assert select.select([its_run], [], [], HANG_SECONDS)[0], "it is still running"
+    os.close(its_run)
 
 
 def test_studies_are_no_recipes() -> None:
