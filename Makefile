@@ -15,6 +15,7 @@ PYTEST  := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numproce
 
 .DEFAULT_GOAL := help
 .PHONY: help demo lint quick test faults browser hooks notebooks docs test-wheel test-unsloth test-vllm test-gpu
+.PHONY: fuzz audit sbom hashes
 .DELETE_ON_ERROR:
 
 help:  ## list these targets
@@ -93,6 +94,39 @@ test-gpu: .venv-unsloth/.installed  ## the fast paths on a real CUDA GPU, in the
 	.venv-vllm/bin/python -m pip install --quiet accelerate==1.15.0 bitsandbytes==0.50.2 datasets==4.8.5 \
 		faster-coco-eval==1.8.0 hypothesis==6.170.15 imagehash==4.3.2 matplotlib==3.11.2 peft==0.21.2 \
 		pytest==9.2.0 scikit-learn==1.9.1 scipy==1.17.1 tomli-w==1.2.0 transformers==5.19.0 trl==1.14.2 typer==0.29.2
+	@touch $@
+
+# What a stranger may send or hand over: searched for so many seconds each. Atheris by itself; all
+# else comes from the environment of the tests.
+SECONDS ?= 60
+FUZZED  ?= recipe reply answer archive adapter table request
+
+fuzz: .venv-fuzz/.installed  ## search for inputs that break a parser, make fuzz SECONDS=60 each
+	for target in $(FUZZED); do HF_HUB_OFFLINE=1 .venv-fuzz/bin/python tests/fuzz/run_fuzz.py $$target $(SECONDS) || exit 1; done
+
+.venv-fuzz/.installed: $(VENV)/.installed-dev
+	$(BIN)/python -m venv .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
+	echo "import site; site.addsitedir('$$(cd $(VENV)/lib/python3*/site-packages && pwd)')" > "$$(echo .venv-fuzz/lib/python3*/site-packages)/rftkit.pth"
+	@touch $@
+
+# --strict: a pin that the list of faults does not know is an error, not a pin without faults.
+AUDIT := .venv-audit/bin/pip-audit --strict --disable-pip --progress-spinner off
+
+audit: .venv-audit/.installed  ## look all pins up in PyPI's list of known faults, over the network
+	for pins in "--no-deps -r constraints.txt" "--no-deps -r constraints-vllm.txt" "--require-hashes -r requirements-hashed.txt"; do \
+		$(AUDIT) $$pins || { echo "audit: $$pins: known faults, or no answer for a pin: see the lines above" >&2; exit 1; }; done
+
+sbom: .venv-audit/.installed $(VENV)/.installed  ## write build/sbom.json: what a release is made of
+	.venv-audit/bin/python release/sbom.py $(VENV) build/sbom.json
+
+hashes: .venv-audit/.installed  ## write requirements-hashed.txt anew: the pins with the hashes of their files
+	.venv-audit/bin/uv pip compile pyproject.toml --constraints constraints.txt --output-file requirements-hashed.txt \
+		--generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-header --no-annotate --quiet
+
+.venv-audit/.installed:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0 uv==0.13.9
 	@touch $@
 
 $(VENV)/.created:

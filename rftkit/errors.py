@@ -13,14 +13,22 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn, TypeVar
 
+from rftkit.messages import one_line
+
 MOST_FAULTS = 1000  # after which nobody reads on
 T = TypeVar("T")
 
 
 class UserError(Exception):
-    """Something the user can fix; the message is the one line they see."""
+    """Something the user can fix; the message is the one line they see, wherever it is shown.
+
+    What it quotes may be a stranger's: `one_line` bounds it and spells out what steers a terminal.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
 
 
 class RecipeError(UserError):

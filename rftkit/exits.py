@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import select
 import signal
 import sys
@@ -16,21 +17,28 @@ from typing import Any, NoReturn
 from typer.core import TyperGroup
 
 from rftkit.errors import Interrupted, UserError
-from rftkit.messages import printable
+from rftkit.messages import first_line, one_line
 
 FIXES = {  # what an operating system refuses and a user can fix
     errno.ENOSPC: "make room on the disk",
     errno.EDQUOT: "make room on the disk",
+    errno.EIO: "look after the disk",
     errno.EROFS: "name a folder that can be written",
     errno.EACCES: "check its rights",
     errno.EPERM: "check its rights",
     errno.ENOTDIR: "a part of the path is a file",
     errno.ENAMETOOLONG: "shorten the name",
+    errno.EISDIR: "it is a folder, not a file; move it away",
+    errno.ELOOP: "it is a link that leads to itself; delete it",
+    errno.EFBIG: "raise `ulimit -f`",
+    errno.EIO: "the disk cannot be read or written there",
+    errno.ENOMEM: "close other programs, or raise `ulimit -v`",
     errno.EMFILE: "raise `ulimit -n`",
 }
 
 
-LONGEST = 1000  # characters of the line that a command ends with
+OF_A_LIBRARY = re.compile(r"\(os error ([0-9]{1,3})\)")  # as those written in Rust say it
+NO_ROOM = re.compile("can't start new thread|failed to map segment|cannot allocate memory", re.I)
 
 
 class Verbs(TyperGroup):
@@ -57,16 +65,27 @@ def run(command: Callable[[], object]) -> NoReturn:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         _fail("stopped", 128 + signal.SIGINT)
-    except OSError as error:
-        if error.errno not in FIXES:
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror}; {FIXES[error.errno]}", 1)
+    except Exception as error:
+        if refused := _refused(error):
+            _fail(refused, 1)
+        raise
     except SystemExit as end:
         if end.code == 1 and _unread(output):  # click and rich have ended it, and said nothing
             raise SystemExit(128 + signal.SIGPIPE) from None
         raise
     raise SystemExit(0)
+
+
+def _refused(error: Exception) -> str:
+    """What the operating system refused, and how to fix it; "" for an error of another kind."""
+    if isinstance(error, OSError) and error.errno in FIXES:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}; {FIXES[error.errno]}"
+    said = first_line(error)
+    if isinstance(error, MemoryError) or NO_ROOM.search(said):
+        return f"{said}: this process gets no more memory; close other programs, or `ulimit -v`"
+    number = int(found[1]) if (found := OF_A_LIBRARY.search(str(error))) else 0
+    return f"{os.strerror(number)}; {FIXES[number]}" if number in FIXES else ""
 
 
 @contextmanager
@@ -101,8 +120,5 @@ def _unread(handle: int | None) -> bool:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    line = printable(" ".join(message.split()))
-    if len(line) > LONGEST:  # the beginning says where, the end how to fix it
-        line = f"{line[: LONGEST - 200]} […] {line[-200:]}"
-    print(f"rftkit: {line}", file=sys.stderr)
+    print(f"rftkit: {one_line(' '.join(message.split()))}", file=sys.stderr)
     raise SystemExit(code)

@@ -16,8 +16,6 @@ from typing import Any
 
 from rftkit.errors import UserError
 
-BESIDE = re.compile(r"\..+\.(\d+)")  # what is being written, and the process that writes it
-
 
 def now() -> str:
     """The time, UTC, to the second."""
@@ -40,6 +38,24 @@ def write_atomically(path: Path, text: str | bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def sweep(folder: Path) -> None:
+    """Delete what `write_atomically` left in a folder where its process was killed meanwhile."""
+    for path in [*folder.glob(".*.*"), *folder.glob("*/.*.*"), *folder.glob("*/*/.*.*")]:
+        number = path.name.rpartition(".")[2]
+        if path.is_file() and re.fullmatch("[0-9]{1,9}", number) and not _runs(int(number)):
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # somebody else's
+    return True
 
 
 def sync(path: Path) -> None:
@@ -89,7 +105,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return []
     *lines, last = path.read_bytes().split(b"\n")
     records = [_record(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line]
-    with suppress(ValueError):  # a piece of a JSON object is never JSON
+    with suppress(ValueError, RecursionError):  # a piece of a JSON object is never JSON
         records += [json.loads(last)] if last else []
     return records
 
@@ -97,11 +113,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def forget_after(path: Path, step: int) -> None:
     """Drop the lines of later steps, and a torn one: a run continues from `step`."""
     if path.exists():
-        kept = [line for line in _numbered(path) if line["step"] <= step]
+        kept = [line for line in read_steps(path) if line["step"] <= step]
         write_atomically(path, "".join(_line(line) for line in kept))
 
 
-def _numbered(path: Path) -> list[dict[str, Any]]:
+def read_steps(path: Path) -> list[dict[str, Any]]:
     """The lines of a file whose lines are steps. Raises UserError for one without its number."""
     lines = read_lines(path)
     for number, line in enumerate(lines, 1):
@@ -113,7 +129,7 @@ def _numbered(path: Path) -> list[dict[str, Any]]:
 def _record(line: bytes, location: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
         raise UserError(f"{location}: not a JSON object; fix or remove the line")

@@ -9,6 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from shutil import which
 
+LONGEST = 1000  # characters of an error's line
+LAST = 200  # of them that stay from the end of a longer one
+
 
 def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
     """The end of an error: the likeliest name, or all of them."""
@@ -71,7 +74,7 @@ def _program() -> list[str]:
             program = which("rftkit")
             named = program is not None and Path(program).samefile(script)
             return ["rftkit"] if named else [_within(script)]
-    return [_within(Path(sys.executable)), "-m", "rftkit"]
+    return [_within(Path(sys.executable)), "-P", "-m", "rftkit"]
 
 
 def _within(path: Path) -> str:
@@ -89,3 +92,18 @@ def printable(text: str) -> str:
     'cat\\\\x1b[2J\\n'
     """
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """The text as one line of at most LONGEST characters, in which nothing steers a terminal.
+
+    Of a longer one the middle is left out: the beginning says where, the end how to fix it.
+
+    >>> one_line("a.csv:3: 'x\\x1b[2J'\\nis no label")
+    "a.csv:3: 'x\\\\x1b[2J' is no label"
+    """
+    line = printable("".join(" " if c in "\n\r\t" else c for c in text).strip())
+    if len(line) <= LONGEST:
+        return line
+    cut = " […] "
+    return f"{line[: LONGEST - LAST - len(cut)]}{cut}{line[-LAST:]}"

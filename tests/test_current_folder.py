@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +65,26 @@ except SystemExit:
     assert (done.returncode, done.stdout[:7]) == (1, "rftkit ")
     assert "No module named 'marked'" in done.stderr
     assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("module", ["rftkit", "rftkit.cli"])
+def test_rftkit_as_a_module_looks_elsewhere_too(folder: Path, module: str) -> None:
+    shutil.move(folder / "rftkit.py", folder / "json.txt")  # Python itself would take that one
+    (folder / "json.py").unlink()
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
+    words = [sys.executable, "-m", module, "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout[:7]) == (0, "rftkit ")
+    assert not (folder / "ran").exists()
+
+
+def test_every_python_that_rftkit_starts_is_told_so() -> None:
+    package = Path(probe.__file__).parents[1]
+    starts = [
+        (path.relative_to(package).as_posix(), words)
+        for path in package.rglob("*.py")
+        for words in re.findall(r"\[.*sys\.executable\)*,([^\]]*)\]", path.read_text("utf-8"))
+    ]
+    assert len(starts) >= 7
+    own = [where for where in starts if not where[1].startswith(' "-P"') and "pip" not in where[1]]
+    assert own == []

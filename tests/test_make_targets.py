@@ -88,7 +88,7 @@ def test_docs_name_targets_that_exist(page: Path) -> None:
 def test_readme_and_contributing_name_the_targets_of_every_day() -> None:
     assert {"demo", "test", "help"} <= {*calls_in_page(ROOT / "README.md")}
     contributing = {*calls_in_page(ROOT / "docs" / "contributing.md")}
-    assert {"lint", "quick", "test", "browser", "hooks", "help"} <= contributing
+    assert {"lint", "quick", "test", "browser", "hooks", "fuzz", "help"} <= contributing
 
 
 def test_the_workflow_calls_targets_that_exist() -> None:

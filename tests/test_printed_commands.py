@@ -67,7 +67,7 @@ def test_without_the_script_the_module_is_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["-c"])
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    assert runnable("runs") == "./python -m rftkit runs"
+    assert runnable("runs") == "./python -P -m rftkit runs"
 
 
 def test_what_is_missing_is_installed_beside_this_rftkit(

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import fakes
-import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
-from safetensors.numpy import save_file
 
 from rftkit.data.examples import load_examples
-from rftkit.errors import ModelError, RecipeError
+from rftkit.errors import RecipeError, TrainingError, UserError
 from rftkit.recipe.toml import parse_recipe
 from rftkit.runs.adapter import read_card, recipe_of, write_card
-from rftkit.runs.checkpoints import WEIGHTS, settle
+from rftkit.runs.checkpoints import WEIGHTS
 from rftkit.runs.run import RunFolder
 from rftkit.runs.versions import versions
 from rftkit.training.request import TrainRequest
-from rftkit.training.resume import check_fingerprint, fingerprint, version_notes
+from rftkit.training.resume import check_fingerprint, fingerprint, lines_notes, version_notes
 from rftkit.training.run import train
 
 RECIPE = """
@@ -37,7 +36,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     """Begins or resumes a run, which stops where a model would be loaded."""
 
     def stop(*_: object) -> None:
-        raise ModelError("no model here")
+        raise TrainingError("no model here")
 
     for name in ("open_for_training", "open_for_inference"):
         monkeypatch.setattr(f"rftkit.training.run.{name}", stop)
@@ -52,7 +51,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
         file, out = folder / "mine.toml", folder / "run"
         file.write_text(recipe)
         request = TrainRequest(recipe=file, out=out, overrides=overrides, resume=resume)
-        with pytest.raises(ModelError, match="no model here"):
+        with pytest.raises(TrainingError, match="no model here"):
             train(request, Console(file=said or io.StringIO(), width=400))
         return RunFolder(out)
 
@@ -69,6 +68,21 @@ def test_a_resumed_run_keeps_the_evaluation_that_it_is_given(start: Start) -> No
     assert not [path for path in run.folder.iterdir() if path.name.startswith(".")]
 
 
+def test_another_encoding_than_utf_8_is_one_line(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(RECIPE)
+    request = TrainRequest(recipe=tmp_path / "mine.toml", out=tmp_path / "other")
+    monkeypatch.setattr("locale.getencoding", lambda: "ISO-8859-1")
+    if not sys.flags.utf8_mode:
+        with pytest.raises(RecipeError, match=r"^this Python reads files as ISO.*PYTHONUTF8=1$"):
+            train(request, Console(file=io.StringIO()))
+        assert not request.out.exists()
+    monkeypatch.setattr("locale.getencoding", lambda: "UTF8")
+    with pytest.raises(TrainingError, match="no model here"):
+        train(request, Console(file=io.StringIO()))
+
+
 def test_the_recipe_beside_a_trained_adapter_follows(start: Start) -> None:
     run = start(RECIPE, "eval.limit=5")
     fakes.FakePolicy(fakes.never).save(run.adapter)
@@ -81,7 +95,7 @@ def test_the_recipe_beside_a_trained_adapter_follows(start: Start) -> None:
 
 
 def test_a_damaged_adapter_is_made_again_where_a_checkpoint_is(
-    start: Start, tmp_path: Path
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, said = start(RECIPE), io.StringIO()
     fakes.FakePolicy(fakes.never).save(run.adapter)
@@ -90,12 +104,9 @@ def test_a_damaged_adapter_is_made_again_where_a_checkpoint_is(
     (run.adapter / WEIGHTS).write_bytes(b"cut")
     harm = f"{run.adapter}: {WEIGHTS} has changed since it was saved"
     request = TrainRequest(recipe=tmp_path / "mine.toml", out=run.folder, resume=True)
-    with pytest.raises(ModelError, match=re.escape(harm)):
+    with pytest.raises(UserError, match=re.escape(harm)):
         train(request, Console(file=io.StringIO()))
-    staged = tmp_path / "staged"
-    staged.mkdir()
-    save_file({"weight": np.ones(2)}, staged / WEIGHTS)
-    settle(staged, run.checkpoints / "step-000007")
+    monkeypatch.setattr("rftkit.training.trainer.newest_checkpoint", lambda *_: tmp_path)
     start(RECIPE, resume=True, said=said)
     assert f"{harm}; it is made again from the last checkpoint" in said.getvalue()
     assert read_card(run.adapter).labels == ("one", "two"), "its card is left as it is"
@@ -171,8 +182,6 @@ def test_other_data_at_the_same_place_are_told(start: Start, tmp_path: Path) -> 
      [f"torch 1.0 -> {versions()['torch']}, trl 0.1 -> {versions()['trl']}"]),
     (versions(), []),
     ({"rftkit": versions()["rftkit"]}, []),
-    ("2.9", []),
-    (None, []),
 ])  # fmt: skip
 def test_other_libraries_than_at_the_beginning_are_listed(
     tmp_path: Path, before: object, notes: list[str]
@@ -191,3 +200,21 @@ def test_they_are_said_when_a_run_is_resumed(start: Start) -> None:
     assert "note: other versions than when the run began, results may differ: peft 0.0.1 -> " in (
         said.getvalue()
     )
+
+
+@pytest.mark.parametrize(
+    ("steps", "which"),
+    [
+        ([1, 2, 3, 4], ""),
+        ([1, 2, 3], ""),  # the checkpoint is of step 3
+        ([], "step 1 and 2 more"),
+        ([1, 3, 4], "step 2"),
+        ([1, 1, 2, 3], "step 1"),
+        ([1, [2], 3], "step 2"),
+    ],
+)
+def test_a_hole_in_the_steps_is_told(tmp_path: Path, steps: list[object], which: str) -> None:
+    run = RunFolder(tmp_path)
+    run.metrics.write_text("".join(f'{{"step": {step}}}\n' for step in steps))
+    told = f"{run.metrics}: does not hold {which} once, of 3 that were trained"
+    assert [note.partition(";")[0] for note in lines_notes(run, 3)] == ([told] if which else [])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rftkit.answers.boxes import NEAR, Box, Match, PredictedBox, iou
+from rftkit.answers.boxes import NEAR, Box, Match, PredictedBox, ious
 
 THRESHOLDS = tuple(0.5 + 0.05 * step for step in range(10))
 RECALLS = tuple(0.01 * step for step in range(101))  # products, as COCO has them: 0.07 + 1e-17
@@ -87,7 +87,7 @@ def average_precision_of_image(predicted: Sequence[PredictedBox], gold: Sequence
 
 def overlaps(predicted: Sequence[PredictedBox], gold: Sequence[Box]) -> list[list[float]]:
     """IoUs, (predicted, gold): one row per entry; 0 in the row of an entry without a box."""
-    return [[iou(entry.box, box) if entry.box else 0.0 for box in gold] for entry in predicted]
+    return ious([entry.box for entry in predicted], gold)
 
 
 def _fits(overlap: float, threshold: float) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 import gradio as gr
 from gradio_client.utils import is_http_url_like
 
+FETCHED = "Images are uploaded here, not fetched from an address."
+
 
 def _path(self: Any, payload: Any) -> str | None:
     """Where the upload is; Gradio would decode it before any limit of ours is looked at."""
@@ -16,7 +18,7 @@ def _path(self: Any, payload: Any) -> str | None:
 async def _no_address(self: Any, location: Any) -> str | None:
     """The file in Gradio's own folder. Raises gr.Error for a URL, which Gradio would fetch."""
     if is_http_url_like(str(location)):
-        raise gr.Error("Images are uploaded here, not fetched from an address.")
+        raise gr.Error(FETCHED, print_exception=False)
     stored: str | None = await gr.Image.async_move_resource_to_block_cache(self, location)
     return stored
 

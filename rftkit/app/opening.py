@@ -88,11 +88,13 @@ def open_model(
     seconds: that one side may take. engine: what answers.
     """
     from rftkit.inference.model_backend import ModelBackend
-    from rftkit.models import open_for_inference
+    from rftkit.models import base_note, open_for_inference
 
     checkpoint, line = _find(location, console)
     setup = Setup(checkpoint.recipe, ckpt.labels_of(checkpoint), ckpt.aliases_of(checkpoint))
     policy = open_for_inference(checkpoint.recipe.model, checkpoint.adapter, engine)
+    if differs := base_note(checkpoint):
+        console.print(differs, highlight=False, markup=False, soft_wrap=True)
     names = _evaluations(checkpoint)
     line = f"{line}, {_in_words(checkpoint.recipe)}"
     backend = ModelBackend(policy, seconds, read_calibration(checkpoint.adapter), setup)

@@ -98,7 +98,7 @@ def _by_a_process(order: Order, setup: Setup, seconds: float) -> Measured:
         path.write_text(json.dumps(asdict(order)), "utf-8")
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "rftkit.bench.measure", str(path)],
+                [sys.executable, "-P", "-m", "rftkit.bench.measure", str(path)],
                 capture_output=True,
                 env={**os.environ, **RETURNED},
                 timeout=seconds,

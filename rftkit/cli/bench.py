@@ -39,8 +39,6 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Measure a step of a recipe on this machine: time by parts, memory, by every path possible."""
-    from rftkit.bench.run import BenchRequest
-    from rftkit.bench.run import bench as measure
     from rftkit.recipe.builtin import find_recipe
     from rftkit.recipe.toml import load_recipe
 
@@ -52,6 +50,9 @@ def bench(
         raise UserError(f"--plot {plot}: there is no folder {plot.parent}; make it first")
     path, console = find_recipe(recipe), progress(quiet=False)
     loaded = load_recipe(path, overrides)
+    from rftkit.bench.run import BenchRequest  # loads torch, which takes seconds
+    from rftkit.bench.run import bench as measure
+
     request = BenchRequest(loaded, random_weights, tiny, steps, seconds, only, cap)
     found: list[Measured] = []
     try:

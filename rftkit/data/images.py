@@ -187,6 +187,8 @@ def _what_instead(start: bytes) -> str:
         return f"an SVG drawing, not an image of pixels; {MEANT}"
     if text.startswith((b"<!doctype html", b"<html", b"<head")):
         return f"a web page, not an image; a failed download? {REMEDY}"
+    if start.startswith(b"%PDF-"):
+        return f"a PDF document, not an image of pixels; {MEANT}"
     if start.isascii() and b"\0" not in start:
         return f"text, not an image; {REMEDY}"
     if start[4:8] == b"ftyp":

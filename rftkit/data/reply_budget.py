@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from math import ceil
 from pathlib import Path
 
 from rftkit.core import Example
+from rftkit.errors import ModelError
+from rftkit.messages import first_line
 from rftkit.recipe.schema import REASONING, Recipe
 from rftkit.recipe.sections import TINY
 from rftkit.tasks import get_task
@@ -63,18 +66,45 @@ def budget_notes(recipe: Recipe, **splits: Sequence[Example]) -> list[str]:
                 f"method.max_new_tokens = {budget}: the longest takes about {max(long)} tokens"
                 f"{' without a thought' if room else ''}; set it to {fitting}"
             )
+    longest = context(recipe)
+    if longest and budget >= longest:
+        notes.append(
+            f"method.max_new_tokens = {budget} is as much as {recipe.model.name} was made for, "
+            f"prompt and images included ({longest} tokens): lower it"
+        )
     return notes
+
+
+def context(recipe: Recipe) -> int:
+    """Tokens that a model in a local folder was made for, prompt and reply; 0 if it does not say.
+
+    What is damaged there is said by whoever loads it.
+    """
+    try:
+        config = json.loads((_folder(recipe) / "config.json").read_text("utf-8"))
+        longest = config.get("text_config", config).get("max_position_embeddings")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return 0
+    return longest if type(longest) is int else 0
+
+
+def _folder(recipe: Recipe) -> Path:
+    name = recipe.model.name
+    return TOKENIZERS / name if name in TINY else Path(name).expanduser()
 
 
 def counter(recipe: Recipe) -> Count:
     """Counts the tokens of a text, by the model's tokenizer if that is in a local folder."""
-    name = recipe.model.name
-    file = (TOKENIZERS / name if name in TINY else Path(name).expanduser()) / "tokenizer.json"
+    file = _folder(recipe) / "tokenizer.json"
     if not file.is_file():
         return reply_tokens
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(file))
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # of Rust's, which has no class of its own
+        line = f"{file}: cannot be read ({first_line(error)}); copy the model again"
+        raise ModelError(line) from None
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
 
 

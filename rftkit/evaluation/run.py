@@ -25,7 +25,7 @@ from rftkit.files import sha256
 from rftkit.metrics import Summary
 from rftkit.metrics.files import REPORT, SAMPLES, Evaluation, finish
 from rftkit.metrics.samples import Header, Overlap, OverlapSkipped, Provenance, Side
-from rftkit.models import open_for_inference, out_of_memory
+from rftkit.models import base_note, open_for_inference, out_of_memory
 from rftkit.models.policy import AnswerModel, Decoding, schema_of
 from rftkit.recipe.builtin import find_recipe
 from rftkit.recipe.schema import Recipe, budget
@@ -87,6 +87,8 @@ def evaluate_checkpoint(location: Path, request: EvalRequest, console: Console) 
     for note in examples.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
     policy = open_for_inference(recipe.model, ckpt.adapter, request.engine)
+    if differs := base_note(ckpt):
+        console.print(differs, highlight=False, markup=False, soft_wrap=True)
     subject = EvalSubject(ckpt, recipe, examples, policy, shots)
     return run_evaluation(subject, request, console)
 

@@ -70,7 +70,7 @@ def exported_card(folder: Path) -> ExportCard:
         if int(held["format"]) > FORMAT:
             raise ModelError(f"{folder}: written by a newer rftkit ({held['rftkit']}); upgrade it")
         card = _read(held, path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
             f"{path}: damaged ({type(error).__name__}: {error}); export again"
         ) from None

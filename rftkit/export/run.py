@@ -85,8 +85,11 @@ def export(location: Path, request: ExportRequest, console: Console) -> Path:
     """
     job = _prepared(location, request, console)
     with in_place_of(job.out, request.force) as folder:
-        made = _made(job, folder)
-        proof = _proved(job, made) if job.examples else None
+        with out_of_memory.named("merging", "close other programs"):
+            made = _made(job, folder)
+        fewer = "close other programs, a smaller --images, --no-proof"
+        with out_of_memory.named("comparing it with the adapter", fewer):
+            proof = _proved(job, made) if job.examples else None
         _described(job, folder, made, proof)
         if proof and not proof.passed:
             raise ProofError(

@@ -71,6 +71,7 @@ def merge(base: Path, adapter: Path, folder: Path) -> Merged:
     adapters.check_adapter(adapter)
     transformers_logging.disable_progress_bar()
     dtype = stored_dtype(base)
+    loading.check_architecture(loading.Source(str(base), None))
     model = loading.read_weights(loading.Source(str(base), None), dtype=dtype)
     model = adapters.put_adapter(model, adapter)
     adapted = _merge(model)

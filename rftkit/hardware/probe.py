@@ -80,12 +80,11 @@ def unseen_gpu() -> str | None:
 
     CUDA_VISIBLE_DEVICES set to nothing, or to -1, hides it on purpose.
     """
-    import torch
-
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or torch.cuda.is_available():
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not (listed := gpus()):
         return None
-    listed = gpus()
-    return listed[0].name if listed else None
+    import torch  # takes seconds: where the driver shows a GPU only
+
+    return None if torch.cuda.is_available() else listed[0].name
 
 
 def imports(modules: Sequence[str]) -> Imports:

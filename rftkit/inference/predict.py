@@ -16,7 +16,7 @@ from rftkit.errors import DataError
 from rftkit.inference import question as asked
 from rftkit.inference.prediction import Prediction
 from rftkit.inference.reader import BY_LIST, Answering, Reader, surety_of
-from rftkit.models import open_for_inference
+from rftkit.models import base_note, open_for_inference, out_of_memory
 from rftkit.runs.adapter import aliases_of, find, labels_of
 
 Skip = Callable[[Path, str], None]  # an image that cannot be read, and the line that says why
@@ -54,6 +54,8 @@ def predict(
     surety = surety_of(ckpt, answering, console)
     place_boxes, aliases = grid_setter(recipe.model), aliases_of(ckpt)
     policy = open_for_inference(recipe.model, ckpt.adapter)
+    if differs := base_note(ckpt):
+        console.print(differs, highlight=False, markup=False, soft_wrap=True)
     reader = Reader(policy, recipe, surety, free=answering.free)
     width = max(1, recipe.eval.batch_size // len(prepared))
     for start in range(0, len(images), width):
@@ -64,7 +66,8 @@ def predict(
             if not fault
             for example_of in prepared
         ]
-        found = reader.predict(examples)
+        with out_of_memory.named("answering", out_of_memory.evaluating(recipe)):
+            found = iter(list(reader.predict(examples)))
         for image, why in batch:
             if skip and why:
                 skip(Path(image.path), why)

@@ -18,6 +18,7 @@ from pydantic import AliasChoices, Field, ValidationError
 from rftkit.core import Rules, Style
 from rftkit.errors import DataError
 from rftkit.measures.values import Record
+from rftkit.tasks import TASKS
 
 SCHEMA = 1
 
@@ -249,19 +250,25 @@ def _whole_lines(path: Path) -> tuple[list[bytes], bool]:
         return lines, False
     try:
         json.loads(rest)
-    except ValueError:  # a piece of a JSON object is never JSON
+    except (ValueError, RecursionError):  # a piece of a JSON object is never JSON
         return lines, True
     return [*lines, rest], False
 
 
 def _header(line: bytes, path: Path) -> Header:
     try:
-        return _HeaderLine.model_validate_json(line).header
+        header = _HeaderLine.model_validate_json(line).header
     except ValidationError as error:
         raise DataError(
             f"{path}:1: not a header of schema {SCHEMA}: {_first(error)}; "
             "was it written by another version of rftkit?"
         ) from None
+    if header.task not in {task.name for task in TASKS}:
+        raise DataError(
+            f"{path}:1: task {header.task[:40]!r} is none that is known; "
+            "was it written by another version of rftkit?"
+        )
+    return header
 
 
 def _record(line: bytes, location: str) -> Sample | Timing:

@@ -245,7 +245,7 @@ def _with_own_limits(family: Family, folder: Path) -> Family:
 def _object_in(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); copy the model again") from error
     if not isinstance(value, dict):
         raise ModelError(f"{path}: holds no JSON object; copy the model again")

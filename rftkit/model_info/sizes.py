@@ -116,7 +116,7 @@ def _read(folder: Path) -> Shape:
         return Shape(folder.name, kind, text, vision, counts=counts)
     except ModelError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); copy the model again") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: lacks a size ({error}); copy the model again") from None

@@ -18,6 +18,7 @@ from rftkit.messages import first_line
 from rftkit.models.hub import require_model
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import Model
+from rftkit.runs.adapter import Checkpoint, base_of
 
 if TYPE_CHECKING:
     from rftkit.hardware.backends import EngineRoom
@@ -45,6 +46,25 @@ def open_for_inference(
 
             return open_vllm(settings, adapter)
         return _open_trainable(settings, adapter)
+
+
+def base_note(ckpt: Checkpoint) -> str:
+    """That the base model's weights are others than those an adapter was trained on; else "".
+
+    Only of a model in a folder: one of the hub is known by its name and revision.
+    """
+    from rftkit.models import loading
+
+    source = loading.resolve(ckpt.recipe.model.name)
+    trained_on = base_of(ckpt)
+    if not trained_on or not Path(source.name).is_dir():
+        return ""
+    if loading.fingerprint(source) == trained_on:
+        return ""
+    return (
+        f"note: the weights of {ckpt.recipe.model.name} are others than those that {ckpt.adapter} "
+        "was trained on, so its answers are others too"
+    )
 
 
 def open_base(settings: Model) -> Policy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,21 +13,33 @@ import torch
 import transformers
 from transformers import AutoModelForImageTextToText, BitsAndBytesConfig, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+from transformers.utils import find_adapter_config_file
 from transformers.utils import logging as transformers_logging
 
-from rftkit.errors import ModelError, UserError
+from rftkit.errors import ModelError, TookTooLong, UserError, time_limit
 from rftkit.messages import first_line, in_short
-from rftkit.model_info.count import SENSES
-from rftkit.models.out_of_memory import ran_out
+from rftkit.model_info.count import SENSES, count
+from rftkit.models.out_of_memory import lost, ran_out
 from rftkit.models.processing.budget import limit_tiles
 from rftkit.models.processing.load import load_processor
 from rftkit.recipe.sections import TINY, Model
 
+COUNTS = re.compile("layers|depth|experts|heads|blocks")  # what libraries make one by one
+MOST_OF_A_KIND = 10_000
+DEEPEST = 8  # tables within tables of a configuration that a library looks into
+COUNTED_WITHIN = 20.0  # seconds
+MOST_PER_BYTE = 6  # parameters: four bits have 2, the smallest quantisations 4
 HASHED_BYTES = 2**27  # at either end of a weights file
 # parts of the model that stay in 16 bit: encoders, what joins them to the language model, the head
 UNQUANTISED = (
     *("visual", "vision_model", "vision_tower", "embed_vision", "connector"),
     *("multi_modal_projector", "audio_tower", "embed_audio", "lm_head"),
+)
+# what a model's folder has beside its weights: one of each
+PARTS = (
+    ("config.json",),
+    ("tokenizer.json", "tokenizer.model", "vocab.json"),
+    ("preprocessor_config.json", "processor_config.json"),
 )
 VISION = f".*({SENSES.pattern}).*"  # module names of encoders and projectors
 
@@ -79,10 +92,25 @@ def dtype_here() -> torch.dtype:
 def check_architecture(source: Source) -> None:
     """Raises ModelError if transformers has no image-text model of the source's `model_type`.
 
-    The Python files that such a model may bring along (`auto_map`) are never run. Raises OSError
-    if the source has no configuration.
+    The Python files that such a model may bring along (`auto_map`) are never run, nor are kernels
+    that its configuration names fetched, nor is an adapter beside it taken for a part of it, whose
+    own base transformers would load instead. Raises OSError if the source has no configuration.
     """
     config, _ = PretrainedConfig.get_config_dict(source.name, revision=source.revision)
+    if kernel := _kernel_of(config):
+        raise ModelError(
+            f"model.name: {source.name}: its config.json asks for the kernel {kernel[:60]!r} of "
+            "the hub, which is code, and rftkit never fetches any; remove it there"
+        )
+    if find_adapter_config_file(source.name, revision=source.revision):
+        raise ModelError(
+            f"model.name: {source.name}: is an adapter, or holds one beside its weights; name the "
+            "base model alone"
+        )
+    for key, value in _entries(config):
+        if COUNTS.search(key) and isinstance(value, int) and value > MOST_OF_A_KIND:
+            line = f"its config.json asks for {value:,} {key}; copy the model again"
+            raise ModelError(f"model.name: {source.name}: {line}")
     kind = config.get("model_type")
     if kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return
@@ -94,6 +122,45 @@ def check_architecture(source: Source) -> None:
         f"model.name: {source.name}: model_type {kind!r} {reason}; name a model that transformers "
         f"{transformers.__version__} knows, such as Qwen/Qwen2.5-VL-3B-Instruct"
     )
+
+
+def check_size(source: Source) -> None:
+    """Raises ModelError for a local folder with far fewer weights than its configuration asks for.
+
+    transformers would draw the others at random first, whatever memory and time that takes.
+    """
+    folder = Path(source.name)
+    if not folder.is_dir():
+        return
+    held = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    config, _ = PretrainedConfig.get_config_dict(source.name)
+    asked = f"model.name: {source.name}: parameters in its config.json"
+    try:
+        with time_limit(COUNTED_WITHIN):
+            size = count(config).size
+    except TookTooLong:
+        raise ModelError(f"{asked}: too many to count; copy the model again") from None
+    if held and size > MOST_PER_BYTE * held:
+        raise ModelError(f"{asked}: {size:,}, and {held:,} bytes of weights; copy the model again")
+
+
+def _kernel_of(config: Any) -> str | None:
+    """The first implementation in a configuration that is a repository's name."""
+    for key, value in _entries(config):
+        names = value.values() if isinstance(value, dict) else [value]
+        if key.strip("_").removesuffix("_internal").endswith("implementation"):
+            for name in names:
+                if isinstance(name, str) and "/" in name:
+                    return name
+    return None
+
+
+def _entries(config: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """The keys of a configuration with their values, those of tables within it too."""
+    if isinstance(config, dict) and depth <= DEEPEST:
+        for key, value in config.items():
+            yield key, value
+            yield from _entries(value, depth + 1)
 
 
 def load_model(source: Source, settings: Model) -> Any:
@@ -109,6 +176,7 @@ def load_model(source: Source, settings: Model) -> Any:
         options["device_map"] = {"": 0}
     with reading(source):
         check_architecture(source)
+        check_size(source)
     model = read_weights(source, **options)
     limit_tiles(model, settings.max_pixels)
     return model
@@ -196,15 +264,15 @@ def fingerprint(source: Source) -> str:
 def reading(source: Source) -> Iterator[None]:
     """Within it whatever a library raises for the files of a model becomes a ModelError.
 
-    Files that are damaged, or a stranger's, make them raise anything. What ran out of memory
-    passes: the caller puts it in words.
+    Files that are damaged, or a stranger's, make them raise anything. Memory that runs out
+    and a lost GPU pass: the caller puts them in words.
     """
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        if isinstance(error, RuntimeError) and ran_out(error):
+        if ran_out(error) or lost(error):
             raise
         raise not_loaded(source, error) from error
 
@@ -212,6 +280,9 @@ def reading(source: Source) -> Iterator[None]:
 def not_loaded(source: Source, error: Exception) -> ModelError:
     """The line for a model that could not be loaded, with the first of the reason."""
     first = first_line(error) if isinstance(error, OSError) else in_short(error, 160)
-    local = Path(source.name).is_dir()
-    remedy = "copy it again" if local else "check the id and the network, or name a local folder"
+    remedy = "check the id and the network, or name a local folder"
+    if (folder := Path(source.name)).is_dir():
+        parts = {path.name for path in folder.iterdir()}
+        missing = [" or ".join(names) for names in PARTS if not parts & {*names}]
+        remedy = f"it has no {missing[0]}, copy it again" if missing else "copy it again"
     return ModelError(f"model.name: {source.name}: cannot be loaded ({first}); {remedy}")

@@ -63,7 +63,7 @@ def _opened(settings: Model, adapter: Path | None, training: Training | None) ->
                 source.name, trust_remote_code=False, **options
             )
     except (ImportError, OSError, RuntimeError, ValueError) as error:  # of vLLM's start too
-        if out_of_memory.ran_out(error):
+        if out_of_memory.ran_out(error) or out_of_memory.lost(error):
             raise  # the caller puts it in words
         raise loading.not_loaded(source, error) from None
     limit_tiles(model, settings.max_pixels)

@@ -20,7 +20,7 @@ from rftkit.core import Completion
 from rftkit.errors import ModelError
 from rftkit.hardware import backends
 from rftkit.messages import first_line
-from rftkit.models import adapters, loading
+from rftkit.models import adapters, loading, out_of_memory
 from rftkit.models.policy import Decoding, Generation, ModelFacts, Prompt, Watch, rendered
 from rftkit.models.processing.template import special_tokens
 from rftkit.models.vllm_options import engine_options
@@ -54,6 +54,8 @@ def open_vllm(settings: Model, adapter: Path | None = None) -> VllmPolicy:
     try:
         llm = LLM(**_options(settings, source, processor, adapter))
     except (OSError, RuntimeError, ValueError) as error:
+        if out_of_memory.ran_out(error) or out_of_memory.lost(error):
+            raise  # the caller puts it in words
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"model.name: {source.name}: vLLM cannot load it ({reason})") from None
     return VllmPolicy(settings, source, llm, processor, adapter)

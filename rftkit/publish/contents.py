@@ -119,7 +119,7 @@ def _check_proved(folder: Path) -> None:
     card = folder / EXPORT_CARD
     try:
         proved = json.loads(card.read_text("utf-8"))["proved"] if card.is_file() else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{card}: damaged ({error}); export again") from None
     if proved is False:
         raise ModelError(f"{folder}: failed its proof, see proof.json there; export again")
@@ -173,7 +173,7 @@ def _marks_builtin(path: Path) -> bool:
         return False
     try:
         held = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False  # whoever reads it says what is wrong with it
     return isinstance(held, dict) and "sha256" in held and "recipe" not in held
 

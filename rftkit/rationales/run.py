@@ -18,7 +18,7 @@ from rftkit import files
 from rftkit.core import Example
 from rftkit.data.gold_check import load_checked_splits
 from rftkit.errors import DataError, RecipeError
-from rftkit.models import open_for_inference
+from rftkit.models import open_for_inference, out_of_memory
 from rftkit.models.policy import AnswerModel
 from rftkit.rationales import table
 from rftkit.rationales.sampling import Keep, Sampled, Sampling, Thought, chosen, sample
@@ -162,9 +162,16 @@ def _sampled(
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         begun = done * sampling.batch
         task = bar.add_task("sampling", total=len(examples), completed=begun)
-        for batch in sample(policy, examples, sampling, done):
+        batches = sample(policy, examples, sampling, done)
+        while batch := _next(batches, sampling):
             yield batch
             bar.advance(task, len(batch))
+
+
+def _next(batches: Iterator[list[Sampled]], sampling: Sampling) -> list[Sampled] | None:
+    less = f"eval.batch_size={max(1, sampling.at_once // 2)}, a smaller --samples"
+    with out_of_memory.named("sampling", less):
+        return next(batches, None)
 
 
 def _write(tables: table.Tables, found: Mapping[str, Sampled], keep: Keep) -> None:

@@ -8,7 +8,7 @@ import tomllib
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -21,7 +21,17 @@ from rftkit.rewards.length import Length
 LARGEST_BYTES = 256 * 1024
 DEEPEST_KEY = 8
 
+ODD = {"Cc": "control character", "Cs": "character that is no text"}
+_CONTROLS = {chr(number) for number in (*range(1, 32), *range(127, 160))}
+
 Table = dict[str, Any]
+
+
+class _Odd(NamedTuple):
+    """A character that does not belong into a recipe: the dotted key, and what it is."""
+
+    where: str
+    what: str
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -42,8 +52,8 @@ def parse_recipe(text: str, location: str, overrides: Sequence[str] = ()) -> Rec
 def _validated(table: Table, location: str, overrides: Sequence[str]) -> Recipe:
     for override in overrides:
         _apply(table, override)
-    if where := _control_character(table):
-        raise RecipeError(f"{location}: {where}: holds a control character; remove it")
+    if odd := _odd_character(table):
+        raise RecipeError(f"{location}: {odd.where}: holds a {odd.what}; remove it")
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
@@ -103,17 +113,24 @@ def _parse(text: str, location: str) -> Table:
         raise RecipeError(f"{location}: not a recipe: {type(error).__name__}: {error}") from None
 
 
-def _control_character(value: object, where: str = "") -> str:
-    """Where a text holds one that no terminal, file or prompt should meet; "" for nowhere."""
+def _odd_character(value: object, where: str = "") -> _Odd | None:
+    """The first that no terminal, file or prompt should meet, in a name or a text; None for none.
+
+    Bytes of the command line that are no UTF-8 come as halves of surrogate pairs.
+    """
     if isinstance(value, str):
-        return (
-            where if any(unicodedata.category(c) == "Cc" and c not in "\n\t" for c in value) else ""
-        )
+        fine = "\n\t" if where != "data.path" else _CONTROLS  # a folder may be called so
+        kinds = {unicodedata.category(c) for c in value if c not in fine}
+        return next((_Odd(where, what) for kind, what in ODD.items() if kind in kinds), None)
+    pairs = list[tuple[str, object]]()
     if isinstance(value, dict):
-        pairs = [(f"{where}.{key}".lstrip("."), held) for key, held in value.items()]
-    else:
-        pairs = [(where, held) for held in value] if isinstance(value, list | tuple) else []
-    return next((found for name, held in pairs if (found := _control_character(held, name))), "")
+        for key, held in value.items():
+            name = f"{where}.{key}".lstrip(".")
+            pairs += [(name, str(key)), (name, held)]
+    elif isinstance(value, list | tuple):
+        pairs += [(where, held) for held in value]
+    inside = (_odd_character(held, name) for name, held in pairs)
+    return next((odd for odd in inside if odd), None)
 
 
 def _dots(line: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from rftkit.messages import printable
 from rftkit.metrics import Summary
 from rftkit.metrics.schema import Reliability, SideSummary, display_model, sides_of
 from rftkit.metrics.verdict import points
@@ -15,6 +16,7 @@ from rftkit.tasks import get_task
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 TONES = {
     "better": "bold green",
@@ -28,18 +30,24 @@ KINDS_SHOWN = 12
 Row = tuple[str, list[str]]
 
 
+def safe_text(line: str, style: str = "") -> Text:
+    """A line as it is, but for control characters: files of a stranger's run may hold some."""
+    from rich.text import Text
+
+    return Text(printable(line), style=style)
+
+
 def show_summary(summary: Summary, console: Console) -> None:
     """Print both models side by side, what went wrong with responses, and the verdict in words."""
-    from rich.text import Text
 
     sides = [(name, side) for name, side in sides_of(summary) if side]
     names = [display_model(name) for name, _ in sides]
     console.print(_table("", names, _rows(summary, [side for _, side in sides])))
-    console.print(Text(setting(summary)), soft_wrap=False)
+    console.print(safe_text(setting(summary)), soft_wrap=False)
     words = get_task(summary.task).words
     for row in tables.metric_rows(sides):
         if row.note:
-            console.print(Text(f"{row.title} by {row.note}"))
+            console.print(safe_text(f"{row.title} by {row.note}"))
     if kinds := tables.kinds(summary, sides):
         shown, rest = kinds.rows[:KINDS_SHOWN], len(kinds.rows) - KINDS_SHOWN
         console.print()
@@ -47,17 +55,17 @@ def show_summary(summary: Summary, console: Console) -> None:
         title = f"{kinds.metric} by {words.group}"
         console.print(_table(title, heads, map(_kind, shown)))
         if rest > 0:
-            console.print(Text(f"and {rest} more {words.groups}, in the report"))
+            console.print(safe_text(f"and {rest} more {words.groups}, in the report"))
     for name, side in sides:
         if side.decodings and side.decodings.low > 0:
-            console.print(Text(f"{display_model(name)}: {side.decodings.words}"))
+            console.print(safe_text(f"{display_model(name)}: {side.decodings.words}"))
     for note in summary.notes:
-        console.print(Text(f"note: {note}", style="yellow"))
+        console.print(safe_text(f"note: {note}", style="yellow"))
     for line in (summary.fell, summary.advice):
         if line:
-            console.print(Text(line))
+            console.print(safe_text(line))
     if told := summary.headline or (summary.difference.words if summary.difference else ""):
-        console.print(Text(told, style=TONES[summary.tone]))
+        console.print(safe_text(told, style=TONES[summary.tone]))
 
 
 def data_name(summary: Summary) -> str:
@@ -162,14 +170,13 @@ def _kind(row: tables.KindRow) -> Row:
 
 def _table(title: str, heads: list[str], rows: Iterable[Row]) -> Table:
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
-    table.add_column(Text(title))
+    table.add_column(safe_text(title))
     for head in heads:
         table.add_column(head, justify="right")
     for label, cells in rows:
-        table.add_row(Text(label), *cells)
+        table.add_row(safe_text(label), *cells)
     return table
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rftkit import files
 from rftkit.errors import ModelError
+from rftkit.messages import in_short
 from rftkit.recipe.resolve import moved_along
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe, parse_recipe, read_text
@@ -19,17 +20,20 @@ from rftkit.runs.run import RunFolder, is_run, runs_under
 
 EXPORT_CARD = "rftkit_export.json"  # which `rftkit export` puts into its folders
 CONFIG = "adapter_config.json"
+REMEDY = "take it from a copy, or train again"
 CARD = "rftkit.json"  # recipe and labels, saved into the adapter so that its folder stands alone
 
 
 class Seal(NamedTuple):
     """What an adapter was when it was saved; empty in one of an older rftkit.
 
-    weights: SHA-256 of its file. alpha: of LoRA, which scales the weights.
+    weights: SHA-256 of its file. alpha: of LoRA, which scales the weights. base: a hash of the
+    model it was trained on, where that is in a folder of this machine.
     """
 
     weights: str = ""
     alpha: float | None = None
+    base: str = ""
 
 
 class Card(NamedTuple):
@@ -141,8 +145,10 @@ def damage(adapter: Path) -> str | None:
 def _check_weights(adapter: Path) -> None:
     if not (adapter / WEIGHTS).is_file():
         raise ModelError(f"{adapter}: no {WEIGHTS}; pickled weights are not read")
+    if not (adapter / CONFIG).is_file():
+        raise ModelError(f"{adapter}: no {CONFIG}; {REMEDY}")
     saved = read_card(adapter).seal if (adapter / CARD).is_file() else Seal()
-    if saved.weights and (now := _seal(adapter)) != saved:
+    if saved.weights and (now := _seal(adapter, saved.base)) != saved:
         changed = WEIGHTS if now.weights != saved.weights else CONFIG
         raise ModelError(
             f"{adapter}: {changed} has changed since it was saved; take it from a copy, name a "
@@ -150,14 +156,21 @@ def _check_weights(adapter: Path) -> None:
         )
 
 
-def _seal(adapter: Path) -> Seal:
+def _seal(adapter: Path, base: str = "") -> Seal:
     """Of what lies in an adapter folder now."""
     try:
         alpha = json.loads((adapter / CONFIG).read_text("utf-8")).get("lora_alpha")
     except (OSError, ValueError, AttributeError, RecursionError):  # whoever loads it says so
         alpha = None
     known = alpha if isinstance(alpha, int | float) else None
-    return Seal(files.sha256(adapter / WEIGHTS), known)
+    return Seal(files.sha256(adapter / WEIGHTS), known, base)
+
+
+def base_of(ckpt: Checkpoint) -> str:
+    """The hash of the model that it was trained on; "" where nobody kept it."""
+    if ckpt.name and ckpt.run:  # a checkpoint has no card
+        return str(ckpt.run.status().get("fingerprint", {}).get("base model", ""))
+    return read_card(ckpt.adapter).seal.base
 
 
 def labels_of(ckpt: Checkpoint) -> tuple[str, ...]:
@@ -175,10 +188,17 @@ def aliases_of(ckpt: Checkpoint) -> dict[str, str]:
 
 
 def write_card(
-    adapter: Path, recipe: Recipe, labels: Sequence[str], aliases: Mapping[str, str] | None = None
+    adapter: Path,
+    recipe: Recipe,
+    labels: Sequence[str],
+    aliases: Mapping[str, str] | None = None,
+    base: str = "",
 ) -> None:
-    """Save recipe and labels into an adapter folder; with it the adapter is complete."""
-    seal = _seal(adapter) if (adapter / WEIGHTS).is_file() else Seal()
+    """Save recipe and labels into an adapter folder; with it the adapter is complete.
+
+    base: a hash of the model that it was trained on.
+    """
+    seal = _seal(adapter, base) if (adapter / WEIGHTS).is_file() else Seal()
     card = Card(dump_recipe(recipe), tuple(labels), aliases or {}, seal)
     files.write_atomically(adapter / CARD, card_text(card))
 
@@ -195,6 +215,8 @@ def card_text(card: Card) -> str:
     held: dict[str, object] = {"recipe": card.recipe, "labels": labels, "aliases": aliases}
     if card.seal.weights:
         held |= {"sha256": card.seal.weights, "lora_alpha": card.seal.alpha}
+    if card.seal.base:
+        held |= {"base_sha256": card.seal.base}
     return json.dumps(held, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -205,12 +227,17 @@ def read_card(adapter: Path) -> Card:
         raise ModelError(f"{adapter}: no {CARD} beside the adapter; name the run it is from")
     try:
         held = json.loads(card.read_text("utf-8"))
-        recipe, labels = str(held["recipe"]), tuple(map(str, held["labels"]))
-        seal = Seal(str(held.get("sha256", "")), held.get("lora_alpha"))
-        return Card(recipe, labels, dict(held.get("aliases", {})), seal)  # older cards have less
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ModelError(f"{card}: damaged ({reason}); train again") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{card}: damaged ({error}); {REMEDY}") from None
+    kinds = {"recipe": str, "labels": list, "aliases": dict, "sha256": str, "base_sha256": str}
+    held = held if isinstance(held, dict) else {}
+    whole = {"aliases": {}, "sha256": "", "base_sha256": "", **held}  # older cards have less
+    for name, kind in kinds.items():
+        if not isinstance(whole.get(name), kind):
+            reason = f"{name} is {in_short(whole.get(name), 60)}"
+            raise ModelError(f"{card}: damaged ({reason}); {REMEDY}")
+    seal = Seal(whole["sha256"], whole.get("lora_alpha"), whole["base_sha256"])
+    return Card(whole["recipe"], tuple(map(str, whole["labels"])), whole["aliases"], seal)
 
 
 def _from_here(path: Path) -> Path:

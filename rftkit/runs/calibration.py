@@ -85,7 +85,7 @@ def read_calibration(adapter: Path) -> HeldOutAnswers | None:
         record = json.loads(path.read_text("utf-8"))
         if record["schema"] == SCHEMA:
             return _read(record)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ModelError(
             f"{path}: damaged ({reason}); delete it to go on without, or train again"

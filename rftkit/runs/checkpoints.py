@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from rftkit.files import sha256, sync
+from rftkit.errors import UserError
+from rftkit.files import require_space, sha256, sync
+from rftkit.messages import first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MANIFEST = "manifest.json"
+SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
 WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "optimizer.pt"
+STATE = "trainer_state.json"
+RESUMED_FROM = (OPTIMIZER, "scheduler.pt", "rng_state.pth", STATE)
 READ = {".safetensors", ".bin", ".pt", ".pth", ".pkl", ".json"}  # what a trainer may look for
 # what torch.load raises for a file of another shape, or one that would run code
 UNREADABLE = (
@@ -48,6 +54,26 @@ def settle(staged: Path, final: Path) -> Path:
     return final
 
 
+@contextmanager
+def written(place: Path) -> Iterator[None]:
+    """Within it libraries write. Raises UserError where they fail: a full disk, or a broken one."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        require_space(place.parent, SCRAPS)
+        raise unwritten(place, error) from None
+
+
+def unwritten(place: Path, error: Exception) -> UserError:
+    """What to say of a library's error, with which writing has ended."""
+    reason = first_line(error, 200)
+    return UserError(
+        f"{place}: cannot be written ({reason}); look after the disk, then continue with --resume"
+    )
+
+
 def damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, in words.
 
@@ -72,6 +98,21 @@ def damage(checkpoint: Path) -> str | None:
         if sha256(path) != digest:
             return f"{name} has changed since it was written"
     return _not_finite(checkpoint)
+
+
+def unfit(checkpoint: Path) -> str | None:
+    """Why a trainer would go on wrongly from a checkpoint that is as it was written, in words."""
+    for name in RESUMED_FROM:
+        if not (checkpoint / name).is_file():
+            return f"{name} is missing"
+    try:
+        state = json.loads((checkpoint / STATE).read_text("utf-8"))
+        right = type(state["global_step"]) is int and isinstance(state["log_history"], list)
+        right = right and 0 < state["global_step"] <= step_of(checkpoint)
+        right = right and isinstance(state["stateful_callbacks"]["TrainerControl"], dict)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        right = False
+    return None if right else f"{STATE} is not what a trainer writes"
 
 
 def _not_finite(checkpoint: Path) -> str | None:

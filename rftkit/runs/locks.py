@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rftkit.errors import UserError
-from rftkit.files import BESIDE
 
 LOCK = "lock"
 READ = 1000  # bytes of a lock: it holds a number, a host's name and a number
@@ -42,7 +41,6 @@ def locked(folder: Path) -> Iterator[None]:
             f"{folder}: cannot write there ({error.strerror}); check its rights"
         ) from None
     try:
-        _clear_pieces(folder)
         yield
     finally:
         if owner_of(folder) == ours:  # else somebody deleted it, and it is another's by now
@@ -102,15 +100,6 @@ def _clear_stale(lock: Path) -> None:
     lock.unlink(missing_ok=True)
 
 
-def _clear_pieces(folder: Path) -> None:
-    """Delete the files that processes which are gone were about to move into place."""
-    for path in folder.glob(".*"):
-        if (written_by := BESIDE.fullmatch(path.name)) and path.is_file():
-            pid = int(written_by[1])
-            if pid == os.getpid() or not _runs(pid):
-                path.unlink(missing_ok=True)
-
-
 def _create(lock: Path, text: str) -> None:
     with lock.open("x", encoding="utf-8") as file:
         file.write(text)
@@ -124,23 +113,16 @@ def _alive(owner: Owner, folder: Path) -> bool:
     """Whether a process of this machine still runs; its number may be another's by now."""
     if owner.pid == os.getpid():  # as after the restart of a container
         return folder.resolve() in _held
-    if not _runs(owner.pid):
-        return False
-    if _process_fields(owner.pid)[:1] == ["Z"]:  # killed, and its parent has not looked yet
-        return False
-    now = _started(owner.pid)
-    return not (now and owner.started) or now == owner.started
-
-
-def _runs(pid: int) -> bool:
-    """Whether this machine has a process of that number."""
     try:
-        os.kill(pid, 0)
+        os.kill(owner.pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         pass  # somebody else's, and alive
-    return True
+    if _process_fields(owner.pid)[:1] == ["Z"]:  # killed, and its parent has not looked yet
+        return False
+    now = _started(owner.pid)
+    return not (now and owner.started) or now == owner.started
 
 
 def _started(pid: int) -> str:

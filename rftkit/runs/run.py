@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import glob
 import json
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rftkit.errors import RecipeError, UserError
 from rftkit.files import make_folder, now, write_atomically
+from rftkit.messages import first_line, in_short
 from rftkit.recipe.schema import Recipe
 from rftkit.runs.locks import LOCK, holder
 
@@ -76,8 +80,12 @@ class RunFolder:
         """What `effective.json` says; nothing before training has begun."""
         if not self.effective.exists():
             return {}
-        found: dict[str, str] = json.loads(self.effective.read_text("utf-8"))
-        return found
+        try:
+            found = dict[str, str](json.loads(self.effective.read_text("utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            reason = first_line(error)
+            raise UserError(f"{self.effective}: damaged ({reason}); delete it") from None
+        return {str(name): str(value) for name, value in found.items()}
 
     @property
     def report(self) -> Path:
@@ -112,16 +120,19 @@ class RunFolder:
         """What `run.json` says. Raises UserError if it is damaged or of a newer rftkit."""
         try:
             status = json.loads(self.status_file.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.status_file}: damaged ({error}); start a new run") from None
+        except (OSError, ValueError, RecursionError) as error:
+            reason = first_line(error)
+            raise UserError(f"{self.status_file}: damaged ({reason}); start a new run") from None
         if not isinstance(status, dict) or type(status.get("format")) is not int:
             raise UserError(f"{self.status_file}: damaged (no format); start a new run")
         if status["format"] > FORMAT:
             raise UserError(
                 f"{self.folder}: written by a newer rftkit ({status.get('rftkit')}); upgrade rftkit"
             )
-        if not isinstance(status.get("state"), str):
+        if status.get("state") not in get_args(State):
             raise UserError(f"{self.status_file}: damaged (no state); start a new run")
+        if wrong := _misshapen(status):
+            raise UserError(f"{self.status_file}: damaged ({wrong}); start a new run")
         return status
 
     def forget_beginning(self) -> None:
@@ -130,6 +141,15 @@ class RunFolder:
             self.given.unlink(missing_ok=True)
             self.resolved.unlink(missing_ok=True)
 
+    def forget(self) -> None:
+        """Remove the folder of a run that has written nothing but how it began; others stay."""
+        ours = (self.given, self.resolved, self.status_file)
+        if {path.name for path in self.folder.iterdir()} - {BASELINES} <= {p.name for p in ours}:
+            for path in ours:
+                path.unlink(missing_ok=True)
+            with suppress(OSError):  # of baselines that were there before
+                self.folder.rmdir()
+
     def set_status(self, state: State, **more: object) -> None:
         """Write the state, and whatever else is to be remembered, in one atomic step."""
         status = self.status() if self.status_file.exists() else {"created": now()}
@@ -137,6 +157,35 @@ class RunFolder:
         status.pop("error", None)  # of an earlier session
         status |= {"format": FORMAT, "state": state, "updated": now(), "folder": place, **more}
         write_atomically(self.status_file, json.dumps(status, indent=2) + "\n")
+
+
+def _misshapen(status: Mapping[str, Any]) -> str:
+    """What in `run.json` is not of its kind, in words; "" if nothing is. Any key may be missing."""
+    texts = ("folder", "created", "updated", "rftkit", "error", "wandb")
+    right: dict[str, Callable[[Any], bool]] = {
+        name: lambda value: isinstance(value, str) for name in texts
+    }
+    right |= dict.fromkeys(("versions", "aliases", "fingerprint"), _names_texts)
+    right |= {
+        "labels": lambda value: _listed(value, str),
+        "training_images": lambda value: _listed(value, int) and len(value) == 2,
+        "validation": lambda value: isinstance(value, dict) and _number(value.get("base")),
+        "length_target": _number,
+    }
+    names = (name for name, fits in right.items() if name in status and not fits(status[name]))
+    return next((f"{name} is {in_short(status[name], 40)}" for name in names), "")
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _listed(value: object, kind: type) -> bool:
+    return isinstance(value, list) and all(type(one) is kind for one in value)
+
+
+def _names_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
 
 
 def is_run(folder: Path) -> bool:
@@ -158,12 +207,17 @@ def runs_under(folder: Path) -> list[RunFolder]:
 
 def new_run(folder: Path) -> RunFolder:
     """A run in `folder`, or in a numbered sibling if something is there already."""
+    return RunFolder(_made(free_place(folder)))
+
+
+def free_place(folder: Path) -> Path:
+    """Where a run in `folder` would go; nothing is made. Raises RecipeError where none can."""
     for number in range(1, 10_000):
         location = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         if location.is_file():
             raise RecipeError(f"--out {location}: is a file; name a folder")
         if _free(location):
-            return RunFolder(_made(location))
+            return location
         if number == 1 and not is_run(location):
             raise RecipeError(f"--out {location}: holds other files; name a new or empty folder")
     raise RecipeError(f"--out {folder}: 9999 siblings exist already; name another folder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -11,10 +12,19 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
+from rftkit.messages import printable
 from rftkit.serve.errors import LEFT, ApiError
 
 DRAINED = 4  # times the limit, read and thrown away, so that a client hears why it is refused
 FIELD_BYTES = 100_000  # of a form's text
+PARTS = ("text", "image_url")  # of a message: pydantic names them on the way to their fields
+WORDS = {  # pydantic's kinds of fault that it says in Python's words
+    "extra_forbidden": "unknown field",
+    "missing": "missing",
+    "model_type": "should be an object",
+    "model_attributes_type": "should be an object",
+    "union_tag_not_found": f"no 'type'; there are: {', '.join(map(repr, PARTS))}",
+}
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -64,8 +74,7 @@ def read_json(body: bytes, kind: type[T]) -> T:
     try:
         held = json.loads(body)
     except (ValueError, RecursionError) as error:
-        why = " ".join(str(error).split())[:120]
-        raise ApiError(400, f"request: not JSON ({why})", code="invalid_json") from None
+        raise ApiError(400, f"request: not JSON ({_why(error)})", code="invalid_json") from None
     return checked(held, kind)
 
 
@@ -76,8 +85,8 @@ def checked(held: object, kind: type[T]) -> T:
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         fault = max(faults, key=lambda one: len(one["loc"]))  # of a union the part that fits best
-        where = ".".join(_named(part) for part in fault["loc"] if _named(part))
-        why = "unknown field" if fault["type"] == "extra_forbidden" else fault["msg"]
+        where = _where(fault["loc"], unknown=fault["type"] == "extra_forbidden")
+        why = WORDS.get(fault["type"], fault["msg"])
         raise ApiError(400, f"{where or 'request'}: {why}", param=where or None) from None
 
 
@@ -106,6 +115,34 @@ async def _fields(form: FormData) -> Form:
     return Form(texts, files)
 
 
-def _named(part: int | str) -> str:
-    """A step of the way to a field; "" for what pydantic calls the branch of a union."""
-    return "" if part == "str" or "[" in str(part) else str(part)
+def _where(steps: Sequence[int | str], *, unknown: bool) -> str:
+    """The way to a field, without what pydantic calls the branches of a union.
+
+    unknown: the last step is a client's own word.
+    """
+    *inner, last = steps or ("",)
+    named = [
+        str(step)
+        for before, step in zip(("", *inner), inner, strict=False)
+        if not _is_branch(before, step)
+    ]
+    if unknown or not _is_branch(inner[-1] if inner else "", last):
+        named.append(printable(str(last))[:60])
+    return ".".join(filter(None, named))
+
+
+def _is_branch(before: int | str, step: int | str) -> bool:
+    """Whether a step names a type: of a text or a list, or of a part that a list holds."""
+    of_part = isinstance(before, int) and step in PARTS
+    return of_part or step == "str" or "[" in str(step)
+
+
+def _why(error: Exception) -> str:
+    """What is wrong with a text that is no JSON, for somebody who does not know Python."""
+    if isinstance(error, json.JSONDecodeError):
+        return str(error)
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return "a number of too many digits"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rftkit.messages import one_line
+
 LEFT = 499  # the client closed its connection: nobody reads it, the metrics count it
 
 
@@ -23,9 +25,11 @@ class ApiError(Exception):
         code: str | None = None,
         retry_after: int = 0,
     ) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
-        self.param, self.code, self.retry_after = param, code, retry_after
+        line = one_line(message)
+        super().__init__(line)
+        self.status, self.message = status, line
+        self.param = None if param is None else one_line(param)
+        self.code, self.retry_after = code, retry_after
 
     def record(self) -> dict[str, Any]:
         """The body of the answer."""

@@ -68,9 +68,13 @@ def from_data_url(text: str, param: str) -> bytes:
     if not comma:
         line = f"{param}: a data URL without a comma; write data:image/png;base64,…"
         raise ApiError(400, line, param=param, code="invalid_data_url")
-    if not head.lower().endswith(";base64"):
+    if head.lower().endswith(";base64"):
+        return _decoded(data, param)
+    try:
         return unquote_to_bytes(data)
-    return _decoded(data, param)
+    except UnicodeEncodeError:
+        line = f"{param}: half a surrogate pair, which is no image; send base64"
+        raise ApiError(400, line, param=param, code="invalid_data_url") from None
 
 
 def _decoded(text: str, param: str) -> bytes:

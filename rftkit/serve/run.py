@@ -56,7 +56,7 @@ def listen(host: str, port: int) -> socket.socket:
 def opened(options: ServeOptions, console: Console) -> Served:
     """The model that is served, loaded and asked once, so that the first client does not wait."""
     from rftkit.inference.reader import Answering, Reader, surety_of
-    from rftkit.models import open_for_inference
+    from rftkit.models import base_note, open_for_inference
     from rftkit.runs.adapter import find
     from rftkit.serve.engine import ModelEngine
     from rftkit.serve.predictions import questions_of
@@ -68,6 +68,8 @@ def opened(options: ServeOptions, console: Console) -> Served:
     answering = Answering(options.free, options.abstain_at_error)
     surety = surety_of(ckpt, answering, console)
     policy = open_for_inference(ckpt.recipe.model, ckpt.adapter, options.engine)
+    if differs := base_note(ckpt):
+        console.print(differs, highlight=False, markup=False, soft_wrap=True)
     engine = ModelEngine(Reader(policy, ckpt.recipe, surety, free=options.free))
     specials = getattr(policy.processor, "tokenizer", None)
     questions = questions_of(ckpt, specials.all_special_tokens if specials else ())

@@ -17,7 +17,7 @@ from rich.console import Console
 from rftkit.errors import Interrupted
 
 KILLED = 9
-PARENT_DEATH_SIGNAL = 1  # of Linux: what a process is sent when its parent has gone
+PDEATHSIG = 1  # of prctl: what a process gets when the one that started it ends
 
 
 class Ended(NamedTuple):
@@ -65,15 +65,6 @@ def complaint(ended: Ended) -> str:
 
 
 def _start(words: Sequence[str]) -> subprocess.Popen[str]:
-    system, us = ctypes.CDLL(None), os.getpid()
-
-    def end_with_us() -> None:
-        """A study that is killed takes its run along: started again, it finds it free."""
-        if sys.platform == "linux":
-            system.prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
-            if os.getppid() != us:  # it was killed before that
-                os.kill(os.getpid(), signal.SIGKILL)
-
     return subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,
@@ -82,9 +73,26 @@ def _start(words: Sequence[str]) -> subprocess.Popen[str]:
         text=True,
         encoding="utf-8",
         errors="replace",
-        preexec_fn=end_with_us,
+        preexec_fn=_ending_with(os.getpid()),
         process_group=0,  # Ctrl-C in the terminal reaches us alone, and we pass it on once
     )
+
+
+def _ending_with(parent: int) -> Callable[[], None] | None:
+    """What a new process does first, so that SIGTERM reaches it when we end without a word.
+
+    It then saves and ends, as if we had passed the signal on. None where there is no such thing.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def begin() -> None:
+        prctl(PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it ended meanwhile
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return begin
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,10 +16,12 @@ from rftkit.errors import RecipeError
 from rftkit.metrics.files import SUMMARY
 from rftkit.recipe.diff import differences
 from rftkit.runs.adapter import recipe_of
+from rftkit.runs.locks import holder, owner_of
 from rftkit.runs.run import RunFolder, is_run
 from rftkit.study.grid import Cell
 from rftkit.study.launch import Launch, complaint
 
+BETWEEN = 0.2  # seconds between two looks at a lock
 CROSSED = "crossed"  # folder of the evaluations on other recipes' images
 
 Progress = Literal["done", "begun", "to do"]
@@ -91,6 +94,7 @@ def run_cells(
         _say(f"{skipped} of {len(grid)} runs are done already", console)
     for cell in left:
         _say(f"run {grid.index(cell) + 1} of {len(grid)}: {cell.name}", console)
+        _wait_for(run_of(cell, out).folder, console)
         started = time.perf_counter()
         ended = launch(command_of(cell, out, _twin(cell, grid, out)), console)
         if ended.code:
@@ -99,6 +103,17 @@ def run_cells(
         else:
             _say(f"finished in {(time.perf_counter() - started) / 60:.1f} min", console)
         after_each(failed)
+
+
+def _wait_for(folder: Path, console: Console) -> None:
+    """Wait until no process of this machine works in a run, as one whose study was killed may."""
+    owner, said = owner_of(folder), False
+    while owner and owner.host == socket.gethostname() and (name := holder(folder)):
+        if not said:
+            _say(f"{folder}: in use by {name}; waiting for it", console)
+        said = True
+        time.sleep(BETWEEN)
+        owner = owner_of(folder)
 
 
 def command_of(cell: Cell, out: Path, twin: Cell | None = None) -> list[str]:

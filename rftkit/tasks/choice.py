@@ -13,6 +13,7 @@ from rftkit.core import Attempt, Example, NoImage, Row, Style
 from rftkit.errors import DataError, UserError
 from rftkit.measures.question_metrics import CV_BENCH, circular, cv_bench
 from rftkit.measures.values import Measure
+from rftkit.messages import in_short
 from rftkit.rewards.general import format_reward, paper_format
 from rftkit.tasks.classification import paper_accuracy
 from rftkit.tasks.options import ChoiceOptions
@@ -157,7 +158,7 @@ def _question(row: Row, reading: Reading) -> tuple[str, tuple[str, ...]]:
         value, text = [line[2] for line in lines], text[: lines[0].start()].strip() or ASKS
     if not isinstance(value, list | tuple) or not 2 <= len(value) <= len(LETTERS):
         raise DataError(
-            f"{row.location}: options {repr(value)[:60]} are not a list of 2 to {len(LETTERS)}; "
+            f"{row.location}: options {in_short(value, 60)} are not a list of 2 to {len(LETTERS)}; "
             "give them in a column 'options', or in columns A, B, C, …"
         )
     texts = (cell_text(option, "option", row.location) for option in value)

@@ -12,6 +12,7 @@ from rftkit.core import Attempt, Example, NoImage, Reward, Row, Style
 from rftkit.errors import DataError
 from rftkit.measures.question_metrics import HUGE, measure_numbers
 from rftkit.measures.values import Measure
+from rftkit.messages import in_short
 from rftkit.rewards.general import format_reward, paper_format
 from rftkit.tasks.classification import paper_accuracy
 from rftkit.tasks.options import NumberOptions, Options
@@ -33,7 +34,8 @@ def read(row: Row, reading: Reading) -> tuple[Example, ...]:
     value = reading.value(row, "label") if value is None else value
     gold = number_in(str(value)) if value is not None and not isinstance(value, bool) else None
     if gold is None:
-        raise DataError(f"{row.location}: answer {repr(value)[:60]} is not a number; write digits")
+        line = f"answer {in_short(value, 60)} is not a number; write it in digits, at most 15"
+        raise DataError(f"{row.location}: {line}")
     question = reading.value(row, "question")
     return (
         Example(

@@ -71,7 +71,6 @@ class Metrics(TrainerCallback):
         """Forget what a killed run logged after its last checkpoint, then start the bar."""
         for path in (self.run.metrics, self.run.rollouts):
             forget_after(path, self.phase.before + state.global_step)
-        self._say_what_is_missing(self.phase.before + state.global_step)
         if self.alarms:
             self.alarms.begin(model, self.phase.before + state.global_step)
         self.started = time.perf_counter()
@@ -87,18 +86,6 @@ class Metrics(TrainerCallback):
             self.task = self.bar.add_task("", total=self._total(state), note="")
             self.bar.update(self.task, completed=self.phase.before + state.global_step)
             self.bar.start()
-
-    def _say_what_is_missing(self, done: int) -> None:
-        """Name the steps before `done` that have no line, as after damage to the file."""
-        there = {line["step"] for line in files.read_lines(self.run.metrics)}
-        missing = sum(step not in there for step in range(1, done + 1))
-        if missing:
-            lines = f"{missing} of its first {done} steps"
-            self.console.print(
-                f"note: {self.run.metrics}: damaged, has no line of {lines}; the report shows "
-                "training without them",
-                highlight=False, markup=False, soft_wrap=True,
-            )  # fmt: skip
 
     def on_log(
         self, args: Any, state: Any, control: Any, model: Any, logs: Any = None, **_: Any
@@ -164,17 +151,20 @@ class Keeper(TrainerCallback):
     def __init__(self, run: RunFolder, resumed: Path | None = None, before: int = 0) -> None:
         self.run, self.before = run, before
         self.whole = [resumed] if resumed else []  # newest first; others here are damaged
+        self.saving = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         """Look for room on the disk before a save begins; always save the last step."""
         control.should_save = control.should_save or state.global_step >= state.max_steps
         if control.should_save and model is not None:
             files.require_space(self.run.folder, checkpoints.bytes_needed(model))
+            self.saving = True
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Keep the checkpoints that are whole; delete one whose deletion a kill cut off."""
+        """Keep the newest that are whole; delete what a kill kept from being deleted."""
         others = (p for p in checkpoints.in_order(self.run.checkpoints) if p not in self.whole)
         self.whole += [path for path in others if checkpoints.damage(path) is None]
+        self.whole = self.whole[:KEPT]
         checkpoints.keep_only(self.run.checkpoints, self.whole)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -188,6 +178,7 @@ class Keeper(TrainerCallback):
         saved = checkpoints.settle(staged, self.run.checkpoints / name)
         self.whole = [saved, *(path for path in self.whole if path != saved)][:KEPT]
         checkpoints.keep_only(self.run.checkpoints, self.whole)
+        self.saving = False
 
 
 class Stopper(TrainerCallback):
@@ -212,7 +203,8 @@ class Stopper(TrainerCallback):
         def handle(number: int, frame: FrameType | None) -> None:
             self.count += 1
             if self.count > STUBBORN:
-                console.print("ended by force; continue with --resume", highlight=False)
+                line = "ended by force; continue with --resume"
+                console.print(line, highlight=False, markup=False)
                 end_process(128 + number)
             if self.received is not None:
                 raise Interrupted(number)

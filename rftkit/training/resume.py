@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -57,8 +58,12 @@ def renew_recipe(run: RunFolder, request: TrainRequest, recipe: Recipe) -> None:
 
 
 def unfinished_run(request: TrainRequest, recipe: Recipe) -> RunFolder:
-    """The run to resume. Raises RecipeError, naming each difference, if the recipe is another."""
+    """The run to resume, whose files can be read, and which has not been touched.
+
+    Raises RecipeError, naming each difference, if the recipe is another.
+    """
     run = runs.unfinished_run(request.out)
+    files.read_steps(run.metrics)  # raises for what could not be continued, before it is touched
     before = recipe_of(run)
     # READ_LATER trains nothing; where files are is no matter, `fingerprint` knows what is in them
     if changed := differences(without_places(recipe), without_places(before), ignore=READ_LATER):
@@ -95,6 +100,20 @@ def check_fingerprint(run: RunFolder, now: Mapping[str, str], checkpoint: Path |
                 "leave out --resume to start a new run"
             )
     run.set_status("running", fingerprint=dict(now))
+
+
+def lines_notes(run: RunFolder, step: int) -> list[str]:
+    """A note that names the steps up to `step` which metrics.jsonl does not hold exactly once."""
+    steps = [line.get("step") for line in files.read_lines(run.metrics)]
+    counts = Counter(one for one in steps if type(one) is int)
+    wrong = [number for number in range(1, step + 1) if counts[number] != 1]
+    if not wrong:
+        return []
+    more = f" and {len(wrong) - 1} more" if wrong[1:] else ""
+    return [
+        f"{run.metrics}: does not hold step {wrong[0]}{more} once, of {step} that were trained; "
+        "the run goes on from its checkpoint, its curves and alarms do not show them right"
+    ]
 
 
 def fingerprint(recipe: Recipe, examples: Sequence[Example], policy: Policy) -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import locale
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from importlib.util import find_spec
 
 from rich.console import Console
 
+from rftkit import files
 from rftkit.answers.replies import thinks
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
@@ -19,7 +23,7 @@ from rftkit.errors import Interrupted, ModelError, RecipeError, TrainingError, U
 from rftkit.evaluation.overlap import Shots
 from rftkit.evaluation.reuse_base import check_base_from
 from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
-from rftkit.files import sync_tree
+from rftkit.files import sync, sync_tree
 from rftkit.hardware.backends import check_here, here
 from rftkit.hardware.probe import unseen_gpu
 from rftkit.hardware.prompt_size import largest_prompt
@@ -34,14 +38,14 @@ from rftkit.rewards.custom import load_reward
 from rftkit.rewards.guard import Patience
 from rftkit.runs.adapter import Checkpoint, damage, write_card
 from rftkit.runs.calibration import write_calibration
-from rftkit.runs.checkpoints import remove, step_of
+from rftkit.runs.checkpoints import remove, step_of, written
 from rftkit.runs.locks import locked
 from rftkit.runs.model_card import write_model_card
-from rftkit.runs.run import RunFolder, is_run, new_run
+from rftkit.runs.run import RunFolder, free_place, is_run, new_run
 from rftkit.training import resume
 from rftkit.training.alarms.watch import AlarmError
 from rftkit.training.held_out.calibration import calibrated
-from rftkit.training.held_out.validation import Validation, held_out
+from rftkit.training.held_out.split import Validation, held_out
 from rftkit.training.request import TrainRequest
 from rftkit.training.trackers.opening import tracking
 from rftkit.training.trackers.tracker import Outcome, Tracker
@@ -54,20 +58,23 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     Interrupted if a signal stopped it; the run can then be resumed.
     """
     recipe = request.load()
+    _check_encoding()
     _check_logger_and_rewards(recipe, request, console)
-    _check_gpu(recipe, console)
     check_base_from(request.base_from)
     train_set, test_set = load_checked_splits(recipe)
     fitted, validation = held_out(recipe, train_set)
-    if not request.resume:  # one that has trained already needs no more than its model
-        require_model(recipe.model)
+    begun = resume.unfinished_run(request, recipe) if request.resume else None
+    if begun is None:
+        free_place(request.out)
+    require_model(recipe.model)
+    _check_gpu(recipe, console)  # from here on torch is loaded, which takes seconds
+    if begun is None:  # one that has trained already needs no more than its model
         check_here(recipe, here(), largest_prompt(recipe, train_set.examples))
     own = [*recipe.notes(), *rationale_notes(recipe, fitted.examples)]
     own += budget_notes(recipe, training=train_set.examples, test=test_set.examples)
-    run = resume.unfinished_run(request, recipe) if request.resume else new_run(request.out)
-    if request.resume:
-        require_model(recipe.model)
-    with locked(run.folder):
+    run = begun or new_run(request.out)
+    with _no_trace_without_model(run, request), locked(run.folder):
+        files.sweep(run.folder)
         if is_run(run.folder):
             resume.renew_recipe(run, request, recipe)
             own += resume.version_notes(run)
@@ -111,13 +118,17 @@ class Steps:
         policy = open_for_training(self.recipe, prompt, self._say)
         self._fit(policy, train_set, validation)
         remove(self.run.adapter)  # what a kill left of one
-        policy.save(self.run.adapter)
+        with written(self.run.adapter):
+            policy.save(self.run.adapter)
         self._calibrate(policy, validation)
-        write_card(self.run.adapter, self.recipe, train_set.labels, train_set.examples[0].aliases)
+        labels, aliases = train_set.labels, train_set.examples[0].aliases
+        write_card(self.run.adapter, self.recipe, labels, aliases, policy.fingerprint())
         template = undecided(policy.processor, thinks(self.recipe.style))
-        shots, labels = train_set.examples, train_set.labels
+        shots = train_set.examples
         write_model_card(self.run.adapter, self.recipe, shots, labels, template)
         sync_tree(self.run.adapter)
+        if self.run.checkpoints.exists():
+            sync(self.run.checkpoints)  # the names of those that were deleted are gone
         self.run.set_status("trained")
         return policy
 
@@ -175,6 +186,8 @@ class Steps:
         if checkpoint:
             line = f"continuing from step {step_of(checkpoint)}"
             self.console.print(line, highlight=False, markup=False)
+            for note in resume.lines_notes(self.run, step_of(checkpoint)):
+                self._say(f"note: {note}")
         self.run.set_status("running")
         settings = SessionSettings(
             request.save_every, request.log, request.stop_on, request.reward_timeout
@@ -197,6 +210,13 @@ class Steps:
             raise
 
 
+def _check_encoding() -> None:
+    """Raises RecipeError where Python reads texts in another encoding than those of libraries."""
+    used = locale.getencoding()
+    if not sys.flags.utf8_mode and codecs.lookup(used).name != "utf-8":
+        raise RecipeError(f"this Python reads files as {used}; set PYTHONUTF8=1")
+
+
 def _check_gpu(recipe: Recipe, console: Console) -> None:
     """Raises ModelError where a large model would train on the CPU beside a GPU that is idle."""
     name = unseen_gpu()
@@ -216,6 +236,17 @@ def _check_logger_and_rewards(recipe: Recipe, request: TrainRequest, console: Co
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     for name in filter(CUSTOM_REWARD.fullmatch, recipe.rewards):
         load_reward(name, Patience(say, request.reward_timeout))
+
+
+@contextmanager
+def _no_trace_without_model(run: RunFolder, request: TrainRequest) -> Iterator[None]:
+    """A new run whose model cannot be loaded leaves no folder, so that the next may have it."""
+    try:
+        yield
+    except ModelError:
+        if not request.resume:
+            run.forget()
+        raise
 
 
 @contextmanager

@@ -35,12 +35,13 @@ from rftkit.runs.run import RunFolder
 from rftkit.training.alarms.watch import Alarms
 from rftkit.training.callbacks import Keeper, Metrics, Stopper
 from rftkit.training.dataset import schedule
-from rftkit.training.held_out.validation import Validation, Validator, Watched
+from rftkit.training.held_out.split import Validation
+from rftkit.training.held_out.validation import Validator, Watched
 from rftkit.training.phase import WHOLE, Phase, begin_from
 from rftkit.training.request import Logger, StopOn
+from rftkit.training.taking_up import CheckpointError, taking_up
 from rftkit.training.trackers.tracker import NO_TRACKER, Tracker
 
-SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
 WARMUP = "warm-up "  # before the name of a setting that the warm-up had, in effective.json
 STAGING = ".staging"  # inside the checkpoints folder: what is being written, never resumed from
 WHOLE_BATCH_BELOW = 50_000_000  # parameters; larger models take one group at a time
@@ -202,11 +203,12 @@ def fit(trainer: Any, job: TrainingJob) -> None:
     stop = job.session.stop_on == "alarm"
     metrics.alarms = alarms = Alarms(job.recipe, job.run, job.console, stop)
     trainer.remove_callback(PrinterCallback)
+    keeper = Keeper(job.run, job.resume or phase.start, phase.before)
     own = (
         metrics,
         *([validator] if validator else []),
         stopper,
-        Keeper(job.run, job.resume or phase.start, phase.before),
+        keeper,
     )
     for callback in (*own, *_tensorboard(job)):
         trainer.add_callback(callback)
@@ -219,17 +221,23 @@ def fit(trainer: Any, job: TrainingJob) -> None:
             stopper.listening(job.console),
             out_of_memory.named("training", out_of_memory.training(job.recipe)),
             finite_logits(trainer.model),
+            taking_up(job.resume, trainer),
         ):
             trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
             alarms.raise_any()
             if validator and validator.found and phase.name != "warmup":
                 validator.use_best(trainer.model)
+    except CheckpointError:
+        raise
     except ModelError as error:
         raise TrainingError(
             f"step {phase.before + trainer.state.global_step + 1}: {error}"
         ) from None
-    except (OSError, RuntimeError, SafetensorError):
-        files.require_space(job.run.folder, SCRAPS)  # a full disk shows as any of these
+    except (OSError, RuntimeError, SafetensorError) as error:
+        # a full disk shows as any of these
+        files.require_space(job.run.folder, checkpoints.SCRAPS)
+        if keeper.saving and not isinstance(error, OSError):
+            raise checkpoints.unwritten(job.run.checkpoints, error) from None
         raise
     finally:
         metrics.close()
@@ -266,7 +274,7 @@ def widen(model: Any) -> None:
 def newest_checkpoint(run: RunFolder, console: Console) -> Path | None:
     """The newest checkpoint that is whole; damaged ones are named and passed over."""
     for path in checkpoints.in_order(run.checkpoints):
-        harm = checkpoints.damage(path)
+        harm = checkpoints.damage(path) or checkpoints.unfit(path)
         if harm is None:
             return path
         rest = f" is damaged ({harm}); an earlier one is used"

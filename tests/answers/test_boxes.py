@@ -6,7 +6,7 @@ import random
 
 import pytest
 from effort import assert_effort
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rftkit.answers import box_text, boxes
@@ -51,6 +51,38 @@ def test_overlap_is_symmetric_and_between_zero_and_one(a: Box, b: Box) -> None:
     assert 0 <= boxes.iou(a, b) <= 1
     assert boxes.iou(a, a) == 1
     assert -1 <= boxes.giou(a, b) <= boxes.iou(a, b) + 1e-9
+
+
+EDGE = st.floats(-1e6, 1e6)
+
+
+@given(st.tuples(EDGE, EDGE, EDGE, EDGE), st.tuples(EDGE, EDGE, EDGE, EDGE))
+def test_any_four_numbers_overlap_by_a_share(a: boxes.Corners, b: boxes.Corners) -> None:
+    assert boxes.iou(a, b) == boxes.iou(b, a)
+    assert 0 <= boxes.iou(a, b) <= 1
+
+
+HUGE = Box(-1e308, -1e308, 1e308, 1e308)
+
+
+@settings(deadline=None)  # the first call loads numpy
+@given(st.lists(whole_boxes(), max_size=5), st.lists(whole_boxes(), max_size=5))
+@example([HUGE, A], [A, HUGE, Box(0, 0, 1e-308, 1e-308)])
+def test_all_overlaps_at_once_are_those_of_each_pair(found: list[Box], gold: list[Box]) -> None:
+    one_by_one = [[boxes.iou(a, b) for b in gold] for a in found]
+    assert boxes.ious([*found, None], gold) == [*one_by_one, [0.0] * len(gold)]
+
+
+def test_a_thousand_boxes_are_matched_with_a_thousand_in_bounded_time() -> None:
+    drawn = random.Random(0)
+
+    def wide() -> Box:
+        x, y = drawn.randrange(500), drawn.randrange(500)
+        return Box(x / 1000, y / 1000, (x + 400) / 1000, (y + 400) / 1000)
+
+    gold = [wide() for _ in range(boxes.MAX_BOXES)]
+    predicted = [PredictedBox(wide(), drawn.random(), "a cat") for _ in gold]
+    assert_effort(500, boxes.match_boxes, predicted, gold, 0.5, ["a  cat"] * len(gold))
 
 
 @pytest.mark.parametrize(

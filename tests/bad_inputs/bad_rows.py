@@ -30,7 +30,8 @@ class Row:
 
     name: what it is. words: of the command, which begins in an empty folder. files: what lies in
     the folder, by path. make: what else to put there. code: of the exit. loads: whether a model has
-    to be loaded before the fault can show. The line that it ends with stands in `lines.jsonl`.
+    to be loaded before the fault can show. stdin: what comes in. The line that it ends with stands
+    in `lines.jsonl`.
     """
 
     name: str
@@ -39,21 +40,27 @@ class Row:
     make: Make | None = None
     code: int = 1
     loads: bool = False
+    stdin: bytes = b""
 
 
 class Ended(NamedTuple):
     """How a command ended. seconds: of processor time. changed: paths that it made or altered."""
 
     code: int
+    out: str
     err: str
     seconds: float
     changed: list[str]
 
     def line(self, folder: Path) -> str:
-        """The line that it ended with, with the folder's path left out; Typer's is in a box."""
+        """The line that it ended with, with the folder's path left out; Typer's is in a box.
+
+        `rftkit check` counts several problems there and lists them before: the first comes along.
+        """
         boxed = [part.strip("│ ") for part in self.err.splitlines() if part.startswith("│")]
         text = " ".join(boxed) if boxed else self.err.rstrip().rpartition("\n")[2]
-        return text.replace(str(folder), "FOLDER")
+        listed = [part for part in self.out.splitlines() if part.startswith("problem: ")]
+        return " … ".join([*listed[:1], text]).replace(str(folder), "FOLDER")
 
 
 def recipe(changes: Mapping[str, object]) -> str:
@@ -75,14 +82,10 @@ def recipe(changes: Mapping[str, object]) -> str:
 
 def run(row: Row, folder: Path) -> Ended:
     """Run a row's command in the folder, which is the current one."""
-    for path, content in row.files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content.encode() if isinstance(content, str) else content)
-    if row.make:
-        row.make(folder)
-    before = contents(folder)
-    out, err, argv = io.StringIO(), io.StringIO(), sys.argv
+    before = prepared(row, folder)
+    out, err, argv, stdin = io.StringIO(), io.StringIO(), sys.argv, sys.stdin
     sys.argv = ["rftkit", *row.words]
+    sys.stdin = io.TextIOWrapper(io.BytesIO(row.stdin))
     began, code = time.process_time(), None
     try:
         with redirect_stdout(out), redirect_stderr(err):
@@ -90,12 +93,27 @@ def run(row: Row, folder: Path) -> Ended:
     except SystemExit as end:
         code = end.code
     finally:
-        sys.argv = argv
+        sys.argv, sys.stdin = argv, stdin
     seconds = time.process_time() - began
-    after = contents(folder)
-    changed = [path for path in {*before, *after} if before.get(path) != after.get(path)]
     assert isinstance(code, int)
-    return Ended(code, err.getvalue(), seconds, sorted(changed))
+    changed = changed_since(before, folder)
+    return Ended(code, out.getvalue(), err.getvalue(), seconds, changed)
+
+
+def prepared(row: Row, folder: Path) -> dict[str, bytes]:
+    """What lies in the folder once the row's files do."""
+    for path, content in row.files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content.encode() if isinstance(content, str) else content)
+    if row.make:
+        row.make(folder)
+    return contents(folder)
+
+
+def changed_since(before: Mapping[str, bytes], folder: Path) -> list[str]:
+    """Paths that were made, altered or removed."""
+    after = contents(folder)
+    return sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from bad_data import picture
-from bad_rows import GOOD, Row, recipe
+from bad_rows import Row, recipe
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
@@ -61,7 +61,7 @@ def row(
     name: str, words: tuple[str, ...], change: Change, finished: bool = True, **more: Any
 ) -> Row:
     files = {"r.toml": recipe(CHANGES), "a.png": picture()}
-    return Row(name, words, files, placed(change, finished), loads=True, **more)
+    return Row(name, words, files, placed(change, finished), **more)
 
 
 def text(path: str, content: str | bytes) -> Change:
@@ -98,6 +98,20 @@ def unsealed(change: Change) -> Change:
     return both
 
 
+def alone(change: Change) -> Change:
+    """The change, and no checkpoint that could stand in for the adapter."""
+
+    def both(place: Path) -> None:
+        change(place)
+        shutil.rmtree(place / "run" / "checkpoints")
+
+    return both
+
+
+def moved(path: str, to: str) -> Change:
+    return lambda place: (place / path).rename(place / to)
+
+
 def tensors(change: Callable[[dict[str, torch.Tensor]], object]) -> Change:
     def rewrite(place: Path) -> None:
         held = load_file(place / WEIGHTS)
@@ -116,11 +130,15 @@ def nothing(_: Path) -> None:
 
 
 def card(name: str, change: Change) -> Row:
-    return row(f"card: {name}", PREDICT, change)
+    return row(f"card: {name}", PREDICT, alone(change))
 
 
 def adapter(name: str, change: Change) -> Row:
-    return row(f"adapter: {name}", PREDICT, change)
+    return row(f"adapter: {name}", PREDICT, alone(change), loads=True)
+
+
+def samples(name: str, content: str) -> Row:
+    return row(f"samples.jsonl: {name}", EVAL, text("run/eval/test/samples.jsonl", content))
 
 
 def config(**changes: object) -> Row:
@@ -160,18 +178,30 @@ RUNS = [
     row("run.json: a format of text", PREDICT, fields("run/run.json", format="1")),
     row("run.json: no state", PREDICT, fields("run/run.json", state="-")),
     row("run.json: deep", PREDICT, text("run/run.json", "[" * 100_000)),
+    row("run.json: labels that are a number", PREDICT, fields("run/run.json", labels=3)),
+    row("run.json: aliases that are a list", PREDICT, fields("run/run.json", aliases=[1])),
+    row("run.json: NUL", PREDICT, text("run/run.json", "\0")),
+    row("run.json: no UTF-8", PREDICT, text("run/run.json", b"\xff\xfe")),
     row("resolved.toml: gone", PREDICT, gone("run/resolved.toml")),
     row("resolved.toml: empty", EVAL, text("run/resolved.toml", "")),
     row("resolved.toml: not TOML", EVAL, text("run/resolved.toml", "[[[")),
     row("resolved.toml: another key", EVAL, text("run/resolved.toml", "colour = 3\n")),
-    row("samples.jsonl: a header of another kind", EVAL, text("run/eval/test/samples.jsonl", "{}\n")),
-    row("samples.jsonl: no JSON", EVAL, text("run/eval/test/samples.jsonl", "hello\n\n")),
+    samples("a header of another kind", "{}\n"),
+    samples("no JSON", "hello\n\n"),
+    samples("deep", "[" * 100_000 + "\n\n"),
+    samples("empty", ""),
     row("lock: a folder", EVAL, lambda place: (place / "run/eval/test/lock").mkdir()),
     row("resume: another recipe", (*RESUME, "--set", "seed=9"), nothing, finished=False),
     row("resume: another style", (*RESUME, "--set", "style=think"), nothing, finished=False),
     row("resume: a fingerprint of text", RESUME, fields("run/run.json", fingerprint="x"),
         finished=False),
     row("resume: metrics without step", RESUME, text("run/metrics.jsonl", "{}\n"), finished=False),
+    row("resume: metrics whose step is a text", RESUME,
+        text("run/metrics.jsonl", '{"step": "two"}\n'), finished=False),
+    row("resume: deep metrics", RESUME, text("run/metrics.jsonl", "[" * 100_000 + "\n\n"),
+        finished=False),
+    row("resume: no run", RESUME, gone("run"), finished=False),
+    row("resume: a run of something else", RESUME, gone("run/run.json"), finished=False),
     row("resume: metrics of text", RESUME, text("run/metrics.jsonl", "hello\n\n"), finished=False),
 ]  # fmt: skip
 CARDS = [
@@ -181,15 +211,28 @@ CARDS = [
     card("deep", text(CARD, "[" * 100_000)),
     card("labels that are a number", fields(CARD, labels=3)),
     card("no recipe", fields(CARD, recipe="-")),
-    card("a recipe that is none", fields(CARD, recipe="[[")),
+    card("labels that are left out", fields(CARD, labels="-")),
+    card("aliases that are a text", fields(CARD, aliases="x")),
+    card("a hash that is a number", fields(CARD, sha256=7)),
+    card("no UTF-8", text(CARD, b"\xff\xfe")),
+    row(
+        "card: a recipe that is none",
+        ("predict", "a.png", "--ckpt", "adapter"),
+        lambda place: (fields(CARD, recipe="[[")(place), moved(ADAPTER, "adapter")(place)),
+    ),
+    row(
+        "card: none in an adapter alone",
+        ("predict", "a.png", "--ckpt", "adapter"),
+        lambda place: (gone(CARD)(place), moved(ADAPTER, "adapter")(place)),
+    ),
 ]
 ADAPTERS = [
     adapter("weights gone", gone(WEIGHTS)),
-    adapter("weights pickled", lambda place: (place / WEIGHTS).rename(place / ADAPTER / "adapter_model.bin")),
+    adapter("weights pickled", moved(WEIGHTS, f"{ADAPTER}/adapter_model.bin")),
     adapter("weights cut off", unsealed(cut(WEIGHTS, 5000))),
     adapter("weights empty", unsealed(text(WEIGHTS, ""))),
     adapter("weights of text", unsealed(text(WEIGHTS, "hello" * 100))),
-    adapter("a changed byte", lambda place: cut(WEIGHTS, -1)(place)),
+    adapter("a changed byte", cut(WEIGHTS, -1)),
     adapter("no tensors", tensors(dict.clear)),
     adapter("a tensor missing", tensors(lambda t: t.pop(next(iter(t))))),
     adapter("half of them missing", tensors(lambda t: [t.pop(n) for n in [*t] if ".0." in n])),
@@ -217,41 +260,4 @@ ADAPTERS = [
     config(rank_pattern={"q_proj": 9}),
     config(trainable_token_indices=[1]),
 ]  # fmt: skip
-
-
-def model(name: str, change: Change) -> Row:
-    """A copy of a built-in model in `base`, changed, that is to be trained."""
-
-    def make(place: Path) -> None:
-        shutil.copytree(ensure_tiny("tiny"), place / "base")
-        change(place)
-
-    changes = {**CHANGES, "model.name": "base", "model.load_in_4bit": False}
-    words = ("baseline", "r.toml", "--only", "zero_shot")
-    return Row(f"model: {name}", words, {"r.toml": recipe(changes)}, make, loads=True)
-
-
-ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}x"
-TEMPLATE = "base/chat_template.jinja"
-MODELS = [
-    *(model(f"{name} gone", gone(f"base/{name}")) for name in (
-        "config.json", "model.safetensors", "tokenizer.json", "preprocessor_config.json",
-        "chat_template.jinja")),
-    *(model(f"{name} {kind}", text(f"base/{name}", content))
-      for name in ("config.json", "tokenizer.json", "tokenizer_config.json",
-                   "preprocessor_config.json")
-      for kind, content in (("empty", ""), ("a list", "[]"), ("deep", "[" * 100_000), ("NUL", "\0"))),
-    model("config of another kind", text("base/config.json", '{"model_type": "bert"}')),
-    model("config that needs code", text("base/config.json",
-          '{"model_type": "evil", "auto_map": {"AutoConfig": "evil.Config"}}')),
-    model("weights cut off", cut("base/model.safetensors", 9999)),
-    model("weights empty", text("base/model.safetensors", "")),
-    model("weights pickled", lambda p: (p / "base/model.safetensors").rename(p / "base/pytorch_model.bin")),
-    model("template that is none", text(TEMPLATE, "{% for")),
-    model("template that raises", text(TEMPLATE, "{{ raise_exception('no') }}")),
-    model("template that reaches for Python", text(TEMPLATE, "{{ ''.__class__.__mro__ }}")),
-    model("template without image", text(TEMPLATE, "{{ messages[0].content[-1].text }}")),
-    model("template without question", text(TEMPLATE, "{{ messages[0].content | length }}")),
-]  # fmt: skip
-ROWS = [*PLACES, *RUNS, *CARDS, *ADAPTERS, *MODELS]
-assert GOOD and ENDLESS
+ROWS = [*PLACES, *RUNS, *CARDS, *ADAPTERS]

@@ -417,13 +417,16 @@ def test_runs_are_told_apart_at_eighty_columns(
 
 def test_a_strangers_run_does_not_steer_the_terminal(rftkit: Command, tmp_path: Path) -> None:
     run = evaluated(tmp_path / "out" / "red\x1b[31m")
-    status = run.status() | {"state": "done\x1b[2J\x1b]8;;http://x\x07"}
-    run.status_file.write_text(json.dumps(status), "utf-8")
-    table = rftkit("runs")
-    assert table.code == 0
-    assert "\x1b" not in table.out
-    assert "red\\x1b[31m" in table.out
-    assert "done\\x1b[2J" in table.out
+    before = run.status()
+    for key, value in (("state", "done\x1b[2J"), ("labels", ["a\x1b]8;;http://x\x07", 5])):
+        run.status_file.write_text(json.dumps(before | {key: value}), "utf-8")
+        table = rftkit("runs")
+        assert table.code == 0
+        assert "\x1b" not in table.out
+        assert "\x07" not in table.out
+        assert "red\\x1b[31m" in table.out
+        assert "unreadable" in table.out
+        assert "run.json: damaged (" in table.out
 
 
 def test_a_report_is_written_anew(rftkit: Command, tmp_path: Path) -> None:
@@ -508,6 +511,15 @@ def test_a_checkpoint_that_is_not_there_is_one_line(rftkit: Command, tmp_path: P
     (Interrupted(signal.SIGTERM, "stopped; continue with: rft"), 143, "stopped; continue with: r"),
     (TrainingError("step 3: loss is nan"), 3, "step 3: loss is nan"),
     (OSError(errno.ENOSPC, "No space left on device", "out/x"), 1, "out/x: No space left on dev"),
+    (IsADirectoryError(errno.EISDIR, "Is a directory", "m.jsonl"), 1, "m.jsonl: Is a directory; "),
+    (OSError(errno.ELOOP, "Too many links", "a"), 1, "a: Too many links; it is a link that leads"),
+    (OSError(errno.EFBIG, "File too large"), 1, "File too large; raise `ulimit -f`"),
+    (OSError(errno.EIO, "Input/output error"), 1, "Input/output error; the disk cannot be read"),
+    (RuntimeError('Error while serializing: I/O error: File too large (os error 27)'), 1,
+     "File too large; raise `ulimit -f`"),
+    (MemoryError(), 1, "MemoryError: this process gets no more memory; close other programs"),
+    (RuntimeError("can't start new thread"), 1, "can't start new thread: this process gets no"),
+    (OSError(errno.ENOMEM, "Cannot allocate memory"), 1, "Cannot allocate memory; close other"),
     (OSError(errno.EROFS, "Read-only file system"), 1, "Read-only file system; name a folder"),
     (PermissionError(errno.EACCES, "Permission denied", "out"), 1, "out: Permission denied; check"),
     (TrainingError("red \x1b[31m\nand more"), 3, "red \\x1b[31m and more"),
@@ -522,7 +534,7 @@ def test_what_stops_a_command_is_one_line_and_a_code(
     refused(rftkit("recipes"), said, code=code)
 
 
-@pytest.mark.parametrize("trouble", [OSError(errno.EIO, "input/output"), ZeroDivisionError()])
+@pytest.mark.parametrize("trouble", [OSError(errno.EINVAL, "invalid"), ZeroDivisionError()])
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, trouble: Exception) -> None:
     def stop(*_: object) -> None:
         raise trouble

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from rftkit.core import Example
+from rftkit.data.examples import load_examples
 from rftkit.data.images import BytesImage
 from rftkit.data.shots import BASE_TO_NEW, base_new, draw_shots, offered, spread, spread_images
 from rftkit.data.splits import held_out, held_out_images
 from rftkit.errors import DataError
+from rftkit.recipe.schema import Recipe
 
 
 def example(name: str, gold: str) -> Example:
@@ -182,3 +186,37 @@ def test_all_and_no_labels() -> None:
     labels = names(12)
     assert offered(labels, example("a", "n0001"), "all", 0) is labels  # one tuple for all examples
     assert offered(labels, example("a", "n0001"), "none", 0) == ()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("images")
+    for number in range(40):
+        Image.new("L", (4, 4), number).save(made / f"{number}.png")
+    return made
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.sampled_from("abc"), min_size=15, max_size=40),
+    st.booleans(), st.integers(0, 2), st.integers(0, 9),
+)  # fmt: skip
+def test_what_is_trained_on_is_never_tested_on(
+    folder: Path, labels: list[str], named: bool, shots: int, seed: int
+) -> None:
+    """named: the table says which row is of which split; else a fixed seed does."""
+    labels = [*"abcabcabc", *labels[9:]]
+    split = ["test" if n % 3 == 2 else "train" for n in range(len(labels))]
+    rows = zip(labels, split, strict=True)
+    lines = [f"{n}.png,{label}" + named * f",{part}" for n, (label, part) in enumerate(rows)]
+    head = "image,label" + named * ",split"
+    (folder / "t.csv").write_text("\n".join([head, *lines]), "utf-8")
+    data = {"source": "csv", "path": str(folder / "t.csv"), "shots": shots}
+    recipe = Recipe.model_validate({"seed": seed, "data": data})
+    every = Recipe.model_validate({"seed": seed, "data": {**data, "shots": 0}})
+    train, test = (load_examples(recipe, part).examples for part in ("train", "test"))
+    assert not set_of(train) & set_of(test)
+    whole = set_of(load_examples(every, "train").examples) | set_of(test)
+    assert whole == {f"{n}.png" for n in range(len(labels))}
+    if shots:
+        assert Counter(e.gold for e in train) == dict.fromkeys("abc", shots)

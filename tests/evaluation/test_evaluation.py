@@ -115,6 +115,18 @@ def facts(summary: Summary) -> dict[str, Any]:
     return summary.model_dump(exclude=session)
 
 
+def test_no_size_of_batches_changes_a_figure(begin: Callable[..., RunFolder]) -> None:
+    found = []
+    for size in (1, 3, 4, 64):
+        run = begin(fakes.FakePolicy(improved), eval={"batch_size": size})
+        summary = measured(run).summary
+        assert summary.tuned
+        assert summary.tuned.accuracy.value == 1.0
+        found.append({k: v for k, v in facts(summary).items() if k != "provenance"})
+        shutil.rmtree(run.evaluations)
+    assert found[1:] == found[:1] * 3
+
+
 @pytest.mark.usefixtures("with_page")
 def test_base_and_tuned_are_measured_side_by_side(begin: Callable[..., RunFolder]) -> None:
     run = begin(policy := fakes.FakePolicy(improved))
@@ -158,6 +170,7 @@ def another(run: RunFolder, **changes: Any) -> RunFolder:
     recipe = Recipe.model_validate({**recipe_of(run).model_dump(mode="json"), **changes})
     made = trained(folder, recipe)
     (made.adapter / checkpoints.WEIGHTS).write_bytes(b"other weights")
+    write_card(made.adapter, recipe, CLASSES)
     return made
 
 

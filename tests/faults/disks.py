@@ -154,7 +154,8 @@ def _until(
     watch = Watch(folder)
     child, left = start(wanted.words, folder, watch.begin), after_more
     for call in watch.calls():
-        if left >= 0 and call.path.endswith(name) and call.name in MAKE | {"rename", "renameat"}:
+        named = call.path.endswith(name) or call.other.endswith(name)
+        if left >= 0 and named and call.name in MAKE | {"rename", "renameat"}:
             if left == 0:
                 do()
             left -= 1

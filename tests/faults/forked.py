@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -35,11 +34,11 @@ HEAVY = {
 
 
 class Ended(NamedTuple):
-    """How a command ended: exit code, or minus the signal; all that it printed; seconds."""
+    """How a command ended: exit code, or minus the signal; all that it printed."""
 
     code: int
     said: str
-    seconds: float
+    seconds: float  # of processor time
 
     @property
     def line(self) -> str:
@@ -52,13 +51,24 @@ class Child:
 
     def __init__(self, pid: int, folder: Path, log: Path) -> None:
         self.pid, self.folder, self.log = pid, folder, log
-        self.began = time.monotonic()
         self.handle = os.pidfd_open(pid)
         self.ended: Ended | None = None
 
     def over(self, seconds: float = 0.0) -> bool:
         """Whether it has ended, after waiting so long at most."""
         return self.ended is not None or bool(select.select([self.handle], [], [], seconds)[0])
+
+    def worked(self) -> float:
+        """Seconds of processor time so far, which do not depend on what else the machine does."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def over_after(self, seconds: float) -> bool:
+        """Whether it has ended before it has worked so long."""
+        while self.worked() < seconds:
+            if self.over(0.005):
+                return True
+        return False
 
     def send(self, number: int) -> None:
         """A signal, unless it has ended."""
@@ -71,11 +81,11 @@ class Child:
             late = not self.over(seconds)
             if late:
                 self.send(signal.SIGKILL)
-            status = os.waitpid(self.pid, 0)[1]
+            _, status, used = os.wait4(self.pid, 0)
             os.close(self.handle)
             said = self.log.read_text("utf-8", "replace") + ("\nit hangs\n" if late else "")
             code = os.waitstatus_to_exitcode(status)
-            self.ended = Ended(code, said, time.monotonic() - self.began)
+            self.ended = Ended(code, said, used.ru_utime + used.ru_stime)
         return self.ended
 
     def wait_until(self, happened: Callable[[], bool]) -> bool:

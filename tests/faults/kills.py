@@ -60,7 +60,7 @@ def killed(folder: Path, wanted: Wanted, moments: Sequence[float]) -> list[str]:
     for moment in moments:
         child, seconds = start(words, folder), moment * wanted.seconds
         for _ in range(LATER):
-            if not child.over(seconds):
+            if not child.over_after(seconds):
                 break
             if (folder / RUN / "run.json").exists() and "--resume" in words:
                 return complaints(folder, wanted)  # it had little left to do

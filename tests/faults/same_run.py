@@ -44,7 +44,7 @@ OWN = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """A run that nothing happened to. facts: what must be equal. seconds: that it took."""
+    """A run that nothing happened to. facts: what must be equal. seconds: of the processor."""
 
     method: Method
     steps: int

@@ -36,6 +36,8 @@ def locks(stopped: Mapping[str, Path], wanted: Wanted) -> list[Trial]:
             found.append("none of them succeeded")
         for extra in (folder / RUN.parent).glob(f"{RUN.name}-*"):  # a start finds a folder taken
             shutil.rmtree(extra)
+        if place:  # who was refused comes again
+            return found + after(go_on(folder, wanted), folder, wanted)
         return found + complaints(folder, wanted)
 
     training, evaluation = stopped["training"], stopped["evaluation"]

@@ -276,6 +276,16 @@ def test_the_order_of_gold_boxes_does_not_matter_to_a_guess_between_them(turn: i
 
 
 @settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([1, 2, 5, 50]))
+def test_no_boxes_make_another_figure_than_pycocotools(seed: int, levels: int) -> None:
+    case = world(seed, levels)
+    theirs = pycocotools(case).stats
+    ours = coco_map(*case)
+    assert [ours.ap, ours.ap50, ours.ap75] == pytest.approx([*theirs[:3]], abs=1e-9)
+    assert ours.ar100 == pytest.approx(theirs[8], abs=1e-9)
+
+
+@settings(max_examples=15, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(0, 3))
 def test_the_order_of_the_input_does_not_matter(r: random.Random, seed: int) -> None:
     case = world(seed, levels=2)

@@ -1,8 +1,11 @@
 import math
+from itertools import combinations
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import beta, binomtest, bootstrap, permutation_test
 
 from rftkit.measures import statistics
 
@@ -32,6 +35,25 @@ def test_wilson_follows_its_formula(case: tuple[int, int]) -> None:
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     assert statistics.wilson(k, n) == pytest.approx((centre - half, centre + half), abs=1e-9)
+
+
+@given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_exact_intervals_are_quantiles_of_the_beta_distribution(case: tuple[int, int]) -> None:
+    k, n = case
+    low = beta.ppf(0.025, k, n - k + 1) if k else 0.0
+    high = beta.ppf(0.975, k + 1, n - k) if k < n else 1.0
+    assert statistics.clopper_pearson(k, n) == pytest.approx((low, high), abs=1e-9)
+    assert statistics.highest_rate(k, n) <= statistics.clopper_pearson(k, n).high
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_mcnemar_is_scipys_test_of_a_fair_coin(lost: int, won: int) -> None:
+    if not lost + won:
+        return
+    test = binomtest(lost, lost + won)
+    found = statistics.mcnemar(lost, won)
+    assert found.exact == pytest.approx(test.pvalue, abs=1e-9)
+    assert found.exact / 2 - 1e-9 <= found.mid <= found.exact
 
 
 @pytest.mark.parametrize(
@@ -111,6 +133,41 @@ def test_holm_steps_down() -> None:
     assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert statistics.holm([0.9, 0.8]) == [1.0, 1.0]
     assert statistics.holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_is_the_closed_test_of_bonferronis(p_values: list[float]) -> None:
+    """A hypothesis falls with all the sets it is in, each by the smallest p times its size."""
+    indices = range(len(p_values))
+    closed = [
+        max(
+            min(1.0, size * min(p_values[i] for i in some))
+            for size in range(1, len(p_values) + 1)
+            for some in combinations(indices, size)
+            if one in some
+        )
+        for one in indices
+    ]
+    assert statistics.holm(p_values) == pytest.approx(closed)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.sampled_from([-1.0, -0.5, 0.25, 1.0]), min_size=3, max_size=9))
+def test_sign_flips_come_near_scipys_test_of_all_signs(gaps: list[float]) -> None:
+    every = permutation_test(
+        (gaps,), np.mean, permutation_type="samples", n_resamples=np.inf, alternative="two-sided"
+    )
+    assert statistics.sign_flips(gaps, seed=0) == pytest.approx(min(1.0, every.pvalue), abs=0.025)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=5, max_size=60), st.integers(0, 99))
+def test_the_bootstrap_comes_near_scipys(values: list[float], seed: int) -> None:
+    theirs = bootstrap(
+        (values,), np.mean, n_resamples=2000, method="percentile", rng=np.random.default_rng(seed)
+    ).confidence_interval
+    near = 0.25 * float(np.std(values)) / math.sqrt(len(values)) + 1e-9
+    assert statistics.bootstrap_mean(values, seed) == pytest.approx(tuple(theirs), abs=near)
 
 
 def test_smallest_visible_difference() -> None:

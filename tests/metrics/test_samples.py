@@ -79,6 +79,7 @@ def test_a_last_line_without_its_end_is_kept_and_ended(tmp_path: Path) -> None:
     ("lines", "message"),
     [
         ([], "1: no header"),
+        ([header_line(HEADER.model_copy(update={"task": "x\x1b"}))], r"1: task 'x\\x1b' is none"),
         (['{"schema": 2, "header": {}}\n'], "1: not a header of schema 1"),
         ([header_line(HEADER), "{\n", sample_line(sample("x"))], "2: bad line"),
         ([header_line(HEADER), '{"side": "base"}\n'], "2: bad line: id: Field required"),

@@ -3,6 +3,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rftkit.measures.rates import rate, spread
 from rftkit.metrics import Summary, broken_gates, summarise, to_json
@@ -324,6 +326,14 @@ def test_rescoring_gives_the_same_bytes_whatever_the_order(tmp_path: Path) -> No
     assert list(json.loads(text)) == sorted(json.loads(text))
     assert json.loads(text)["schema_version"] == 1
     assert json.loads(text)["base"]["accuracy"]["value"] == 0.333333
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.permutations([*BASE, *TUNED]), st.permutations(TIMINGS))
+def test_no_order_of_the_samples_changes_a_figure(
+    mixed: list[Sample], timings: list[Timing]
+) -> None:
+    assert to_json(summarise(SamplesFile(HEADER, tuple(mixed), tuple(timings)))) == to_json(both())
 
 
 def test_the_bootstrap_does_not_see_the_order_of_the_file() -> None:

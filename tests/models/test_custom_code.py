@@ -87,6 +87,35 @@ def test_code_beside_a_known_model_is_passed_over(tmp_path: Path, marker: Path) 
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("asked", [
+    {"_attn_implementation": "evil/kernel"},
+    {"attn_implementation": {"": "sdpa", "vision_config": "evil/kernel@v1:forward"}},
+    {"_attn_implementation_internal": "paged|evil/kernel"},
+    {"experts_implementation": "evil/kernel"},
+    {"text_config": {"_attn_implementation": "evil/kernel"}},
+])  # fmt: skip
+def test_a_kernel_of_the_hub_is_code_too(
+    tmp_path: Path, marker: Path, asked: dict[str, object]
+) -> None:
+    folder = model_with_code(tmp_path / "model", "qwen2_5_vl")
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | asked), "utf-8")
+    settings = Model(name=str(folder), backend="transformers")
+    for load in (loading.load_model, loading.load_processor_of):
+        with pytest.raises(ModelError, match=r"asks for the kernel '.*evil/kernel.*' of the hub"):
+            load(loading.resolve(str(folder)), settings)
+    (folder / "config.json").write_text(json.dumps(config | {"_attn_implementation": "sdpa"}))
+    loading.check_architecture(loading.resolve(str(folder)))
+
+
+def test_an_adapter_beside_a_model_does_not_name_another_base(tmp_path: Path) -> None:
+    folder = model_with_code(tmp_path / "model", "qwen2_5_vl")
+    own = {"peft_type": "LORA", "base_model_name_or_path": str(tmp_path / "other")}
+    (folder / "adapter_config.json").write_text(json.dumps(own), "utf-8")
+    with pytest.raises(ModelError, match=r"model: is an adapter, or holds one beside its weights"):
+        open_for_inference(Model(name=str(folder), backend="transformers"))
+
+
 @pytest.mark.slow
 def test_at_a_terminal_nothing_is_asked_and_nothing_runs(tmp_path: Path) -> None:
     folder, ours = model_with_code(tmp_path / "model", "evil"), tmp_path / "ran"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from rftkit.tasks.task import Task
 
 DIGITS = '[data]\nsource = "digits"\n'
 SECTIONS = (Recipe, Model, Data, Method, Update, Length, Eval, *(task.options for task in TASKS))
-text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+PLAIN = st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\t")
+text = st.text(PLAIN, max_size=12)
 question = text.filter(lambda said: "{" not in said)  # what stands in braces must be known
-name = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+name = st.text(PLAIN, min_size=1, max_size=12)
 
 
 def ratio(low: float, high: float) -> st.SearchStrategy[float]:
@@ -41,7 +43,7 @@ MODEL = {
 DATA = {
     "source": st.sampled_from(["hub", "folder", "csv", "jsonl", "digits", "hangar"]),
     "shots": st.integers(0, 100_000),
-    "splits": st.tuples(text, text).filter(lambda pair: pair[0] != pair[1]).map(list),
+    "splits": st.tuples(text, name).filter(lambda pair: pair[0] != pair[1]).map(list),
     "columns": st.dictionaries(st.sampled_from(["image", "label", "rationale"]), text),
     "choices": st.sampled_from(["all", "paper"]),
     "question": question,
@@ -100,6 +102,31 @@ def test_overrides_are_as_if_they_stood_in_the_file(values: dict[str, str]) -> N
         overrides.append(tomli_w.dumps({"x": value}).strip().replace("x = ", f"{keys[short]}=", 1))
     edited = parse_recipe(tomli_w.dumps(table), "edited")
     assert parse_recipe(DIGITS, "given", overrides) == edited
+
+
+def in_one_line(value: object) -> str:
+    """A value as TOML has it within a line, tables too."""
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key)} = {in_one_line(held)}" for key, held in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(in_one_line, value))}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else toml_of(value)
+
+
+def toml_of(value: object) -> str:
+    return tomli_w.dumps({"x": value}).removeprefix("x = ").rstrip("\n")
+
+
+@settings(max_examples=100, deadline=None)
+@given(TABLES, st.integers(0, 1))
+def test_any_recipe_may_be_given_as_overrides(table: dict[str, object], depth: int) -> None:
+    """depth 0: a table in one word; 1: each of its keys by itself."""
+    overrides = list[str]()
+    for name, value in table.items():
+        parts = value if depth and isinstance(value, dict) and name != "rewards" else {"": value}
+        overrides += [f"{name}{key and '.'}{key}={in_one_line(one)}" for key, one in parts.items()]
+    assert parse_recipe("", "r", overrides) == parse_recipe(tomli_w.dumps(table), "r")
 
 
 @pytest.mark.parametrize(("override", "line"), [
@@ -243,7 +270,7 @@ REFUSED = {  # text of the recipe -> what its one line holds
     "no learning rate": ("[method]\nlearning_rate = 0.0", "should be greater than 0"),
     "rank 0": ("[model]\nlora_rank = 0", "model.lora_rank: should be greater than or equal to 1"),
     "negative seed": ("seed = -1", "seed: should be greater than or equal to 0, not -1"),
-    "clip of one": ("[method.update]\nclip = [0.2]", "method.update.clip.1: field required"),
+    "clip of one": ("[method.update]\nclip = [0.2]", "method.update.clip: should be two numbers"),
     "clip above 1": ("[method.update]\nclip = [0.2, 7]", "clip.1: should be less than or equal to"),
     "weights all 0": ("[rewards]\naccuracy = 0", "rewards: every weight is 0; give at least one"),
     "no weights": ("rewards = {}", "rewards: every weight is 0"),
@@ -327,7 +354,7 @@ def test_a_file_that_is_not_there_is_guessed_at(tmp_path: Path) -> None:
 
 
 def test_a_device_without_end_is_not_read_to_its_end() -> None:
-    with pytest.raises(RecipeError, match="too large"):
+    with pytest.raises(RecipeError, match="is no file; save the recipe"):
         load_recipe(Path("/dev/zero"))
 
 
@@ -393,3 +420,18 @@ def test_paths_count_from_the_folder_of_the_recipe(
     assert path_of("pets", source="hub") == "pets"
     recipe.write_text('data = { source = "digits" }\nrewards = { "own.py:brief" = 1.0 }')
     assert [*load_recipe(recipe).rewards] == [f"{home}/own.py:brief"]
+
+
+@pytest.mark.parametrize(("override", "line"), [
+    ("data.question=a\udcffb", r"r: data.question: holds a character that is no text; remove it"),
+    ("data.ques\udcff=a", r"r: data.ques\udcff: holds a character that is no text; remove it"),
+    ("data.question='a\x1bb'", "r: data.question: holds a control character; remove it"),
+    ("a\x1b.b=1", r"r: a\x1b: holds a control character; remove it"),
+    ("a\nb" + "c" * 5000, "--set a b" + "c" * 786 + " […] " + "c" * 151
+     + ": not of the form key=value, e.g. method.steps=50"),
+])  # fmt: skip
+def test_bytes_of_the_command_line_that_are_no_text_are_refused(override: str, line: str) -> None:
+    """Python hands them over as halves of surrogate pairs, which nothing can write."""
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(DIGITS, "r", [override])
+    assert str(caught.value) == line

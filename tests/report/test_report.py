@@ -362,3 +362,9 @@ def test_free_replies_stand_beside_the_list_and_a_gap_is_explained() -> None:
 
 def test_a_page_without_a_list_has_no_such_section() -> None:
     assert "Free reply and list" not in page_of(evaluated())
+
+
+def test_a_strangers_figures_do_not_steer_the_terminal() -> None:
+    from rftkit.report.terminal import safe_text
+
+    assert safe_text("digits\x1b]0;x\x07 and\nmore").plain == "digits\\x1b]0;x\\x07 and\nmore"

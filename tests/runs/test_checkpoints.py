@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import fakes
 import pytest
@@ -369,3 +370,46 @@ def test_a_run_of_a_newer_rftkit_is_refused(tmp_path: Path) -> None:
     run.status_file.write_text('{"format": 99, "rftkit": "9.9"}')
     with pytest.raises(UserError, match="written by a newer rftkit"):
         find(run.folder)
+
+
+STATE = {"global_step": 2, "log_history": [], "stateful_callbacks": {"TrainerControl": {}}}
+
+
+@pytest.mark.parametrize(("state", "fits"), [
+    (STATE, True),
+    ({**STATE, "global_step": 1}, True),  # of the second part of a run
+    ({**STATE, "global_step": 3}, False),
+    ({**STATE, "global_step": 0}, False),
+    ({**STATE, "global_step": "2"}, False),
+    ({**STATE, "log_history": "x"}, False),
+    ({**STATE, "stateful_callbacks": {"A": {}}}, False),
+    ({**STATE, "stateful_callbacks": 5}, False),
+    ([], False),
+    ({}, False),
+])  # fmt: skip
+def test_a_checkpoint_that_a_trainer_would_go_on_from_wrongly_is_not_taken(
+    tmp_path: Path, state: object, fits: bool
+) -> None:
+    location = tmp_path / "step-000002"
+    location.mkdir()
+    for name in checkpoints.RESUMED_FROM:
+        assert checkpoints.unfit(location) == f"{name} is missing"
+        (location / name).write_text(json.dumps(state))
+    told = None if fits else "trainer_state.json is not what a trainer writes"
+    assert checkpoints.unfit(location) == told
+
+
+def test_what_a_library_says_of_a_failed_write_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "adapter"
+    line = (
+        f"{place}: cannot be written (unexpected pos 64 vs 12); look after the disk, then "
+        "continue with --resume"
+    )
+    with pytest.raises(UserError) as caught, checkpoints.written(place):
+        raise RuntimeError("unexpected pos 64 vs 12\nin a file")
+    assert str(caught.value) == line
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
+    with pytest.raises(UserError, match="make room"), checkpoints.written(place):
+        raise RuntimeError("unexpected pos 64 vs 12")

@@ -190,15 +190,3 @@ def test_a_lock_that_was_deleted_and_taken_by_another_is_left_to_it(tmp_path: Pa
     assert (tmp_path / "lock").read_text() == "7 another-machine"
     locks.forget_other_machines(tmp_path)
     assert not (tmp_path / "lock").exists()
-
-
-def test_what_a_killed_process_was_writing_goes_with_its_lock(tmp_path: Path) -> None:
-    gone, other = tmp_path / f".run.json.{dead_pid()}", tmp_path / ".gitignore"
-    with running() as alive:
-        live = tmp_path / f".report.html.{alive.pid}"
-        for path in (gone, other, live):
-            path.touch()
-        with locked(tmp_path):
-            left = {path.name for path in tmp_path.iterdir()}
-        alive.communicate(b"\n")
-    assert left == {"lock", live.name, other.name}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -175,13 +177,68 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         RunFolder(tmp_path).status()
 
 
+DEEP = "[" * 100_000
+
+
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", '{"format": "new"}', "{}", "\x00\xff", '{"format": 1}']
+    "text",
+    [
+        *["", "{", "[]", "null", '{"format": "new"}', "{}", "\x00\xff", '{"format": 1}', DEEP],
+        '{"format": 1, "state": "a\\u001bb"}',
+    ],
 )
 def test_a_damaged_status_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text, "latin-1")
     with pytest.raises(UserError, match=r"run\.json: damaged \(.*\); start a new run"):
         RunFolder(tmp_path).status()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("fingerprint", "a text", "'a text'"),
+        ("fingerprint", {"data": 5}, "{'data': 5}"),
+        ("versions", [1], "[1]"),
+        ("versions", {"torch": None}, "{'torch': None}"),
+        ("labels", "cat", "'cat'"),
+        ("labels", ["cat", 5], "['cat', 5]"),
+        ("aliases", 3, "3"),
+        ("folder", 5, "5"),
+        ("training_images", [1], "[1]"),
+        ("validation", {"base": "much"}, "{'base': 'much'}"),
+        ("length_target", "long", "'long'"),
+        ("wandb", 7, "7"),
+    ],
+)
+def test_a_key_of_another_kind_is_damage_too(
+    tmp_path: Path, key: str, value: object, shown: str
+) -> None:
+    run = begun(tmp_path)
+    run.status_file.write_text(json.dumps({**run.status(), key: value}))
+    with pytest.raises(UserError) as caught:
+        run.status()
+    reason = f"damaged ({key} is {shown}); start a new run"
+    assert str(caught.value) == f"{run.status_file}: {reason}"
+
+
+@pytest.mark.parametrize("text", ["hello", "[1]", "5", DEEP])
+def test_damaged_settings_are_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "effective.json").write_text(text)
+    with pytest.raises(UserError, match=r"effective\.json: damaged \(.*\); delete it$"):
+        RunFolder(tmp_path).settings_in_force()
+
+
+def test_what_a_killed_process_was_writing_goes_and_no_other_file(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    (tmp_path / "eval" / "test").mkdir(parents=True)
+    left = [tmp_path / f".run.json.{gone.pid}", tmp_path / f"eval/test/.summary.json.{gone.pid}"]
+    kept = [tmp_path / ".run.json.1", tmp_path / f".run.json.{os.getpid()}", tmp_path / ".a.txt"]
+    for path in (*left, *kept):
+        path.touch()
+    files.sweep(tmp_path)
+    assert [path for path in left if path.exists()] == []
+    assert [path for path in kept if not path.exists()] == []
 
 
 def test_the_newest_of_the_siblings_is_resumed(tmp_path: Path) -> None:

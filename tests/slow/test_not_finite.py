@@ -26,7 +26,7 @@ from rftkit.training import callbacks
 pytestmark = pytest.mark.slow
 
 ShortRun = Callable[..., RunFolder]
-METHODS = [(), ("method.kind=sft",)]
+METHODS = [(), ("method.kind=sft",), ("method.kind=exact", "style=direct")]
 FEW = ("eval.limit=10",)
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import select
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from rich.console import Console
-from waiting import HANG_SECONDS, wait_until
+from waiting import wait_until
 
 from rftkit.errors import Interrupted, RecipeError
 from rftkit.files import append_line, write_atomically
@@ -520,21 +520,55 @@ def test_a_signal_is_passed_on_once_and_stops_the_study() -> None:
     assert "saved" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a parent's end is told by Linux alone")
-def test_a_study_that_is_killed_takes_its_run_along(tmp_path: Path) -> None:
-    mark = tmp_path / "pid"
-    run = f"import os, time; open({str(mark)!r}, 'w').write(f'{{os.getpid()}} '); time.sleep(900)"
-    code = (
-        "import io, sys; from rich.console import Console; from rftkit.study.launch import launch\n"
-        f"launch([sys.executable, '-c', {run!r}], Console(file=io.StringIO()))"
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems tell no process of it")
+def test_a_run_is_stopped_when_its_study_is_killed(tmp_path: Path) -> None:
+    run = (
+        "import os, pathlib, signal, time\n"
+        "def stop(*_): pathlib.Path('saved').touch(); raise SystemExit\n"
+        "signal.signal(signal.SIGTERM, stop)\n"
+        "pathlib.Path('begun').touch()\n"
+        "while not pathlib.Path('given-up').exists(): time.sleep(0.01)"
     )
-    study = subprocess.Popen([sys.executable, "-c", code])
-    wait_until(lambda: mark.exists() and mark.read_text().endswith(" "), study)
-    its_run = os.pidfd_open(int(mark.read_text()))
-    study.kill()
-    study.wait()
-    assert select.select([its_run], [], [], HANG_SECONDS)[0], "it is still running"
-    os.close(its_run)
+    study = (
+        "import sys\nfrom rich.console import Console\nfrom rftkit.study.launch import launch\n"
+        f"launch([sys.executable, '-c', {run!r}], Console(quiet=True))"
+    )
+    with subprocess.Popen([sys.executable, "-c", study], cwd=tmp_path) as process:
+        try:
+            wait_until((tmp_path / "begun").exists, process)
+            process.kill()
+            process.wait()
+            until = time.monotonic() + 60
+            while not (tmp_path / "saved").exists() and time.monotonic() < until:
+                time.sleep(0.01)
+            assert (tmp_path / "saved").exists()
+        finally:
+            (tmp_path / "given-up").touch()
+
+
+def test_a_run_that_another_process_works_in_is_waited_for(location: Path) -> None:
+    folder = location / "out" / "one-think-grpo-allshot-seed0"
+    folder.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        lock = folder / "lock"
+        lock.write_text(f"{other.pid} {socket.gethostname()}")
+        said, started = io.StringIO(), list[bool]()
+
+        def launched(words: Sequence[str], console: Console) -> Ended:
+            started.append(lock.exists())
+            return Ended(1, "no model here")
+
+        class Told(io.StringIO):
+            def write(self, text: str) -> int:
+                if "waiting" in text:
+                    lock.unlink()
+                return said.write(text)
+
+        run_study(study(ONE), location / "out", Console(file=Told(), width=300), "", launched)
+        other.communicate(b"\n")
+    line = f"in use by process {other.pid} on {socket.gethostname()}; waiting for it"
+    assert said.getvalue().count(line) == 1
+    assert started[0] is False
 
 
 def test_studies_are_no_recipes() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+import random
 import re
 from dataclasses import replace
+from decimal import Decimal
 from typing import get_args
 
 import pytest
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 
 from rftkit.answers import box_text, boxes, replies
 from rftkit.answers.boxes import Box
+from rftkit.answers.number_text import number_in, spelled
 from rftkit.core import Attempt, Completion, Example, NoImage, Row, Style
 from rftkit.errors import DataError
 from rftkit.preflight.attacks import attacks
@@ -218,6 +222,65 @@ def test_no_text_earns_more_than_gold(task: Task, example: Example, data: st.Dat
         assert all(math.isfinite(part) for part in task.rewards_of(reply, "paper").values())
         if task.headline in parts and parts[task.headline] > 0:
             assert task.parsed(reply) is not None
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), case=st.sampled_from(CASES))
+def test_no_text_of_64_kilobytes_is_slow_or_makes_a_rule_raise(
+    data: st.DataObject, case: tuple[Task, Example]
+) -> None:
+    task, example = case
+    piece = st.one_of(st.sampled_from(fragments(task, example)), st.text(max_size=6))
+    unit = "".join(data.draw(st.lists(piece, min_size=1, max_size=5))) or " "
+    whole = (unit * (65536 // len(unit) + 1))[:65536]
+    for text in (whole, f"<think>a</think><answer>{whole[:65000]}</answer>"):
+        assert_effort(150, score_both_ways, task, example, text)
+
+
+ANSWER = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
+
+
+@given(answer=st.text("ABCD (.)", min_size=1, max_size=3) | ANSWER, style=st.sampled_from(STYLES))
+def test_an_answer_says_the_same_in_every_style(answer: str, style: Style) -> None:
+    """Bare, or rendered with reasoning: what a task reads in it does not change."""
+    for task, example in CASES:
+        if replies.TAG.search(answer):
+            return
+        bare = task.parsed(attempt(task, example, "direct", answer))
+        rendered = replies.render(answer, "two ears", style)
+        assert task.parsed(attempt(task, example, style, rendered)) == bare
+
+
+@given(st.decimals(-(10**14), 10**14, places=3, allow_nan=False) | st.integers(-(10**14), 10**14))
+def test_a_number_that_is_written_reads_back(value: Decimal | int) -> None:
+    assert number_in(spelled(Decimal(value))) == Decimal(value)
+
+
+@given(
+    entries=st.lists(
+        st.tuples(st.integers(0, 90), st.integers(0, 90), st.integers(1, 9),
+                  st.sampled_from([0.25, 0.5, 1.0])), max_size=6),
+    order=st.randoms(use_true_random=False),
+    example=st.sampled_from([detection.TASK.sample, PIXELS, NONE_THERE]),
+)  # fmt: skip
+def test_the_order_of_boxes_changes_no_reward(
+    entries: list[tuple[int, int, int, float]], order: random.Random, example: Example
+) -> None:
+    said = [{"box": [x, y, x + size, y + size], "score": sure} for x, y, size, sure in entries]
+    golds = boxes.load_boxes(example.gold)
+    said += [
+        {"box": boxes.in_grid(box, boxes.Grid.of(example.meta)), "score": 0.5} for box in golds
+    ]
+    mixed = order.sample(said, len(said))
+    paid = [
+        detection.TASK.rewards_of(
+            attempt(detection.TASK, example, "direct", json.dumps(one)), rules
+        )
+        for rules in ("strict", "paper")
+        for one in (said, mixed)
+    ]
+    assert paid[0] == pytest.approx(paid[1])
+    assert paid[0][detection.TASK.headline] <= 1
 
 
 @pytest.mark.parametrize(

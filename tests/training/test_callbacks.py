@@ -110,6 +110,10 @@ def test_a_checkpoint_whose_deletion_was_cut_off_is_deleted(tmp_path: Path) -> N
     keeper = Keeper(run, resumed)
     keeper.on_train_begin(None, None, None)
     assert keeper.whole == checkpoints.in_order(run.checkpoints) == [resumed, whole]
+    checkpoint(run.checkpoints, 10)  # whole, and the third: killed before it was to go
+    keeper = Keeper(run, resumed)
+    keeper.on_train_begin(None, None, None)
+    assert keeper.whole == checkpoints.in_order(run.checkpoints) == [resumed, whole]
 
 
 def test_the_lines_of_its_steps_are_on_the_disk_before_a_checkpoint(
@@ -123,21 +127,6 @@ def test_the_lines_of_its_steps_are_on_the_disk_before_a_checkpoint(
     assert kept(run, None, [1]) == [1]
     assert order[:3] == [run.metrics, run.rollouts, run.folder]
     assert order[-2:] == [run.checkpoints, run.folder]
-
-
-def test_steps_that_the_metrics_lost_are_counted(tmp_path: Path) -> None:
-    run, said = RunFolder(tmp_path), io.StringIO()
-    for step in (1, 4, 5, 6):
-        files.append_line(run.metrics, {"step": step})
-    metrics = Metrics(run, Console(file=said, width=400), every=1)
-    metrics.on_train_begin(None, SimpleNamespace(global_step=5), None)
-    assert [line["step"] for line in read_lines(run.metrics)] == [1, 4, 5]
-    assert said.getvalue() == (
-        f"note: {run.metrics}: damaged, has no line of 2 of its first 5 steps; the report shows "
-        "training without them\n"
-    )
-    metrics.on_train_begin(None, SimpleNamespace(global_step=1), None)
-    assert said.getvalue().count("note") == 1
 
 
 def test_damaged_checkpoints_take_no_place_of_new_ones(tmp_path: Path) -> None:

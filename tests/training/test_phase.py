@@ -22,7 +22,8 @@ from rftkit.runs import checkpoints
 from rftkit.runs.run import RunFolder
 from rftkit.training import methods
 from rftkit.training.callbacks import Keeper, Metrics
-from rftkit.training.held_out.validation import Validation, Validator, Watched
+from rftkit.training.held_out.split import Validation
+from rftkit.training.held_out.validation import Validator, Watched
 from rftkit.training.phase import WHOLE, Phase
 from rftkit.training.trainer import TrainingJob, common_arguments
 

@@ -12,7 +12,7 @@ from rftkit.data.examples import Examples, load_examples
 from rftkit.errors import DataError, RecipeError
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import parse_recipe
-from rftkit.training.held_out.validation import Validation, held_out
+from rftkit.training.held_out.split import Validation, held_out
 
 
 def recipe(*overrides: str) -> Recipe:

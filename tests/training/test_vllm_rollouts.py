@@ -7,12 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from trl.generation import vllm_generation
 
-from rftkit.errors import ModelError, RecipeError
+from rftkit.errors import ModelError, RecipeError, TrainingError
 from rftkit.hardware import backends
 from rftkit.hardware.backends import engine_room
 from rftkit.hardware.prompt_size import largest_prompt
@@ -100,6 +101,23 @@ def test_an_engine_that_does_not_start_is_one_line(
         vllm_generation.LLM()
     assert caught.value.__cause__ is error
     assert vllm_generation.LLM is engine, "put back"
+
+
+@pytest.mark.parametrize("error", [
+    ValueError("Free memory on device (3.1/15.8 GiB) on startup is less than desired GPU memory"),
+    ValueError("No available memory for the cache blocks."),
+    torch.OutOfMemoryError("CUDA out of memory"),
+])  # fmt: skip
+def test_an_engine_without_room_says_what_makes_room(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def engine(**_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(vllm_generation, "LLM", engine, raising=False)
+    named = r"ran out of memory while starting vLLM \(.+model\.generation=transformers$"
+    with engine_like(processor()), pytest.raises(TrainingError, match=named):
+        vllm_generation.LLM()
 
 
 def test_an_error_of_trls_own_while_the_engine_is_at_hand_stays_as_it_is(

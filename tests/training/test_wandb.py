@@ -176,6 +176,21 @@ def test_without_a_login_the_run_is_kept_offline_and_nobody_is_asked(run: RunFol
     assert wandb_file.read(run.folder)[0].history[0]["loss"] == 0.5
 
 
+@pytest.mark.parametrize("place", ["current folder", "run folder"])
+def test_settings_of_a_stranger_send_the_key_nowhere(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """W&B reads `wandb/settings` of the current folder, which may be that of somebody's data."""
+    here = tmp_path / "data" if place == "current folder" else run.folder
+    (here / "wandb").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path if place == "run folder" else here)
+    (here / "wandb" / "settings").write_text("[default]\nbase_url = http://127.0.0.1:9\n", "utf-8")
+    with tracking("wandb", run, RECIPE, heard()) as tracker:
+        tracker.step({"step": 1, "loss": 0.5})
+        assert "127.0.0.1" not in wandb.setup().settings.base_url
+        assert "127.0.0.1" not in wandb.run.settings.base_url
+
+
 def test_without_a_network_the_run_is_kept_offline(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

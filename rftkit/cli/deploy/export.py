@@ -51,6 +51,9 @@ def export(
     rftkit export out/pets --to gguf --outtype q8_0
     rftkit export out/pets --to ollama
     """
+    from rftkit.runs.adapter import find
+
+    find(run)  # what is no run is said before torch is loaded, which takes seconds
     from rftkit.export.request import ExportRequest
     from rftkit.export.run import export as exported
 

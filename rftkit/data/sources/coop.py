@@ -14,7 +14,7 @@ from rftkit.data.paths import DataPath, Note, image_in
 from rftkit.data.read_cache import ReadCache
 from rftkit.data.sources.folder import existing_folder
 from rftkit.errors import DataError
-from rftkit.messages import did_you_mean
+from rftkit.messages import did_you_mean, in_short
 from rftkit.recipe.sections import Data
 
 MAX_BYTES = 256_000_000  # unpacked; one that lists all of ImageNet would have about 80 MB
@@ -31,8 +31,13 @@ def rows(data: Data, split: str, note: Note, cache: ReadCache) -> Iterator[Row]:
     if data.images:
         root = existing_folder(locate(data.images, split, note), "data.images")
     listed = cache.once((data.source, path), lambda _: _load(path))
-    if not isinstance(listed.get(split), list):
+    if split not in listed:
         raise DataError(f"{path}: no split {split!r}; {did_you_mean(split, listed)}")
+    if not isinstance(listed[split], list):
+        line = (
+            f"split {split!r} is {in_short(listed[split], 60)}, not a list of images; get it again"
+        )
+        raise DataError(f"{path}: {line}")
     for number, entry in enumerate(listed[split]):
         location = f"{path}:{split}[{number}]"
         match entry:

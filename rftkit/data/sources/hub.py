@@ -179,8 +179,23 @@ def _load(path: str, split: str) -> Dataset:
 
     local = Path(path).expanduser()
     name, _, revision = (str(local), "", "") if local.exists() else path.partition("@")
-    with _explained(path, split), nullcontext() if local.exists() else offline_if_unreachable():
+    reached = _without_bars() if local.exists() else offline_if_unreachable()
+    with _explained(path, split), reached:
         return load_dataset(name, revision=revision or None, split=split)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Within it `datasets` draws no bars, which stay in front of what is said of a local folder."""
+    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    before = are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not before:
+            enable_progress_bars()
 
 
 @contextmanager

@@ -71,10 +71,11 @@ def read_csv(path: DataPath) -> Iterator[Record]:
                 if not cells:
                     continue
                 if len(cells) != len(header):
-                    raise DataError(
-                        f"{location}: {len(cells)} cells under {len(header)} column names; "
-                        "put quotes around a cell that holds a comma"
-                    )
+                    fix = "put quotes around a cell that holds a comma"
+                    if len(cells) < len(header):
+                        fix = "write a comma for each that is empty"
+                    names = f"{len(header)} column names"
+                    raise DataError(f"{location}: {len(cells)} cells under {names}; {fix}")
                 yield Record(location, dict(zip(header, cells, strict=True)))
         except csv.Error as error:
             raise DataError(f"{path}:{lines.line_num}: not CSV ({error}); fix the line") from error

@@ -98,7 +98,7 @@ def _all_see_the_whole(config: dict[str, Any]) -> bool:
 
 
 def _run(job: dict[str, Any]) -> dict[str, int]:
-    words = [sys.executable, "-m", "rftkit.export.llama_cpp.convert_child", json.dumps(job)]
+    words = [sys.executable, "-P", "-m", "rftkit.export.llama_cpp.convert_child", json.dumps(job)]
     done = subprocess.run(words, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]

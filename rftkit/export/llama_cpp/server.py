@@ -215,7 +215,7 @@ def serving(made: GgufFiles, reading: Reading, limits: Limits) -> Iterator[Llama
         "image_tokens": limits.image_tokens,
         "threads": int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))),
     }
-    words = [sys.executable, "-m", "rftkit.export.llama_cpp.server_child", json.dumps(job)]
+    words = [sys.executable, "-P", "-m", "rftkit.export.llama_cpp.server_child", json.dumps(job)]
     pipe = subprocess.PIPE
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log,

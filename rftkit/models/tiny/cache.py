@@ -90,7 +90,7 @@ def what_is_wrong(folder: Path, version: str) -> str | None:
         recorded = dict(card["sha256"])
         built = card["version"]
         recorded["model.safetensors"]  # a card that lists nothing vouches for nothing
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return f"{CARD} is missing or damaged"
     if built != version:
         return f"was built by another version of rftkit ({built}, now {version})"

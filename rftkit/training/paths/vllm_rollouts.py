@@ -33,7 +33,7 @@ def _started(
     options: Mapping[str, Any], made: list[Any], engine: Any, *args: Any, **kwargs: Any
 ) -> Any:
     try:
-        with out_of_memory.named("starting vLLM", out_of_memory.LOADING):
+        with out_of_memory.named("starting vLLM", out_of_memory.STARTING):
             if not made:
                 made.append(engine(*args, **{**kwargs, **options}))
             return made[0]

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, cast
 
 import wandb
@@ -51,7 +52,9 @@ def logged(run: RunFolder, recipe: Recipe, console: Console) -> Iterator[Weights
     It ends with the block, as failed if that raises.
     """
     with _environment(run.folder):
-        wandb.setup(wandb.Settings(silent=True))
+        # not here, where a stranger's `wandb/settings` may name another server
+        with TemporaryDirectory() as empty, chdir(empty):
+            wandb.setup(wandb.Settings(silent=True))
         opened = _opened(run, recipe, console)
         code = 1
         try:

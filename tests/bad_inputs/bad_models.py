@@ -1,0 +1,47 @@
+"""Base models that are damaged, incomplete, or something else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from bad_recipes import TRAIN
+from bad_rows import Row, recipe
+from bad_runs import CHANGES, Change, cut, gone, moved, text
+
+from rftkit.models.tiny.cache import ensure_tiny
+
+
+def model(name: str, change: Change) -> Row:
+    """A copy of a built-in model in `base`, changed, that is to be trained."""
+
+    def make(place: Path) -> None:
+        shutil.copytree(ensure_tiny("tiny"), place / "base")
+        change(place)
+
+    changes = {**CHANGES, "model.name": "base", "model.load_in_4bit": False}
+    return Row(name, TRAIN, {"r.toml": recipe(changes)}, make, loads=True)
+
+
+DAMAGED = {"empty": "", "a list": "[]", "deep": "[" * 100_000, "NUL": "\0"}
+TEMPLATE = "base/chat_template.jinja"
+ROWS = [
+    *(model(f"{name} gone", gone(f"base/{name}")) for name in (
+        "config.json", "model.safetensors", "tokenizer.json", "preprocessor_config.json",
+        "chat_template.jinja")),
+    *(model(f"{name} {kind}", text(f"base/{name}", content))
+      for name in ("config.json", "tokenizer.json", "tokenizer_config.json",
+                   "preprocessor_config.json")
+      for kind, content in DAMAGED.items()),
+    model("config of another kind", text("base/config.json", '{"model_type": "bert"}')),
+    model("config that needs code", text("base/config.json",
+          '{"model_type": "evil", "auto_map": {"AutoConfig": "evil.Config"}}')),
+    model("weights cut off", cut("base/model.safetensors", 9999)),
+    model("weights empty", text("base/model.safetensors", "")),
+    model("weights pickled", moved("base/model.safetensors", "base/pytorch_model.bin")),
+    model("template that is none", text(TEMPLATE, "{% for")),
+    model("template that raises", text(TEMPLATE, "{{ raise_exception('no') }}")),
+    model("template that reaches for Python", text(TEMPLATE, "{{ ''.__class__.__mro__ }}")),
+    model("template without image", text(TEMPLATE, "{{ messages[0].content[-1].text }}")),
+    model("template without question", text(TEMPLATE, "{{ messages[0].content | length }}")),
+]  # fmt: skip
