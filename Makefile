@@ -14,7 +14,7 @@ WORKERS ?= 2
 PYTEST  := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint quick test browser hooks notebooks docs test-wheel test-unsloth test-vllm test-gpu
+.PHONY: help demo lint quick test faults browser hooks notebooks docs test-wheel test-unsloth test-vllm test-gpu
 .PHONY: fuzz audit sbom hashes installed
 .DELETE_ON_ERROR:
 
@@ -34,6 +34,9 @@ quick: lint  ## lint and the fast tests: before every push
 
 test: lint  ## lint and all tests, which build and train the tiny models and drive a browser
 	$(PYTEST)
+
+faults: $(VENV)/.installed-dev  ## kill, starve and damage hundreds of runs: an hour or more; writes docs/reliability.md
+	$(BIN)/python -W ignore tests/faults/all_faults.py --workers $(WORKERS) --write $(FAULTS)
 
 browser:  ## install Chromium by apt if there is none: tests of the app without it are skipped
 	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || { sudo=$$(command -v sudo || true); \

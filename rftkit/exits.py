@@ -22,6 +22,7 @@ from rftkit.messages import first_line, one_line
 FIXES = {  # what an operating system refuses and a user can fix
     errno.ENOSPC: "make room on the disk",
     errno.EDQUOT: "make room on the disk",
+    errno.EIO: "look after the disk",
     errno.EROFS: "name a folder that can be written",
     errno.EACCES: "check its rights",
     errno.EPERM: "check its rights",

@@ -70,10 +70,27 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def sync_tree(folder: Path) -> None:
+    """Have the system write a folder to the disk now, with all that is in it, and its name."""
+    for path in (*folder.rglob("*"), folder, folder.parent):
+        if not path.is_symlink():
+            sync(path)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; after a power cut they are there."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    with suppress(PermissionError):  # a folder that may be written and not be listed
+        sync(folder.parent)
+
+
 def append_line(path: Path, record: Mapping[str, object]) -> None:
     """One JSON object as one line, flushed: a kill tears the last line at most.
 
-    A power cut may take the lines of the last half minute, which the system had not written yet.
+    A power cut may take the lines since the last `sync`, which the system had not written yet.
     """
     with path.open("a", encoding="utf-8") as file:
         file.write(_line(record))

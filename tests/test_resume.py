@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,10 @@ from PIL import Image
 from rich.console import Console
 
 from rftkit.data.examples import load_examples
-from rftkit.errors import RecipeError, TrainingError
+from rftkit.errors import RecipeError, TrainingError, UserError
 from rftkit.recipe.toml import parse_recipe
 from rftkit.runs.adapter import read_card, recipe_of, write_card
+from rftkit.runs.checkpoints import WEIGHTS
 from rftkit.runs.run import RunFolder
 from rftkit.runs.versions import versions
 from rftkit.training.request import TrainRequest
@@ -90,6 +92,24 @@ def test_the_recipe_beside_a_trained_adapter_follows(start: Start) -> None:
     card = read_card(run.adapter)
     assert parse_recipe(card.recipe, "the card").eval.limit == 7
     assert (card.labels, card.aliases) == (("one", "two"), {"uno": "one"})
+
+
+def test_a_damaged_adapter_is_made_again_where_a_checkpoint_is(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, said = start(RECIPE), io.StringIO()
+    fakes.FakePolicy(fakes.never).save(run.adapter)
+    write_card(run.adapter, recipe_of(run), ("one", "two"))
+    run.set_status("trained")
+    (run.adapter / WEIGHTS).write_bytes(b"cut")
+    harm = f"{run.adapter}: {WEIGHTS} has changed since it was saved"
+    request = TrainRequest(recipe=tmp_path / "mine.toml", out=run.folder, resume=True)
+    with pytest.raises(UserError, match=re.escape(harm)):
+        train(request, Console(file=io.StringIO()))
+    monkeypatch.setattr("rftkit.training.trainer.newest_checkpoint", lambda *_: tmp_path)
+    start(RECIPE, resume=True, said=said)
+    assert f"{harm}; it is made again from the last checkpoint" in said.getvalue()
+    assert read_card(run.adapter).labels == ("one", "two"), "its card is left as it is"
 
 
 def test_a_run_that_is_not_resumed_for_another_recipe_keeps_its_own(

@@ -20,7 +20,7 @@ from rich.progress import Progress
 from rftkit.answers import replies
 from rftkit.core import Example, Reply, Style
 from rftkit.evaluation.peak_memory import Peak, peak_memory
-from rftkit.files import write_atomically
+from rftkit.files import make_folder, write_atomically
 from rftkit.metrics.samples import (
     Header,
     Provenance,
@@ -109,7 +109,7 @@ def _open(spec: EvalSpec) -> None:
     assert same_evaluation(spec.file, spec.header), f"{spec.file} holds another evaluation"
     if spec.file.exists():
         return repair(spec.file)
-    spec.file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(spec.file.parent)
     write_atomically(spec.file, header_line(spec.header))
     return None
 

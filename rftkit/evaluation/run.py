@@ -248,7 +248,7 @@ def _held_folder(
         folder = ckpt.home / (name if number == 1 else f"{name}-{number}")
         if not same_evaluation(folder / SAMPLES, header):
             continue
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         with locked(folder):
             if same_evaluation(folder / SAMPLES, header):  # none began before it was locked
                 yield folder

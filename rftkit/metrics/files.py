@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rftkit.errors import DataError, UserError
-from rftkit.files import write_atomically
+from rftkit.files import sync, write_atomically
 from rftkit.messages import first_line, inert
 from rftkit.metrics import Summary, summarise, to_json
 from rftkit.metrics.samples import read_samples
@@ -32,6 +32,7 @@ class Evaluation:
 
 def finish(folder: Path) -> Summary:
     """Work out `summary.json` and `confusion.csv` from the samples in a folder."""
+    sync(folder / SAMPLES)  # a summary is never all that a power cut leaves
     summary = summarise(read_samples(folder / SAMPLES))
     write_atomically(folder / SUMMARY, to_json(summary))
     write_atomically(folder / CONFUSION, confusion_csv(summary))

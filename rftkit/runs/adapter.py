@@ -132,6 +132,16 @@ def _alone(location: Path) -> Checkpoint:
     return Checkpoint(location, recipe, location / "eval")
 
 
+def damage(adapter: Path) -> str | None:
+    """What is wrong with a run's final adapter, in words; None if it is as it was saved."""
+    try:
+        read_card(adapter)
+        _check_weights(adapter)
+    except ModelError as error:
+        return str(error)
+    return None
+
+
 def _check_weights(adapter: Path) -> None:
     if not (adapter / WEIGHTS).is_file():
         raise ModelError(f"{adapter}: no {WEIGHTS}; pickled weights are not read")

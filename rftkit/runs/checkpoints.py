@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from rftkit.files import sha256, sync
+from rftkit.errors import UserError
+from rftkit.files import require_space, sha256, sync
+from rftkit.messages import first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MANIFEST = "manifest.json"
+SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
 WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "optimizer.pt"
 STATE = "trainer_state.json"
 RESUMED_FROM = (OPTIMIZER, "scheduler.pt", "rng_state.pth", STATE)
@@ -42,11 +46,32 @@ def settle(staged: Path, final: Path) -> Path:
     sync(manifest)
     for folder in {path.parent for path in (*files, manifest)}:
         sync(folder)
-    _remove(final)
+    remove(final)
     final.parent.mkdir(exist_ok=True)
     staged.rename(final)
-    sync(final.parent)
+    for folder in (final.parent, final.parent.parent):
+        sync(folder)
     return final
+
+
+@contextmanager
+def written(place: Path) -> Iterator[None]:
+    """Within it libraries write. Raises UserError where they fail: a full disk, or a broken one."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        require_space(place.parent, SCRAPS)
+        raise unwritten(place, error) from None
+
+
+def unwritten(place: Path, error: Exception) -> UserError:
+    """What to say of a library's error, with which writing has ended."""
+    reason = first_line(error, 200)
+    return UserError(
+        f"{place}: cannot be written ({reason}); look after the disk, then continue with --resume"
+    )
 
 
 def damage(checkpoint: Path) -> str | None:
@@ -145,10 +170,10 @@ def keep_only(folder: Path, kept: Collection[Path]) -> None:
     """Delete the other checkpoints in a folder: older ones, and those found to be damaged."""
     for path in in_order(folder):
         if path not in kept:
-            _remove(path)
+            remove(path)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Delete a folder with all that is in it; of a link to one, the link."""
     if path.is_symlink():
         path.unlink()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from rftkit.errors import RecipeError, UserError
-from rftkit.files import now, write_atomically
+from rftkit.files import make_folder, now, write_atomically
 from rftkit.messages import first_line, in_short
 from rftkit.recipe.schema import Recipe
 from rftkit.runs.locks import LOCK, holder
@@ -166,6 +166,7 @@ class RunFolder:
         """Write the state, and whatever else is to be remembered, in one atomic step."""
         status = self.status() if self.status_file.exists() else {"created": now()}
         place = str(self.folder.resolve())
+        status.pop("error", None)  # of an earlier session
         status |= {"format": FORMAT, "state": state, "updated": now(), "folder": place, **more}
         write_atomically(self.status_file, json.dumps(status, indent=2) + "\n")
 
@@ -269,7 +270,7 @@ def _free(location: Path) -> bool:
 
 def _made(folder: Path) -> Path:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         (folder / WRITABLE).touch()
         (folder / WRITABLE).unlink()
     except OSError as error:

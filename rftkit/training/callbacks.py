@@ -152,20 +152,34 @@ class Keeper(TrainerCallback):
     def __init__(self, run: RunFolder, resumed: Path | None = None, before: int = 0) -> None:
         self.run, self.before = run, before
         self.whole = [resumed] if resumed else []  # newest first; others here are damaged
+        self.saving = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         """Look for room on the disk before a save begins; always save the last step."""
         control.should_save = control.should_save or state.global_step >= state.max_steps
         if control.should_save and model is not None:
             files.require_space(self.run.folder, checkpoints.bytes_needed(model))
+            self.saving = True
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Keep the newest that are whole; delete what a kill kept from being deleted."""
+        others = (p for p in checkpoints.in_order(self.run.checkpoints) if p not in self.whole)
+        self.whole += [path for path in others if checkpoints.damage(path) is None]
+        self.whole = self.whole[:KEPT]
+        checkpoints.keep_only(self.run.checkpoints, self.whole)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Move what was saved into place."""
+        """Move what was saved into place, when its steps' lines are on the disk."""
+        for path in (self.run.metrics, self.run.rollouts, self.run.alarms):
+            if path.exists():
+                files.sync(path)
+        files.sync(self.run.folder)
         staged = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         name = f"step-{self.before + state.global_step:06d}"
         saved = checkpoints.settle(staged, self.run.checkpoints / name)
         self.whole = [saved, *(path for path in self.whole if path != saved)][:KEPT]
         checkpoints.keep_only(self.run.checkpoints, self.whole)
+        self.saving = False
 
 
 class Stopper(TrainerCallback):

@@ -20,7 +20,7 @@ from rftkit.recipe.resolve import own_files, without_places
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.toml import dump_recipe
 from rftkit.runs import run as runs
-from rftkit.runs.adapter import CARD, recipe_of, renew_card
+from rftkit.runs.adapter import damage, recipe_of, renew_card
 from rftkit.runs.run import RunFolder
 from rftkit.runs.versions import versions
 from rftkit.training.request import TrainRequest
@@ -53,7 +53,7 @@ def say_other_folder(run: RunFolder, request: TrainRequest, console: Console) ->
 def renew_recipe(run: RunFolder, request: TrainRequest, recipe: Recipe) -> None:
     """Replace the recipe of a resumed run, and of its adapter: [eval] may be another one now."""
     _write_recipe(run, request, recipe)
-    if (run.adapter / CARD).is_file():
+    if damage(run.adapter) is None:
         renew_card(run.adapter, recipe)
 
 

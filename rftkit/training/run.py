@@ -23,6 +23,7 @@ from rftkit.errors import Interrupted, ModelError, RecipeError, TrainingError, U
 from rftkit.evaluation.overlap import Shots
 from rftkit.evaluation.reuse_base import check_base_from
 from rftkit.evaluation.run import EvalRequest, EvalSubject, run_evaluation
+from rftkit.files import sync, sync_tree
 from rftkit.hardware.backends import check_here, here
 from rftkit.hardware.probe import unseen_gpu
 from rftkit.hardware.prompt_size import largest_prompt
@@ -35,9 +36,9 @@ from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.recipe.sections import TINY
 from rftkit.rewards.custom import load_reward
 from rftkit.rewards.guard import Patience
-from rftkit.runs.adapter import Checkpoint, write_card
+from rftkit.runs.adapter import Checkpoint, damage, write_card
 from rftkit.runs.calibration import write_calibration
-from rftkit.runs.checkpoints import step_of
+from rftkit.runs.checkpoints import remove, step_of, written
 from rftkit.runs.locks import locked
 from rftkit.runs.model_card import write_model_card
 from rftkit.runs.run import RunFolder, free_place, is_run, new_run
@@ -108,7 +109,7 @@ class Steps:
 
         train_set: without the examples that are held out for validation.
         """
-        if self.run.status()["state"] in ("trained", "finished"):
+        if self.run.status()["state"] in ("trained", "finished") and not self._adapter_is_lost():
             opened = open_for_inference(self.recipe.model, self.run.adapter)
             opened.base_apart = self.run.settings_in_force().get("base_model") == "a copy"
             return opened
@@ -116,15 +117,35 @@ class Steps:
         prompt = largest_prompt(self.recipe, train_set.examples)
         policy = open_for_training(self.recipe, prompt, self._say)
         self._fit(policy, train_set, validation)
-        policy.save(self.run.adapter)
+        remove(self.run.adapter)  # what a kill left of one
+        with written(self.run.adapter):
+            policy.save(self.run.adapter)
         self._calibrate(policy, validation)
         labels, aliases = train_set.labels, train_set.examples[0].aliases
         write_card(self.run.adapter, self.recipe, labels, aliases, policy.fingerprint())
         template = undecided(policy.processor, thinks(self.recipe.style))
         shots = train_set.examples
         write_model_card(self.run.adapter, self.recipe, shots, labels, template)
+        sync_tree(self.run.adapter)
+        if self.run.checkpoints.exists():
+            sync(self.run.checkpoints)  # the names of those that were deleted are gone
         self.run.set_status("trained")
         return policy
+
+    def _adapter_is_lost(self) -> bool:
+        """Whether the adapter is damaged, and a checkpoint is there to make it again from.
+
+        Raises ModelError if it is damaged and none is.
+        """
+        from rftkit.training.trainer import newest_checkpoint
+
+        harm = damage(self.run.adapter)
+        if harm is None:
+            return False
+        if newest_checkpoint(self.run, self.console) is None:
+            raise ModelError(harm)
+        self._say(f"{harm.partition(';')[0]}; it is made again from the last checkpoint")
+        return True
 
     def evaluate(self, policy: AnswerModel, train_set: Examples, held_out: Examples) -> None:
         """Base and fine-tuned model on the held-out images, then the report."""

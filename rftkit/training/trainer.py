@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -43,7 +42,6 @@ from rftkit.training.request import Logger, StopOn
 from rftkit.training.taking_up import CheckpointError, taking_up
 from rftkit.training.trackers.tracker import NO_TRACKER, Tracker
 
-SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
 WARMUP = "warm-up "  # before the name of a setting that the warm-up had, in effective.json
 STAGING = ".staging"  # inside the checkpoints folder: what is being written, never resumed from
 WHOLE_BATCH_BELOW = 50_000_000  # parameters; larger models take one group at a time
@@ -196,6 +194,7 @@ def fit(trainer: Any, job: TrainingJob) -> None:
     Raises TrainingError if memory runs out or a number is not finite; Interrupted on a signal.
     """
     transformers_logging.set_verbosity_error()
+    checkpoints.remove(job.run.checkpoints / STAGING)  # what a kill left there
     stopper = Stopper()
     validator = _validator(job)
     every, phase = job.session.save_every, job.phase
@@ -204,11 +203,12 @@ def fit(trainer: Any, job: TrainingJob) -> None:
     stop = job.session.stop_on == "alarm"
     metrics.alarms = alarms = Alarms(job.recipe, job.run, job.console, stop)
     trainer.remove_callback(PrinterCallback)
+    keeper = Keeper(job.run, job.resume or phase.start, phase.before)
     own = (
         metrics,
         *([validator] if validator else []),
         stopper,
-        Keeper(job.run, job.resume or phase.start, phase.before),
+        keeper,
     )
     for callback in (*own, *_tensorboard(job)):
         trainer.add_callback(callback)
@@ -233,12 +233,15 @@ def fit(trainer: Any, job: TrainingJob) -> None:
         raise TrainingError(
             f"step {phase.before + trainer.state.global_step + 1}: {error}"
         ) from None
-    except (OSError, RuntimeError, SafetensorError):
-        files.require_space(job.run.folder, SCRAPS)  # a full disk shows as any of these
+    except (OSError, RuntimeError, SafetensorError) as error:
+        # a full disk shows as any of these
+        files.require_space(job.run.folder, checkpoints.SCRAPS)
+        if keeper.saving and not isinstance(error, OSError):
+            raise checkpoints.unwritten(job.run.checkpoints, error) from None
         raise
     finally:
         metrics.close()
-        shutil.rmtree(job.run.checkpoints / STAGING, ignore_errors=True)
+        checkpoints.remove(job.run.checkpoints / STAGING)
 
 
 def _validator(job: TrainingJob) -> Validator | None:

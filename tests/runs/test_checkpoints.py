@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import fakes
 import pytest
@@ -164,7 +165,7 @@ def test_a_link_in_place_of_a_file_is_damage(tmp_path: Path) -> None:
 def test_names_are_on_the_disk_when_a_checkpoint_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each file, each folder in it, and last the folder that holds its name."""
+    """Each file, each folder in it, and last the folders that hold its name and theirs."""
     order = list[Path]()
     monkeypatch.setattr(checkpoints, "sync", order.append)
     final = settled(tmp_path, 1)
@@ -173,7 +174,7 @@ def test_names_are_on_the_disk_when_a_checkpoint_is_done(
     assert set(order[:3]) == set(files_synced)
     assert order[3] == staged / checkpoints.MANIFEST
     assert set(order[4:6]) == {staged, staged / "a"}
-    assert order[6:] == [final.parent]
+    assert order[6:] == [final.parent, final.parent.parent]
 
 
 def test_a_step_that_is_saved_again_replaces_its_checkpoint(tmp_path: Path) -> None:
@@ -396,3 +397,19 @@ def test_a_checkpoint_that_a_trainer_would_go_on_from_wrongly_is_not_taken(
         (location / name).write_text(json.dumps(state))
     told = None if fits else "trainer_state.json is not what a trainer writes"
     assert checkpoints.unfit(location) == told
+
+
+def test_what_a_library_says_of_a_failed_write_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "adapter"
+    line = (
+        f"{place}: cannot be written (unexpected pos 64 vs 12); look after the disk, then "
+        "continue with --resume"
+    )
+    with pytest.raises(UserError) as caught, checkpoints.written(place):
+        raise RuntimeError("unexpected pos 64 vs 12\nin a file")
+    assert str(caught.value) == line
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
+    with pytest.raises(UserError, match="make room"), checkpoints.written(place):
+        raise RuntimeError("unexpected pos 64 vs 12")

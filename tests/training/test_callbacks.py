@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import save_file
 
+from rftkit import files
 from rftkit.errors import Interrupted, TrainingError
 from rftkit.files import read_lines
 from rftkit.runs import checkpoints
@@ -78,6 +80,7 @@ def checkpoint(folder: Path, step: int) -> Path:
     staged = folder / "staged"
     staged.mkdir(parents=True)
     (staged / "step").write_text(str(step))
+    save_file({"weight": torch.ones(2)}, staged / checkpoints.WEIGHTS)
     return checkpoints.settle(staged, folder / f"step-{step:06d}")
 
 
@@ -100,6 +103,32 @@ def test_the_one_that_was_resumed_from_counts(tmp_path: Path) -> None:
     _, resumed = (checkpoint(run.checkpoints, step) for step in (10, 20))
     assert kept(run, resumed, [30]) == [30, 20]
     assert kept(run, resumed, [20]) == [20], "a step that is saved again is one checkpoint"
+
+
+def test_a_checkpoint_whose_deletion_was_cut_off_is_deleted(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    cut_off, whole, resumed = (checkpoint(run.checkpoints, step) for step in (10, 20, 30))
+    (cut_off / checkpoints.WEIGHTS).unlink()
+    keeper = Keeper(run, resumed)
+    keeper.on_train_begin(None, None, None)
+    assert keeper.whole == checkpoints.in_order(run.checkpoints) == [resumed, whole]
+    checkpoint(run.checkpoints, 10)  # whole, and the third: killed before it was to go
+    keeper = Keeper(run, resumed)
+    keeper.on_train_begin(None, None, None)
+    assert keeper.whole == checkpoints.in_order(run.checkpoints) == [resumed, whole]
+
+
+def test_the_lines_of_its_steps_are_on_the_disk_before_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, order = RunFolder(tmp_path), list[Path]()
+    run.metrics.touch()
+    run.rollouts.touch()
+    monkeypatch.setattr(files, "sync", order.append)
+    monkeypatch.setattr(checkpoints, "sync", order.append)
+    assert kept(run, None, [1]) == [1]
+    assert order[:3] == [run.metrics, run.rollouts, run.folder]
+    assert order[-2:] == [run.checkpoints, run.folder]
 
 
 def test_damaged_checkpoints_take_no_place_of_new_ones(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from rich.console import Console
 from transformers import TrainerCallback
 
 from rftkit.core import Attempt, Completion, Example, Reply
-from rftkit.files import read_lines
+from rftkit.files import read_lines, sync, sync_tree
 from rftkit.metrics.lists.calibration import likeliest
 from rftkit.models.list_scores import list_scores
 from rftkit.models.policy import Decoding, Policy, prompt_of
@@ -157,8 +157,10 @@ def _replaced(folder: Path, policy: Policy) -> None:
     new = folder.with_name(f".{folder.name}")
     shutil.rmtree(new, ignore_errors=True)
     policy.save(new)
+    sync_tree(new)
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
+    sync(folder.parent)
 
 
 @contextmanager
