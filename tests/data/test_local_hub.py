@@ -353,3 +353,26 @@ def test_a_set_of_the_hub_names_no_file_of_this_machine(
     monkeypatch.setattr(datasets, "load_dataset_builder", lambda name, revision: load(str(folder)))
     line = refusal(Path("someone/pets"))
     assert line.startswith(f"someone/pets: its README names '{folder}/data/")
+
+
+def test_the_readme_of_a_set_of_the_hub_is_checked_before_its_files_are_looked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, list[str]]
+) -> None:
+    import huggingface_hub
+
+    url, requests = asked
+    path = folder / "README.md"
+    path.write_text(readme(f"{url}/a.csv"))
+    wanted = list[object]()
+
+    def download(name: str, file: str, **options: object) -> str:
+        wanted.append((name, file, options["repo_type"], options["revision"]))
+        return str(path)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", url)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    line = refusal(Path("someone/pets@abc"))
+    assert line.startswith("someone/pets/README.md: data_files 'http://127.0.0.1:")
+    assert wanted == [("someone/pets", "README.md", "dataset", "abc")] * 2
+    assert requests == []

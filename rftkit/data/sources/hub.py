@@ -14,7 +14,9 @@ from rftkit.core import Row
 from rftkit.data.images import open_safely
 from rftkit.data.online import offline_if_unreachable
 from rftkit.data.paths import check_name
+from rftkit.data.sources.fields import check_texts
 from rftkit.data.sources.hub_objects import with_objects
+from rftkit.data.sources.local_hub.card import check_card_on_the_hub
 from rftkit.data.sources.local_hub.folder import built, offline, roots_of
 from rftkit.errors import DataError, HubError
 from rftkit.messages import missing_column
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 
 ROWS_DESCRIBED = 50
-MAX_LETTERS = 100_000  # of a text cell; a page has three thousand
 # what `datasets` raises for odd files and metadata; RuntimeError: a script
 UNREADABLE = (ValueError, OSError, RuntimeError, TypeError, LookupError, AttributeError)
 LABELS = ("variant", "variation")  # what copies of fine-grained sets call their `label`
@@ -87,7 +88,7 @@ def rows(data: Data, split: str) -> Iterator[Row]:
         location = f"{data.path}:{split}:{number}"
         count = counts[number] if counts else None
         shown = _shown(HubImage(f"{split}:{number}", number, images, roots), count, location)
-        _check_texts(values, location)
+        check_texts(values, location)
         row = Row(location, shown[0], _named(values, table), tuple(shown[1:]))
         yield with_objects(row, table.features) if "objects" in row.values else row
 
@@ -105,7 +106,7 @@ def described(path: str) -> tuple[list[str], list[str], list[dict[str, object]]]
     values = first.select_columns(shown) if shown else ({} for _ in range(len(first)))
     rows_shown = []
     for number, row in enumerate(values):
-        _check_texts(row, f"{path}:{splits[0]}:{number}")
+        check_texts(row, f"{path}:{splits[0]}:{number}")
         rows_shown.append(_named(row, table))
     return splits, table.column_names, rows_shown
 
@@ -223,6 +224,7 @@ def _on_the_hub(path: str) -> DatasetBuilder:
             f"data.path {path!r}: no data set, but a kind of file; set data.path to an id of the "
             "hub (`owner/name`), or to a local folder"
         )
+    check_card_on_the_hub(name, revision or None)
     builder = load_dataset_builder(name, revision=revision or None)
     for file in map(str, chain(*(builder.config.data_files or {}).values())):
         if not file.startswith("hf://") or "::" in file:
@@ -230,23 +232,6 @@ def _on_the_hub(path: str) -> DatasetBuilder:
                 f"{path}: its README names {file[:120]!r}, no file of the hub; not read"
             )
     return builder
-
-
-def _check_texts(values: Mapping[str, object], location: str) -> None:
-    """Raises DataError if a cell holds a text that no label, question or answer needs."""
-    for column, cell in values.items():
-        waiting = [cell]
-        while waiting:
-            value = waiting.pop()
-            if isinstance(value, str) and len(value) > MAX_LETTERS:
-                raise DataError(
-                    f"{location}: column {column!r} has a text of {len(value):,} characters, above "
-                    f"{MAX_LETTERS:,}; shorten it, or take the column out"
-                )
-            if isinstance(value, dict):
-                waiting += value.values()
-            elif isinstance(value, list):
-                waiting += value
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import yaml
 
 from rftkit.errors import DataError
 
+CARD, YAML = "README.md", ".huggingface.yaml"
 MAX_BYTES = 5_000_000  # ten thousand names of classes take a tenth of it
 MAX_VALUES = 200_000  # aliases counted as often as they stand for something
 NAMING_FILES = ("data_files", "data_dir")  # keys of a config
@@ -42,6 +43,25 @@ def check_infos(path: Path, shown: str) -> None:
         raise DataError(f"{shown}: no JSON ({_short(error)}); mend it or remove it") from error
     if not isinstance(infos, dict) or not all(isinstance(info, dict) for info in infos.values()):
         raise DataError(f"{shown}: not an object for each config; mend it or remove it")
+
+
+def check_card_on_the_hub(name: str, revision: str | None) -> None:
+    """`check_card` for a data set of the hub, before `datasets` follows what the README names.
+
+    Where the README cannot be had nothing is checked: `datasets` says why.
+    """
+    from datasets import config
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if config.HF_HUB_OFFLINE:
+        return  # `datasets` then reads its own cache of tables, and no README
+    for file, check in ((CARD, check_card), (YAML, check_yaml_file)):
+        try:
+            path = hf_hub_download(name, file, repo_type="dataset", revision=revision)
+        except (HfHubHTTPError, OSError, ValueError):
+            continue
+        check(Path(path), f"{name}/{file}")
 
 
 def leads_out(pattern: str) -> bool:

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rftkit.data.images import SUFFIXES
-from rftkit.data.sources.local_hub.card import ADDRESS, check_card, check_infos, check_yaml_file
+from rftkit.data.sources.local_hub.card import (
+    ADDRESS,
+    CARD,
+    YAML,
+    check_card,
+    check_infos,
+    check_yaml_file,
+)
 from rftkit.data.sources.local_hub.unpacking import check_unpacked
 from rftkit.errors import DataError
 
@@ -18,8 +25,8 @@ if TYPE_CHECKING:
     from datasets import DatasetBuilder
 
 CHECKS = {
-    "README.md": check_card,
-    ".huggingface.yaml": check_yaml_file,
+    CARD: check_card,
+    YAML: check_yaml_file,
     "dataset_infos.json": check_infos,
 }
 KINDS = ("parquet", "arrow", "csv", "json", "imagefolder", "text")  # `datasets`' modules
