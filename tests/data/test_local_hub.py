@@ -331,7 +331,9 @@ def test_formats_that_name_other_files_or_run_decoders_are_refused(folder: Path,
 # Names
 
 
-@pytest.mark.parametrize("name", ["json", "text", "csv@main", "parquet", "imagefolder", "lance"])
+@pytest.mark.parametrize(
+    "name", ["json", "text", "csv@main", "parquet", "imagefolder", "hf://datasets/lance"]
+)
 def test_a_kind_of_file_is_no_data_set(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -218,7 +218,7 @@ def _on_the_hub(path: str) -> DatasetBuilder:
     from datasets import load_dataset_builder
     from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
-    name, _, revision = path.partition("@")
+    name, _, revision = path.removeprefix("hf://datasets/").partition("@")
     if name in _PACKAGED_DATASETS_MODULES:
         raise DataError(
             f"data.path {path!r}: no data set, but a kind of file; set data.path to an id of the "
