@@ -53,11 +53,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "set"
 
 
-def labels(folder: Path, split: str = "train") -> list[object]:
+def labels(folder: Path | str, split: str = "train") -> list[object]:
     return [row.values["label"] for row in hub.rows(Data(source="hub", path=str(folder)), split)]
 
 
-def refusal(folder: Path) -> str:
+def refusal(folder: Path | str) -> str:
     """The line of reading a split; listing the splits is refused at the same place."""
     with pytest.raises(DataError) as read:
         labels(folder)
@@ -338,7 +338,7 @@ def test_a_kind_of_file_is_no_data_set(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(folder)
-    line = refusal(Path(name))
+    line = refusal(name)
     assert line.startswith(f"data.path {name!r}: no data set, but a kind of file; set data.path")
 
 
