@@ -177,6 +177,29 @@ ARCHIVES = [
     archive("tar: a pipe", tarred(member("a", tarfile.FIFOTYPE)), "tar"),
     archive("tar: leads out", tarred(member("../../evil.png")), "tar"),
 ]
+
+
+def bomb() -> bytes:
+    """A table of some kilobytes that unpacks to 24 MB."""
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    packed = io.BytesIO()
+    columns = {"image": [picture()] * 400, "label": ["x" * 60_000] * 400}
+    write_table(pyarrow.table(columns), packed, compression="zstd")
+    return packed.getvalue()
+
+
+def hub_folder(name: str, files: Files, path: str = "h") -> Row:
+    tables: Files = {f"h/{split}.csv": "image,label\n1.png,cat\n" for split in ("train", "test")}
+    return row(name, {**tables, **files}, source="hub", path=path)
+
+
+def card(pattern: str) -> Files:
+    text = f"---\nconfigs:\n- config_name: default\n  data_files: {pattern!r}\n---\n"
+    return {"h/README.md": text}
+
+
 AWAY = {"data.source": "hub", "data.path": "a/b"}
 HUB = [
     Row("hub: out of reach", CHECK, {"r.toml": recipe(AWAY)}, code=4),
@@ -184,5 +207,18 @@ HUB = [
     row("hub: a script", {"h/h.py": "open('ran', 'w')"}, source="hub", path="h"),
     row("hub: parquet that is none", {"h/train.parquet": "x", "h/test.parquet": "x"},
         source="hub", path="h"),
+    row("hub: parquet that unpacks to far more",
+        {"h/train.parquet": bomb(), "h/test.parquet": bomb()}, source="hub", path="h"),
+    hub_folder("hub: a README that leads out", card("../r.toml")),
+    hub_folder("hub: a README with an absolute path", card("/etc/*.csv")),
+    hub_folder("hub: a README with an address", card("http://127.0.0.1:9/a.csv")),
+    hub_folder("hub: a README with an address in a zip", card("zip://a.csv::http://127.0.0.1:9/a")),
+    hub_folder("hub: a README with a Python tag",
+               {"h/README.md": "---\na:\n- !!python/name:os.system\n---\n"}),
+    hub_folder("hub: a README of broken YAML", {"h/README.md": "---\na: [\n---\n"}),
+    hub_folder("hub: infos that are no JSON", {"h/dataset_infos.json": "{"}),
+    hub_folder("hub: a packed table", {"h/train.csv": zipped({"a.csv": b"image,label\n"})}),
+    hub_folder("hub: the name of a loader", {}, path="json"),
+    hub_folder("hub: the name of another loader", {}, path="imagefolder"),
 ]  # fmt: skip
 ROWS = [*TASKS, *BOXES, *ARCHIVES, *HUB]

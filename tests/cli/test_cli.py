@@ -308,13 +308,13 @@ def test_a_hub_that_cannot_be_reached_is_said_without_trying_again(
     for name in ("https_proxy", "HTTPS_PROXY"):  # nothing listens there: as good as no network
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     (tmp_path / "mine.toml").write_text('[data]\nsource = "hub"\npath = "someone/nothing"\n')
-    offline, load = list[bool](), datasets.load_dataset
+    offline, load = list[bool](), datasets.load_dataset_builder
 
     def watched(*arguments: object, **more: object) -> object:
         offline.append(datasets.config.HF_HUB_OFFLINE)
         return load(*arguments, **more)
 
-    monkeypatch.setattr(datasets, "load_dataset", watched)
+    monkeypatch.setattr(datasets, "load_dataset_builder", watched)
     done = rftkit("check", "mine.toml")
     assert offline == [True]  # else it tries again and again, for half a minute
     assert done.code == 4  # neither sound nor broken: a gate must not pass on what nobody looked at

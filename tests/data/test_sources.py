@@ -570,9 +570,9 @@ def test_a_private_or_missing_data_set_says_log_in(
         seen.update(options, name=name)
         raise datasets.exceptions.DatasetNotFoundError("gone")
 
-    monkeypatch.setattr(datasets, "load_dataset", missing)
+    monkeypatch.setattr(datasets, "load_dataset_builder", missing)
     assert "hf auth login" in refusal("hub", Path("someone/private@abc"))
-    assert seen == {"name": "someone/private", "revision": "abc", "split": "train"}
+    assert seen == {"name": "someone/private", "revision": "abc"}
 
 
 # All

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from rftkit.answers import replies
 from rftkit.answers.boxes import Box
@@ -12,6 +13,7 @@ from rftkit.messages import did_you_mean
 
 MAX_SIDE = 1_000_000  # pixels
 MAX_TEXT = 2_000  # characters of a label or a phrase
+MAX_LETTERS = 100_000  # of any text in a cell of a hub data set; a page has three thousand
 CLIPPED = "reached less than a pixel beyond their image; clipped"
 LARGEST = 1e12  # no coordinate is; NaN is not below it either
 NOTABLE = 0.01  # pixels; less is the noise of written decimals
@@ -123,3 +125,20 @@ def box_in(corners: Corners, size: Size, location: str, tally: Counter[str]) -> 
 
 def _written(corners: Corners) -> str:
     return f"({', '.join(f'{edge:g}' for edge in corners)})"
+
+
+def check_texts(values: Mapping[str, object], location: str) -> None:
+    """Raises DataError if a cell holds a text that no label, question or answer needs."""
+    for column, cell in values.items():
+        waiting = [cell]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, str) and len(value) > MAX_LETTERS:
+                raise DataError(
+                    f"{location}: column {column!r} has a text of {len(value):,} characters, above "
+                    f"{MAX_LETTERS:,}; shorten it, or take the column out"
+                )
+            if isinstance(value, dict):
+                waiting += value.values()
+            elif isinstance(value, list):
+                waiting += value

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,17 +14,22 @@ from rftkit.core import Row
 from rftkit.data.images import open_safely
 from rftkit.data.online import offline_if_unreachable
 from rftkit.data.paths import check_name
+from rftkit.data.sources.fields import check_texts
 from rftkit.data.sources.hub_objects import with_objects
+from rftkit.data.sources.local_hub.card import check_card_on_the_hub
+from rftkit.data.sources.local_hub.folder import built, offline, roots_of
 from rftkit.errors import DataError, HubError
 from rftkit.messages import missing_column
 from rftkit.recipe.sections import Data
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, DatasetBuilder
     from PIL.Image import Image
 
 
 ROWS_DESCRIBED = 50
+# what `datasets` raises for odd files and metadata; RuntimeError: a script
+UNREADABLE = (ValueError, OSError, RuntimeError, TypeError, LookupError, AttributeError)
 LABELS = ("variant", "variation")  # what copies of fine-grained sets call their `label`
 
 
@@ -78,12 +84,13 @@ def rows(data: Data, split: str) -> Iterator[Row]:
     others = [c for c, kind in table.features.items() if c != column and not _shows(kind)]
     roots = _roots(data.path)
     texts = table.select_columns(others) if others else ({} for _ in range(len(table)))
-    for number, values in enumerate(texts):
+    for number, values in enumerate(_cells(texts, data.path, split)):
         location = f"{data.path}:{split}:{number}"
         count = counts[number] if counts else None
         shown = _shown(HubImage(f"{split}:{number}", number, images, roots), count, location)
+        check_texts(values, location)
         row = Row(location, shown[0], _named(values, table), tuple(shown[1:]))
-        yield with_objects(row, table.features) if "objects" in table.features else row
+        yield with_objects(row, table.features) if "objects" in row.values else row
 
 
 def described(path: str) -> tuple[list[str], list[str], list[dict[str, object]]]:
@@ -91,17 +98,24 @@ def described(path: str) -> tuple[list[str], list[str], list[dict[str, object]]]
 
     Raises DataError or HubError as `rows` does.
     """
-    from datasets import get_dataset_split_names
-
-    local = Path(path).expanduser()
-    name, _, revision = (str(local), "", "") if local.exists() else path.partition("@")
-    with _explained(path, ""), nullcontext() if local.exists() else offline_if_unreachable():
-        splits = get_dataset_split_names(name, revision=revision or None)
+    with _built(path) as builder:
+        splits = [str(split) for split in builder.config.data_files or builder.info.splits or ()]
     table = _load(path, splits[0])
     shown = [column for column, kind in table.features.items() if not _shows(kind)]
     first = table.select(range(min(len(table), ROWS_DESCRIBED)))
     values = first.select_columns(shown) if shown else ({} for _ in range(len(first)))
-    return splits, table.column_names, [_named(row, table) for row in values]
+    rows_shown = []
+    for number, row in enumerate(values):
+        check_texts(row, f"{path}:{splits[0]}:{number}")
+        rows_shown.append(_named(row, table))
+    return splits, table.column_names, rows_shown
+
+
+def _cells(
+    texts: Iterable[dict[str, object]], path: str, split: str
+) -> Iterator[dict[str, object]]:
+    with _explained(path, split):  # a cell of JSON that is none
+        yield from texts
 
 
 def _with_label(table: Dataset, data: Data) -> Dataset:
@@ -142,15 +156,21 @@ def _roots(path: str) -> tuple[str, ...]:
 
     local = Path(path).expanduser()
     if local.exists():
-        return (os.path.realpath(local),)
+        return roots_of(local)
     downloads = Path(config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_DIR)
     return os.path.realpath(constants.HF_HUB_CACHE), os.path.realpath(downloads)
 
 
 def _shows(kind: object) -> bool:
-    from datasets import Image
+    """Whether a column holds images, or other media, which `datasets` would open from any path."""
+    from datasets import Json
 
-    return isinstance(kind, Image) or isinstance(getattr(kind, "feature", None), Image)
+    if isinstance(kind, Mapping):
+        return any(_shows(inner) for inner in kind.values())
+    inner = getattr(kind, "feature", None)  # of a list
+    if inner is not None:
+        return _shows(inner)
+    return hasattr(kind, "decode_example") and not isinstance(kind, Json)
 
 
 def _counts(images: Dataset, column: str) -> list[int] | None:
@@ -175,13 +195,43 @@ def _shown(first: HubImage, count: int | None, location: str) -> list[HubImage]:
 
 
 def _load(path: str, split: str) -> Dataset:
-    from datasets import load_dataset
+    with _built(path, split) as builder:
+        builder.download_and_prepare()
+        return builder.as_dataset(split=split)
 
+
+@contextmanager
+def _built(path: str, split: str = "") -> Iterator[DatasetBuilder]:
+    """What loads the data set. Errors within it become a DataError or HubError of one line."""
     local = Path(path).expanduser()
-    name, _, revision = (str(local), "", "") if local.exists() else path.partition("@")
-    reached = _without_bars() if local.exists() else offline_if_unreachable()
-    with _explained(path, split), reached:
-        return load_dataset(name, revision=revision or None, split=split)
+    with _explained(path, split):
+        if local.exists():
+            with _without_bars(), offline():
+                yield built(local, path)
+        else:
+            with offline_if_unreachable():
+                yield _on_the_hub(path)
+
+
+def _on_the_hub(path: str) -> DatasetBuilder:
+    """Raises DataError for a name that stands for a loader of `datasets`, or files elsewhere."""
+    from datasets import load_dataset_builder
+    from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
+
+    name, _, revision = path.removeprefix("hf://datasets/").partition("@")
+    if name in _PACKAGED_DATASETS_MODULES:
+        raise DataError(
+            f"data.path {path!r}: no data set, but a kind of file; set data.path to an id of the "
+            "hub (`owner/name`), or to a local folder"
+        )
+    check_card_on_the_hub(name, revision or None)
+    builder = load_dataset_builder(name, revision=revision or None)
+    for file in map(str, chain(*(builder.config.data_files or {}).values())):
+        if not file.startswith("hf://") or "::" in file:
+            raise DataError(
+                f"{path}: its README names {file[:120]!r}, no file of the hub; not read"
+            )
+    return builder
 
 
 @contextmanager
@@ -215,7 +265,7 @@ def _explained(path: str, split: str) -> Iterator[None]:
             f"{path}: the hub cannot be reached; go online once, or set data.path to a local "
             "folder (HF_HUB_OFFLINE=1 uses what was downloaded before)"
         ) from error
-    except (DatasetsError, ValueError, OSError, RuntimeError) as error:  # RuntimeError: a script
+    except (DatasetsError, *UNREADABLE) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
             f"{path}: split {split!r} cannot be read ({reason}); check data.path and data.splits "
