@@ -54,6 +54,7 @@ class Named(str):
     """A model, as far as it is looked at."""
 
     config = SimpleNamespace(model_type="qwen2_5_vl")
+    generation_config = SimpleNamespace(num_beams=5, eos_token_id=[7, 8])
 
 
 @dataclass

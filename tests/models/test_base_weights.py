@@ -83,7 +83,7 @@ def test_a_configuration_of_another_size_costs_no_time_and_no_memory(
     base: Path, key: str, value: int, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """transformers would draw what the weights lack at random, whatever that takes."""
-    monkeypatch.setattr("rftkit.models.loading.COUNTED_WITHIN", 0.5)
+    monkeypatch.setattr("rftkit.model_info.demands.COUNTED_WITHIN", 0.5)
     config = json.loads((base / "config.json").read_text("utf-8"))
     config["text_config"] |= {key: value, "layer_types": ["full_attention"] * 9000}
     if key == "hidden_size":
