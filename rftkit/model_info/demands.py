@@ -23,6 +23,10 @@ ATTENTION = (None, "eager", "sdpa")  # torch's own
 EXPERTS = (None, "eager", "batched_mm", "grouped_mm")  # torch's own
 PROCESSOR, AUDIO = "processor_config.json", "audio_tokenizer_config.json"
 INDEX, WEIGHTS = "model.safetensors.index.json", "transformers_weights"
+# layers of bitsandbytes, and what their weights have that others have not
+QUANTISED = {"Linear4bit": "compress_statistics", "Linear8bitLt": "CB"}
+# where text begins and ends: all that a model's own generation_config.json decides
+ENDS = ("bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id")
 ELSEWHERE = ("audio_tokenizer", "_name_or_path", "repo_id")  # keys that name another model, or end
 
 
@@ -59,12 +63,46 @@ def check_size(name: str) -> None:
         raise ModelError(f"{asked} {size:,} parameters, {have}; copy the model again")
 
 
-def names_attention(config: Any) -> bool:
-    """Whether a configuration asks for an attention that is not torch's own.
+def check_quantised(name: str, model: Any) -> None:
+    """Raises ModelError for a model whose layers are of 4 or 8 bit and whose weights are not."""
+    for layer in model.modules():
+        mark = QUANTISED.get(type(layer).__name__)
+        if mark and not hasattr(layer.weight, mark):
+            raise ModelError(
+                f"model.name: {name}: its config.json has a quantization_config, and its weights "
+                "are not quantised; copy the model again"
+            )
 
-    transformers fetches flash attention from the hub where it is not installed.
+
+def ends(name: str, generation: object) -> dict[str, int | list[int] | None]:
+    """Where text begins and ends, by a model's generation config.
+
+    Raises ModelError for what is no token's number.
     """
-    return any(value not in ATTENTION for key, value in _asked(config) if "attn" in key)
+    found = {key: getattr(generation, key, None) for key in ENDS}
+    for key, value in found.items():
+        ids = value if isinstance(value, list) else [value]
+        if value is not None and not all(type(one) is int for one in ids):
+            raise ModelError(
+                f"model.name: {name}: its generation_config.json has {str(value)[:60]!r} as {key}, "
+                "which is no token's number; copy the model again"
+            )
+    return found
+
+
+def with_own_attention(config: Any, depth: int = 0) -> Any:
+    """A configuration without the attentions that it names, where one of them is not torch's own.
+
+    transformers fetches flash attention from the hub where it is not installed, and a configuration
+    outweighs what its caller says.
+    """
+    if not isinstance(config, dict) or depth > DEEPEST:
+        return config
+    return {
+        key: with_own_attention(value, depth + 1)
+        for key, value in config.items()
+        if "attn" not in key or all(name in ATTENTION for _, name in _asked({key: value}))
+    }
 
 
 def _of_config(config: Any) -> str | None:

@@ -27,7 +27,12 @@ from rftkit.model_info.count import SENSES
 from rftkit.models.out_of_memory import lost, ran_out
 from rftkit.models.processing.budget import limit_tiles
 from rftkit.models.processing.load import load_processor
-from rftkit.patches.transformers import MissingWeightsError, no_foreign_code, no_random_weights
+from rftkit.patches.transformers import (
+    MissingWeightsError,
+    configurations_by,
+    no_foreign_code,
+    no_random_weights,
+)
 from rftkit.recipe.sections import TINY, Model
 
 HASHED_BYTES = 2**27  # at either end of a weights file
@@ -43,8 +48,6 @@ PARTS = (
     ("preprocessor_config.json", "processor_config.json"),
 )
 VISION = f".*({SENSES.pattern}).*"  # module names of encoders and projectors
-# where text begins and ends: all that a model's own generation_config.json decides
-ENDS = ("bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id")
 
 no_foreign_code()
 
@@ -138,40 +141,43 @@ def load_model(source: Source, settings: Model) -> Any:
         demands.check_size(source.name)
     model = read_weights(source, **options)
     limit_tiles(model, settings.max_pixels)
-    generate_as_asked(model)
+    settle(source, model)
     return model
 
 
-def generate_as_asked(model: Any) -> None:
+def settle(source: Source, model: Any) -> None:
     """From now on a model generates as its caller says, until one of its own tokens for the end.
 
     Its generation_config.json would fill in all that a caller leaves open, penalties and biases
-    among it, whose distribution is not the one that log-probabilities are computed from.
+    among it, whose distribution is not the one that log-probabilities are computed from. Raises
+    ModelError for ends that are no tokens.
     """
-    own = model.generation_config
-    model.generation_config = GenerationConfig(**{name: getattr(own, name, None) for name in ENDS})
+    ends = demands.ends(source.name, model.generation_config)
+    model.generation_config = GenerationConfig(**ends)
 
 
 def read_weights(source: Source, **options: Any) -> Any:
-    """The model whose weights lie there, as safetensors and whole, with torch's own attention.
+    """The model whose weights lie there, as safetensors and whole.
 
     Raises ModelError for pickled, damaged or missing ones: transformers would draw a missing tensor
-    at random and go on.
+    at random and go on. So too for those that are not quantised as their configuration says.
     """
     with reading(source), whole(source):
-        config, _ = PretrainedConfig.get_config_dict(source.name, revision=source.revision)
-        if demands.names_attention(config):
-            options["attn_implementation"] = "sdpa"
-        return AutoModelForImageTextToText.from_pretrained(
+        model = AutoModelForImageTextToText.from_pretrained(
             source.name, trust_remote_code=False, use_safetensors=True, **options
         )
+    demands.check_quantised(source.name, model)
+    return model
 
 
 @contextmanager
 def whole(source: Source) -> Iterator[None]:
-    """Raises ModelError for a model that is loaded within it and whose files lack weights."""
+    """Raises ModelError for a model that is loaded within it and whose files lack weights.
+
+    Whatever attention its configuration names, it gets one of torch's own.
+    """
     try:
-        with no_random_weights():
+        with no_random_weights(), configurations_by(demands.with_own_attention):
             yield
     except MissingWeightsError as error:
         first, *others = error.names

@@ -65,7 +65,7 @@ def _opened(settings: Model, adapter: Path | None, training: Training | None) ->
                 source.name, trust_remote_code=False, **options
             )
     limit_tiles(model, settings.max_pixels)
-    loading.generate_as_asked(model)
+    loading.settle(source, model)
     if adapter:
         model = adapters.put_adapter(model, adapter)
     elif training:

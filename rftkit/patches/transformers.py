@@ -19,7 +19,12 @@ from typing import Any, NoReturn
 import torch
 import transformers
 from packaging.version import Version
-from transformers import LogitsProcessor, LogitsProcessorList, dynamic_module_utils
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    PretrainedConfig,
+    dynamic_module_utils,
+)
 from transformers.generation import utils as generation_utils
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 
@@ -95,6 +100,17 @@ def no_random_weights() -> Iterator[None]:
 
     with replaced(PreTrainedModel, own.__name__, move):
         yield
+
+
+def configurations_by(change: Callable[[Any], Any]) -> AbstractContextManager[None]:
+    """Within it transformers takes `change(config)` for what a config.json holds."""
+    own = PretrainedConfig.get_config_dict.__func__  # type: ignore[attr-defined]
+
+    def read(kind: type[Any], *given: Any, **more: Any) -> tuple[Any, Any]:
+        config, rest = own(kind, *given, **more)
+        return change(config), rest
+
+    return replaced(PretrainedConfig, own.__name__, classmethod(read))
 
 
 @contextmanager

@@ -389,7 +389,8 @@ def prompt(text: str, others: int = 0) -> Prompt:
 
 def test_the_engine_is_told_everything(vllm: None) -> None:
     assert served(lora_rank=24).llm.options == {
-        "model": "a/b", "revision": None, "trust_remote_code": False, "dtype": "float32",
+        "model": "a/b", "revision": None, "trust_remote_code": False,
+        "generation_config": "vllm", "dtype": "float32",
         "max_model_len": 4096,
         "limit_mm_per_prompt": {"image": 8, "video": 0},
         "mm_processor_kwargs": {"size": {"shortest_edge": 784, "longest_edge": 3136}},

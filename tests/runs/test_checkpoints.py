@@ -396,3 +396,39 @@ def test_a_checkpoint_that_a_trainer_would_go_on_from_wrongly_is_not_taken(
         (location / name).write_text(json.dumps(state))
     told = None if fits else "trainer_state.json is not what a trainer writes"
     assert checkpoints.unfit(location) == told
+
+
+def test_weights_that_no_lora_has_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sparse file of any size costs nothing to make, and hours to hash."""
+    run = trained(tmp_path / "run")
+    alone = adapter(tmp_path / "alone")
+
+    def read(path: Path) -> str:
+        raise AssertionError(path)
+
+    monkeypatch.setattr(files, "sha256", read)
+    monkeypatch.setattr(checkpoints, "sha256", read)
+    step = run.checkpoints / "step-000002"
+    for folder in (run.adapter, alone, step):
+        with (folder / checkpoints.WEIGHTS).open("wb") as file:
+            file.truncate(2**41)
+    for location in (run.folder, run.adapter, alone):
+        assert refusal(location).endswith(
+            "adapter_model.safetensors has 2,199,023,255,552 bytes, and no LoRA has more than "
+            "17,179,869,184; take it from a copy, or train again"
+        )
+    manifest = step / checkpoints.MANIFEST
+    listing = json.loads(manifest.read_text())
+    manifest.write_text(
+        json.dumps(
+            {
+                checkpoints.WEIGHTS: [2**41, ""],
+                **{name: one for name, one in listing.items() if name != checkpoints.WEIGHTS},
+            }
+        )
+    )
+    assert checkpoints.damage(step) == (
+        "adapter_model.safetensors has 2,199,023,255,552 bytes, more than a checkpoint's file has"
+    )
