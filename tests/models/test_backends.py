@@ -65,6 +65,7 @@ class FastVisionModel:
     adapted: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     spared: list[Any] = field(default_factory=list)
+    made: Any = None
 
     def from_pretrained(self, name: str, **options: Any) -> tuple[str, str]:
         print("loading")
@@ -73,7 +74,8 @@ class FastVisionModel:
         self.engine = zoo._get_multimodal_engine_args(None, True)
         made = (Quantisation(), Quantisation(llm_int8_skip_modules=["lm_head"]))
         self.spared = [quantisation.spared for quantisation in made]
-        return Named("a model"), "its own processor"
+        self.made = Named("a model")
+        return self.made, "its own processor"
 
     def get_peft_model(self, model: str, **options: Any) -> str:
         print("adapting")
@@ -123,6 +125,8 @@ def test_a_learner_gets_a_new_adapter_drawn_from_the_recipes_seed(unsloth: FastV
         "use_exact_model_name": True, "attn_implementation": "sdpa",
         "use_gradient_checkpointing": "unsloth", "trust_remote_code": False,
     }  # fmt: skip
+    generates = unsloth.made.generation_config
+    assert (generates.num_beams, generates.eos_token_id) == (None, [7, 8])
     assert unsloth.adapted == {
         "r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "bias": "none", "random_state": 5,
         "finetune_vision_layers": False, "finetune_language_layers": True,
