@@ -41,7 +41,6 @@ ROWS = [
     model("config of 4 bit, plain weights", fields("base/config.json",
           quantization_config={"quant_method": "gptq", "load_in_4bit": True})),
     model("config with a file elsewhere", fields("base/config.json", transformers_weights="x.bin")),
-    model("patches of no size", fields("base/preprocessor_config.json", patch_size=0)),
     model("processor that names a model", text("base/processor_config.json",
           '{"audio_tokenizer": {"audio_tokenizer_class": "AutoModel",'
           ' "audio_tokenizer_name_or_path": "evil/codec"}}')),
