@@ -104,7 +104,7 @@ def no_random_weights() -> Iterator[None]:
 
 def configurations_by(change: Callable[[Any], Any]) -> AbstractContextManager[None]:
     """Within it transformers takes `change(config)` for what a config.json holds."""
-    own = PretrainedConfig.get_config_dict.__func__  # type: ignore[attr-defined]
+    own = PretrainedConfig.get_config_dict.__func__
 
     def read(kind: type[Any], *given: Any, **more: Any) -> tuple[Any, Any]:
         config, rest = own(kind, *given, **more)

@@ -135,6 +135,26 @@ def test_a_processor_names_no_other_model(
     assert not marker.exists()
 
 
+@pytest.mark.parametrize(("file", "held", "said"), [
+    ("processor_config.json", {"audio_tokenizer": AUDIO}, "names another model"),
+    ("model.safetensors.index.json", {"weight_map": {"a": "x.bin"}}, "names 'x.bin' as weights"),
+])  # fmt: skip
+def test_a_model_of_the_hub_asks_for_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, held: object, said: str
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    cached = tmp_path / "models--evil--model"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("abc")
+    folder = cached / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "qwen2_5_vl"}', "utf-8")
+    loading.check_architecture(loading.Source("evil/model", None))
+    (folder / file).write_text(json.dumps(held), "utf-8")
+    with pytest.raises(ModelError, match=f"^model.name: evil/model: its {file} {said}"):
+        loading.check_architecture(loading.Source("evil/model", None))
+
+
 def test_what_transformers_loads_by_itself_is_not_asked_about_either(
     tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
