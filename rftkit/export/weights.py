@@ -71,8 +71,10 @@ def merge(base: Path, adapter: Path, folder: Path) -> Merged:
     adapters.check_adapter(adapter)
     transformers_logging.disable_progress_bar()
     dtype = stored_dtype(base)
-    loading.check_architecture(loading.Source(str(base), None))
-    model = loading.read_weights(loading.Source(str(base), None), dtype=dtype)
+    source = loading.Source(str(base), None)
+    with loading.reading(source):
+        loading.check_architecture(source)
+    model = loading.read_weights(source, dtype=dtype)
     model = adapters.put_adapter(model, adapter)
     adapted = _merge(model)
     try:

@@ -49,7 +49,9 @@ def count(configuration: Mapping[str, Any]) -> Counts:
     keys = dict(configuration)
     config = AutoConfig.for_model(keys.pop("model_type"), **keys)
     with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(config, trust_remote_code=False)
+        model = AutoModelForImageTextToText.from_config(  # no kernel is looked for to count
+            config, attn_implementation="eager", trust_remote_code=False
+        )
     model.tie_weights()
     head = model.get_output_embeddings()
     linear = {

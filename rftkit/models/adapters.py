@@ -19,7 +19,7 @@ import torch
 
 from rftkit.errors import ModelError
 from rftkit.messages import first_line
-from rftkit.runs.checkpoints import WEIGHTS
+from rftkit.runs.checkpoints import WEIGHTS, too_large
 
 FIRST = "default"  # what PEFT calls the adapter that a model was opened with
 CONFIG = "adapter_config.json"
@@ -55,6 +55,8 @@ def check_adapter(folder: Path) -> Found:
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise ModelError(f"{folder}: no {WEIGHTS}; pickled weights are not read")
+    if harm := too_large(folder):
+        raise ModelError(f"{folder}: {harm}; train again")
     try:
         config = _config(folder / CONFIG)
         return Found(config, _modules(weights, config["r"]))

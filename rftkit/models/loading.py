@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,25 +10,31 @@ from typing import Any, NamedTuple
 
 import torch
 import transformers
-from transformers import AutoModelForImageTextToText, BitsAndBytesConfig, PretrainedConfig
+from transformers import (
+    AutoModelForImageTextToText,
+    BitsAndBytesConfig,
+    GenerationConfig,
+    PretrainedConfig,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 from transformers.utils import find_adapter_config_file
 from transformers.utils import logging as transformers_logging
 
-from rftkit.errors import ModelError, TookTooLong, UserError, time_limit
+from rftkit.errors import ModelError, UserError
 from rftkit.messages import first_line, in_short
-from rftkit.model_info.count import SENSES, count
+from rftkit.model_info import demands
+from rftkit.model_info.count import SENSES
 from rftkit.models.out_of_memory import lost, ran_out
 from rftkit.models.processing.budget import limit_tiles
 from rftkit.models.processing.load import load_processor
-from rftkit.patches.transformers import MissingWeightsError, no_random_weights
+from rftkit.patches.transformers import (
+    MissingWeightsError,
+    configurations_by,
+    no_foreign_code,
+    no_random_weights,
+)
 from rftkit.recipe.sections import TINY, Model
 
-COUNTS = re.compile("layers|depth|experts|heads|blocks")  # what libraries make one by one
-MOST_OF_A_KIND = 10_000
-DEEPEST = 8  # tables within tables of a configuration that a library looks into
-COUNTED_WITHIN = 20.0  # seconds
-MOST_PER_BYTE = 6  # parameters: four bits have 2, the smallest quantisations 4
 HASHED_BYTES = 2**27  # at either end of a weights file
 # parts of the model that stay in 16 bit: encoders, what joins them to the language model, the head
 UNQUANTISED = (
@@ -43,6 +48,8 @@ PARTS = (
     ("preprocessor_config.json", "processor_config.json"),
 )
 VISION = f".*({SENSES.pattern}).*"  # module names of encoders and projectors
+
+no_foreign_code()
 
 
 class Source(NamedTuple):
@@ -93,25 +100,18 @@ def dtype_here() -> torch.dtype:
 def check_architecture(source: Source) -> None:
     """Raises ModelError if transformers has no image-text model of the source's `model_type`.
 
-    The Python files that such a model may bring along (`auto_map`) are never run, nor are kernels
-    that its configuration names fetched, nor is an adapter beside it taken for a part of it, whose
-    own base transformers would load instead. Raises OSError if the source has no configuration.
+    The Python files that such a model may bring along (`auto_map`) are never run, nor is anything
+    fetched or loaded that its files name elsewhere (`demands`), nor is an adapter beside it taken
+    for a part of it, whose own base transformers would load instead. Raises OSError if the source
+    has no configuration.
     """
     config, _ = PretrainedConfig.get_config_dict(source.name, revision=source.revision)
-    if kernel := _kernel_of(config):
-        raise ModelError(
-            f"model.name: {source.name}: its config.json asks for the kernel {kernel[:60]!r} of "
-            "the hub, which is code, and rftkit never fetches any; remove it there"
-        )
+    demands.refuse(source.name, source.revision, config)
     if find_adapter_config_file(source.name, revision=source.revision):
         raise ModelError(
             f"model.name: {source.name}: is an adapter, or holds one beside its weights; name the "
             "base model alone"
         )
-    for key, value in _entries(config):
-        if COUNTS.search(key) and isinstance(value, int) and value > MOST_OF_A_KIND:
-            line = f"its config.json asks for {value:,} {key}; copy the model again"
-            raise ModelError(f"model.name: {source.name}: {line}")
     kind = config.get("model_type")
     if kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return
@@ -123,46 +123,6 @@ def check_architecture(source: Source) -> None:
         f"model.name: {source.name}: model_type {kind!r} {reason}; name a model that transformers "
         f"{transformers.__version__} knows, such as Qwen/Qwen2.5-VL-3B-Instruct"
     )
-
-
-def check_size(source: Source) -> None:
-    """Raises ModelError for a local folder with far fewer weights than its configuration asks for.
-
-    transformers would draw the others at random first, whatever memory and time that takes.
-    """
-    folder = Path(source.name)
-    if not folder.is_dir():
-        return
-    held = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    config, _ = PretrainedConfig.get_config_dict(source.name)
-    asked = f"model.name: {source.name}: its config.json is of"
-    try:
-        with time_limit(COUNTED_WITHIN):
-            size = count(config).size
-    except TookTooLong:
-        raise ModelError(f"{asked} too many parameters to count; copy the model again") from None
-    if held and size > MOST_PER_BYTE * held:
-        have = f"its weights have {held:,} bytes"
-        raise ModelError(f"{asked} {size:,} parameters, {have}; copy the model again")
-
-
-def _kernel_of(config: Any) -> str | None:
-    """The first implementation in a configuration that is a repository's name."""
-    for key, value in _entries(config):
-        names = value.values() if isinstance(value, dict) else [value]
-        if key.strip("_").removesuffix("_internal").endswith("implementation"):
-            for name in names:
-                if isinstance(name, str) and "/" in name:
-                    return name
-    return None
-
-
-def _entries(config: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """The keys of a configuration with their values, those of tables within it too."""
-    if isinstance(config, dict) and depth <= DEEPEST:
-        for key, value in config.items():
-            yield key, value
-            yield from _entries(value, depth + 1)
 
 
 def load_model(source: Source, settings: Model) -> Any:
@@ -178,29 +138,46 @@ def load_model(source: Source, settings: Model) -> Any:
         options["device_map"] = {"": 0}
     with reading(source):
         check_architecture(source)
-        check_size(source)
+        demands.check_size(source.name)
     model = read_weights(source, **options)
     limit_tiles(model, settings.max_pixels)
+    settle(source, model)
     return model
+
+
+def settle(source: Source, model: Any) -> None:
+    """From now on a model generates as its caller says, until one of its own tokens for the end.
+
+    Its generation_config.json would fill in all that a caller leaves open, penalties and biases
+    among it, whose distribution is not the one that log-probabilities are computed from. Raises
+    ModelError for ends that are no tokens.
+    """
+    ends = demands.ends(source.name, model.generation_config)
+    model.generation_config = GenerationConfig(**ends)
 
 
 def read_weights(source: Source, **options: Any) -> Any:
     """The model whose weights lie there, as safetensors and whole.
 
     Raises ModelError for pickled, damaged or missing ones: transformers would draw a missing tensor
-    at random and go on.
+    at random and go on. So too for those that are not quantised as their configuration says.
     """
     with reading(source), whole(source):
-        return AutoModelForImageTextToText.from_pretrained(
+        model = AutoModelForImageTextToText.from_pretrained(
             source.name, trust_remote_code=False, use_safetensors=True, **options
         )
+    demands.check_quantised(source.name, model)
+    return model
 
 
 @contextmanager
 def whole(source: Source) -> Iterator[None]:
-    """Raises ModelError for a model that is loaded within it and whose files lack weights."""
+    """Raises ModelError for a model that is loaded within it and whose files lack weights.
+
+    Whatever attention its configuration names, it gets one of torch's own.
+    """
     try:
-        with no_random_weights():
+        with no_random_weights(), configurations_by(demands.with_own_attention):
             yield
     except MissingWeightsError as error:
         first, *others = error.names
@@ -281,6 +258,34 @@ def reading(source: Source) -> Iterator[None]:
         if ran_out(error) or lost(error):
             raise
         raise not_loaded(source, error) from error
+
+
+@contextmanager
+def answering(source: Source) -> Iterator[None]:
+    """Within it what a library raises for a model that was loaded becomes a ModelError.
+
+    A stranger's numbers are seen to be wrong only when they are used. What rftkit's own code raises
+    passes, as do memory that runs out and a lost GPU.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if ran_out(error) or lost(error) or _ours(error):
+            raise
+        reason = f"it cannot answer ({in_short(error, 160)})"
+        raise ModelError(
+            f"model.name: {source.name}: {reason}; copy it again, or name another"
+        ) from error
+
+
+def _ours(error: BaseException) -> bool:
+    """Whether it was raised by a line of rftkit's."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("rftkit.")
 
 
 def not_loaded(source: Source, error: Exception) -> ModelError:

@@ -86,13 +86,14 @@ class TransformersPolicy:
 
         Raises ModelError, naming base model or adapter, if logits are not finite.
         """
-        try:
+        with loading.answering(self.source):
+            try:
+                return self._generate(prompts, decoding, watch)
+            except FAILURES as error:
+                if out_of_memory.ran_out(error) or not self._shares_prefixes():
+                    raise
+                self._share_no_more(error)
             return self._generate(prompts, decoding, watch)
-        except FAILURES as error:
-            if out_of_memory.ran_out(error) or not self._shares_prefixes():
-                raise
-            self._share_no_more(error)
-        return self._generate(prompts, decoding, watch)
 
     @torch.inference_mode()
     def _generate(
@@ -123,7 +124,7 @@ class TransformersPolicy:
         Raises ModelError, naming base model or adapter, if one is not finite.
         """
         ids = [[self.answer_ids(answer, ended=ended) for answer in row] for row in answers]
-        with torch.inference_mode(), self._ready():
+        with torch.inference_mode(), self._ready(), loading.answering(self.source):
             shared = self._shares_prefixes() and any(ids)
             scores = self._scores.shared(prompts, ids) if shared else None
             scores = self._scores.plain(prompts, ids) if scores is None else scores
@@ -167,7 +168,7 @@ class TransformersPolicy:
     @torch.inference_mode()
     def probe_features(self, prompts: Sequence[Prompt]) -> ProbeFeatures:
         """What the model makes of each prompt, all in one batch, for a classifier on top."""
-        with self._ready() as model:
+        with self._ready() as model, loading.answering(self.source):
             return probe_features(
                 model, prompts, lambda some: self._inputs(some)[0].to(model.device)
             )
@@ -229,13 +230,14 @@ class TransformersPolicy:
         """The model's inputs, on the CPU, and what tells the prompts apart if that is of use."""
         texts = [self.render(prompt) for prompt in prompts]
         images = [[p.open() for p in (prompt.image, *prompt.others)] for prompt in prompts]
-        inputs = self.processor(
-            text=texts,
-            images=images,
-            padding=True,
-            padding_side="left",  # Unsloth's trainers turn the tokenizer's own to the right
-            return_tensors="pt",
-        )
+        with loading.answering(self.source):
+            inputs = self.processor(
+                text=texts,
+                images=images,
+                padding=True,
+                padding_side="left",  # Unsloth's trainers turn the tokenizer's own to the right
+                return_tensors="pt",
+            )
         if not self._shares_prefixes():
             return inputs, []
         ids = without_padding(inputs["input_ids"], inputs["attention_mask"])

@@ -14,6 +14,7 @@ from typing import Any
 from unsloth import FastVisionModel
 
 from rftkit.hardware.backends import EngineRoom
+from rftkit.model_info import demands
 from rftkit.models import adapters, loading
 from rftkit.models.processing.budget import limit_tiles
 from rftkit.models.transformers import TransformersPolicy
@@ -57,13 +58,14 @@ def _opened(settings: Model, adapter: Path | None, training: Training | None) ->
     processor = loading.load_processor_of(source, settings)
     options = _options(settings, source, training)
     with loading.reading(source):
-        loading.check_size(source)
+        demands.check_size(source.name)
         engine = engine_with(images_of_engine(processor), loading.UNQUANTISED)
         with engine if "fast_inference" in options else nullcontext(), loading.whole(source):
             model, _ = FastVisionModel.from_pretrained(
                 source.name, trust_remote_code=False, **options
             )
     limit_tiles(model, settings.max_pixels)
+    loading.settle(source, model)
     if adapter:
         model = adapters.put_adapter(model, adapter)
     elif training:

@@ -69,6 +69,7 @@ def _options(
         "model": source.name,
         "revision": source.revision,
         "trust_remote_code": False,
+        "generation_config": "vllm",  # its own: the model's would steer what is left open
         **engine_options(processor),
         "max_model_len": min(LONGEST, loading.longest(source)),
         "enforce_eager": True,  # recording graphs takes longer than they save on a few hundred

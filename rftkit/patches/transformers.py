@@ -1,5 +1,5 @@
 """Patches of transformers 5.17: generate's prefill and logits, image features, image processing,
-what weights lack.
+what weights lack, a model's own Python.
 
 Each replaces a method of one object, not of its class, and calls the class's own method for what
 it does not do itself.
@@ -14,18 +14,25 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial, wraps
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import transformers
 from packaging.version import Version
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    PretrainedConfig,
+    dynamic_module_utils,
+)
+from transformers.generation import utils as generation_utils
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 
 from rftkit.patches import parameters, replaced
 
 TORCHVISION_ONLY = "transformers.models.gemma4.image_processing_gemma4"
 WITHOUT = "transformers.models.gemma4.image_processing_pil_gemma4"
+FOREIGN = ("get_cached_module_file", "get_class_in_module")  # fetches, and imports
 PREFILL = "self input_ids generation_config model_kwargs is_first_iteration"
 # get_image_features of Qwen-VL, of Idefics3 and SmolVLM, of InternVL, and of LLaVA-OneVision
 FEATURES = (
@@ -49,6 +56,22 @@ def changed(model: Any) -> str | None:
     if parameters(type(model.base_model).get_image_features) not in FEATURES:
         return "get_image_features"
     return None
+
+
+def no_foreign_code() -> None:
+    """From now on transformers neither asks whether to run a model's own Python nor imports any.
+
+    It stays. Where rftkit loads something it says so itself (`trust_remote_code=False`); what
+    transformers loads because a model's file names it knows nothing of that.
+    """
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # seconds it waits for an answer
+    for module in (dynamic_module_utils, generation_utils):
+        for name in FOREIGN:
+            setattr(module, name, _refused)
+
+
+def _refused(*given: Any, **more: Any) -> NoReturn:
+    raise ValueError("it needs Python code of its own, which rftkit never runs")
 
 
 class MissingWeightsError(Exception):
@@ -77,6 +100,17 @@ def no_random_weights() -> Iterator[None]:
 
     with replaced(PreTrainedModel, own.__name__, move):
         yield
+
+
+def configurations_by(change: Callable[[Any], Any]) -> AbstractContextManager[None]:
+    """Within it transformers takes `change(config)` for what a config.json holds."""
+    own = PretrainedConfig.get_config_dict.__func__
+
+    def read(kind: type[Any], *given: Any, **more: Any) -> tuple[Any, Any]:
+        config, rest = own(kind, *given, **more)
+        return change(config), rest
+
+    return replaced(PretrainedConfig, own.__name__, classmethod(read))
 
 
 @contextmanager

@@ -147,6 +147,8 @@ def _check_weights(adapter: Path) -> None:
         raise ModelError(f"{adapter}: no {WEIGHTS}; pickled weights are not read")
     if not (adapter / CONFIG).is_file():
         raise ModelError(f"{adapter}: no {CONFIG}; {REMEDY}")
+    if harm := checkpoints.too_large(adapter):
+        raise ModelError(f"{adapter}: {harm}; {REMEDY}")
     saved = read_card(adapter).seal if (adapter / CARD).is_file() else Seal()
     if saved.weights and (now := _seal(adapter, saved.base)) != saved:
         changed = WEIGHTS if now.weights != saved.weights else CONFIG

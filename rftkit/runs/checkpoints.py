@@ -21,6 +21,8 @@ MANIFEST = "manifest.json"
 SCRAPS = 2**20  # bytes; with less left on the disk, a failed write is the disk's doing
 WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "optimizer.pt"
 STATE = "trainer_state.json"
+LARGEST = 2**34  # bytes of a LoRA adapter
+LARGEST_FILE = 4 * LARGEST  # of a checkpoint: the optimizer keeps two numbers for each weight
 RESUMED_FROM = (OPTIMIZER, "scheduler.pt", "rng_state.pth", STATE)
 READ = {".safetensors", ".bin", ".pt", ".pth", ".pkl", ".json"}  # what a trainer may look for
 # what torch.load raises for a file of another shape, or one that would run code
@@ -74,6 +76,14 @@ def unwritten(place: Path, error: Exception) -> UserError:
     )
 
 
+def too_large(adapter: Path) -> str | None:
+    """Why the weights of an adapter are not to be read, in words: a file may claim any size."""
+    size = (adapter / WEIGHTS).stat().st_size
+    if size <= LARGEST:
+        return None
+    return f"{WEIGHTS} has {size:,} bytes, and no LoRA has more than {LARGEST:,}"
+
+
 def damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, in words.
 
@@ -95,6 +105,8 @@ def damage(checkpoint: Path) -> str | None:
             return f"{name} is missing"
         if path.stat().st_size != size:
             return f"{name} has {path.stat().st_size} bytes instead of {size}"
+        if size > (LARGEST if name == WEIGHTS else LARGEST_FILE):
+            return f"{name} has {size:,} bytes, more than a checkpoint's file has"
         if sha256(path) != digest:
             return f"{name} has changed since it was written"
     return _not_finite(checkpoint)

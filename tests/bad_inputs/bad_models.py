@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bad_recipes import TRAIN
 from bad_rows import Row, recipe
-from bad_runs import CHANGES, Change, cut, gone, moved, text
+from bad_runs import CHANGES, Change, cut, fields, gone, moved, text
 
 from rftkit.models.tiny.cache import ensure_tiny
 
@@ -36,6 +36,19 @@ ROWS = [
     model("config of another kind", text("base/config.json", '{"model_type": "bert"}')),
     model("config that needs code", text("base/config.json",
           '{"model_type": "evil", "auto_map": {"AutoConfig": "evil.Config"}}')),
+    model("config of a billion labels", fields("base/config.json", num_labels=10**9)),
+    model("config with a kernel", fields("base/config.json", _attn_implementation="evil/kernel")),
+    model("config of 4 bit, plain weights", fields("base/config.json",
+          quantization_config={"quant_method": "gptq", "load_in_4bit": True})),
+    model("config with a file elsewhere", fields("base/config.json", transformers_weights="x.bin")),
+    model("processor that names a model", text("base/processor_config.json",
+          '{"audio_tokenizer": {"audio_tokenizer_class": "AutoModel",'
+          ' "audio_tokenizer_name_or_path": "evil/codec"}}')),
+    model("end that is no token", text("base/generation_config.json", '{"eos_token_id": "x"}')),
+    model("index of pickles", text("base/model.safetensors.index.json",
+          '{"metadata": {}, "weight_map": {"a": "x.bin"}}')),
+    model("index of files elsewhere", text("base/model.safetensors.index.json",
+          '{"metadata": {}, "weight_map": {"a": "../o.safetensors"}}')),
     model("weights cut off", cut("base/model.safetensors", 9999)),
     model("weights empty", text("base/model.safetensors", "")),
     model("weights pickled", moved("base/model.safetensors", "base/pytorch_model.bin")),

@@ -54,6 +54,7 @@ class Named(str):
     """A model, as far as it is looked at."""
 
     config = SimpleNamespace(model_type="qwen2_5_vl")
+    generation_config = SimpleNamespace(num_beams=5, eos_token_id=[7, 8])
 
 
 @dataclass
@@ -64,6 +65,7 @@ class FastVisionModel:
     adapted: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     spared: list[Any] = field(default_factory=list)
+    made: Any = None
 
     def from_pretrained(self, name: str, **options: Any) -> tuple[str, str]:
         print("loading")
@@ -72,7 +74,8 @@ class FastVisionModel:
         self.engine = zoo._get_multimodal_engine_args(None, True)
         made = (Quantisation(), Quantisation(llm_int8_skip_modules=["lm_head"]))
         self.spared = [quantisation.spared for quantisation in made]
-        return Named("a model"), "its own processor"
+        self.made = Named("a model")
+        return self.made, "its own processor"
 
     def get_peft_model(self, model: str, **options: Any) -> str:
         print("adapting")
@@ -122,6 +125,8 @@ def test_a_learner_gets_a_new_adapter_drawn_from_the_recipes_seed(unsloth: FastV
         "use_exact_model_name": True, "attn_implementation": "sdpa",
         "use_gradient_checkpointing": "unsloth", "trust_remote_code": False,
     }  # fmt: skip
+    generates = unsloth.made.generation_config
+    assert (generates.num_beams, generates.eos_token_id) == (None, [7, 8])
     assert unsloth.adapted == {
         "r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "bias": "none", "random_state": 5,
         "finetune_vision_layers": False, "finetune_language_layers": True,
@@ -388,7 +393,8 @@ def prompt(text: str, others: int = 0) -> Prompt:
 
 def test_the_engine_is_told_everything(vllm: None) -> None:
     assert served(lora_rank=24).llm.options == {
-        "model": "a/b", "revision": None, "trust_remote_code": False, "dtype": "float32",
+        "model": "a/b", "revision": None, "trust_remote_code": False,
+        "generation_config": "vllm", "dtype": "float32",
         "max_model_len": 4096,
         "limit_mm_per_prompt": {"image": 8, "video": 0},
         "mm_processor_kwargs": {"size": {"shortest_edge": 784, "longest_edge": 3136}},

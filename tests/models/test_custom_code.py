@@ -6,18 +6,24 @@ import ast
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
+from transformers import ProcessorMixin
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 from rftkit.errors import ModelError
 from rftkit.models import loading, open_for_inference
+from rftkit.models.tiny.cache import ensure_tiny
 from rftkit.recipe.sections import Model
 
 PACKAGE = Path(loading.__file__).parents[1]
 CLASSES = ("AutoConfig", "AutoProcessor", "AutoTokenizer", "AutoModelForImageTextToText")
+AUDIO = {"audio_tokenizer_class": "AutoModel", "audio_tokenizer_name_or_path": "FOLDER/aud"}
 CODE = """
 import os
 open(os.environ["MARKER"], "w").close()
@@ -92,6 +98,7 @@ def test_code_beside_a_known_model_is_passed_over(tmp_path: Path, marker: Path) 
     {"attn_implementation": {"": "sdpa", "vision_config": "evil/kernel@v1:forward"}},
     {"_attn_implementation_internal": "paged|evil/kernel"},
     {"experts_implementation": "evil/kernel"},
+    {"text_config": {"_experts_implementation": "deepgemm-evil/kernel"}},
     {"text_config": {"_attn_implementation": "evil/kernel"}},
 ])  # fmt: skip
 def test_a_kernel_of_the_hub_is_code_too(
@@ -106,6 +113,94 @@ def test_a_kernel_of_the_hub_is_code_too(
             load(loading.resolve(str(folder)), settings)
     (folder / "config.json").write_text(json.dumps(config | {"_attn_implementation": "sdpa"}))
     loading.check_architecture(loading.resolve(str(folder)))
+
+
+@pytest.mark.parametrize(("file", "said"), [
+    ("processor_config.json", {"audio_tokenizer": AUDIO}),
+    ("processor_config.json", {"image_processor": {"audio_tokenizer": AUDIO}}),
+    ("processor_config.json", {"codec_name_or_path": "evil/codec"}),
+    ("audio_tokenizer_config.json", AUDIO),
+])  # fmt: skip
+def test_a_processor_names_no_other_model(
+    tmp_path: Path, marker: Path, file: str, said: dict[str, object]
+) -> None:
+    folder = model_with_code(tmp_path / "model", "qwen2_5_vl")
+    model_with_code(folder / "aud", "evil")
+    text = json.dumps(said).replace("FOLDER", str(folder))
+    (folder / file).write_text(text, "utf-8")
+    settings = Model(name=str(folder), backend="transformers")
+    for load in (loading.load_model, loading.load_processor_of):
+        with pytest.raises(ModelError, match=rf"its {file} names another model \(\w+\), which"):
+            load(loading.resolve(str(folder)), settings)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(("file", "held", "said"), [
+    ("processor_config.json", {"audio_tokenizer": AUDIO}, "names another model"),
+    ("model.safetensors.index.json", {"weight_map": {"a": "x.bin"}}, "names 'x.bin' as weights"),
+])  # fmt: skip
+def test_a_model_of_the_hub_asks_for_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, held: object, said: str
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    cached = tmp_path / "models--evil--model"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("abc")
+    folder = cached / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "qwen2_5_vl"}', "utf-8")
+    loading.check_architecture(loading.Source("evil/model", None))
+    (folder / file).write_text(json.dumps(held), "utf-8")
+    with pytest.raises(ModelError, match=f"^model.name: evil/model: its {file} {said}"):
+        loading.check_architecture(loading.Source("evil/model", None))
+
+
+def test_what_transformers_loads_by_itself_is_not_asked_about_either(
+    tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No argument of rftkit's reaches the model that a processor names."""
+    folder = model_with_code(tmp_path / "model", "qwen2_5_vl")
+    model_with_code(folder / "aud", "evil")
+    text = json.dumps({"audio_tokenizer": AUDIO}).replace("FOLDER", str(folder))
+    (folder / "processor_config.json").write_text(text, "utf-8")
+    asked = list[str]()
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "y")
+    with pytest.raises(ValueError, match="custom code"):
+        ProcessorMixin.get_processor_dict(str(folder))
+    with pytest.raises(ValueError, match="needs Python code of its own, which rftkit never runs"):
+        ProcessorMixin.get_processor_dict(str(folder), trust_remote_code=True)
+    with pytest.raises(ValueError, match="needs Python code of its own, which rftkit never runs"):
+        get_class_from_dynamic_module("evil.Config", str(folder))
+    assert asked == []
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("asked", [
+    {"_attn_implementation": "flash_attention_2"},
+    {"_attn_implementation_internal": "flash_attention_3"},
+    {"attn_implementation": {"": "sdpa", "vision_config": "flash_attention_3"}},
+    {"vision_config": {"_attn_implementation": "paged|flash_attention_2"}},
+    {"text_config": {"_attn_implementation": "flex_attention"}},
+])  # fmt: skip
+def test_a_configuration_chooses_no_attention(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    """transformers fetches flash attention from the hub where it is not installed."""
+    monkeypatch.setattr("transformers.integrations.hub_kernels.get_kernel", _fetched)
+    monkeypatch.setattr("transformers.modeling_utils.lazy_import_flash_attention", _fetched)
+    folder = Path(shutil.copytree(ensure_tiny("tiny"), tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    for key, value in asked.items():
+        config[key] = config[key] | value if key in config else value
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    settings = Model(name=str(folder), backend="transformers", load_in_4bit=False)
+    model = loading.load_model(loading.resolve(str(folder)), settings)
+    for part in (model.config, model.config.text_config, model.config.vision_config):
+        assert part._attn_implementation == "sdpa"
+
+
+def _fetched(*given: object, **more: object) -> NoReturn:
+    raise AssertionError(given)
 
 
 def test_an_adapter_beside_a_model_does_not_name_another_base(tmp_path: Path) -> None:

@@ -413,3 +413,39 @@ def test_what_a_library_says_of_a_failed_write_is_one_line(
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
     with pytest.raises(UserError, match="make room"), checkpoints.written(place):
         raise RuntimeError("unexpected pos 64 vs 12")
+
+
+def test_weights_that_no_lora_has_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sparse file of any size costs nothing to make, and hours to hash."""
+    run = trained(tmp_path / "run")
+    alone = adapter(tmp_path / "alone")
+
+    def read(path: Path) -> str:
+        raise AssertionError(path)
+
+    monkeypatch.setattr(files, "sha256", read)
+    monkeypatch.setattr(checkpoints, "sha256", read)
+    step = run.checkpoints / "step-000002"
+    for folder in (run.adapter, alone, step):
+        with (folder / checkpoints.WEIGHTS).open("wb") as file:
+            file.truncate(2**41)
+    for location in (run.folder, run.adapter, alone):
+        assert refusal(location).endswith(
+            "adapter_model.safetensors has 2,199,023,255,552 bytes, and no LoRA has more than "
+            "17,179,869,184; take it from a copy, or train again"
+        )
+    manifest = step / checkpoints.MANIFEST
+    listing = json.loads(manifest.read_text())
+    manifest.write_text(
+        json.dumps(
+            {
+                checkpoints.WEIGHTS: [2**41, ""],
+                **{name: one for name, one in listing.items() if name != checkpoints.WEIGHTS},
+            }
+        )
+    )
+    assert checkpoints.damage(step) == (
+        "adapter_model.safetensors has 2,199,023,255,552 bytes, more than a checkpoint's file has"
+    )
