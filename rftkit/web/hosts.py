@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from rftkit.messages import printable
+from rftkit.messages import one_line
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -39,6 +39,6 @@ def wrong_host(headers: Iterable[tuple[bytes, bytes]]) -> str:
     if wrong is None:
         return ""
     return (
-        f"Host {printable(wrong)[:60]}: this server answers localhost, 127.0.0.1 and [::1] only; "
+        f"Host {one_line(wrong)[:60]}: this server answers localhost, 127.0.0.1 and [::1] only; "
         "ask it by one of them, or let your proxy send Host: localhost"
     )
