@@ -176,7 +176,7 @@ def _check(body: bytes) -> None:
 
 
 async def _whole(scope: Scope, receive: Receive) -> bytes:
-    """The whole body. Raises RefusedError above the limit, ClientDisconnect if the client leaves."""
+    """The whole body. Raises RefusedError above the limit, ClientDisconnect without an end."""
     body, size, more = bytearray(), 0, True
     declared = _declared(scope)
     if declared > DRAINED * MOST_JSON:

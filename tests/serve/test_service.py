@@ -158,7 +158,8 @@ def test_a_host_elsewhere_is_answered_whatever_name_it_is_asked_by() -> None:
 
 def test_a_client_that_sends_nothing_or_half_a_body_is_cut_off() -> None:
     with running(Limits(seconds=0.2), head_seconds=0.2) as served:
-        address = served.server.servers[0].sockets[0].getsockname()
+        url = httpx.URL(served.url)
+        address = (url.host, url.port or 80)
         half = "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1"
         for sent, status in ((b"", b""), (b"GET /he", b""), (half.encode(), b"408")):
             with socket.create_connection(address, timeout=60) as client:
