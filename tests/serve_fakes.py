@@ -107,7 +107,9 @@ class Running:
 
 
 @contextmanager
-def running(limits: Limits | None = None, key: str = "", held: bool = False) -> Iterator[Running]:
+def running(
+    limits: Limits | None = None, key: str = "", held: bool = False, head_seconds: float = HANG
+) -> Iterator[Running]:
     """A service of a fake engine on a free port; held: its gate is closed."""
     engine, recipe = HeldEngine(), fakes.recipe(style="direct")
     if not held:
@@ -116,7 +118,7 @@ def running(limits: Limits | None = None, key: str = "", held: bool = False) -> 
     service = Service(Served("digits", questions, engine, limits or Limits(), key))
     listening = listen("127.0.0.1", 0)
     listening.listen(256)
-    server = Server(service)
+    server = Server(service, "127.0.0.1", head_seconds)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -25,7 +25,7 @@ ORDER = (
     "data",
     "metrics hardware shared_prefix",
     "models preflight report",
-    "evaluation inference rationales",
+    "evaluation inference rationales web",
     "training comparison",
     "api",
     "study app notebook bench export publish serve",

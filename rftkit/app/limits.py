@@ -10,24 +10,33 @@ from threading import Lock
 
 from rftkit.core import LazyImage
 from rftkit.errors import DataError, UserError
-from rftkit.inference.uploads import LOOPBACK, check_bytes, checked_upload
+from rftkit.inference.uploads import check_bytes, checked_upload
+from rftkit.web.hosts import LOOPBACK
 
 MAX_UPLOAD = "16mb"  # above it Gradio refuses in its own words, below it we do in ours
 KEPT_SECONDS = 3600  # uploads
+MOST_KEPT = 2_000_000_000  # bytes of the folder that uploads and downloads lie in
+MOST_JSON = 1_000_000  # bytes of any other request
+UPLOAD_SECONDS = 600.0  # for one request
 
 
 @dataclass(frozen=True)
 class Limits:
-    """queue: waiting and running jobs; seconds: for one side; per_minute: runs of one address."""
+    """How much the app takes.
+
+    queue: waiting and running jobs. seconds: for one side. per_minute: runs of one address.
+    upload: bytes of all files in one request.
+    """
 
     queue: int = 16
     tokens: int = 1024
     seconds: float = 120.0
     per_minute: int = 0
+    upload: int = 500_000_000
 
 
 PRIVATE = Limits()
-PUBLIC = Limits(queue=8, tokens=256, seconds=30.0, per_minute=12)
+PUBLIC = Limits(queue=8, tokens=256, seconds=30.0, per_minute=12, upload=100_000_000)
 
 
 def check_sharing(host: str, share: bool, auth: str, public: bool) -> None:
@@ -51,7 +60,7 @@ def read_upload(path: Path, name: str = "the image") -> LazyImage:
         content = path.read_bytes()
     except OSError:
         raise DataError(
-            f"{name}: no longer here, uploads are kept for an hour; upload it again"
+            f"{name}: no longer here, uploads are kept for an hour at most; upload it again"
         ) from None
     return checked_upload(content, name)
 

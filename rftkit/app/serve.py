@@ -12,10 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rftkit.app.history import SESSIONS
-from rftkit.app.limits import MAX_UPLOAD, PRIVATE, PUBLIC, Limits, check_sharing
+from rftkit.app.limits import (
+    MAX_UPLOAD,
+    PRIVATE,
+    PUBLIC,
+    UPLOAD_SECONDS,
+    Limits,
+    check_sharing,
+)
 from rftkit.errors import UserError
-from rftkit.inference.uploads import LOOPBACK
 from rftkit.messages import pip_install
+from rftkit.web.hosts import LOOPBACK
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,28 +73,45 @@ def launch(served: Served, limits: Limits = PRIVATE, options: ServeOptions | Non
 
     from rftkit.app.page import build
     from rftkit.app.session import Desk
+    from rftkit.patches.gradio import serving_with
+    from rftkit.web.connections import bounded
 
     page = build(Desk(served, limits))
     page.queue(max_size=limits.queue, default_concurrency_limit=4, api_open=False)
     user, _, password = options.auth.partition(":")
     try:
-        page.launch(
-            server_name=options.host,
-            server_port=options.port or None,
-            share=options.share,
-            auth=(user, password) if options.auth else None,
-            max_file_size=MAX_UPLOAD,
-            state_session_capacity=SESSIONS,  # a call by API is a session: ten thousand take 1 GB
-            prevent_thread_lock=True,
-            quiet=True,
-            footer_links=[],
-            theme=_theme(gr),
-            head=_head(),
-        )
+        with serving_with(**bounded(UPLOAD_SECONDS)):
+            page.launch(
+                server_name=options.host,
+                server_port=options.port or None,
+                share=options.share,
+                auth=(user, password) if options.auth else None,
+                max_file_size=MAX_UPLOAD,
+                state_session_capacity=SESSIONS,  # a call by API is one: ten thousand take 1 GB
+                prevent_thread_lock=True,
+                quiet=True,
+                footer_links=[],
+                theme=_theme(gr),
+                head=_head(),
+                app_kwargs={"middleware": _middleware(limits, options)},
+            )
     except OSError:
         location = f"--host {options.host}, --port {options.port or 'from 7860 on'}"
         raise UserError(f"{location}: in use, or not of this machine; choose another") from None
     return page
+
+
+def _middleware(limits: Limits, options: ServeOptions) -> list[Any]:
+    """What a request passes before Gradio sees it."""
+    from starlette.middleware import Middleware
+
+    from rftkit.app.entrance import Entrance, misdirected
+    from rftkit.web.hosts import LocalOnly
+
+    entrance = Middleware(Entrance, limits=limits)
+    if options.host in LOOPBACK and not options.share:
+        return [Middleware(LocalOnly, refused=misdirected), entrance]
+    return [entrance]
 
 
 def _theme(gr: Any) -> Any:

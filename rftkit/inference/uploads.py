@@ -17,7 +17,6 @@ from rftkit.errors import DataError, TooLargeError
 
 MAX_BYTES = 8_000_000
 MAX_PIXELS = 25_000_000
-LOOPBACK = ("127.0.0.1", "localhost", "::1")  # hosts that only this machine reaches
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF")  # PNG, JPEG, WebP
 SMALL = "too small to show anything; "
 MENDS = ((SMALL + REMEDY, SMALL + "choose a larger image"), (REMEDY, "choose another image"),

@@ -160,6 +160,9 @@ def check_supported(request: ChatRequest) -> None:
             )  # fmt: skip
 
 
+GREEDY_BELOW = 0.01  # a temperature by which logits would no longer be finite numbers
+
+
 def decoding_of(request: ChatRequest, usual: Decoding, most: int) -> Decoding:
     """How the reply is drawn. usual: as the model was trained. most: tokens of a reply."""
     name = "max_tokens" if request.max_completion_tokens is None else "max_completion_tokens"
@@ -167,7 +170,7 @@ def decoding_of(request: ChatRequest, usual: Decoding, most: int) -> Decoding:
     if asked is not None and asked > most:
         raise ApiError(400, f"{name}: {asked}, above the limit of {most}; lower it", param=name)
     temperature = request.temperature or 0.0
-    if temperature == 0:
+    if temperature < GREEDY_BELOW:
         return Decoding(asked or usual.max_new_tokens, seed=usual.seed)
     seed = usual.seed if request.seed is None else request.seed % 2**32
     return Decoding(asked or usual.max_new_tokens, temperature, seed, request.top_p or 1.0)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from rftkit.errors import UserError
-from rftkit.inference.uploads import LOOPBACK, MAX_PIXELS, Bounds
+from rftkit.inference.uploads import MAX_PIXELS, Bounds
+from rftkit.web.hosts import LOOPBACK
 
 KEY = "RFTKIT_API_KEY"  # the environment's variable
 

@@ -8,25 +8,32 @@ from collections.abc import Sequence
 
 import uvicorn
 from rich.console import Console
+from starlette.responses import JSONResponse
 
 from rftkit.errors import Interrupted
 from rftkit.serve.app import build
+from rftkit.serve.errors import ApiError
 from rftkit.serve.service import Service
+from rftkit.web.connections import HEAD_SECONDS, bounded
+from rftkit.web.hosts import LOOPBACK, MISDIRECTED, LocalOnly
 
-BACKLOG = 256  # connections that the system holds for us
+SPARE_SECONDS = 5.0  # after --timeout, in which a slow client is told 408 before it is cut off
 
 
 class Server(uvicorn.Server):
     """uvicorn's, which gives the queue `grace` seconds once it is to stop."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, host: str, head_seconds: float = HEAD_SECONDS) -> None:
+        app = build(service)
+        if host in LOOPBACK:
+            app.add_middleware(LocalOnly, refused=_misdirected)
         config = uvicorn.Config(
-            build(service),
+            app,
             log_level="warning",
             access_log=False,
             lifespan="off",
             server_header=False,
-            backlog=BACKLOG,
+            **bounded(service.limits.seconds + SPARE_SECONDS, head_seconds),
         )
         super().__init__(config)
         self.service = service
@@ -42,12 +49,16 @@ class Server(uvicorn.Server):
         telling.cancel()
 
 
+def _misdirected(line: str) -> JSONResponse:
+    return JSONResponse(ApiError(MISDIRECTED, line, code="wrong_host").record(), MISDIRECTED)
+
+
 def run(
     service: Service, listening: socket.socket, console: Console, greeting: Sequence[str]
 ) -> None:
     """Answer until a signal comes, then until what waits is answered or told."""
-    listening.listen(BACKLOG)
-    server = Server(service)
+    server = Server(service, listening.getsockname()[0])
+    listening.listen(server.config.backlog)
     for line in greeting:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     try:

@@ -8,10 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import app_fakes
 from bad_requests import SVG, bomb
 from serve_fakes import WEB, png
+
+from rftkit.app.limits import PRIVATE, Limits
 
 REPLIES = {"base": app_fakes.REPLY.format("6"), "tuned": app_fakes.REPLY.format("5")}
 PHOTO = png(9, (56, 56))
@@ -28,17 +31,24 @@ class Call:
 
 
 @contextmanager
-def opened() -> Iterator[str]:
+def opened(limits: Limits = PRIVATE) -> Iterator[str]:
     """The address of an app whose models are fakes."""
+    with opened_page(limits) as page:
+        yield page.local_url
+
+
+@contextmanager
+def opened_page(limits: Limits = PRIVATE) -> Iterator[Any]:
+    """The same, as Gradio's own object."""
     from rftkit.app.opening import open_recorded
     from rftkit.app.serve import launch
 
     with tempfile.TemporaryDirectory() as folder:
         replay = open_recorded(app_fakes.samples_file(Path(folder)))
         backend = app_fakes.HeldBackend(REPLIES)
-        page = launch(replace(replay, backend=backend, replay=False))
+        page = launch(replace(replay, backend=backend, replay=False), limits)
         try:
-            yield page.local_url
+            yield page
         finally:
             page.close()
 
@@ -97,6 +107,11 @@ ROWS = [
     located("an address", described("http://127.0.0.1:9/x.png")),
     located("a file address", described("file:///etc/passwd")),
     located("a path that is a number", described(3)),
+    located("an address deep inside", {"image": [described("http://127.0.0.1:9/x.png")]}),
+    Call("compare: an address for a text", "compare", [None, described("http://10.0.0.1/x"), ""]),
+    scored("an address for a text", described(" HTTPS://10.0.0.1/x")),
+    scored("an address for a list", "x", "5", "", "", [{"url": "//10.0.0.1/x"}]),
+    scored("a completion of 2 MB", "x" * 2_000_000, "5"),
     asked("an empty file", image=b""),
     asked("text", image=b"hello"),
     asked("SVG", image=SVG),

@@ -136,6 +136,10 @@ PATHS = [
     Request("a path that leads out", 404, "/../../etc/passwd", method="GET"),
     Request("a path with a script", 404, "/%3Cscript%3E", method="GET"),
     Request("GET where POST is meant", 405, PREDICT, method="GET"),
+    Request("another host", 421, "/health", headers={"Host": "evil.example"}, method="GET"),
+    Request(
+        "a host that looks like ours", 421, PREDICT, headers={"Host": "localhost.evil.example"}
+    ),
     Request("PUT", 405, CHAT, b"{}", method="PUT"),
     Request("DELETE of the models", 405, "/v1/models", method="DELETE"),
 ]

@@ -13,6 +13,7 @@ from vlm_batches import KINDS, tiny_model
 
 from rftkit.errors import ModelError
 from rftkit.patches import reads_global, replaced, trl
+from rftkit.patches.gradio import serving_with
 from rftkit.patches.transformers import GENERATE_ENCODES_IMAGES, changed
 from rftkit.patches.unsloth import engine_with
 
@@ -131,3 +132,12 @@ def test_an_unsloth_without_what_is_replaced_is_refused(zoo: Any, name: str) -> 
         engine_with({}, ()),
     ):
         pass
+
+
+def test_gradio_s_server_gets_settings_only_while_it_is_launched() -> None:
+    import uvicorn
+    from gradio import http_server
+
+    with serving_with(backlog=7):
+        assert http_server.uvicorn.Config(app=None).backlog == 7
+    assert http_server.uvicorn is uvicorn

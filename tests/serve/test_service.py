@@ -5,15 +5,21 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
 import pytest
-from serve_fakes import POISON, WEB, Running, data_url, png, running
+from fakes import recipe
+from serve_fakes import POISON, WEB, HeldEngine, Running, data_url, png, running
+from starlette.testclient import TestClient
 
 from rftkit.serve.options import Limits
+from rftkit.serve.predictions import Questions
+from rftkit.serve.server import Server
+from rftkit.serve.service import Served, Service
 
 # temperature and seed of chats that wait together
 KINDS = ((0, None), (0, 1), (1, None), (1, None), (1, 7), (1, 7))
@@ -128,6 +134,37 @@ def test_a_sample_with_a_seed_is_drawn_with_it(served: Running) -> None:
     seeded, drawn = served.engine.decodings
     assert (seeded.seed, seeded.temperature, seeded.top_p) == (5, 0.5, 0.9)
     assert (drawn.temperature, drawn.top_p) == (1.0, 1.0)
+
+
+def test_a_temperature_of_next_to_nothing_is_greedy(served: Running) -> None:
+    for temperature in (1e-300, 0.0099, 0.01):
+        asked = message("x", 1)
+        client_of(served).chat.completions.create(  # type: ignore[call-overload]
+            model="digits", messages=asked, temperature=temperature
+        )
+    assert [one.temperature for one in served.engine.decodings] == [0, 0, 0.01]
+
+
+def test_a_host_elsewhere_is_answered_whatever_name_it_is_asked_by() -> None:
+    engine = HeldEngine()
+    service = Service(Served("digits", Questions(recipe(), (), {}, ()), engine, Limits(), "k"))
+    with TestClient(Server(service, "0.0.0.0").config.app) as client:
+        assert client.get("/health", headers={"Host": "pets.example"}).status_code == 200
+    with TestClient(Server(service, "127.0.0.1").config.app) as client:
+        told = client.get("/health", headers={"Host": "pets.example"})
+    assert (told.status_code, told.json()["error"]["code"]) == (421, "wrong_host")
+    service.close()
+
+
+def test_a_client_that_sends_nothing_or_half_a_body_is_cut_off() -> None:
+    with running(Limits(seconds=0.2), head_seconds=0.2) as served:
+        url = httpx.URL(served.url)
+        address = (url.host, url.port or 80)
+        half = "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1"
+        for sent, status in ((b"", b""), (b"GET /he", b""), (half.encode(), b"408")):
+            with socket.create_connection(address, timeout=60) as client:
+                client.sendall(sent)
+                assert b"".join(iter(lambda: client.recv(4096), b""))[9:12] == status
 
 
 @pytest.mark.parametrize("clients", [1, 4, 16, 64])
