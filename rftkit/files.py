@@ -81,7 +81,8 @@ def make_folder(folder: Path) -> None:
     """Make a folder and those above it; after a power cut they are there."""
     if folder.is_dir():
         return
-    make_folder(folder.parent)
+    if not folder.parent.exists():
+        make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     with suppress(PermissionError):  # a folder that may be written and not be listed
         sync(folder.parent)

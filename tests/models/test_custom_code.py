@@ -143,6 +143,7 @@ def test_a_model_of_the_hub_asks_for_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, held: object, said: str
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # whatever came before
     cached = tmp_path / "models--evil--model"
     (cached / "refs").mkdir(parents=True)
     (cached / "refs" / "main").write_text("abc")
