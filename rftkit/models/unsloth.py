@@ -14,7 +14,6 @@ from typing import Any
 from unsloth import FastVisionModel
 
 from rftkit.hardware.backends import EngineRoom
-from rftkit.model_info import demands
 from rftkit.models import adapters, loading
 from rftkit.models.processing.budget import limit_tiles
 from rftkit.models.transformers import TransformersPolicy
@@ -58,7 +57,6 @@ def _opened(settings: Model, adapter: Path | None, training: Training | None) ->
     processor = loading.load_processor_of(source, settings)
     options = _options(settings, source, training)
     with loading.reading(source):
-        demands.check_size(source.name)
         engine = engine_with(images_of_engine(processor), loading.UNQUANTISED)
         with engine if "fast_inference" in options else nullcontext(), loading.whole(source):
             model, _ = FastVisionModel.from_pretrained(
