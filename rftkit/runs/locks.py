@@ -43,9 +43,11 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if owner_of(folder) == ours:  # else somebody deleted it, and it is another's by now
-            lock.unlink(missing_ok=True)
-        _held.discard(folder.resolve())
+        try:
+            _let_go(folder, ours)
+        except BaseException:  # a signal came right here
+            _let_go(folder, ours)
+            raise
 
 
 def holder(folder: Path) -> str:
@@ -98,6 +100,12 @@ def _clear_stale(lock: Path) -> None:
     if owner := holder(lock.parent):
         raise UserError(f"{lock.parent}: in use by {owner}; wait for it, or delete {lock}")
     lock.unlink(missing_ok=True)
+
+
+def _let_go(folder: Path, ours: Owner) -> None:
+    if owner_of(folder) == ours:  # else somebody deleted it, and it is another's by now
+        (folder / LOCK).unlink(missing_ok=True)
+    _held.discard(folder.resolve())
 
 
 def _create(lock: Path, text: str) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 
 from rich.console import Console
 
@@ -38,7 +39,7 @@ from rftkit.rewards.custom import load_reward
 from rftkit.rewards.guard import Patience
 from rftkit.runs.adapter import Checkpoint, damage, write_card
 from rftkit.runs.calibration import write_calibration
-from rftkit.runs.checkpoints import remove, step_of, written
+from rftkit.runs.checkpoints import in_order, remove, step_of, written
 from rftkit.runs.locks import locked
 from rftkit.runs.model_card import write_model_card
 from rftkit.runs.run import RunFolder, free_place, is_run, new_run
@@ -112,6 +113,8 @@ class Steps:
         if self.run.status()["state"] in ("trained", "finished") and not self._adapter_is_lost():
             opened = open_for_inference(self.recipe.model, self.run.adapter)
             opened.base_apart = self.run.settings_in_force().get("base_model") == "a copy"
+            for last in in_order(self.run.checkpoints)[:1]:
+                self._say_what_is_missing(last)
             return opened
         # the backend opens here, before TRL is imported: Unsloth patches TRL as it loads
         prompt = largest_prompt(self.recipe, train_set.examples)
@@ -131,6 +134,10 @@ class Steps:
             sync(self.run.checkpoints)  # the names of those that were deleted are gone
         self.run.set_status("trained")
         return policy
+
+    def _say_what_is_missing(self, checkpoint: Path) -> None:
+        for note in resume.lines_notes(self.run, step_of(checkpoint)):
+            self._say(f"note: {note}")
 
     def _adapter_is_lost(self) -> bool:
         """Whether the adapter is damaged, and a checkpoint is there to make it again from.
@@ -186,8 +193,7 @@ class Steps:
         if checkpoint:
             line = f"continuing from step {step_of(checkpoint)}"
             self.console.print(line, highlight=False, markup=False)
-            for note in resume.lines_notes(self.run, step_of(checkpoint)):
-                self._say(f"note: {note}")
+            self._say_what_is_missing(checkpoint)
         self.run.set_status("running")
         settings = SessionSettings(
             request.save_every, request.log, request.stop_on, request.reward_timeout

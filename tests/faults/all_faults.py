@@ -118,7 +118,7 @@ def kinds(ready: Prepared, options: argparse.Namespace) -> dict[str, Callable[[]
         "locks": lambda: together.locks(stopped, goal),
         "clocks": lambda: together.clocks(stopped, goal),
         "versions": lambda: together.versions(stopped, goal),
-        "studies": study if options.studies and not options.quick else list,
+        **({"studies": study} if options.studies and not options.quick else {}),
     }
 
 

@@ -158,6 +158,7 @@ def _be_rftkit(
         atexit._clear()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.environ["COLUMNS"] = "1000"  # no line that is looked for is broken
         _draw_less()
         if setup:
             setup()

@@ -139,7 +139,7 @@ def _facts(run: RunFolder) -> Iterator[tuple[str, Any]]:
     for name, tensor in sorted(_tensors(run.adapter / checkpoints.WEIGHTS)):
         yield f"adapter {name}", tensor
     for path in sorted(run.adapter.iterdir()):
-        yield f"adapter/{path.name}", path.name == checkpoints.WEIGHTS or path.read_bytes()
+        yield f"adapter/{path.name}", path.name == checkpoints.WEIGHTS or _content(path)
     for path in checkpoints.in_order(run.checkpoints):
         yield path.name, (checkpoints.damage(path), sorted(p.name for p in path.iterdir()))
     yield from _evaluation(run.evaluations / "test")
@@ -149,6 +149,14 @@ def _facts(run: RunFolder) -> Iterator[tuple[str, Any]]:
     alarms = read_lines(run.alarms) if run.alarms.exists() else []
     yield "alarms", [line for line in alarms if line["name"] != "disk"]  # the machine's own
     yield "files", sorted(p.name for p in run.folder.iterdir() if p != run.alarms)
+
+
+def _content(path: Path) -> object:
+    """Its bytes; of PEFT's configuration what it says, for it holds sets in any order."""
+    if path.name != "adapter_config.json":
+        return path.read_bytes()
+    held = json.loads(path.read_text("utf-8"))
+    return {n: sorted(v) if isinstance(v, list) else v for n, v in held.items()}
 
 
 def _evaluation(folder: Path) -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rftkit.errors import UserError
+from rftkit.errors import Interrupted, UserError
 from rftkit.runs import locks
 from rftkit.runs.locks import locked
 
@@ -40,6 +40,21 @@ def test_a_folder_is_held_by_one_process(tmp_path: Path) -> None:
 def test_the_lock_is_let_go_when_the_work_fails(tmp_path: Path) -> None:
     with pytest.raises(KeyError), locked(tmp_path):
         raise KeyError
+    assert not (tmp_path / "lock").exists()
+
+
+def test_the_lock_is_let_go_when_a_signal_comes_as_it_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink, signals = Path.unlink, [Interrupted(15)]
+
+    def interrupted(path: Path, missing_ok: bool = False) -> None:
+        if signals:
+            raise signals.pop()
+        unlink(path, missing_ok)
+
+    with pytest.raises(Interrupted), locked(tmp_path):
+        monkeypatch.setattr(Path, "unlink", interrupted)
     assert not (tmp_path / "lock").exists()
 
 
