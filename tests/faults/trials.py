@@ -52,6 +52,10 @@ def attempt_all(
     return _tally(trials, folder, workers, say)
 
 
+# torch's threads do not always outlive a fork, which no user's run is
+FORKED, TRIES = "Invalid thread pool", 3
+
+
 def _fork(trials: Sequence[Trial], folder: Path, todo_out: int, todo_in: int, worker: int) -> int:
     pid = os.fork()
     if pid:
@@ -74,12 +78,15 @@ def _fork(trials: Sequence[Trial], folder: Path, todo_out: int, todo_in: int, wo
 
 def _attempt(trial: Trial, place: Path) -> list[str]:
     """What is not as wanted; without any, nothing is left behind."""
-    shutil.rmtree(place, ignore_errors=True)
     began = time.monotonic()
-    try:
-        found = list(trial.attempt(place))
-    except Exception:
-        found = [f"the trial itself failed: {traceback.format_exc()}"]
+    for _ in range(TRIES):
+        shutil.rmtree(place, ignore_errors=True)
+        try:
+            found = list(trial.attempt(place))
+        except Exception:
+            found = [f"the trial itself failed: {traceback.format_exc()}"]
+        if not any(FORKED in one for one in found):
+            break
     if found and place.exists():
         (place / "complaints.txt").write_text("\n".join([trial.name, *found]) + "\n", "utf-8")
     if not found:
