@@ -16,6 +16,7 @@ from rich.console import Console
 
 from rftkit import files
 from rftkit.answers.replies import thinks
+from rftkit.core import Example
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
 from rftkit.data.rationales import rationale_notes
@@ -31,7 +32,7 @@ from rftkit.hardware.prompt_size import largest_prompt
 from rftkit.messages import pip_install
 from rftkit.models import open_for_inference, open_for_training, out_of_memory
 from rftkit.models.hub import require_model
-from rftkit.models.policy import AnswerModel, Policy
+from rftkit.models.policy import AnswerModel, Policy, prompt_of
 from rftkit.models.processing.template import undecided
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.recipe.sections import TINY
@@ -43,6 +44,7 @@ from rftkit.runs.checkpoints import in_order, remove, step_of, written
 from rftkit.runs.locks import locked
 from rftkit.runs.model_card import write_model_card
 from rftkit.runs.run import RunFolder, free_place, is_run, new_run
+from rftkit.tasks import get_task
 from rftkit.training import resume
 from rftkit.training.alarms.watch import AlarmError
 from rftkit.training.held_out.calibration import calibrated
@@ -119,6 +121,7 @@ class Steps:
         # the backend opens here, before TRL is imported: Unsloth patches TRL as it loads
         prompt = largest_prompt(self.recipe, train_set.examples)
         policy = open_for_training(self.recipe, prompt, self._say)
+        self._try(policy, train_set.examples[0])
         self._fit(policy, train_set, validation)
         remove(self.run.adapter)  # what a kill left of one
         with written(self.run.adapter):
@@ -134,6 +137,16 @@ class Steps:
             sync(self.run.checkpoints)  # the names of those that were deleted are gone
         self.run.set_status("trained")
         return policy
+
+    def _try(self, policy: Policy, example: Example) -> None:
+        """Raises ModelError if the base cannot read an example, as one with odd sizes of patches.
+
+        Not through Unsloth, whose model is set up for training as it loads.
+        """
+        if policy.facts().backend == "transformers":
+            prompt = prompt_of(get_task(self.recipe.task), example, self.recipe.style)
+            with out_of_memory.named("loading the model", out_of_memory.LOADING):
+                policy.score([prompt], [[""]])
 
     def _say_what_is_missing(self, checkpoint: Path) -> None:
         for note in resume.lines_notes(self.run, step_of(checkpoint)):
