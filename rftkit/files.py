@@ -60,7 +60,7 @@ def _runs(process: int) -> bool:
 
 def sync(path: Path) -> None:
     """Have the system write a file, or the names in a folder, to the disk now."""
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would be waited for
     try:
         os.fsync(handle)
     except OSError as error:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from rftkit.data.sources import yolo_layout
 from rftkit.errors import UserError
-from rftkit.files import plain, read_lines
+from rftkit.files import plain, read_lines, sync
 from rftkit.metrics.baselines import read_baselines
 from rftkit.metrics.files import SUMMARY, read_summary
 from rftkit.metrics.samples import read_samples
@@ -63,3 +64,12 @@ def test_a_file_and_what_is_not_there_pass(tmp_path: Path) -> None:
     path.touch()
     assert plain(path) == path
     assert read_lines(path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_not_waited_for_on_its_way_to_the_disk(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    synced = Thread(target=sync, args=(tmp_path / "pipe",), daemon=True)
+    synced.start()
+    synced.join(20)
+    assert not synced.is_alive()

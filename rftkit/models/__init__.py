@@ -23,7 +23,7 @@ from rftkit.runs.adapter import Checkpoint, base_of
 if TYPE_CHECKING:
     from rftkit.hardware.backends import EngineRoom
     from rftkit.hardware.prompt_size import PromptSize
-    from rftkit.models.policy import AnswerModel, Policy
+    from rftkit.models.policy import AnswerModel, Policy, Prompt
 
 
 def open_for_inference(
@@ -135,6 +135,27 @@ def open_for_training(
     policy = _opened_by_unsloth(recipe, None)
     policy.generation = generation
     return policy
+
+
+def try_once(policy: Policy, prompt: Prompt) -> None:
+    """Raises ModelError if a model cannot read a prompt, or makes no numbers of it.
+
+    As one whose images are cut into patches of another size than its weights were trained on. Not
+    through Unsloth, which sets its model up for training as it loads.
+    """
+    import torch
+
+    from rftkit.models import loading, out_of_memory
+    from rftkit.models.finite import fault
+    from rftkit.models.transformers import TransformersPolicy
+
+    if not isinstance(policy, TransformersPolicy) or policy.backend != "transformers":
+        return
+    with out_of_memory.named("loading the model", out_of_memory.LOADING):
+        with torch.inference_mode(), loading.answering(policy.source):
+            ((logp,),) = policy.answer_logps([prompt], [[policy.answer_ids("")]], shared=False)
+        if not logp.isfinite():
+            raise ModelError(fault(policy.model))
 
 
 def _opened_by_unsloth(recipe: Recipe, engine: EngineRoom | None) -> Policy:

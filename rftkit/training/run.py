@@ -16,7 +16,6 @@ from rich.console import Console
 
 from rftkit import files
 from rftkit.answers.replies import thinks
-from rftkit.core import Example
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
 from rftkit.data.rationales import rationale_notes
@@ -30,7 +29,7 @@ from rftkit.hardware.backends import check_here, here
 from rftkit.hardware.probe import unseen_gpu
 from rftkit.hardware.prompt_size import largest_prompt
 from rftkit.messages import pip_install
-from rftkit.models import open_for_inference, open_for_training, out_of_memory
+from rftkit.models import open_for_inference, open_for_training, out_of_memory, try_once
 from rftkit.models.hub import require_model
 from rftkit.models.policy import AnswerModel, Policy, prompt_of
 from rftkit.models.processing.template import undecided
@@ -121,7 +120,8 @@ class Steps:
         # the backend opens here, before TRL is imported: Unsloth patches TRL as it loads
         prompt = largest_prompt(self.recipe, train_set.examples)
         policy = open_for_training(self.recipe, prompt, self._say)
-        self._try(policy, train_set.examples[0])
+        task, style = get_task(self.recipe.task), self.recipe.style
+        try_once(policy, prompt_of(task, train_set.examples[0], style))
         self._fit(policy, train_set, validation)
         remove(self.run.adapter)  # what a kill left of one
         with written(self.run.adapter):
@@ -137,16 +137,6 @@ class Steps:
             sync(self.run.checkpoints)  # the names of those that were deleted are gone
         self.run.set_status("trained")
         return policy
-
-    def _try(self, policy: Policy, example: Example) -> None:
-        """Raises ModelError if the base cannot read an example, as one with odd sizes of patches.
-
-        Not through Unsloth, whose model is set up for training as it loads.
-        """
-        if policy.facts().backend == "transformers":
-            prompt = prompt_of(get_task(self.recipe.task), example, self.recipe.style)
-            with out_of_memory.named("loading the model", out_of_memory.LOADING):
-                policy.score([prompt], [[""]])
 
     def _say_what_is_missing(self, checkpoint: Path) -> None:
         for note in resume.lines_notes(self.run, step_of(checkpoint)):
