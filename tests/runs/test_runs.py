@@ -198,6 +198,7 @@ def test_a_damaged_status_is_one_line(tmp_path: Path, text: str) -> None:
     [
         ("fingerprint", "a text", "'a text'"),
         ("fingerprint", {"data": 5}, "{'data': 5}"),
+        ("adapter_files", ["README.md"], "['README.md']"),
         ("versions", [1], "[1]"),
         ("versions", {"torch": None}, "{'torch': None}"),
         ("labels", "cat", "'cat'"),
