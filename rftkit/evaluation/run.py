@@ -24,7 +24,14 @@ from rftkit.evaluation.reuse_base import check_base_from, reuse_base
 from rftkit.files import sha256
 from rftkit.metrics import Summary
 from rftkit.metrics.files import REPORT, SAMPLES, Evaluation, finish
-from rftkit.metrics.samples import Header, Overlap, OverlapSkipped, Provenance, Side
+from rftkit.metrics.samples import (
+    Header,
+    Overlap,
+    OverlapSkipped,
+    Provenance,
+    Side,
+    read_samples,
+)
 from rftkit.models import base_note, open_for_inference, out_of_memory
 from rftkit.models.policy import AnswerModel, Decoding, schema_of
 from rftkit.recipe.builtin import find_recipe
@@ -86,6 +93,7 @@ def evaluate_checkpoint(location: Path, request: EvalRequest, console: Console) 
     del cache  # what it holds is not needed while the model answers
     for note in examples.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
+    _check_folder(ckpt, recipe, request)
     policy = open_for_inference(recipe.model, ckpt.adapter, request.engine)
     if differs := base_note(ckpt):
         console.print(differs, highlight=False, markup=False, soft_wrap=True)
@@ -238,12 +246,7 @@ def _held_folder(
     ckpt: Checkpoint, recipe: Recipe, request: EvalRequest, header: Header
 ) -> Iterator[Path]:
     """A folder for this evaluation, locked: the one it began in, else one of its own."""
-    parts = [header.split, ckpt.name]
-    parts += [header.style] if header.style != recipe.style else []
-    limited = request.limit is not None and request.limit != recipe.eval.limit
-    parts += [f"first-{request.limit}"] if limited else []
-    parts += [request.data.stem] if request.data else []
-    name = "-".join(part for part in parts if part)
+    name = _name(ckpt, recipe, request)
     for number in range(1, 10_000):
         folder = ckpt.home / (name if number == 1 else f"{name}-{number}")
         if not same_evaluation(folder / SAMPLES, header):
@@ -254,6 +257,23 @@ def _held_folder(
                 yield folder
                 return
     raise DataError(f"{ckpt.home}: 9999 evaluations named {name!r}; delete some")
+
+
+def _name(ckpt: Checkpoint, recipe: Recipe, request: EvalRequest) -> str:
+    """What the folder of an evaluation is called, but for a number behind it."""
+    style, limit = request.style or recipe.style, request.limit
+    parts = [request.split or recipe.data.test_split, ckpt.name]
+    parts += [style] if style != recipe.style else []
+    parts += [f"first-{limit}"] if limit not in (None, recipe.eval.limit) else []
+    parts += [request.data.stem] if request.data else []
+    return "-".join(part for part in parts if part)
+
+
+def _check_folder(ckpt: Checkpoint, recipe: Recipe, request: EvalRequest) -> None:
+    """Raises DataError, before a model is loaded, if what the folder holds cannot be read."""
+    begun = ckpt.home / _name(ckpt, recipe, request) / SAMPLES
+    if begun.exists():
+        read_samples(begun)
 
 
 def _report(subject: EvalSubject, folder: Path, summary: Summary) -> None:

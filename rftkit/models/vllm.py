@@ -113,11 +113,12 @@ class VllmPolicy:
             first = first or time.perf_counter() - start
             return watch is not None and watch(growing)
 
-        inputs, outputs = [self._input(prompt) for prompt in prompts], []
-        if watch is not None:
-            outputs, inputs = [self._streamed(inputs[0], sampling[0], seen)], inputs[1:]
-        if inputs:
-            outputs += self._run(inputs, sampling[-len(inputs) :])
+        with loading.answering(self.source):
+            inputs, outputs = [self._input(prompt) for prompt in prompts], []
+            if watch is not None:
+                outputs, inputs = [self._streamed(inputs[0], sampling[0], seen)], inputs[1:]
+            if inputs:
+                outputs += self._run(inputs, sampling[-len(inputs) :])
         seconds = time.perf_counter() - start
         made = [self._completion(one.outputs[0]) for one in outputs]
         lengths = tuple(len(one.prompt_token_ids) for one in outputs)
@@ -140,7 +141,8 @@ class VllmPolicy:
                 ids = tokenizer(text, add_special_tokens=False)["input_ids"]
                 inputs.append({**shown, "prompt_token_ids": [*start, *ids]})
                 sizes.append(len(ids))
-        outputs = self._run(inputs, sampling)
+        with loading.answering(self.source):
+            outputs = self._run(inputs, sampling)
         sums = iter([_sum(one, size) for one, size in zip(outputs, sizes, strict=True)])
         return [[next(sums) for _ in labels] for labels in answers]
 

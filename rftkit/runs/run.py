@@ -225,6 +225,9 @@ def new_run(folder: Path) -> RunFolder:
 
 def free_place(folder: Path) -> Path:
     """Where a run in `folder` would go; nothing is made. Raises RecipeError where none can."""
+    for above in folder.parents:
+        if above.is_file():
+            raise RecipeError(f"--out {folder}: {above} is a file; name another folder")
     for number in range(1, 10_000):
         location = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         if location.is_file():

@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from rftkit import files
+from rftkit.answers.replies import thinks
+from rftkit.data.examples import Examples
+from rftkit.models.policy import AnswerModel
+from rftkit.models.processing.template import undecided
 from rftkit.recipe.schema import Recipe
 from rftkit.runs import checkpoints
 from rftkit.runs.adapter import CONFIG, README, damage
+from rftkit.runs.model_card import write_model_card
 from rftkit.runs.run import RunFolder
 
 KEPT = (CONFIG, README)  # of an adapter; of its weights the card beside them has the hash
@@ -27,18 +32,30 @@ def adapter_harm(run: RunFolder) -> str | None:
     return harm
 
 
-def model_card(run: RunFolder) -> bytes:
+def readme_of(run: RunFolder) -> bytes:
     """The text of the adapter's model card; empty if there is none."""
     readme = run.adapter / README
     return readme.read_bytes() if readme.is_file() else b""
 
 
-def model_card_notes(run: RunFolder) -> list[str]:
-    """A note of a model card that is not as it was written: by a person, or by damage."""
-    if not _has_changed(run, README):
-        return []
+def write_readme(run: RunFolder, recipe: Recipe, model: AnswerModel, shots: Examples) -> None:
+    """Write the model card into the run's adapter."""
+    template = undecided(model.processor, thinks(recipe.style))
+    write_model_card(run.adapter, recipe, shots.examples, shots.labels, template)
+
+
+def mend_readme(run: RunFolder, recipe: Recipe, model: AnswerModel, shots: Examples) -> list[str]:
+    """Write the model card again where it is gone; a note of that, or that it is another one.
+
+    One that is another one stays: a person may have edited it.
+    """
     readme = run.adapter / README
-    return [f"{readme}: is not as the run wrote it; delete it, and --resume writes it anew"]
+    if not readme_of(run):
+        write_readme(run, recipe, model, shots)
+        return [f"{readme}: was gone; it is written again"]
+    if _has_changed(run, README):
+        return [f"{readme}: is not as the run wrote it; delete it, and --resume writes it anew"]
+    return []
 
 
 def _has_changed(run: RunFolder, name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import locale
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rftkit import files
-from rftkit.answers.replies import thinks
+from rftkit.core import Example
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
 from rftkit.data.rationales import rationale_notes
@@ -31,8 +31,7 @@ from rftkit.hardware.prompt_size import largest_prompt
 from rftkit.messages import pip_install
 from rftkit.models import open_for_inference, open_for_training, out_of_memory
 from rftkit.models.hub import require_model
-from rftkit.models.policy import AnswerModel, Policy
-from rftkit.models.processing.template import undecided
+from rftkit.models.policy import AnswerModel, Policy, prompt_of
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.recipe.sections import TINY
 from rftkit.rewards.custom import load_reward
@@ -41,8 +40,8 @@ from rftkit.runs.adapter import README, Checkpoint, write_card
 from rftkit.runs.calibration import write_calibration
 from rftkit.runs.checkpoints import in_order, remove, step_of, written
 from rftkit.runs.locks import locked
-from rftkit.runs.model_card import write_model_card
 from rftkit.runs.run import RunFolder, free_place, is_run, new_run
+from rftkit.tasks import get_task
 from rftkit.training import mending, resume
 from rftkit.training.alarms.watch import AlarmError
 from rftkit.training.held_out.calibration import calibrated
@@ -116,15 +115,16 @@ class Steps:
             opened.base_apart = self.run.settings_in_force().get("base_model") == "a copy"
             for last in in_order(self.run.checkpoints)[:1]:
                 self._say_what_is_missing(last)
-            self._mend_model_card(opened, train_set)
+            self._note(mending.mend_readme(self.run, self.recipe, opened, train_set))
             return opened
-        edited = mending.model_card(self.run) if trained else b""
+        edited = mending.readme_of(self.run) if trained else b""
         # the backend opens here, before TRL is imported: Unsloth patches TRL as it loads
         prompt = largest_prompt(self.recipe, train_set.examples)
         policy = open_for_training(self.recipe, prompt, self._say)
+        self._try(policy, train_set.examples[0])
         self._fit(policy, train_set, validation)
         self._save(policy, train_set, validation, edited)
-        self._mend_model_card(policy, train_set)
+        self._note(mending.mend_readme(self.run, self.recipe, policy, train_set))
         return policy
 
     def _save(
@@ -140,7 +140,7 @@ class Steps:
         self._calibrate(policy, validation)
         labels, aliases = train_set.labels, train_set.examples[0].aliases
         write_card(self.run.adapter, self.recipe, labels, aliases, policy.fingerprint())
-        self._write_model_card(policy, train_set)
+        mending.write_readme(self.run, self.recipe, policy, train_set)
         saved = mending.hashes(self.run.adapter)
         if edited:
             files.write_atomically(self.run.adapter / README, edited)
@@ -149,24 +149,20 @@ class Steps:
             sync(self.run.checkpoints)  # the names of those that were deleted are gone
         self.run.set_status("trained", adapter_files=saved)
 
-    def _write_model_card(self, policy: AnswerModel, train_set: Examples) -> None:
-        template = undecided(policy.processor, thinks(self.recipe.style))
-        shots, labels = train_set.examples, train_set.labels
-        write_model_card(self.run.adapter, self.recipe, shots, labels, template)
+    def _try(self, policy: Policy, example: Example) -> None:
+        """Raises ModelError if the base cannot read an example, as one with odd sizes of patches.
 
-    def _mend_model_card(self, policy: AnswerModel, train_set: Examples) -> None:
-        """Write it again where it is gone; one that a person may have edited stays."""
-        if not mending.model_card(self.run):
-            self._write_model_card(policy, train_set)
-            self._say(f"note: {self.run.adapter / README}: was gone; it is written again")
-        for note in mending.model_card_notes(self.run):
-            self._say(f"note: {note}")
+        Not through Unsloth, whose model is set up for training as it loads.
+        """
+        if policy.facts().backend == "transformers":
+            prompt = prompt_of(get_task(self.recipe.task), example, self.recipe.style)
+            with out_of_memory.named("loading the model", out_of_memory.LOADING):
+                policy.score([prompt], [[""]])
 
     def _say_what_is_missing(self, checkpoint: Path) -> None:
         step = step_of(checkpoint)
-        lost = mending.rollouts_notes(self.run, self.recipe, step)
-        for note in resume.lines_notes(self.run, step) + lost:
-            self._say(f"note: {note}")
+        self._note(resume.lines_notes(self.run, step))
+        self._note(mending.rollouts_notes(self.run, self.recipe, step))
 
     def _adapter_is_lost(self) -> bool:
         """Whether the adapter is damaged, and a checkpoint is there to make it again from.
@@ -192,6 +188,10 @@ class Steps:
         evaluation = run_evaluation(subject, request, self.console)
         self.tracker.outcome(Outcome(self.run, evaluation, held_out.examples))
         resume.keep_example(self.run, held_out.examples[0])
+
+    def _note(self, notes: Sequence[str]) -> None:
+        for note in notes:
+            self._say(f"note: {note}")
 
     def _say(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -52,6 +52,11 @@ ROWS = [
     model("weights cut off", cut("base/model.safetensors", 9999)),
     model("weights empty", text("base/model.safetensors", "")),
     model("weights pickled", moved("base/model.safetensors", "base/pytorch_model.bin")),
+    model("another token for images", fields("base/config.json", image_token_id=3)),
+    *(model(f"images with {key} {value}", fields("base/preprocessor_config.json", **{key: value}))
+      for key, value in {"patch_size": 0, "merge_size": 0, "image_mean": [0.5]}.items()),
+    model("patches of another size", fields("base/preprocessor_config.json", patch_size=7)),
+    model("template that prints Python", text(TEMPLATE, "{{ messages }}")),
     model("template that is none", text(TEMPLATE, "{% for")),
     model("template that raises", text(TEMPLATE, "{{ raise_exception('no') }}")),
     model("template that reaches for Python", text(TEMPLATE, "{{ ''.__class__.__mro__ }}")),

@@ -7,10 +7,11 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import tomli_w
 
@@ -88,7 +89,7 @@ def run(row: Row, folder: Path) -> Ended:
     sys.stdin = io.TextIOWrapper(io.BytesIO(row.stdin))
     began, code = time.process_time(), None
     try:
-        with redirect_stdout(out), redirect_stderr(err):
+        with redirect_stdout(out), redirect_stderr(err), _loading(row.loads):
             cli.main()
     except SystemExit as end:
         code = end.code
@@ -98,6 +99,12 @@ def run(row: Row, folder: Path) -> Ended:
     assert isinstance(code, int)
     changed = changed_since(before, folder)
     return Ended(code, out.getvalue(), err.getvalue(), seconds, changed)
+
+
+def _loading(wanted: bool) -> AbstractContextManager[object]:
+    """Within it no model can be loaded unless it is wanted: what can be said before is."""
+    fault = AssertionError("a model is loaded for what could be said before")
+    return nullcontext() if wanted else mock.patch("rftkit.models.require_model", side_effect=fault)
 
 
 def prepared(row: Row, folder: Path) -> dict[str, bytes]:

@@ -190,7 +190,7 @@ RUNS = [
     samples("no JSON", "hello\n\n"),
     samples("deep", "[" * 100_000 + "\n\n"),
     samples("empty", ""),
-    row("lock: a folder", EVAL, lambda place: (place / "run/eval/test/lock").mkdir()),
+    row("lock: a folder", EVAL, lambda place: (place / "run/eval/test/lock").mkdir(), loads=True),
     row("resume: another recipe", (*RESUME, "--set", "seed=9"), nothing, finished=False),
     row("resume: another style", (*RESUME, "--set", "style=think"), nothing, finished=False),
     row("resume: a fingerprint of text", RESUME, fields("run/run.json", fingerprint="x"),

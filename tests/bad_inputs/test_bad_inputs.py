@@ -27,7 +27,7 @@ def test_it_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     if row.code != 2:  # which Typer writes, in a box
         *before, last, end = ended.err.split("\n")
         assert (last[:8], end) == ("rftkit: ", "")
-        assert all(line.startswith("note: ") for line in before)
+        assert all(line.startswith(("note: ", "prompts are not shared: ")) for line in before)
 
 
 def test_each_row_has_its_line() -> None:

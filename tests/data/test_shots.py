@@ -205,7 +205,7 @@ def test_what_is_trained_on_is_never_tested_on(
     folder: Path, labels: list[str], named: bool, shots: int, seed: int
 ) -> None:
     """named: the table says which row is of which split; else a fixed seed does."""
-    labels = [*"abcabcabc", *labels[9:]]
+    labels = [*"ababcbcac", *labels[9:]]  # each class twice in training, once in the test
     split = ["test" if n % 3 == 2 else "train" for n in range(len(labels))]
     rows = zip(labels, split, strict=True)
     lines = [f"{n}.png,{label}" + named * f",{part}" for n, (label, part) in enumerate(rows)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rftkit.measures.selective import Confident, Kept, coverage_interval, keep_at_error
-from rftkit.measures.statistics import clopper_pearson, highest_rate
+from rftkit.measures.statistics import highest_rate
 
 HAND_MADE = [Confident(c, r) for c, r in (
     (0.99, True), (0.95, True), (0.9, False), (0.8, True), (0.7, True), (0.6, False),
@@ -41,19 +41,6 @@ def test_a_twentieth_of_twenty_is_one() -> None:
     assert keep_at_error(answers, 0.05).kept == 20
     answers = [Confident(0.9, number >= 29) for number in range(100)]
     assert keep_at_error(answers, 0.29).kept == 100  # though 0.29 * 100 is less than 29
-
-
-@pytest.mark.parametrize(
-    ("count", "n", "low", "high"),
-    [
-        (0, 20, 0.0, 0.1684), (1, 20, 0.0013, 0.2487), (10, 20, 0.2720, 0.7280),
-        (99, 150, 0.5783, 0.7353), (1980, 3333, 0.5772, 0.6108), (0, 0, 0.0, 1.0),
-    ],
-)  # fmt: skip
-def test_clopper_and_pearson(count: int, n: int, low: float, high: float) -> None:
-    assert clopper_pearson(count, n) == (
-        pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5)
-    )  # fmt: skip
 
 
 def test_the_highest_rate_is_one_sided() -> None:

@@ -448,6 +448,18 @@ def test_a_reply_is_held_to_its_schema_where_that_is_wanted(
     assert all("structured_outputs" not in vars(one) for one in policy.llm.sampling)
 
 
+def test_what_vllm_cannot_answer_is_one_line(vllm: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise ValueError("The decoder prompt is longer than the model")
+
+    policy, line = served(), r"a/b: it cannot answer \(ValueError: The decoder prompt is longer"
+    monkeypatch.setattr(policy.llm, "generate", refused)
+    with pytest.raises(ModelError, match=line):
+        policy.generate([prompt("one")], Decoding(8))
+    with pytest.raises(ModelError, match=line):
+        policy.score([prompt("one")], [["x"]])
+
+
 def test_what_ends_a_reply_is_read_once(vllm: None) -> None:
     policy = served()
     for _ in range(2):

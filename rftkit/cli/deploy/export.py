@@ -51,11 +51,9 @@ def export(
     rftkit export out/pets --to gguf --outtype q8_0
     rftkit export out/pets --to ollama
     """
+    from rftkit.export.publish import check_free
+    from rftkit.export.request import ExportRequest, folder_of
     from rftkit.runs.adapter import find
-
-    find(run)  # what is no run is said before torch is loaded, which takes seconds
-    from rftkit.export.request import ExportRequest
-    from rftkit.export.run import export as exported
 
     request = ExportRequest(
         kind=to,
@@ -65,6 +63,9 @@ def export(
         force=force,
         converter=converter,
     )
+    check_free(folder_of(find(run), request), force)  # before torch is loaded, which takes seconds
+    from rftkit.export.run import export as exported
+
     folder = exported(run, request, progress(False))
     say(f"exported: {folder}", results())
     say(f"next: {folder / 'README.md'} says how to run it", results())

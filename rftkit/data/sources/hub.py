@@ -17,7 +17,7 @@ from rftkit.data.paths import check_name
 from rftkit.data.sources.fields import check_texts
 from rftkit.data.sources.hub_objects import with_objects
 from rftkit.data.sources.local_hub.card import check_card_on_the_hub
-from rftkit.data.sources.local_hub.folder import built, offline, roots_of
+from rftkit.data.sources.local_hub.folder import built, check_folder, offline, roots_of
 from rftkit.errors import DataError, HubError
 from rftkit.messages import missing_column
 from rftkit.recipe.sections import Data
@@ -204,8 +204,11 @@ def _load(path: str, split: str) -> Dataset:
 def _built(path: str, split: str = "") -> Iterator[DatasetBuilder]:
     """What loads the data set. Errors within it become a DataError or HubError of one line."""
     local = Path(path).expanduser()
+    is_local = os.path.lexists(local)
+    if is_local:
+        check_folder(local, path)
     with _explained(path, split):
-        if local.exists():
+        if is_local:
             with _without_bars(), offline():
                 yield built(local, path)
         else:

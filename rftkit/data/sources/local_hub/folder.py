@@ -46,14 +46,11 @@ def roots_of(folder: Path) -> tuple[str, ...]:
     return (str(real),)
 
 
-def built(folder: Path, shown: str) -> DatasetBuilder:
-    """What loads the folder's tables. Raises DataError if a file that it reads lies outside.
+def check_folder(folder: Path, shown: str) -> None:
+    """Raises DataError if the folder's README, or a file like it, names a file outside of it.
 
-    Nothing is loaded yet. The README and its like are checked before `datasets` looks for the
-    files that they name, and all files that it found are checked after it.
+    To be called before `datasets` looks for the files that they name, or is even loaded.
     """
-    from datasets import load_dataset_builder
-
     if not folder.is_dir():
         raise DataError(f"{shown}: a file, not a folder; set data.path to the folder it is in")
     roots = roots_of(folder)
@@ -63,10 +60,19 @@ def built(folder: Path, shown: str) -> DatasetBuilder:
             _stay(str(path), roots, shown)
         if path.is_file():
             check(path, f"{shown}/{name}")
+
+
+def built(folder: Path, shown: str) -> DatasetBuilder:
+    """What loads the tables of a folder that was checked; nothing is loaded yet.
+
+    Raises DataError if a file that `datasets` found lies outside.
+    """
+    from datasets import load_dataset_builder
+
     with offline():
         # absolute: `datasets` takes a name like "json" for a loader of its own
         builder = load_dataset_builder(str(folder.absolute()))
-    _check_files(builder, folder, roots, shown)
+    _check_files(builder, folder, roots_of(folder), shown)
     return builder
 
 
