@@ -97,6 +97,16 @@ def append_line(path: Path, record: Mapping[str, object]) -> None:
         file.write(_line(record))
 
 
+def plain(path: Path) -> Path:
+    """The path of what is to be read, which may be a stranger's.
+
+    Raises UserError for a pipe, which may never begin, and for a device, which may never end.
+    """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: no plain file, but a pipe, a device or a folder; move it away")
+    return path
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file of lines; a torn last line is left out.
 
@@ -104,7 +114,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    *lines, last = path.read_bytes().split(b"\n")
+    *lines, last = plain(path).read_bytes().split(b"\n")
     records = [_record(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line]
     with suppress(ValueError, RecursionError):  # a piece of a JSON object is never JSON
         records += [json.loads(last)] if last else []

@@ -10,7 +10,7 @@ import typer
 from rftkit.cli import complete
 from rftkit.cli.options import AsJson, command_line, progress, results, say
 from rftkit.errors import UserError
-from rftkit.messages import runnable
+from rftkit.messages import one_line, runnable
 from rftkit.recipe.schema import TaskName
 
 
@@ -61,9 +61,9 @@ def init(
 
     starter = write_starter(data, out, task, shots)
     for line in starter.taken.found:
-        say(line, results())
+        say(one_line(line), results())
     for other, command in starter.others:
-        say(f"also found: {other.words}; to take it: {command}", results())
+        say(f"also found: {one_line(other.words)}; to take it: {command}", results())
     say(f"wrote {starter.file}: task {starter.taken.taken.task}", results())
     say(f"next: {runnable('check', str(starter.file))}", results())
 

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from rftkit.core import Style
 from rftkit.errors import DataError
-from rftkit.files import write_atomically
+from rftkit.files import plain, write_atomically
 from rftkit.measures.rates import rate
 from rftkit.measures.values import Rate, Record
 from rftkit.messages import first_line
@@ -132,7 +132,7 @@ def write_baselines(path: Path, baselines: Baselines) -> None:
 def read_baselines(path: Path) -> Baselines:
     """The file at `path`. Raises DataError if it is none, or of a newer rftkit."""
     try:
-        return Baselines.model_validate_json(path.read_text("utf-8"))
+        return Baselines.model_validate_json(plain(path).read_text("utf-8"))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])

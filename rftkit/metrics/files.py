@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rftkit.errors import DataError, UserError
-from rftkit.files import sync, write_atomically
+from rftkit.files import plain, sync, write_atomically
 from rftkit.messages import first_line, inert
 from rftkit.metrics import Summary, summarise, to_json
 from rftkit.metrics.samples import read_samples
@@ -72,7 +72,7 @@ def read_summary(folder: Path) -> Summary:
     """The summary of a finished evaluation."""
     path = folder / SUMMARY
     try:
-        return Summary.model_validate_json(path.read_text("utf-8"))
+        return Summary.model_validate_json(plain(path).read_text("utf-8"))
     except ValueError as error:
         first = first_line(error)
         raise UserError(f"{path}: cannot be read ({first}); `rftkit eval --rescore` it") from None

@@ -17,6 +17,7 @@ from pydantic import AliasChoices, Field, ValidationError
 
 from rftkit.core import Rules, Style
 from rftkit.errors import DataError
+from rftkit.files import plain
 from rftkit.measures.values import Record
 from rftkit.tasks import TASKS
 
@@ -243,7 +244,7 @@ def repair(path: Path) -> None:
 def _whole_lines(path: Path) -> tuple[list[bytes], bool]:
     """The lines without their ends, and whether a cut-off one followed them."""
     try:
-        *lines, rest = path.read_bytes().split(b"\n")
+        *lines, rest = plain(path).read_bytes().split(b"\n")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; give a samples.jsonl") from None
     if not rest:

@@ -46,7 +46,10 @@ class _Tested:
 
 
 def page(location: str | Path, height: int = 640) -> Html:
-    """A page inside the notebook: the report of a run, or a `.html` file. height: in pixels."""
+    """A page inside the notebook: the report of a run, or a `.html` file. height: in pixels.
+
+    It may be a stranger's: its scripts run in a place of their own, where no kernel is in reach.
+    """
     path = Path(location)
     path = path if path.suffix == ".html" else api.Run(newest(path)).report
     try:
@@ -54,7 +57,9 @@ def page(location: str | Path, height: int = 640) -> Html:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); train to the end") from None
     style = f"width:100%; height:{height}px; border:1px solid #8886; border-radius:8px"
-    return Html(f'<iframe srcdoc="{escape(text)}" style="{style}"></iframe>')
+    return Html(
+        f'<iframe sandbox="allow-scripts" srcdoc="{escape(text)}" style="{style}"></iframe>'
+    )
 
 
 def examples(recipe: str | Path, *changes: str, count: int = 6) -> Html:

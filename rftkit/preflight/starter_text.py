@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from rftkit.messages import printable
+from rftkit.messages import one_line
 from rftkit.model_info.support import TODAY, advised
 from rftkit.preflight.findings import Finding
 from rftkit.tasks import get_task
@@ -36,7 +36,7 @@ def starter_text(start: Start) -> str:
     task = get_task(start.taken.task)
     tables = [
         HEAD.format(
-            found="\n".join(f"#   {printable(line)}" for line in start.found),
+            found="\n".join(f"#   {one_line(line)}" for line in start.found),
             tiny=task.starter.model,
         ),
         TASK.format(name=task.name),

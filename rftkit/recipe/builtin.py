@@ -35,11 +35,12 @@ def builtin_studies() -> dict[str, Path]:
 def find_recipe(argument: Path) -> Path:
     """The file that the user means: a path, or a built-in recipe by its name or usual path.
 
+    The bare name of one is that one, whatever in the current folder is called so.
     Raises RecipeError, with the likeliest, for a bare name that is neither.
     """
-    if argument.exists():
-        return argument
     recipes = builtin_recipes()
+    if argument.exists() and argument.as_posix() not in recipes:
+        return argument
     name = argument.with_suffix("").as_posix().removeprefix("recipes/")
     if name in recipes or argument.suffix:
         return recipes.get(name, argument)
@@ -55,9 +56,9 @@ def find_study(path: Path) -> Path:
 
     Raises RecipeError, with the likeliest, for a bare name that is neither.
     """
-    if path.exists():
-        return path
     studies = builtin_studies()
+    if path.exists() and path.as_posix() not in studies:
+        return path
     name = path.with_suffix("").as_posix().removeprefix("recipes/").removeprefix(STUDIES)
     if name in studies or path.suffix:
         return studies.get(name, path)

@@ -11,7 +11,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from rftkit.errors import UserError
-from rftkit.files import require_space, sha256, sync
+from rftkit.files import plain, require_space, sha256, sync
 from rftkit.messages import first_line
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "optimizer.pt"
 STATE = "trainer_state.json"
 LARGEST = 2**34  # bytes of a LoRA adapter
 LARGEST_FILE = 4 * LARGEST  # of a checkpoint: the optimizer keeps two numbers for each weight
+PERIODS = ("logging_steps", "save_steps", "eval_steps")  # of a trainer's state
 RESUMED_FROM = (OPTIMIZER, "scheduler.pt", "rng_state.pth", STATE)
 READ = {".safetensors", ".bin", ".pt", ".pth", ".pkl", ".json"}  # what a trainer may look for
 # what torch.load raises for a file of another shape, or one that would run code
@@ -90,9 +91,9 @@ def damage(checkpoint: Path) -> str | None:
     None if every file is as it was written, and all of the adapter and optimizer is finite.
     """
     try:
-        listing = json.loads((checkpoint / MANIFEST).read_text("utf-8"))
+        listing = json.loads(plain(checkpoint / MANIFEST).read_text("utf-8"))
         expected = [(name, size, digest) for name, (size, digest) in listing.items()]
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, UserError):
         return "has no readable manifest"
     if WEIGHTS not in listing:
         return f"its manifest does not name {WEIGHTS}"
@@ -122,6 +123,8 @@ def unfit(checkpoint: Path) -> str | None:
         right = type(state["global_step"]) is int and isinstance(state["log_history"], list)
         right = right and 0 < state["global_step"] <= step_of(checkpoint)
         right = right and isinstance(state["stateful_callbacks"]["TrainerControl"], dict)
+        periods = [state[name] for name in PERIODS if state.get(name) is not None]
+        right = right and all(type(one) in (int, float) and one > 0 for one in periods)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         right = False
     return None if right else f"{STATE} is not what a trainer writes"

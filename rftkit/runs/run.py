@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from rftkit.errors import RecipeError, UserError
-from rftkit.files import make_folder, now, write_atomically
+from rftkit.files import make_folder, now, plain, write_atomically
 from rftkit.messages import first_line, in_short
 from rftkit.recipe.schema import Recipe
 from rftkit.runs.locks import LOCK, holder
@@ -84,7 +84,7 @@ class RunFolder:
         if not self.effective.exists():
             return {}
         try:
-            found = dict[str, str](json.loads(self.effective.read_text("utf-8")))
+            found = dict[str, str](json.loads(plain(self.effective).read_text("utf-8")))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             reason = first_line(error)
             raise UserError(f"{self.effective}: damaged ({reason}); delete it") from None
@@ -122,7 +122,7 @@ class RunFolder:
     def status(self) -> dict[str, Any]:
         """What `run.json` says. Raises UserError if it is damaged or of a newer rftkit."""
         try:
-            status = json.loads(self.status_file.read_text("utf-8"))
+            status = json.loads(plain(self.status_file).read_text("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             reason = first_line(error)
             raise UserError(f"{self.status_file}: damaged ({reason}); start a new run") from None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 
 from rftkit.data.sources import hub
 from rftkit.data.sources.local_hub import card, unpacking
+from rftkit.data.sources.local_hub.arrow import check_arrow
 from rftkit.errors import DataError
 from rftkit.recipe.sections import Data
 
@@ -284,6 +286,52 @@ def test_rows_without_content_count(tmp_path: Path) -> None:
     write(pyarrow.table({"label": pyarrow.array([7] * 1_000_000)}), path, compression="zstd")
     with pytest.raises(DataError, match=r"unpack to 8,000,000 or more, above 100 times"):
         unpacking.check_unpacked(str(path), "nothing.parquet")
+
+
+def stream(content: Any, path: Path, compression: str | None) -> None:
+    options = pyarrow.ipc.IpcWriteOptions(compression=compression)
+    with pyarrow.ipc.new_stream(str(path), content.schema, options=options) as writer:
+        writer.write_table(content)
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_a_packed_arrow_file_is_refused(folder: Path, compression: str, dictionary: bool) -> None:
+    (folder / "data/train.parquet").unlink()
+    (folder / "data/test.parquet").unlink()
+    content = table("cat", "dog")
+    label = content["label"].dictionary_encode() if dictionary else content["label"]
+    content = content.set_column(1, "label", label)
+    stream(content, folder / "data/train.arrow", compression)
+    assert refusal(folder) == (
+        f"{folder}/data/train.arrow: holds compressed tables; write it without, or as parquet"
+    )
+
+
+def test_arrow_rows_of_nothing_and_the_other_format_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.arrow"
+    empty = pyarrow.table({"nothing": pyarrow.nulls(10_000_000)})
+    stream(empty, path, None)
+    with pytest.raises(DataError, match=r"that unpack to 80,000,000 or more"):
+        check_arrow(str(path), "t.arrow")
+    with pyarrow.ipc.new_file(str(path), empty.schema) as writer:
+        writer.write_table(empty)
+    for content in (path.read_bytes(), b"a" * 64, b"\xff\xff\xff\xff\x10\0\0\0" + b"a" * 16):
+        path.write_bytes(content)
+        with pytest.raises(
+            DataError, match=r"^t.arrow: no stream of arrow tables; make it parquet"
+        ):
+            check_arrow(str(path), "t.arrow")
+
+
+def test_an_arrow_file_that_is_damaged_is_whole_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.arrow"
+    stream(table("cat", "dog"), path, "zstd")
+    whole = path.read_bytes()
+    for place in range(min(len(whole), 900)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with suppress(DataError):
+            check_arrow(str(path), "t.arrow")
 
 
 def test_labels_that_repeat_are_no_bomb(tmp_path: Path) -> None:

@@ -371,10 +371,12 @@ def test_examples_show_training_images_with_their_labels() -> None:
 
 
 def test_a_page_sits_in_the_notebook_and_cannot_leave_its_frame(tmp_path: Path) -> None:
+    """Nor reach the notebook's kernel: its scripts have an origin of their own."""
     path = tmp_path / "study.html"
     path.write_text('<p title="a">"></iframe><b>out</b>', "utf-8")
     html = nb.page(path).html
     assert html.count("<") == 2
+    assert html.startswith('<iframe sandbox="allow-scripts" srcdoc="')
     assert "&lt;/iframe&gt;" in html
     with pytest.raises(UserError, match="cannot be read"):
         nb.page(tmp_path / "none.html")

@@ -349,6 +349,22 @@ def test_any_folder_name_is_quoted(tmp_path: Path, name: str) -> None:
     assert Path(recipe.data.path) == root
 
 
+@pytest.mark.parametrize("broken", ["\n", "\r\n", "\x85", "\u2028", "\x1b]0;own\x07"])
+def test_a_name_in_a_comment_adds_no_key(tmp_path: Path, broken: str) -> None:
+    images(tmp_path, *(f"{number}.png" for number in range(8)))
+    column = f'x{broken}rules = "paper"{broken}seed = 77{broken}#'
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["image", "label", column])
+        table.writerows([f"{number}.png", "ab"[number % 2], "q"] for number in range(8))
+    starter, recipe = made(tmp_path / "t.csv", tmp_path)
+    assert recipe.rules != "paper"
+    assert recipe.seed != 77
+    text = starter.file.read_text()
+    assert text.replace("\n", "").isprintable()
+    assert "rules = " in text
+
+
 @pytest.mark.parametrize(
     ("names", "says"),
     [

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from rftkit.cli.check import check
+from rftkit.recipe.builtin import builtin_recipes, find_recipe, find_study
 from rftkit.recipe.toml import load_recipe
 from rftkit.report.published import Figure, figures, matching
 
@@ -241,3 +242,16 @@ def test_the_page_writes_split_files_that_can_be_read(tmp_path: Path) -> None:
 def touch(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"not opened")
+
+
+def test_what_lies_in_the_current_folder_does_not_take_the_name_of_a_built_in_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").write_text("seed = 1")
+    (tmp_path / "does_thinking_help_tiny").mkdir()
+    (tmp_path / "quickstart.toml").write_text("seed = 1")
+    assert find_recipe(Path("quickstart")) == builtin_recipes()["quickstart"]
+    assert find_study(Path("does_thinking_help_tiny")).is_file()
+    assert find_recipe(Path("quickstart.toml")) == Path("quickstart.toml")
+    assert find_recipe(tmp_path / "quickstart") == tmp_path / "quickstart"

@@ -382,6 +382,9 @@ STATE = {"global_step": 2, "log_history": [], "stateful_callbacks": {"TrainerCon
     ({**STATE, "global_step": 0}, False),
     ({**STATE, "global_step": "2"}, False),
     ({**STATE, "log_history": "x"}, False),
+    ({**STATE, "logging_steps": 1, "save_steps": 0.5, "eval_steps": None}, True),
+    *(({**STATE, name: value}, False)
+      for name in ("logging_steps", "save_steps", "eval_steps") for value in (0, -1, "1", True)),
     ({**STATE, "stateful_callbacks": {"A": {}}}, False),
     ({**STATE, "stateful_callbacks": 5}, False),
     ([], False),

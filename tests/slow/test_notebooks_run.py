@@ -66,7 +66,7 @@ def test_the_quickstart_runs(tiny: Path, tmp_path: Path) -> None:
     assert found[2].count("<img ") == 8
     assert "step 3/3" in found[4]
     assert "\x1b" not in "".join(found)
-    assert "<iframe srcdoc=" in found[5]
+    assert '<iframe sandbox="allow-scripts" srcdoc=' in found[5]
     assert "base: " in found[6]
     assert "20 images of digits, split 'test'" in found[4]
     assert "fine-tuned: " in found[7]

@@ -15,6 +15,7 @@ from rftkit.data.paths import DataPath, Note, stay_inside
 from rftkit.data.sources.annotated import located, shown
 from rftkit.data.sources.fields import text_of
 from rftkit.errors import DataError
+from rftkit.files import plain
 from rftkit.messages import did_you_mean
 from rftkit.recipe.sections import Data
 
@@ -87,7 +88,7 @@ def _load(path: DataPath) -> Mapping[str, object]:
     if Path(path).stat().st_size > MAX_BYTES:
         raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; not a data.yaml")
     try:
-        values = yaml.load(Path(path).read_text("utf-8-sig"), _Plain)
+        values = yaml.load(plain(Path(path)).read_text("utf-8-sig"), _Plain)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         line = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: not YAML ({line}); fix it") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rftkit.data.images import SUFFIXES
+from rftkit.data.sources.local_hub.arrow import check_arrow
 from rftkit.data.sources.local_hub.card import (
     ADDRESS,
     CARD,
@@ -110,6 +111,8 @@ def _check_packing(file: str, kind: str, shown: str) -> None:
         raise DataError(f"{shown}: packed ({packing}); unpack it into the folder")
     if kind == "parquet" or file.lower().endswith(".parquet"):  # metadata.parquet of images
         check_unpacked(file, shown)
+    if kind == "arrow":
+        check_arrow(file, shown)
 
 
 def _stay(file: str, roots: Sequence[str], shown: str) -> None:

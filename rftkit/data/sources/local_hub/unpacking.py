@@ -33,10 +33,10 @@ def check_unpacked(path: str, shown: str) -> None:
             for group in map(table.metadata.row_group, range(table.metadata.num_row_groups))
             for turn in range(group.num_columns)
         ]
-        _compare(sum(map(_least, chunks)), size, shown)
+        check_size(sum(map(_least, chunks)), size, shown)
         for name in sorted({c.path_in_schema for c in chunks if _may_repeat(c, limit)}):
             most = max(c.total_uncompressed_size for c in chunks if c.path_in_schema == name)
-            _compare(_read(table, name, most, limit), size, shown)
+            check_size(_read(table, name, most, limit), size, shown)
 
 
 def _least(chunk: ColumnChunkMetaData) -> int:
@@ -64,7 +64,8 @@ def _read(table: ParquetFile, column: str, most: int, limit: int) -> int:
     return unpacked
 
 
-def _compare(unpacked: int, size: int, shown: str) -> None:
+def check_size(unpacked: int, size: int, shown: str) -> None:
+    """Raises DataError for a file that unpacks to far more bytes than its size."""
     if unpacked > MAX_RATIO * size + SPARE:
         raise DataError(
             f"{shown}: {size:,} bytes that unpack to {unpacked:,} or more, above {MAX_RATIO} times "
