@@ -20,6 +20,7 @@ from rftkit.runs.run import RunFolder, is_run, runs_under
 
 EXPORT_CARD = "rftkit_export.json"  # which `rftkit export` puts into its folders
 CONFIG = "adapter_config.json"
+README = "README.md"  # the model card
 REMEDY = "take it from a copy, or train again"
 CARD = "rftkit.json"  # recipe and labels, saved into the adapter so that its folder stands alone
 

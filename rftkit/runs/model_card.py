@@ -11,6 +11,7 @@ from rftkit.answers.replies import prefill
 from rftkit.core import Example
 from rftkit.recipe.schema import Recipe
 from rftkit.recipe.sections import TINY
+from rftkit.runs.adapter import README
 from rftkit.tasks import get_task
 from rftkit.tasks.task import Task
 
@@ -132,7 +133,7 @@ def write_model_card(
         title=labels_title(task, labels).capitalize(),
         labels=listed_labels(labels),
     )
-    files.write_atomically(adapter / "README.md", text)
+    files.write_atomically(adapter / README, text)
 
 
 def what_predict_does(task: Task) -> str:

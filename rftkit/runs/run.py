@@ -177,7 +177,8 @@ def _misshapen(status: Mapping[str, Any]) -> str:
     right: dict[str, Callable[[Any], bool]] = {
         name: lambda value: isinstance(value, str) for name in texts
     }
-    right |= dict.fromkeys(("versions", "aliases", "fingerprint"), _names_texts)
+    named = ("versions", "aliases", "fingerprint", "adapter_files")
+    right |= dict.fromkeys(named, _names_texts)
     right |= {
         "labels": lambda value: _listed(value, str),
         "training_images": lambda value: _listed(value, int) and len(value) == 2,

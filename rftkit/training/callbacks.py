@@ -175,6 +175,8 @@ class Keeper(TrainerCallback):
                 files.sync(path)
         files.sync(self.run.folder)
         staged = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if self.run.effective.exists():  # a second copy, with a hash
+            (staged / self.run.effective.name).write_bytes(self.run.effective.read_bytes())
         name = f"step-{self.before + state.global_step:06d}"
         saved = checkpoints.settle(staged, self.run.checkpoints / name)
         self.whole = [saved, *(path for path in self.whole if path != saved)][:KEPT]

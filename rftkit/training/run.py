@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import locale
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,6 @@ from pathlib import Path
 from rich.console import Console
 
 from rftkit import files
-from rftkit.answers.replies import thinks
 from rftkit.data.examples import Examples
 from rftkit.data.gold_check import load_checked_splits
 from rftkit.data.rationales import rationale_notes
@@ -32,19 +31,17 @@ from rftkit.messages import pip_install
 from rftkit.models import open_for_inference, open_for_training, out_of_memory, try_once
 from rftkit.models.hub import require_model
 from rftkit.models.policy import AnswerModel, Policy, prompt_of
-from rftkit.models.processing.template import undecided
 from rftkit.recipe.schema import CUSTOM_REWARD, Recipe
 from rftkit.recipe.sections import TINY
 from rftkit.rewards.custom import load_reward
 from rftkit.rewards.guard import Patience
-from rftkit.runs.adapter import Checkpoint, damage, write_card
+from rftkit.runs.adapter import README, Checkpoint, write_card
 from rftkit.runs.calibration import write_calibration
 from rftkit.runs.checkpoints import in_order, remove, step_of, written
 from rftkit.runs.locks import locked
-from rftkit.runs.model_card import write_model_card
 from rftkit.runs.run import RunFolder, free_place, is_run, new_run
 from rftkit.tasks import get_task
-from rftkit.training import resume
+from rftkit.training import mending, resume
 from rftkit.training.alarms.watch import AlarmError
 from rftkit.training.held_out.calibration import calibrated
 from rftkit.training.held_out.split import Validation, held_out
@@ -79,7 +76,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
         files.sweep(run.folder)
         if is_run(run.folder):
             resume.renew_recipe(run, request, recipe)
-            own += resume.version_notes(run)
+            own += resume.version_notes(run) + mending.restore_settings(run)
         else:
             resume.say_other_folder(run, request, console)
             resume.begin_run(run, request, recipe, train_set)
@@ -111,36 +108,51 @@ class Steps:
 
         train_set: without the examples that are held out for validation.
         """
-        if self.run.status()["state"] in ("trained", "finished") and not self._adapter_is_lost():
+        trained = self.run.status()["state"] in ("trained", "finished")
+        if trained and not self._adapter_is_lost():
             opened = open_for_inference(self.recipe.model, self.run.adapter)
             opened.base_apart = self.run.settings_in_force().get("base_model") == "a copy"
             for last in in_order(self.run.checkpoints)[:1]:
                 self._say_what_is_missing(last)
+            self._note(mending.mend_readme(self.run, self.recipe, opened, train_set))
             return opened
+        edited = mending.readme_of(self.run) if trained else b""
         # the backend opens here, before TRL is imported: Unsloth patches TRL as it loads
         prompt = largest_prompt(self.recipe, train_set.examples)
         policy = open_for_training(self.recipe, prompt, self._say)
         task, style = get_task(self.recipe.task), self.recipe.style
         try_once(policy, prompt_of(task, train_set.examples[0], style))
         self._fit(policy, train_set, validation)
+        self._save(policy, train_set, validation, edited)
+        self._note(mending.mend_readme(self.run, self.recipe, policy, train_set))
+        return policy
+
+    def _save(
+        self, policy: Policy, train_set: Examples, validation: Validation | None, edited: bytes
+    ) -> None:
+        """Write the final adapter; then the run has trained.
+
+        edited: the model card of the one in whose place it is, which a person may have changed.
+        """
         remove(self.run.adapter)  # what a kill left of one
         with written(self.run.adapter):
             policy.save(self.run.adapter)
         self._calibrate(policy, validation)
         labels, aliases = train_set.labels, train_set.examples[0].aliases
         write_card(self.run.adapter, self.recipe, labels, aliases, policy.fingerprint())
-        template = undecided(policy.processor, thinks(self.recipe.style))
-        shots = train_set.examples
-        write_model_card(self.run.adapter, self.recipe, shots, labels, template)
+        mending.write_readme(self.run, self.recipe, policy, train_set)
+        saved = mending.hashes(self.run.adapter)
+        if edited:
+            files.write_atomically(self.run.adapter / README, edited)
         sync_tree(self.run.adapter)
         if self.run.checkpoints.exists():
             sync(self.run.checkpoints)  # the names of those that were deleted are gone
-        self.run.set_status("trained")
-        return policy
+        self.run.set_status("trained", adapter_files=saved)
 
     def _say_what_is_missing(self, checkpoint: Path) -> None:
-        for note in resume.lines_notes(self.run, step_of(checkpoint)):
-            self._say(f"note: {note}")
+        step = step_of(checkpoint)
+        self._note(resume.lines_notes(self.run, step))
+        self._note(mending.rollouts_notes(self.run, self.recipe, step))
 
     def _adapter_is_lost(self) -> bool:
         """Whether the adapter is damaged, and a checkpoint is there to make it again from.
@@ -149,7 +161,7 @@ class Steps:
         """
         from rftkit.training.trainer import newest_checkpoint
 
-        harm = damage(self.run.adapter)
+        harm = mending.adapter_harm(self.run)
         if harm is None:
             return False
         if newest_checkpoint(self.run, self.console) is None:
@@ -166,6 +178,10 @@ class Steps:
         evaluation = run_evaluation(subject, request, self.console)
         self.tracker.outcome(Outcome(self.run, evaluation, held_out.examples))
         resume.keep_example(self.run, held_out.examples[0])
+
+    def _note(self, notes: Sequence[str]) -> None:
+        for note in notes:
+            self._say(f"note: {note}")
 
     def _say(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from forked import run
@@ -32,11 +32,20 @@ def flip(path: Path) -> None:
 
 
 HARMS: Mapping[str, Harm] = {"cut": cut, "emptied": empty, "deleted": Path.unlink, "flipped": flip}
-# Files without a second copy and a hash: a change that can be read is not seen. What the adapter
-# answers and what was measured is as wanted all the same
-RECORDS = {
-    *("metrics.jsonl", "rollouts.jsonl", "samples.jsonl", "run.json"),
-    *("effective.json", "README.md", "adapter_config.json"),
+# Damage that is not seen, of files without a hash and a second copy: they can be read as before.
+# What the adapter answers and what was measured is as wanted all the same
+RECORDS: Mapping[str, Collection[str]] = {
+    "metrics.jsonl": ("flipped",),
+    "rollouts.jsonl": ("cut", "flipped"),
+    "samples.jsonl": ("flipped",),
+    "effective.json": ("flipped",),
+    "run.json": ("flipped",),
+}
+# What is said of a file that stays as the damage left it
+SAID = {
+    "metrics.jsonl": "does not hold step",
+    "rollouts.jsonl": "rollouts.jsonl: is gone, or empty",
+    "README.md": "README.md: is not as the run wrote it",
 }
 
 
@@ -95,19 +104,19 @@ def _other(
         if ended.code == 1 and "Traceback" not in ended.said:
             names_it = where.name in ended.line or str(where.parent) in ended.line
             return [] if names_it else [f"refused without naming it: {ended.line}"]
-        lost = where.name == "metrics.jsonl" and name != "flipped"
-        silent = lost and "does not hold step" not in ended.said
-        return ["it does not say which lines are lost"] * silent + [
+        told = SAID.get(where.name, "nothing") in ended.said
+        left = told or name in RECORDS.get(where.name, ())
+        return [
             line
             for line in _after(ended.code, ended.said, folder, wanted)
-            if not (where.name in RECORDS and _is_about(line, where.name))
+            if not (left and _is_about(line, where.name))
         ]
 
     return Trial(moment, f"{where.name} {name}, of a run killed in {moment}", attempt)
 
 
 def _is_about(line: str, name: str) -> bool:
-    """Whether a difference is in the damaged record itself, whose lines have no second copy."""
+    """Whether a difference is in the damaged file itself."""
     own = {"samples.jsonl": ("sample ", "summary.json", "header", "confusion.csv")}
     return line.startswith((name, f"adapter/{name}", "files:", *own.get(name, ())))
 
@@ -123,15 +132,19 @@ def _number(checkpoint: Path) -> int:
 
 
 def finished_adapter(folder: Path, finished: Path, wanted: Wanted, harm: Harm) -> list[str]:
-    """The final adapter of a finished run is damaged, then the run is resumed."""
+    """The final adapter of a finished run is damaged, then the run is resumed.
+
+    `eval` refuses a damaged one. Of a deleted one it takes the newest checkpoint, and says so.
+    """
     shutil.copytree(finished, folder)
-    harm(folder / RUN / "adapter" / "adapter_model.safetensors")
-    refused = run(["eval", "--ckpt", str(RUN)], folder)
-    instead = "its newest checkpoint" in refused.said  # it is there no more
+    weights = folder / RUN / "adapter" / "adapter_model.safetensors"
+    harm(weights)
+    ended = run(["eval", "--ckpt", str(RUN)], folder)
+    sign = f"{weights.name} has changed" if weights.exists() else "its newest checkpoint: step-"
+    if ended.code != weights.exists() or sign not in ended.said or "Traceback" in ended.said:
+        return [f"eval: exit code {ended.code}: {ended.line}"]
     for made in (folder / RUN / "eval").glob("test-step-*"):
         shutil.rmtree(made)
-    if refused.code != 1 - instead or "Traceback" in refused.said:
-        return [f"eval: exit code {refused.code}: {refused.line}"]
     ended = go_on(folder, wanted)
     said = [] if "made again from the last checkpoint" in ended.said else ["it does not say so"]
     return said + _after(ended.code, ended.said, folder, wanted)

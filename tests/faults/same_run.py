@@ -39,6 +39,7 @@ MORE = {"grpo": "group_size = 4\nkl = 0.0\nmax_new_tokens = 16", "exact": "kl = 
 OWN = {
     *("seconds", "validation_seconds", "speed", "started", "command", "created", "updated"),
     *("first_token_seconds", "token_seconds", "scoring_seconds", "folder", "versions"),
+    "adapter_files",  # hashes of files that hold sets in any order; their text is compared
 }
 
 

@@ -78,7 +78,7 @@ def test_a_file_is_no_place_for_a_run(tmp_path: Path) -> None:
     (tmp_path / "pets").touch()
     with pytest.raises(RecipeError, match=r"--out .*pets: is a file; name a folder"):
         new_run(tmp_path / "pets")
-    with pytest.raises(RecipeError, match="cannot write there"):
+    with pytest.raises(RecipeError, match=r"--out .*inside: .*pets is a file; name another folder"):
         new_run(tmp_path / "pets" / "inside")
 
 
@@ -198,6 +198,7 @@ def test_a_damaged_status_is_one_line(tmp_path: Path, text: str) -> None:
     [
         ("fingerprint", "a text", "'a text'"),
         ("fingerprint", {"data": 5}, "{'data': 5}"),
+        ("adapter_files", ["README.md"], "['README.md']"),
         ("versions", [1], "[1]"),
         ("versions", {"torch": None}, "{'torch': None}"),
         ("labels", "cat", "'cat'"),
