@@ -51,8 +51,7 @@ def session(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(f"rftkit.training.run.{name}", lambda *_: policy)
     monkeypatch.setattr("rftkit.training.run.run_evaluation", stop)
     monkeypatch.setattr("rftkit.training.trainer.newest_checkpoint", lambda *_: tmp_path)
-    for name in ("_try", "_fit"):
-        monkeypatch.setattr(Steps, name, lambda *_: None)
+    monkeypatch.setattr(Steps, "_fit", lambda *_: None)
     recipe = tmp_path / "mine.toml"
     recipe.write_text(RECIPE)
 
