@@ -88,8 +88,8 @@ def other_site(method: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
     else:
         return ""
     return (
-        f"{one_line(wrong)[:60]}: pages of other sites are not answered; ask from a page at "
-        "localhost, or from a program, which sends no such header"
+        f"{one_line(wrong)[:60]}: pages of other sites are not answered; ask from a program, "
+        "or from a page that has this server's own name"
     )
 
 
