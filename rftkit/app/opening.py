@@ -66,7 +66,8 @@ class Served:
     @property
     def title(self) -> str:
         """What is open, for visitors: they are told no folder of this machine."""
-        return f"{self.name}, {_in_words(self.setup.recipe)}"
+        name = f"recorded answers: {self.name}" if self.replay else self.name
+        return f"{name}, {_in_words(self.setup.recipe)}"
 
 
 def open_recorded(path: Path, pace: float = 1.0) -> Served:
