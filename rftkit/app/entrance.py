@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rftkit.app.limits import MOST_JSON, Limits
 from rftkit.app.upload_folder import FULL, UploadFolder
 from rftkit.messages import in_short, one_line
-from rftkit.web.hosts import MISDIRECTED
+from rftkit.web.hosts import Refusal
 
 API = "/gradio_api"
 UPLOAD = f"{API}/upload"
@@ -128,9 +128,9 @@ def answer(scope: Scope, status: int, line: str) -> Response:
     return JSONResponse({"detail": line}, status)
 
 
-def misdirected(line: str) -> Response:
-    """What a request for another host is answered with."""
-    return JSONResponse({"detail": line}, MISDIRECTED)
+def not_ours(refusal: Refusal) -> Response:
+    """What a request for another host, or of another site's page, is answered with."""
+    return JSONResponse({"detail": refusal.line}, refusal.status)
 
 
 def address_in(held: object) -> str:

@@ -50,17 +50,24 @@ class Evaluated:
 class Served:
     """What a page is about.
 
-    line: what is open, for people. replay: whether `backend` only replays a file. models: what can
-    stand on either side, the base first and then the adapter that is served; none where only those
-    two can.
+    name: of the run's folder, or of the file. line: what is open and where it lies, for whoever
+    opens it. replay: whether `backend` only replays a file. models: what can stand on either side,
+    the base first and then the adapter that is served; none where only those two can.
     """
 
+    name: str
     line: str
     setup: Setup
     backend: Backend
     evaluated: tuple[Evaluated, ...] = ()
     replay: bool = False
     models: tuple[Candidate, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What is open, for visitors: they are told no folder of this machine."""
+        name = f"recorded answers: {self.name}" if self.replay else self.name
+        return f"{name}, {_in_words(self.setup.recipe)}"
 
 
 def open_recorded(path: Path, pace: float = 1.0) -> Served:
@@ -74,7 +81,7 @@ def open_recorded(path: Path, pace: float = 1.0) -> Served:
     evaluated = _evaluated(path.parent.name or path.name, file, recipe)
     setup = Setup(recipe, file.header.labels, file.header.aliases)
     line = f"recorded answers: {path.name}, {_in_words(recipe)}"
-    return Served(line, setup, recorded(file, pace), (evaluated,), replay=True)
+    return Served(path.name, line, setup, recorded(file, pace), (evaluated,), replay=True)
 
 
 def open_model(
@@ -98,9 +105,9 @@ def open_model(
     names = _evaluations(checkpoint)
     line = f"{line}, {_in_words(checkpoint.recipe)}"
     backend = ModelBackend(policy, seconds, read_calibration(checkpoint.adapter), setup)
-    home = checkpoint.run.folder.parent if checkpoint.run else checkpoint.adapter.parent
-    others = candidates(checkpoint, [home, Path("out")]) if engine == "transformers" else []
-    return Served(line, setup, backend, names, models=tuple(others))
+    own = checkpoint.run.folder if checkpoint.run else checkpoint.adapter
+    others = candidates(checkpoint, [own.parent, Path("out")]) if engine == "transformers" else []
+    return Served(own.resolve().name, line, setup, backend, names, models=tuple(others))
 
 
 def built_in(console: Console) -> RunFolder:
@@ -186,4 +193,6 @@ def _recipe_of(path: Path, header: Header) -> Recipe:
 
 
 def _in_words(recipe: Recipe) -> str:
-    return f"{recipe.model.name}, {recipe.task}, style {recipe.style}"
+    model = Path(recipe.model.name)
+    name = model.name if model.is_absolute() else recipe.model.name
+    return f"{name}, {recipe.task}, style {recipe.style}"

@@ -239,7 +239,7 @@ def _head(desk: Desk) -> str:
     return (
         f"<h1>{_MARK}Base and fine-tuned model, side by side</h1>"
         f"<p>Both models get the same image and the same prompt. {what}</p>"
-        f'<p class="quiet">Open: {escape(desk.served.line)}</p>'
+        f'<p class="quiet">Open: {escape(desk.served.title)}</p>'
     )
 
 

@@ -105,12 +105,12 @@ def _middleware(limits: Limits, options: ServeOptions) -> list[Any]:
     """What a request passes before Gradio sees it."""
     from starlette.middleware import Middleware
 
-    from rftkit.app.entrance import Entrance, misdirected
+    from rftkit.app.entrance import Entrance, not_ours
     from rftkit.web.hosts import LocalOnly
 
     entrance = Middleware(Entrance, limits=limits)
     if options.host in LOOPBACK and not options.share:
-        return [Middleware(LocalOnly, refused=misdirected), entrance]
+        return [Middleware(LocalOnly, refused=not_ours), entrance]
     return [entrance]
 
 

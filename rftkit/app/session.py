@@ -164,12 +164,12 @@ class Desk:
         return find(self.served.evaluated, name, identity)
 
     def health(self) -> dict[str, Any]:
-        """Whether the app is up, and what it serves."""
+        """Whether the app is up, and the name of what it serves."""
         with self.lock:
             running = len(self.stops)
         return {
             "status": "ok",
-            "serves": self.served.line,
+            "serves": self.served.name,
             "rftkit": __version__,
             "running": running,
         }

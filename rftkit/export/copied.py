@@ -12,6 +12,7 @@ from rftkit.export.publish import ProofError
 from rftkit.files import sha256
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".h5", ".msgpack")
+PYTHON = (".py", ".pyw", ".pyc")  # a model's own code, which rftkit never runs nor hands on
 OURS = ("README.md", ".gitattributes", "model.safetensors.index.json")  # written anew, or of no use
 
 
@@ -60,4 +61,5 @@ def config_of(base: Path) -> dict[str, Any]:
 
 def _taken(path: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.parts)
-    return path.suffix not in WEIGHTS and path.name not in OURS and not hidden
+    of_use = path.suffix not in WEIGHTS and path.suffix.lower() not in PYTHON
+    return of_use and path.name not in OURS and not hidden

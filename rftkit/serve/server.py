@@ -15,7 +15,7 @@ from rftkit.serve.app import build
 from rftkit.serve.errors import ApiError
 from rftkit.serve.service import Service
 from rftkit.web.connections import HEAD_SECONDS, bounded
-from rftkit.web.hosts import LOOPBACK, MISDIRECTED, LocalOnly
+from rftkit.web.hosts import LOOPBACK, LocalOnly, Refusal
 
 SPARE_SECONDS = 5.0  # after --timeout, in which a slow client is told 408 before it is cut off
 
@@ -26,7 +26,7 @@ class Server(uvicorn.Server):
     def __init__(self, service: Service, host: str, head_seconds: float = HEAD_SECONDS) -> None:
         app = build(service)
         if host in LOOPBACK:
-            app.add_middleware(LocalOnly, refused=_misdirected)
+            app.add_middleware(LocalOnly, refused=_not_ours, keyed=bool(service.served.key))
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -49,8 +49,9 @@ class Server(uvicorn.Server):
         telling.cancel()
 
 
-def _misdirected(line: str) -> JSONResponse:
-    return JSONResponse(ApiError(MISDIRECTED, line, code="wrong_host").record(), MISDIRECTED)
+def _not_ours(refusal: Refusal) -> JSONResponse:
+    error = ApiError(refusal.status, refusal.line, code=refusal.code)
+    return JSONResponse(error.record(), error.status)
 
 
 def run(

@@ -482,6 +482,37 @@ def test_the_newest_run_is_opened_and_without_one_the_built_in(
     assert len(called) == 1
 
 
+def test_visitors_are_told_a_run_s_name_and_not_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fakes
+
+    from rftkit import models
+    from rftkit.app import page
+    from rftkit.runs import adapter
+    from rftkit.runs.adapter import Checkpoint
+
+    run = RunFolder(tmp_path / "pets")
+    made = fakes.recipe()
+    recipe = made.model_copy(
+        update={"model": made.model.model_copy(update={"name": str(tmp_path / "a-base")})}
+    )
+    checkpoint = Checkpoint(run.adapter, recipe, run.evaluations, run, "", "")
+    monkeypatch.setattr(adapter, "find", lambda location: checkpoint)
+    monkeypatch.setattr(adapter, "labels_of", lambda checkpoint: app_fakes.LABELS)
+    monkeypatch.setattr(adapter, "aliases_of", lambda checkpoint: {})
+    monkeypatch.setattr(models, "open_for_inference", lambda *given: None)
+    monkeypatch.setattr(models, "base_note", lambda checkpoint: "")
+    served = opening.open_model(run.folder, 1.0, Console(file=io.StringIO()))
+    desk = Desk(served)
+    assert desk.health()["serves"] == "pets"
+    assert "Open: pets, a-base, classification, style think<" in page._head(desk)
+    alone = replace(checkpoint, run=None)
+    monkeypatch.setattr(adapter, "find", lambda location: alone)
+    served = opening.open_model(run.adapter, 1.0, Console(file=io.StringIO()))
+    assert Desk(served).health()["serves"] == "adapter"
+
+
 def test_the_built_in_run_of_another_process_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,7 +40,7 @@ def served(tmp_path: Path) -> Served:
 def live(**texts: str) -> Served:
     """A page whose model writes these texts."""
     said = {"base": texts.get("base", THOUGHT), "tuned": texts.get("tuned", THOUGHT)}
-    return Served("live", app_fakes.setup(), app_fakes.HeldBackend(said))  # type: ignore[arg-type]
+    return Served("live", "live", app_fakes.setup(), app_fakes.HeldBackend(said))  # type: ignore[arg-type]
 
 
 def image_file(folder: Path, name: str, shade: str = "white") -> str:
@@ -112,7 +112,7 @@ def test_rows_have_images_and_more_are_a_press_away(served: Served) -> None:
 
 def test_an_empty_thought_shows_whether_thinking_changed_the_answer(tmp_path: Path) -> None:
     policy = Switching()
-    desk = Desk(Served("live", app_fakes.setup(), ModelBackend(policy)))
+    desk = Desk(Served("live", "live", app_fakes.setup(), ModelBackend(policy)))
     settings = replace(app_fakes.settings(), unthought=True)
     request = RunRequest(Form("classification", settings, truth="6"),
                          image_file(tmp_path, "x.png"), "", "me")  # fmt: skip
@@ -173,7 +173,7 @@ def test_any_two_can_be_compared(tmp_path: Path) -> None:
     first, second = (run_folder(tmp_path, name).adapter for name in ("first", "second"))
     policy = fakes.FakePolicy(lambda *_: Completion(THOUGHT, 5))
     models = (Candidate(BASE), Candidate("first", first), Candidate("second", second))
-    desk = Desk(Served("live", app_fakes.setup(), ModelBackend(policy), models=models))
+    desk = Desk(Served("live", "live", app_fakes.setup(), ModelBackend(policy), models=models))
     assert "first on the left, second on the right" in desk.choose("first", "second")
     backend = desk.served.backend
     assert isinstance(backend, ModelBackend)

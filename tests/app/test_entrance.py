@@ -165,6 +165,29 @@ def test_another_host_is_not_answered(app: str) -> None:
     assert WEB.get(app, headers={"Host": "localhost:1"}).status_code == 200
 
 
+def test_a_page_of_another_site_asks_nothing(app: str) -> None:
+    evil = {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}
+    body = {"fn_index": 0, "data": [], "session_hash": "s"}
+    for path in (JOIN, "gradio_api/call/score", "gradio_api/upload"):
+        told = WEB.post(app + path, content=json.dumps(body).encode(), headers=evil)
+        assert told.status_code == 403
+        assert told.json()["detail"].startswith("Origin http://evil.example: ")
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert WEB.get(app, headers=link).status_code == 200
+    own = {**bad_calls.JSON, "Origin": app.rstrip("/"), "Sec-Fetch-Site": "same-origin"}
+    asked = json.dumps({"data": ["x", "5", "", "", None]}).encode()
+    told = WEB.post(f"{app}gradio_api/call/score", content=asked, headers=own)
+    assert told.status_code == 200
+
+
+def test_visitors_are_told_no_folder_of_this_machine(app: str) -> None:
+    event = WEB.post(
+        f"{app}gradio_api/call/health", content=b'{"data": []}', headers=bad_calls.JSON
+    )
+    told = WEB.get(f"{app}gradio_api/call/health/{event.json()['event_id']}").text
+    assert '"serves": "samples.jsonl"' in told
+
+
 def test_the_server_s_connections_are_bounded() -> None:
     from rftkit.web.connections import Connection
 

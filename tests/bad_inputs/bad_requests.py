@@ -111,6 +111,14 @@ def encoded(content: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
+def simple(name: str, origin: str, site: str = "") -> Request:
+    """A good request, as any page may have a browser send it without asking first."""
+    headers = {"Content-Type": "text/plain", "Origin": origin}
+    body = json.dumps({"image": data_url()}).encode()
+    return Request(name, 403, PREDICT, body, headers | ({"Sec-Fetch-Site": site} if site else {}))
+
+
+CROSS = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
 HUGE = b"9" * 10_000
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"
 BODIES = [
@@ -140,6 +148,10 @@ PATHS = [
     Request(
         "a host that looks like ours", 421, PREDICT, headers={"Host": "localhost.evil.example"}
     ),
+    simple("a page of another site", "http://evil.example", "cross-site"),
+    simple("a page that does not say whose it is", "null", "cross-site"),
+    simple("a page of another site, in an old browser", "http://127.0.0.1.evil.example"),
+    Request("an image of another site's page", 403, "/metrics", headers=CROSS, method="GET"),
     Request("PUT", 405, CHAT, b"{}", method="PUT"),
     Request("DELETE of the models", 405, "/v1/models", method="DELETE"),
 ]

@@ -68,6 +68,17 @@ def test_what_is_not_weights_is_copied_byte_for_byte(base: Path, tmp_path: Path)
     assert not (folder / "README.md").exists()
 
 
+def test_python_files_of_a_base_do_not_travel(base: Path, tmp_path: Path) -> None:
+    for name in ("modeling.py", "more/setup.PY", "more/x.pyc", "more/x.pyw"):
+        (base / name).write_text("raise SystemExit")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    hashes = copied.copy_beside(base, folder)
+    assert sorted(hashes) == ["chat_template.jinja", "config.json", "more/tool_use.jinja"]
+    names = {path.name for path in folder.rglob("*")}
+    assert names == {"chat_template.jinja", "config.json", "more", "tool_use.jinja"}
+
+
 def test_another_chat_template_is_refused(base: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()

@@ -156,6 +156,24 @@ def test_a_host_elsewhere_is_answered_whatever_name_it_is_asked_by() -> None:
     service.close()
 
 
+def test_a_page_of_another_site_asks_nothing_of_a_service_without_a_key() -> None:
+    page = {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}
+    simple = {**page, "Content-Type": "text/plain"}  # which browsers send without asking first
+    body = json.dumps({"image": data_url(3)}).encode()
+    with running() as served:
+        told = WEB.post(f"{served.url}/v1/predict", content=body, headers=simple)
+        assert (told.status_code, told.json()["error"]["code"]) == (403, "other_site")
+        assert told.json()["error"]["message"].startswith("Origin http://evil.example: ")
+        assert served.engine.batches == []
+        own = {"Origin": served.url, "Sec-Fetch-Site": "same-origin"}
+        assert WEB.post(f"{served.url}/v1/predict", content=body, headers=own).status_code == 200
+    with running(key="s3cret") as served:  # which no page of another site has
+        told = WEB.post(f"{served.url}/v1/predict", content=body, headers=simple)
+        assert told.status_code == 401
+        keyed = {**page, "Authorization": "Bearer s3cret"}
+        assert WEB.post(f"{served.url}/v1/predict", content=body, headers=keyed).status_code == 200
+
+
 def test_a_client_that_sends_nothing_or_half_a_body_is_cut_off() -> None:
     with running(Limits(seconds=0.2), head_seconds=0.2) as served:
         url = httpx.URL(served.url)

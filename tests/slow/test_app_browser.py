@@ -536,6 +536,23 @@ def test_the_state_is_told_in_a_polite_live_region(visit: Any, replay: str) -> N
     assert [line for line in heard if "queue" in line or "processing" in line] == []
 
 
+def test_a_page_of_another_site_reaches_the_app_by_a_link_only(browser: Any, stub: str) -> None:
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(stub.replace("127.0.0.1", "evil.localhost"))  # of this machine, and another site
+    assert "evil.localhost" in page.inner_text("body")  # the app's refusal; scripts run there too
+    call = f"{stub}gradio_api/call/score"
+    for method in ("GET", "POST"):
+        with page.expect_response(call) as told:
+            page.evaluate(f"() => {{ fetch('{call}', {{method: '{method}', mode: 'no-cors'}}) }}")
+        assert told.value.status == 403
+    page.evaluate(f"() => {{ document.body.innerHTML = '<a href={stub}>there</a>' }}")
+    page.get_by_text("there").click()
+    page.wait_for_selector("#rft-left .answer", state="visible")
+    run(page, "")
+    page.close()
+
+
 def test_a_password_is_asked_for(browser: Any, recorded: Served) -> None:
     from rftkit.app.serve import ServeOptions
 
