@@ -72,7 +72,11 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
     own = [*recipe.notes(), *rationale_notes(recipe, fitted.examples)]
     own += budget_notes(recipe, training=train_set.examples, test=test_set.examples)
     run = begun or new_run(request.out)
-    with _no_trace_without_model(run, request), locked(run.folder):
+    with (
+        _no_trace_without_model(run, request),
+        locked(run.folder),
+        _early_end_recorded(run, request),
+    ):
         files.sweep(run.folder)
         if is_run(run.folder):
             resume.renew_recipe(run, request, recipe)
@@ -80,10 +84,7 @@ def train(request: TrainRequest, console: Console) -> RunFolder:
         else:
             resume.say_other_folder(run, request, console)
             resume.begin_run(run, request, recipe, train_set)
-        with (
-            _early_end_recorded(run, request),
-            tracking(request.log, run, recipe, console) as tracker,
-        ):
+        with tracking(request.log, run, recipe, console) as tracker:
             for note in dict.fromkeys([*own, *fitted.notes, *test_set.notes]):
                 console.print(f"note: {note}", highlight=False, markup=False)
             steps = Steps(run, recipe, request, console, tracker)
@@ -283,8 +284,10 @@ def _early_end_recorded(run: RunFolder, request: TrainRequest) -> Iterator[None]
         command = request.resume_command(run.folder)
         raise TrainingError(f"{alarm}; continue with: {command}") from None
     except UserError as error:
-        if run.status()["state"] == "running":
+        if is_run(run.folder) and run.status()["state"] == "running":
             run.set_status("failed", error=str(error)[:500])
         raise
     except (Interrupted, KeyboardInterrupt) as stop:
+        if not is_run(run.folder):
+            raise
         raise stopped(stop, request.resume_command(run.folder)) from None
