@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rftkit.cli import complete
+from rftkit.messages import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,8 +54,8 @@ PIPED = 2000  # characters of a line that no terminal shows
 
 
 def say(line: str, console: Console) -> None:
-    """Print one line as it is, however narrow the terminal."""
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    """Print one line, however narrow the terminal; control characters are spelled out."""
+    console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def progress(quiet: bool) -> Console:
