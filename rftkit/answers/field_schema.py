@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from math import inf
 from typing import Any, Literal, get_args
 
 from rftkit.answers import replies
@@ -50,6 +51,15 @@ class Field:
     exact: bool = False
     weight: float = 1.0
     tolerance: float = 0.0
+
+
+DEFAULTS: dict[str, Any] = {  # of what a field may leave out
+    "optional": False,
+    "description": "",
+    "exact": False,
+    "weight": 1.0,
+    "tolerance": 0.0,
+}
 
 
 def field_of(name: str, value: object) -> Field:
@@ -125,9 +135,52 @@ def dump_fields(fields: Sequence[Field]) -> str:
 
 @lru_cache(maxsize=64)  # a run has one, and every reward asks for it
 def load_fields(text: str) -> tuple[Field, ...]:
-    """The fields in such a text."""
-    entries = json.loads(text)
-    return tuple(Field(**{**one, "values": tuple(one["values"])}) for one in entries)
+    """The fields in such a text. Raises ValueError, without a place, for any other."""
+    try:
+        entries = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(entries, list):
+        raise ValueError(f"{repr(entries)[:60]} is no list of fields")
+    return _named_apart([_loaded(one) for one in entries])
+
+
+def given_fields(value: object) -> tuple[Field, ...]:
+    """Fields as a recipe's table or a text of `dump_fields` has them.
+
+    Raises ValueError, without a place, for what is neither.
+    """
+    if isinstance(value, Mapping):
+        return _named_apart([field_of(name, one) for name, one in value.items()])
+    if not isinstance(value, str):
+        raise ValueError(f"{repr(value)[:60]} is no table of names and types")
+    return load_fields(value)
+
+
+def _named_apart(fields: Sequence[Field]) -> tuple[Field, ...]:
+    if not 0 < len(fields) <= MOST:
+        raise ValueError(f"{len(fields)} fields; 1 to {MOST} are read")
+    if len({field.name for field in fields}) < len(fields):
+        raise ValueError("two fields have one name; rename one")
+    return tuple(fields)
+
+
+def _loaded(entry: object) -> Field:
+    """One field of a text of `dump_fields`; what a recipe checks is checked again."""
+    if not isinstance(entry, Mapping) or not {"name", "kind", "values"} <= entry.keys():
+        raise ValueError(f"{repr(entry)[:60]} is no field with its name, kind and values")
+    rest = {key: value for key, value in entry.items() if key not in ("name", "kind", "values")}
+    if other := next((key for key in rest if key not in DEFAULTS), None):
+        raise ValueError(f"{other}: unknown key; {did_you_mean(other, DEFAULTS)}")
+    held = {**DEFAULTS, **rest}
+    values = {"values": entry["values"]} if entry["values"] or entry["kind"] == "enum" else {}
+    told = {key: held[key] for key in ("optional", "description")}
+    field = field_of(entry["name"], {"type": entry["kind"], **values, **told})
+    exact, weight, tolerance = (held[key] for key in ("exact", "weight", "tolerance"))
+    numbers = [one for one in (weight, tolerance) if type(one) in (int, float) and 0 <= one < inf]
+    if not isinstance(exact, bool) or len(numbers) < 2 or not 0 < weight <= 1000:
+        raise ValueError(f"{field.name}: no exact, weight and tolerance in {repr(held)[:200]}")
+    return replace(field, exact=exact, weight=weight, tolerance=tolerance)
 
 
 def _property(name: str, schema: object, optional: bool) -> Field:

@@ -91,7 +91,7 @@ def report(
         from rftkit.study.page import to_markdown
 
         typer.echo(to_markdown(read_study(run / PAGE)))
-        typer.echo(f"page: {run / PAGE}")
+        say(f"page: {run / PAGE}", results())
         return
     from rftkit.cli.show.runs import show_result
     from rftkit.report.run_page import rewrite_report

@@ -54,7 +54,7 @@ PIPED = 2000  # characters of a line that no terminal shows
 
 
 def say(line: str, console: Console) -> None:
-    """Print one line as it is, however narrow the terminal; nothing in it steers one."""
+    """Print one line, however narrow the terminal; control characters are spelled out."""
     console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 

@@ -34,10 +34,14 @@ BEGINNINGS = {"AP of ": "ap", "accuracy on ": "accuracy_by_source"}
 
 def with_metric_keys(values: object) -> object:
     """The values of a model's summary with `metrics`, where an old one has `figures`."""
-    if not isinstance(values, Mapping) or "figures" not in values:
+    if not isinstance(values, Mapping) or not _are_figures(values.get("figures")):
         return values
     rest = {key: value for key, value in values.items() if key != "figures"}
     return rest | {"metrics": [_keyed(name, entry) for name, entry in values["figures"].items()]}
+
+
+def _are_figures(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(one, Mapping) for one in value.values())
 
 
 def _keyed(name: str, entry: Mapping[str, object]) -> dict[str, object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rftkit.errors import UserError
+from rftkit.messages import in_short
 from rftkit.notebook.shown import Html
 
 PROOF = "proof.json"
@@ -27,21 +28,25 @@ CELL = "text-align:left; padding:3px 10px"
 def proofs(*folders: str | Path) -> Html:
     """A row for each export: how far its answers are from the adapter's, and how far they may be.
 
-    Raises UserError where one has no proof.
+    Raises UserError where one has no proof, or something else in its place.
     """
-    rows = [_cells(_proof(Path(folder))) for folder in folders]
+    rows = [_row(Path(folder) / PROOF) for folder in folders]
     lines = [_line(HEAD, "th"), *(_line(row, "td") for row in rows)]
     return Html(f"<table>{''.join(lines)}</table>")
 
 
-def _proof(folder: Path) -> Mapping[str, Any]:
+def _row(path: Path) -> tuple[str, ...]:
     try:
-        found: Mapping[str, Any] = json.loads((folder / PROOF).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        proof: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
-            f"{folder / PROOF}: cannot be read ({type(error).__name__}); export without --no-proof"
+            f"{path}: cannot be read ({type(error).__name__}); export without --no-proof"
         ) from None
-    return found
+    try:
+        return _cells(proof)
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        short = in_short(error)
+        raise UserError(f"{path}: no proof of an export ({short}); export again") from None
 
 
 def _cells(proof: Mapping[str, Any]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from rftkit.publish.facts import (
     limits,
     result_rows,
 )
+from rftkit.publish.front_matter import Page, read_page
 from rftkit.publish.licence import Licence, licence_of
 from rftkit.publish.usage import usage
 from rftkit.recipe.schema import Recipe
@@ -45,20 +46,14 @@ def card_text(source: Source, repo: str, declared: str = "") -> str:
     declared: a licence that the user names. Raises ModelError if the folder's own card cannot be
     read.
     """
-    from huggingface_hub import ModelCard
-
     readme = source.folder / README
-    try:
-        text = readme.read_text("utf-8") if _is_own(readme) else "---\n---\n\n# Model\n"
-        card: Any = ModelCard(text)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{readme}: no model card ({reason}); delete it to write one") from None
+    page = read_page(readme) if _is_own(readme) else Page({}, "\n# Model\n")
+    data = _declared(page.head, readme)
     facts = facts_of(source)
     base = facts.recipe.model.name if facts else ""
     licence = licence_of(_base(source) or base, readme, declared)
-    _front_matter(card.data, facts, repo, licence)
-    parts = sections(card.text)
+    _front_matter(data, facts, repo, licence)
+    parts = sections(page.text)
     made = {title: parts[title] for title in OURS if title in parts}
     if facts and (facts.summary or "Results" not in made):  # a pushed adapter has brought its own
         made |= _measured(facts)
@@ -70,7 +65,36 @@ def card_text(source: Source, repo: str, declared: str = "") -> str:
     if facts:  # its table says less than the one of ours
         head = re.sub(r"^\|.*\n+", "", head, flags=re.MULTILINE)
     head = re.sub(r"^# .*$", f"# {repo.rpartition('/')[2]}", head, count=1, flags=re.MULTILINE)
-    return f"---\n{card.data.to_yaml()}\n---\n{_joined({'': head, **made, **kept})}"
+    return f"---\n{_yaml(data, readme)}\n---\n{_joined({'': head, **made, **kept})}"
+
+
+def _declared(head: Mapping[str, Any], readme: Path) -> Any:
+    """What a card's head says, as the hub's client holds it. Raises ModelError for what it cannot.
+
+    Tags are looked at here, since a push adds to them.
+    """
+    from huggingface_hub import ModelCardData
+
+    try:
+        data: Any = ModelCardData(ignore_metadata_errors=False, **head)
+    except (ValueError, TypeError) as error:
+        raise _no_card(readme, error) from None
+    tags = data.tags or []
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise _no_card(readme, f"tags: {repr(tags)[:60]} is no list of texts")
+    return data
+
+
+def _yaml(data: Any, readme: Path) -> str:
+    try:
+        return str(data.to_yaml())
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _no_card(readme, error) from None
+
+
+def _no_card(readme: Path, reason: object) -> ModelError:
+    told = " ".join(str(reason).split()).partition(". ")[0][:160]
+    return ModelError(f"{readme}: no model card ({told}); mend it, or delete it to write one")
 
 
 def sections(text: str) -> dict[str, str]:
@@ -78,15 +102,16 @@ def sections(text: str) -> dict[str, str]:
 
     A line in a block of code begins none.
     """
-    found, title, fenced = {"": ""}, "", False
+    title, fenced = "", False
+    found: dict[str, list[str]] = {title: []}
     for line in text.splitlines(keepends=True):
         fenced ^= line.startswith("```")
         if line.startswith("## ") and not fenced:
             title = line.removeprefix("## ").strip()
-            found[title] = ""
+            found[title] = []
         else:
-            found[title] += line
-    return found
+            found[title].append(line)
+    return {title: "".join(lines) for title, lines in found.items()}
 
 
 def _joined(parts: Mapping[str, str]) -> str:

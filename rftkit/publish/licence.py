@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from rftkit.errors import ModelError
+from rftkit.publish.front_matter import read_page
 from rftkit.recipe.sections import TINY
 
 UNKNOWN = "unknown: look at the base"
@@ -35,16 +37,18 @@ def licence_of(base: str, readme: Path, declared: str = "") -> Licence:
     """The licence that `declared` names, else of the base model's card, else of `readme`.
 
     base: a hub id, `@revision` and all, a local folder, or a built-in model. Only what is on this
-    machine is looked at: a card in the cache of the hub, or in the folder.
+    machine is looked at: a card in the cache of the hub, or in the folder. Raises ModelError for a
+    card that cannot be read.
     """
     if declared:
         return Licence(declared, origin="declared by the author of this model")
     if base in TINY:
         return Licence("apache-2.0", origin="as rftkit, whose built-in model the base is")
     card = base_card(base)
-    found = _of_card(card, "that of the base model") if card else Licence()
-    own = _of_card(readme, "declared by the author of this model") if readme.is_file() else found
-    return found if found.id else own
+    found = _of_base(card) if card else Licence()
+    if found.id or not readme.is_file():
+        return found
+    return _of_card(readme, "declared by the author of this model")
 
 
 def base_card(base: str) -> Path | None:
@@ -64,10 +68,21 @@ def base_card(base: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def _of_card(card: Path, origin: str) -> Licence:
-    from huggingface_hub import ModelCard
+def _of_base(card: Path) -> Licence:
+    try:
+        return _of_card(card, "that of the base model")
+    except ModelError as error:
+        raise ModelError(f"{error}, or name the licence with --license") from None
 
-    data: Any = ModelCard.load(card, ignore_metadata_errors=True).data
-    ids = data.license if isinstance(data.license, list) else [data.license]
-    name, link = (str(value or "") for value in (data.license_name, data.license_link))
-    return Licence(str(ids[0]), name, link, origin) if ids[0] else Licence()
+
+def _of_card(card: Path, origin: str) -> Licence:
+    """What a card declares, where it does so by a text."""
+    head = read_page(card).head
+    first = head.get("license")
+    if isinstance(first, list):
+        first = first[0] if first else None
+    name, link = (
+        value if isinstance(value, str) else ""
+        for value in (head.get("license_name"), head.get("license_link"))
+    )
+    return Licence(first, name, link, origin) if isinstance(first, str) and first else Licence()

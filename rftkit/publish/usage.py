@@ -78,13 +78,13 @@ def usage(source: Source, facts: Facts, repo: str, written: str) -> str:
         return written or _of_exported(source, repo)
     recipe, name = facts.recipe, repo.rpartition("/")[2]
     base = recipe.model.name.partition("@")[0]
-    program = re.search(r"^```python\n.*?^```$", written, re.MULTILINE | re.DOTALL)
+    program = program_of(written)
     named = f"{PROGRAM_NAMES} = {base!r}, {repo!r}"
     reads = what_predict_does(get_task(recipe.task))
     parts = [RFTKIT.format(repo=repo, name=name, more=_asked(facts), reads=reads)]
     if program:
-        code = re.sub(rf"^{PROGRAM_NAMES} = .*$", lambda _: named, program[0], flags=re.MULTILINE)
-        rest = written[program.end() :].partition("\n### ")[0].strip()
+        code = re.sub(rf"^{PROGRAM_NAMES} = .*$", lambda _: named, program, flags=re.MULTILINE)
+        rest = written.partition(program)[2].partition("\n### ")[0].strip()
         parts.append(f"### transformers\n\n{code}\n" + (f"\n{rest}\n" if rest else ""))
     vision = VISION.format(name=name) if recipe.model.lora_vision else ""
     parts.append(
@@ -97,6 +97,13 @@ def usage(source: Source, facts: Facts, repo: str, written: str) -> str:
         )
     )
     return "\n".join([*parts, OLLAMA_ADAPTER.format(name=name)])
+
+
+def program_of(written: str) -> str:
+    """The first block of Python, with its fences; "" where there is none that ends."""
+    begun = re.search(r"^```python\n", written, re.MULTILINE)
+    ended = begun and re.compile(r"^```$", re.MULTILINE).search(written, begun.end())
+    return written[begun.start() : ended.end()] if begun and ended else ""
 
 
 def _asked(facts: Facts) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
+from rftkit.messages import printable
 from rftkit.metrics import Summary
 from rftkit.metrics.schema import display_model
 from rftkit.metrics.verdict import points
@@ -48,6 +49,7 @@ STYLE: dict[str, object] = {
     "svg.hashsalt": "rftkit",
     "font.size": 9,
     "text.color": INK,
+    "text.parse_math": False,  # a "$" in a name is one
     "axes.labelcolor": INK,
     "axes.edgecolor": LINE,
     "axes.spines.top": False,
@@ -258,16 +260,22 @@ def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
 
 def svg(figure: Figure, spoken: str) -> str:
     """The figure as an `<svg>` in the page's colours and font. spoken: for screen readers."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):  # a name may be a stranger's, and matplotlib warns with it
+        assert isinstance(text, Text)
+        text.set_text(printable(text.get_text()))
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
-    text = out.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'<g id="[^"]*"', "<g", text)
-    text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", text).replace("xlink:href", "href")
-    box = re.search(r'viewBox="[^"]*"', text)
+    drawn = out.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
+    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
+    drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
+    drawn = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", drawn)
+    drawn = drawn.replace("xlink:href", "href")
+    box = re.search(r'viewBox="[^"]*"', drawn)
     assert box, "matplotlib writes a viewBox"
     for colour, name in PAGE.items():
-        text = text.replace(colour, name)
-    start = f'<svg {box.group()} role="img" aria-label="{escape(spoken, quote=True)}">'
-    return re.sub(r"<svg[^>]*>", lambda _: start, text, count=1)
+        drawn = drawn.replace(colour, name)
+    start = f'<svg {box.group()} role="img" aria-label="{escape(printable(spoken), quote=True)}">'
+    return re.sub(r"<svg[^>]*>", lambda _: start, drawn, count=1)

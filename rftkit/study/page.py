@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from rftkit.measures.values import Rate
+from rftkit.messages import one_line
 from rftkit.metrics.verdict import points
 from rftkit.report import page as report
 from rftkit.report.metric_names import display_name
@@ -65,15 +66,16 @@ def matrices(crossed: Sequence[Crossed]) -> list[Matrix]:
 
 
 def to_markdown(summary: StudySummary) -> str:
-    """The answer and a table per data set, as Markdown."""
-    parts = [f"# {summary.name}", _state(summary), *(f"- {line}" for line in summary.answer)]
+    """The answer and a table per data set, as Markdown; no name in it steers a terminal."""
+    answer = [f"- {one_line(line)}" for line in summary.answer]
+    parts = [f"# {one_line(summary.name)}", _state(summary), *answer]
     for dataset, settings in tables(summary.rows):
-        parts.append(f"\n## {dataset}\n")
+        parts.append(f"\n## {one_line(dataset)}\n")
         heads = "style | method | shots | base | fine-tuned | by the list | gain | tokens | minutes"
         parts.append(f"| {heads} |")
         parts.append("|---|---|---|--:|--:|--:|--:|--:|--:|")
         parts += [_line(row) for _, rows in settings for row in rows]
-    parts += [f"- failed: {failure.cell}: {failure.error}" for failure in summary.failures]
+    parts += [f"- failed: {one_line(f'{one.cell}: {one.error}')}" for one in summary.failures]
     return "\n".join(parts) + "\n"
 
 
@@ -100,7 +102,7 @@ def _line(row: Row) -> str:
         f"{row.tokens_after:.1f}",
         f"{row.train_minutes:.1f}",
     )
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(map(one_line, cells))} |"
 
 
 def _state(summary: StudySummary) -> str:

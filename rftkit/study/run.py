@@ -7,11 +7,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import ValidationError
 from rich.console import Console
 
 from rftkit import files
 from rftkit.errors import Interrupted, RecipeError, UserError, stopped
-from rftkit.messages import runnable
+from rftkit.messages import first_line, runnable
 from rftkit.recipe.toml import read_text
 from rftkit.runs.locks import locked
 from rftkit.runs.run import is_run
@@ -56,8 +57,24 @@ def plan_study(path: Path, out: Path) -> list[tuple[str, runner.Progress]]:
 
 
 def read_study(page: Path) -> StudySummary:
-    """The results on a page, from the file beside it."""
-    return StudySummary.model_validate_json(page.with_name(SUMMARY).read_text("utf-8"))
+    """The results on a page, from the file beside it. Raises UserError if that is damaged."""
+    path = page.with_name(SUMMARY)
+    try:
+        return StudySummary.model_validate_json(path.read_text("utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{path}: cannot be read ({_reason(error)}); delete it, and `rftkit study` writes it "
+            "anew"
+        ) from None
+
+
+def _reason(error: ValueError) -> str:
+    """What is wrong first, and where."""
+    if not isinstance(error, ValidationError):
+        return first_line(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 def broken(summary: StudySummary) -> str:

@@ -7,13 +7,20 @@ from collections.abc import Mapping, Sequence
 
 from rftkit.answers import field_marks, field_values, replies
 from rftkit.answers.field_marks import NOTHING, Marks, gold_object
-from rftkit.answers.field_schema import Field, dump_fields, field_of, json_schema, load_fields
+from rftkit.answers.field_schema import (
+    Field,
+    dump_fields,
+    field_of,
+    given_fields,
+    json_schema,
+    load_fields,
+)
 from rftkit.answers.field_values import Object
 from rftkit.core import Attempt, Example, NoImage, Row, Style
 from rftkit.errors import DataError, UserError
 from rftkit.measures.field_metrics import Extraction, measure_fields
 from rftkit.measures.values import Measure
-from rftkit.messages import did_you_mean, missing_column
+from rftkit.messages import did_you_mean, in_short, missing_column
 from rftkit.rewards.general import format_reward
 from rftkit.tasks.options import FieldOptions
 from rftkit.tasks.question import Question, QuestionForm, Trained, Unlabelled
@@ -21,6 +28,7 @@ from rftkit.tasks.reading import Reading
 from rftkit.tasks.starter import Starter
 from rftkit.tasks.task import TABLES, Scored, Task, Words
 
+TYPED = 'write names and types, such as {"shop": "string", "total": "number?"}'
 QUESTION = "Read the fields of this document."
 SHAPE = "Answer with one JSON object that has these keys:"
 NULLS = "Write null for what is not there."
@@ -88,8 +96,11 @@ def _values(row: Row, reading: Reading, names: Sequence[str]) -> Object:
 
 def _likely(values: Object, row: Row) -> tuple[Field, ...]:
     """The fields of an object without a recipe: as they come with it, or by its values' types."""
-    if "fields" in row.values:
-        return load_fields(str(row.values["fields"]))
+    if (given := row.values.get("fields")) is not None:
+        try:
+            return given_fields(given)
+        except ValueError as error:
+            raise DataError(f"{row.location}: fields: {error}; {TYPED}") from None
     kinds: dict[type, str] = {bool: "boolean", int: "number", float: "number", list: "strings"}
     try:
         return tuple(
@@ -116,8 +127,14 @@ def row(example: Example) -> dict[str, object]:
 
 
 def fields_of(example: Example) -> tuple[Field, ...]:
-    """The fields that an example asks for."""
-    return load_fields(example.meta["fields"])
+    """The fields that an example asks for. Raises DataError if it is of a file without them."""
+    try:
+        return load_fields(example.meta["fields"])
+    except (KeyError, ValueError) as error:
+        where = example.location or example.id
+        raise DataError(
+            f"{where}: its fields cannot be read ({in_short(error)}); evaluate it again"
+        ) from None
 
 
 def prompt(example: Example, style: Style) -> str:

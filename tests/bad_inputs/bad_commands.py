@@ -8,6 +8,7 @@ from bad_data import picture
 from bad_rows import Row, recipe
 
 GOOD = {"r.toml": recipe({})}
+STUDY = "s/study__json"
 ELSEWHERE = "203.0.113.7"  # an address that is no machine's: RFC 5737
 
 
@@ -80,9 +81,18 @@ BESIDE = [
     command("an unknown key", "study", "s.toml", s__toml="colour = 3\n"),
     command("no recipe in it", "study", "s.toml", s__toml='recipes = ["none.toml"]\nseeds = [0]\n'),
     command("no run", "report", "out/pets"),
+    command("a study of a number", "report", "s", **{STUDY: "5"}),
+    command("a study of a list", "report", "s", **{STUDY: "[1]"}),
+    command("a study of nothing", "report", "s", **{STUDY: "null"}),
+    command("a study of text", "report", "s", **{STUDY: '"x"'}),
+    command("a study without its keys", "report", "s", **{STUDY: '{"runs": 5}'}),
+    command("a deep study", "report", "s", **{STUDY: "[" * 100_000}),
+    command("a study of no UTF-8", "report", "s", **{STUDY: b"\xff"}),
+    command("a study of old metrics that are none", "report", "s",
+            **{STUDY: '{"rows": [{"figures": 5}, {"figures": {"mAP": 5}}]}'}),
     command("no runs", "runs", "nowhere"),
     command("a file for runs", "runs", "r.toml"),
-]
+]  # fmt: skip
 SCORED = [
     command("neither recipe nor run", "baseline", code=2),
     command("no recipe", "baseline", "none.toml"),
@@ -128,6 +138,16 @@ def scored(name: str, line: str | bytes, *words: str) -> Row:
 
 GOLD = ', "gold": "cat"}'
 BOX = ("--task", "detection", "--style", "direct")
+HELD: dict[str, object] = {"name": "a", "kind": "string", "values": []}
+DOCUMENT = ("--task", "fields", "--style", "direct")
+
+
+def typed(name: str, fields: str) -> Row:
+    """A line that says itself which fields its document has."""
+    line = f'{{"completion": "x", "gold": {{"a": "b"}}, "fields": {fields}}}'
+    return scored(f"fields: {name}", line, *DOCUMENT)
+
+
 LINES = [
     scored("no JSON", "hello"),
     scored("a list", "[1]"),
@@ -142,6 +162,24 @@ LINES = [
     scored("an endless box", '{"completion": "[]", "gold": [[1, 2, 1e999, 3]]}', *BOX),
     scored("pixels of no size",
            '{"completion": "[]", "gold": [[1, 2, 3, 4]], "coords": "pixels"}', *BOX),
+    typed("a number", "5"),
+    typed("a yes", "true"),
+    typed("a list", '["a"]'),
+    typed("a text that is no JSON", '"x"'),
+    typed("a text of NaN", '"NaN"'),
+    typed("a text of a list of numbers", '"[1]"'),
+    typed("a text of an empty table", '"[{}]"'),
+    typed("a text of nothing", '"[]"'),
+    typed("a deep text", f'"{"[" * 100_000}"'),
+    typed("no type", '{"a": "zzz"}'),
+    typed("a type of a list", '{"a": {"type": []}}'),
+    typed("none", "{}"),
+    typed("a weight of text", json.dumps(json.dumps([HELD | {"weight": "x"}]))),
+    typed("an endless tolerance", json.dumps(json.dumps([HELD | {"tolerance": 1e999}]))),
+    typed("exact by a number", json.dumps(json.dumps([HELD | {"exact": 1}]))),
+    typed("another key", json.dumps(json.dumps([HELD | {"colour": 1}]))),
+    typed("twice the same", json.dumps(json.dumps([HELD, HELD]))),
+    typed("too many", json.dumps({f"f{n}": "string" for n in range(65)})),
 ]  # fmt: skip
 
 

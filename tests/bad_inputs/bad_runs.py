@@ -226,6 +226,37 @@ CARDS = [
         lambda place: (gone(CARD)(place), moved(ADAPTER, "adapter")(place)),
     ),
 ]
+README, PUSH = f"{ADAPTER}/README.md", ("push", "run", "me/x", "--dry-run")
+
+
+def page(name: str, head: str | bytes) -> Row:
+    """A model card with this between its two `---`."""
+    whole = head if isinstance(head, bytes) else f"---\n{head}\n---\n# x\n".encode()
+    return row(f"README.md: {name}", PUSH, text(README, whole))
+
+
+PAGES = [
+    page("a tag of Python", "license: !!python/object/apply:os.system [x]"),
+    page("an alias of nothing", "x: *nope"),
+    page("deep", "a: " + "[" * 20_000),
+    page("not YAML", "a: [1\n]: }"),
+    page("a list", "- 1"),
+    page("no date", "a: 2020-13-45"),
+    page("no truth", "a: !!bool x"),
+    page("no time", "a: !!timestamp x"),
+    page("no number", 'a: !!int ""'),
+    page("a key of a number", "1: x"),
+    page("a key of Python's", "self: x"),
+    page("a switch of the library", "ignore_metadata_errors: true"),
+    page("tags of a number", "tags: 5"),
+    page("tags of tables", "tags: [{a: b}]"),
+    page("results of a number", "model-index: 5"),
+    page("results without a task", "model-index: [{name: 1, results: [{}]}]"),
+    page("values without end", "x: &x [*x]"),
+    page("a head of 200 kB", "x: " + "a" * 200_000),
+    page("5 MB", b"a" * 5_000_001),
+    page("no UTF-8", b"\xff\xfe"),
+]
 ADAPTERS = [
     adapter("weights gone", gone(WEIGHTS)),
     adapter("weights pickled", moved(WEIGHTS, f"{ADAPTER}/adapter_model.bin")),
@@ -260,4 +291,4 @@ ADAPTERS = [
     config(rank_pattern={"q_proj": 9}),
     config(trainable_token_indices=[1]),
 ]  # fmt: skip
-ROWS = [*PLACES, *RUNS, *CARDS, *ADAPTERS]
+ROWS = [*PLACES, *RUNS, *CARDS, *PAGES, *ADAPTERS]

@@ -125,6 +125,8 @@ BOXES = [
     row("YOLO: no folder", {}, source="yolo", path="nowhere", task="detection"),
     row("YOLO: a Python tag", {"y/data.yaml": "!!python/object/apply:os.system ['touch x']"},
         source="yolo", path="y", task="detection"),
+    row("YOLO: a time that is none", {"y/data.yaml": "names: !!timestamp x"},
+        source="yolo", path="y", task="detection"),
     row("YOLO: aliases that explode", {"y/data.yaml": LAUGHS},
         source="yolo", path="y", task="detection"),
     row("refs: no file", {}, source="refs", path="none.json", task="grounding"),

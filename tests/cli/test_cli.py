@@ -440,6 +440,15 @@ def test_a_report_is_written_anew(rftkit: Command, tmp_path: Path) -> None:
     assert run.report.read_text("utf-8").startswith("<!doctype html>")
 
 
+def test_the_name_of_a_folder_steers_no_terminal(rftkit: Command, tmp_path: Path) -> None:
+    evaluated(tmp_path / "out" / "red\x1b[31m\x9b")
+    done = rftkit("report", "out")
+    assert done.code == 0
+    assert r"report: out/red\x1b[31m\x9b/report.html" in done.out
+    assert "\x1b" not in done.out + done.err
+    assert "\x9b" not in done.out + done.err
+
+
 def test_a_page_that_somebody_reads_stays_whole_while_it_is_written_anew(
     rftkit: Command, tmp_path: Path
 ) -> None:

@@ -221,8 +221,10 @@ def test_a_snapshot_in_the_hubs_cache_is_read(folder: Path) -> None:
     [
         ("---\na:\n- !!python/name:os.system\n---\n", "its YAML cannot be read (could not determ"),
         ("---\na: [\n---\n", "its YAML cannot be read (while parsing"),
-        ("---\n" + "[" * 20_000 + "\n---\n", "its YAML cannot be read (maximum recursion"),
+        ("---\n" + "[" * 20_000 + "\n---\n", "its YAML cannot be read (nested too deep)"),
         ("---\n- a\n---\n", "its YAML is no mapping of keys"),
+        ("---\na: !!int ''\n---\n", "its YAML cannot be read (string index"),
+        ("---\na: !!timestamp x\n---\n", "its YAML cannot be read ('NoneType' object"),
         ("---\na: &a [*a]\n---\n", "its YAML stands for more than 200,000 values"),
     ],
 )

@@ -433,6 +433,28 @@ def test_proofs_stand_in_a_table(tmp_path: Path) -> None:
         ["merged", "7 of 8", far, "0.3500", "0.0400, at most 0.1", "0.0040, at most 0.05",
          "yes, but the base model would pass too"],
     ]  # fmt: skip
+    (tmp_path / "a" / "proof.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"a/proof\.json: cannot be read \(RecursionError\)"):
+        nb.proofs(tmp_path / "a")
     (tmp_path / "a" / "proof.json").unlink()
     with pytest.raises(UserError, match=r"a/proof\.json: cannot be read .*--no-proof"):
         nb.proofs(tmp_path / "a")
+
+
+@pytest.mark.parametrize(("proof", "reason"), [
+    (5, "TypeError: 'int' object is not subscriptable"),
+    ([], "TypeError: list indices must be integers or slices, not str"),
+    ({"kind": "x"}, "KeyError: 'bounds'"),
+    (PROOF | {"bounds": {}}, "KeyError: 'tokens'"),
+    (PROOF | {"largest_tie": "near"},
+     "ValueError: Unknown format code 'f' for object of type 'str'"),
+    (PROOF | {"base_tokens": 10**400}, "OverflowError: int too large to convert to float"),
+    (PROOF | {"passed": False, "faults": [1]},
+     "TypeError: sequence item 0: expected str instance, int found"),
+])  # fmt: skip
+def test_a_proof_that_is_none_is_one_line(proof: object, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "proof.json"
+    path.write_text(json.dumps(proof))
+    with pytest.raises(UserError) as caught:
+        nb.proofs(tmp_path)
+    assert str(caught.value) == f"{path}: no proof of an export ({reason}); export again"

@@ -6,11 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from effort import assert_effort
 from huggingface_hub import ModelCard, constants
 
+from rftkit.errors import ModelError
 from rftkit.publish import contents
 from rftkit.publish.card import card_text, sections
 from rftkit.publish.licence import UNKNOWN, licence_of
+from rftkit.publish.usage import program_of
 from rftkit.runs import model_card
 from rftkit.runs.run import RunFolder
 from rftkit.tasks import get_task
@@ -164,6 +167,39 @@ def test_a_local_bases_own_card_is_read_and_a_name_that_leads_nowhere_is_unknown
     assert licence_of(str(tmp_path), nowhere).id == "mit"
     assert licence_of("not/a/hub/id", nowhere).words == UNKNOWN
     assert licence_of("tiny", nowhere).id == "apache-2.0"
+
+
+@pytest.mark.parametrize(("head", "reason"), [
+    ("x: *nope", 'its YAML cannot be read (found undefined alias \'nope\' in "<unicode string>", '
+                 "line 1, column 4: x: *nope ^); mend it or remove the file"),
+    ("x: " + "a" * 200_000, "200,003 characters between its first two lines of ---, above "
+                            "200,000; shorten it or remove the file"),
+])  # fmt: skip
+def test_a_bases_card_that_cannot_be_read_is_one_line(
+    head: str, reason: str, tmp_path: Path
+) -> None:
+    card = tmp_path / "README.md"
+    card.write_text(f"---\n{head}\n---\n")
+    with pytest.raises(ModelError) as caught:
+        licence_of(str(tmp_path), tmp_path / "none.md")
+    assert str(caught.value) == f"{card}: {reason}, or name the licence with --license"
+    assert licence_of(str(tmp_path), card, "mit").id == "mit"
+
+
+@pytest.mark.parametrize("declared", ["[]", "5", "{a: b}", "[[mit]]", "''", "2020-01-01"])
+def test_a_licence_that_is_no_text_is_unknown(declared: str, tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_text(f"---\nlicense: {declared}\nlicense_name: [1]\n---\n")
+    assert licence_of("not/a/hub/id", card).words == UNKNOWN
+
+
+def test_a_long_card_takes_no_longer_than_its_length() -> None:
+    lines, fences = "\n" * 400_000, "```python\n" * 100_000
+    assert_effort(150, sections, lines)
+    assert sections(lines) == {"": lines}
+    assert_effort(50, program_of, fences)
+    assert program_of(fences) == ""
+    assert program_of(f"a\n{fences}```\n```\n") == f"{fences}```"
 
 
 def test_a_heading_in_a_block_of_code_begins_no_section() -> None:

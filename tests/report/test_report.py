@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -163,6 +164,17 @@ def test_charts_are_drawn_from_what_was_logged() -> None:
     assert [chart.title for chart in training(SFT)] == ["Loss and token accuracy"]
     assert training([]) == []
     assert training([{"step": 1, "rewards": {"accuracy": float("nan")}}]) == []
+
+
+def test_a_name_in_a_chart_steers_no_terminal_and_is_no_formula() -> None:
+    evil = r"a$\frac$" + "\x1b]0;own\x07\n"
+    lines = [{"step": n, "rewards": {"accuracy": 0.5, evil: 0.1 * n}} for n in (1, 2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib would print the name in one
+        charts = {chart.title: chart.svg for chart in training(lines)}
+    (svg,) = charts.values()
+    assert svg.count(r"a$\frac$\x1b]0;own\x07") == 2
+    assert "\x1b" not in svg
 
 
 def test_charts_shade_the_warm_up_and_show_the_loss_of_imitation_alone() -> None:

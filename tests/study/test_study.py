@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 from waiting import wait_until
 
-from rftkit.errors import Interrupted, RecipeError
+from rftkit.errors import Interrupted, RecipeError, UserError
 from rftkit.files import append_line, write_atomically
 from rftkit.measures import statistics
 from rftkit.metrics import summarise, to_json
@@ -276,6 +276,35 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(location: Path) -> None:
     assert [[s.seed for s in v.contrast.seeds] for v in compared] == [[1]]
     mended = read_study(run_study(path, out, QUIET, "", Fake()))
     assert (mended.finished, mended.failures, broken(mended)) == (8, (), "")
+
+
+def test_a_strangers_study_json_steers_no_terminal_and_odd_values_are_one_line(
+    location: Path,
+) -> None:
+    page = run_study(study(ONE), location / "out", QUIET, "", Fake(thinking))
+    file = location / "out" / "study.json"
+    held = json.loads(file.read_text())
+    evil = "x\x1b]0;own\x07\x9b31m\n# y"
+    held["name"] += evil
+    held["answer"] = [evil]
+    held["failures"] = [{"cell": evil, "error": evil}]
+    for row in held["rows"]:
+        row["style"] += evil
+        row["setting"]["dataset"] = row["setting"]["method"] = evil
+    file.write_text(json.dumps(held))
+    told = to_markdown(read_study(page))
+    assert {c for c in told if not c.isprintable()} == {"\n"}
+    shown = r"x\x1b]0;own\x07\x9b31m # y"
+    assert told.count(shown) == 3 + 1 + 2 * 2 + 1
+    assert f"\n- failed: {shown}: {shown}\n" in told
+    held["rows"][0]["gain"]["verdict"] = "grand"
+    file.write_text(json.dumps(held))
+    with pytest.raises(UserError) as caught:
+        read_study(page)
+    assert str(caught.value) == (
+        f"{file}: cannot be read (rows.0.gain.verdict: Input should be 'better', 'worse' or "
+        "'no difference detected'); delete it, and `rftkit study` writes it anew"
+    )
 
 
 def test_a_cell_is_run_as_a_user_would_type_it(location: Path) -> None:

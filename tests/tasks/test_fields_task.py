@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from rftkit.answers.field_schema import Field, dump_fields
 from rftkit.cli.main import main
 from rftkit.core import Attempt, Completion, NoImage, Row
 from rftkit.data.images import FileImage
@@ -282,6 +283,38 @@ def test_a_completion_is_scored_by_the_types_of_its_gold(
     scored = json.loads(capsys.readouterr().out)
     assert scored["answer"] == {"shop": "Old Mil", "total": 2}
     assert scored["rewards"] == {"field_score": 15 / 16, "all_exact": 0.0, "valid": 1.0}
+
+
+@pytest.mark.parametrize("form", ["as a recipe", "as rftkit writes it down"])
+def test_a_line_may_say_itself_which_fields_it_has(
+    form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: object = {"currency": ["EUR", "USD", "?"], "total": {"type": "number"}}
+    if form != "as a recipe":
+        given = dump_fields(
+            [Field("currency", "enum", ("EUR", "USD"), True), Field("total", "number", weight=9)]
+        )
+    line = {
+        "completion": '{"currency": "USD", "total": 2}',
+        "gold": {"total": 2, "currency": "eur"},
+    }
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(line | {"fields": given}) + "\n"))
+    assert rftkit(monkeypatch, "score", "--task", "fields", "--style", "direct") == 0
+    share = 1 / 2 if form == "as a recipe" else 9 / 10
+    rewards = json.loads(capsys.readouterr().out)["rewards"]
+    assert rewards == {"field_score": share, "all_exact": 0.0, "valid": 1.0}
+
+
+@pytest.mark.parametrize(("meta", "reason"), [
+    ({}, "KeyError: 'fields'"),
+    ({"fields": "5"}, "ValueError: 5 is no list of fields"),
+    ({"fields": "[" * 100_000}, "ValueError: nested too deep"),
+])  # fmt: skip
+def test_a_sample_without_its_fields_is_one_line(meta: dict[str, str], reason: str) -> None:
+    made = replace(attempt("{}").example, meta=meta)
+    with pytest.raises(DataError) as caught:
+        fields.field_score(TASK.attempt(made, "direct", Completion("{}")))
+    assert str(caught.value) == f"t:1: its fields cannot be read ({reason}); evaluate it again"
 
 
 def test_the_app_takes_the_right_answer_by_the_recipes_types(folder: Path) -> None:

@@ -35,7 +35,7 @@ def show_result(run: RunFolder, console: Console) -> None:
         if published := beside(recipe_of(run), summary):
             show_beside(published, console)
     for text in (f"report: {run.report}", f"next: {_next(run)}"):
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def _next(run: RunFolder) -> str:

@@ -21,6 +21,10 @@ from rftkit.recipe.sections import Data
 
 YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 CLASS_LISTS = ("classes.txt", "labels/classes.txt", "obj.names")
+UNREADABLE = (  # the last ones: `!!int ""`, `!!timestamp x`, which PyYAML does not expect
+    *(yaml.YAMLError, ValueError, RecursionError),
+    *(LookupError, AttributeError),
+)
 MAX_BYTES = 1_000_000  # of data.yaml
 MAX_CLASSES = 100_000
 
@@ -89,7 +93,7 @@ def _load(path: DataPath) -> Mapping[str, object]:
         raise DataError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB; not a data.yaml")
     try:
         values = yaml.load(plain(Path(path)).read_text("utf-8-sig"), _Plain)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         line = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: not YAML ({line}); fix it") from error
     if not isinstance(values, dict):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import yaml
 
@@ -15,6 +16,10 @@ CARD, YAML = "README.md", ".huggingface.yaml"
 MAX_BYTES = 5_000_000  # ten thousand names of classes take a tenth of it
 MAX_VALUES = 200_000  # aliases counted as often as they stand for something
 NAMING_FILES = ("data_files", "data_dir")  # keys of a config
+UNREADABLE = (  # the last ones: `!!int ""`, `!!timestamp x`, which PyYAML does not expect
+    *(yaml.YAMLError, ValueError, RecursionError),
+    *(LookupError, AttributeError),
+)
 ADDRESS = re.compile("://|::")
 
 
@@ -71,19 +76,28 @@ def leads_out(pattern: str) -> bool:
     return absolute or ".." in parts or bool(ADDRESS.search(pattern))
 
 
-def _check_yaml(text: str, shown: str) -> None:
+def read_yaml(text: str, shown: str) -> Mapping[str, Any]:
+    """The keys of a text of YAML; {} for an empty one.
+
+    Raises DataError if it cannot be read, is no mapping, or stands for too many values.
+    """
     try:
         document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{shown}: its YAML cannot be read ({_short(error)}); mend it or remove the file"
         ) from error
     if document is None:
-        return
+        return {}
     if not isinstance(document, dict):
         raise DataError(f"{shown}: its YAML is no mapping of keys; mend it or remove the file")
     for _ in _strings(document, shown):  # counts its values
         pass
+    return document
+
+
+def _check_yaml(text: str, shown: str) -> None:
+    document = read_yaml(text, shown)
     configs = document.get("configs")
     for config in configs if isinstance(configs, list) else []:
         for key in NAMING_FILES:
@@ -126,4 +140,6 @@ def _text(path: Path, shown: str) -> str:
 
 
 def _short(error: Exception) -> str:
+    if isinstance(error, RecursionError):  # whose text depends on where it came
+        return "nested too deep"
     return " ".join(str(error).split())[:160]
