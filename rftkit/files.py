@@ -7,12 +7,13 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal
 
 from rftkit.errors import UserError
 
@@ -25,11 +26,12 @@ def now() -> str:
 def write_atomically(path: Path, text: str | bytes) -> None:
     """Write beside and move into place: a reader sees the old text or the new one, never half.
 
-    Nor does one after a power cut; the new one is on the disk when this returns.
+    Nor does one after a power cut; the new one is on the disk when this returns. No link in the
+    folder is followed, and nobody can put one where the new text goes: its name cannot be guessed.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.{os.getpid()}")
     try:
-        with beside.open("wb") as file:
+        with beside.open("xb") as file:
             file.write(text.encode() if isinstance(text, str) else text)
             file.flush()
             os.fsync(file.fileno())
@@ -88,13 +90,37 @@ def make_folder(folder: Path) -> None:
         sync(folder.parent)
 
 
+def append(path: Path, text: str) -> None:
+    """Write at the end of a file of a run, and make it if it is not there.
+
+    Raises UserError for a link, which a stranger may have laid to any file of the user's.
+    """
+    with open_own(path, "a") as file:
+        file.write(text.encode())
+
+
+def open_own(path: Path, mode: Literal["a", "r+"]) -> IO[bytes]:
+    """Open a file of a run to write to it where it lies. Raises UserError for a link."""
+
+    def unlinked(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW, 0o666)
+
+    try:
+        return open(path, f"{mode}b", opener=unlinked)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise UserError(
+            f"{path}: is a link; a run writes to its own files, move it there"
+        ) from None
+
+
 def append_line(path: Path, record: Mapping[str, object]) -> None:
     """One JSON object as one line, flushed: a kill tears the last line at most.
 
     A power cut may take the lines since the last `sync`, which the system had not written yet.
     """
-    with path.open("a", encoding="utf-8") as file:
-        file.write(_line(record))
+    append(path, _line(record))
 
 
 def plain(path: Path) -> Path:

@@ -20,7 +20,7 @@ from rich.progress import Progress
 from rftkit.answers import replies
 from rftkit.core import Example, Reply, Style
 from rftkit.evaluation.peak_memory import Peak, peak_memory
-from rftkit.files import make_folder, write_atomically
+from rftkit.files import append, make_folder, write_atomically
 from rftkit.metrics.samples import (
     Header,
     Provenance,
@@ -134,8 +134,7 @@ def _answer_all(
             for start in range(0, len(examples), spec.batch_size):
                 batch = examples[start : start + spec.batch_size]
                 samples, made, scoring = _answer(policy, batch, spec, side)
-                with spec.file.open("a", encoding="utf-8") as file:
-                    file.write("".join(sample_line(sample) for sample in samples))
+                append(spec.file, "".join(sample_line(sample) for sample in samples))
                 watch.add(len(batch), sum(s.tokens for s in samples), made, scoring)
                 yield len(batch)
         finally:
@@ -174,8 +173,7 @@ class _Stopwatch:
             timing = _timing(counted, self.spec, self.side, self.warm).model_copy(
                 update={"peak_memory_bytes": self.peak.read(), "peak_memory_of": self.peak.of}
             )
-            with self.spec.file.open("a", encoding="utf-8") as file:
-                file.write(timing_line(timing))
+            append(self.spec.file, timing_line(timing))
             self.spent = []
 
 

@@ -17,7 +17,7 @@ from pydantic import AliasChoices, Field, ValidationError
 
 from rftkit.core import Rules, Style
 from rftkit.errors import DataError
-from rftkit.files import plain
+from rftkit.files import open_own, plain
 from rftkit.measures.values import Record
 from rftkit.tasks import TASKS
 
@@ -233,7 +233,7 @@ def repair(path: Path) -> None:
     Nothing but the end of the file changes; lines before it are not read for faults.
     """
     lines, torn = _whole_lines(path)
-    with path.open("r+b") as file:
+    with open_own(path, "r+") as file:
         if torn:
             file.truncate(sum(len(line) + 1 for line in lines))
         elif lines and not path.read_bytes().endswith(b"\n"):

@@ -275,7 +275,8 @@ def _free(location: Path) -> bool:
 def _made(folder: Path) -> Path:
     try:
         make_folder(folder)
-        (folder / WRITABLE).touch()
+        (folder / WRITABLE).unlink(missing_ok=True)
+        (folder / WRITABLE).touch(exist_ok=False)  # follows no link
         (folder / WRITABLE).unlink()
     except OSError as error:
         raise RecipeError(f"--out {folder}: cannot write there ({error.strerror})") from None
