@@ -22,6 +22,7 @@ from rftkit.app.limits import (
 )
 from rftkit.errors import UserError
 from rftkit.messages import pip_install
+from rftkit.report.chart_defaults import load
 from rftkit.web.hosts import LOOPBACK
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def launch(served: Served, limits: Limits = PRIVATE, options: ServeOptions | Non
     """The page, served from a thread of its own; `close()` ends it."""
     options = options or ServeOptions()
     prepare()
+    load()
     import gradio as gr
     import matplotlib.pyplot  # noqa: F401  else Gradio loads it at the first press, for seconds
 

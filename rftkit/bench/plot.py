@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rftkit.bench.measure import Measured
+from rftkit.report.chart_defaults import default_style
 
 PARTS = {"rollout": "rollout", "logps": "log-probabilities", "backward": "forward and backward"}
 
 
+@default_style()
 def plot(found: Sequence[Measured], path: Path, title: str) -> None:
     """Write a bar for each path that was measured, in the format of the file's ending."""
     import matplotlib as mpl

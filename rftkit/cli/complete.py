@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 ADAPTER, SAMPLES = "adapter_config.json", "samples.jsonl"
+PLAIN = set("./+-_@:,")  # beside letters and digits
 
 
 def recipes(incomplete: str) -> list[str]:
@@ -79,9 +80,17 @@ def _paths(incomplete: str, suffix: str | None, whole_with: str = ADAPTER) -> It
     shown = [path for path in entries if not path.name.startswith(".") or start.startswith(".")]
     for path in sorted(shown, key=lambda path: not is_run(path)):
         name = str(folder / path.name)
+        if not _plain(name):
+            continue
         if path.is_dir():
             marks = {ADAPTER, whole_with}
             whole = suffix is None and (is_run(path) or any((path / m).is_file() for m in marks))
             yield name if whole else f"{name}/"
         elif suffix and path.suffix == suffix:
             yield name
+
+
+def _plain(name: str) -> bool:
+    """Whether a shell takes a name as it is: bash quotes nothing of it, and zsh evaluates it."""
+    rest = name.removeprefix("~/")
+    return not name.startswith("-") and all(one.isalnum() or one in PLAIN for one in rest)

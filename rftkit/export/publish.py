@@ -14,7 +14,7 @@ from pathlib import Path
 from rftkit.errors import ModelError, UserError
 from rftkit.runs.locks import locked
 
-FILES = "files"  # in the hidden folder, beside its lock
+FILES, BEFORE = "files", "before"  # in the hidden folder, beside its lock
 
 
 class ProofError(ModelError):
@@ -37,8 +37,11 @@ def in_place_of(out: Path, force: bool = False) -> Iterator[Path]:
     """
     check_free(out, force)
     hidden = out.with_name(f".{out.name}.building")
-    hidden.mkdir(parents=True, exist_ok=True)
     files, failed = hidden / FILES, failed_folder(out)
+    for path in (hidden, files, hidden / BEFORE):
+        if path.is_symlink():
+            raise UserError(f"{path}: is a link; an export is made there, so delete it")
+    hidden.mkdir(parents=True, exist_ok=True)
     try:
         with locked(hidden):
             _clear(files)
@@ -61,7 +64,7 @@ def failed_folder(out: Path) -> Path:
 
 def _move(files: Path, out: Path, hidden: Path) -> None:
     """Put the files in their place; what was there goes, and comes back if that fails."""
-    before = hidden / "before"
+    before = hidden / BEFORE
     _clear(before)
     if out.exists():
         out.rename(before)
@@ -75,7 +78,10 @@ def _move(files: Path, out: Path, hidden: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    if folder.exists():
+    """Delete a folder with all that is in it; of a link to one, the link."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
         shutil.rmtree(folder)
 
 

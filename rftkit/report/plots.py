@@ -14,6 +14,7 @@ from rftkit.messages import printable
 from rftkit.metrics import Summary
 from rftkit.metrics.schema import display_model
 from rftkit.metrics.verdict import points
+from rftkit.report.chart_defaults import default_style
 from rftkit.report.training_curves import (
     Metrics,
     Series,
@@ -99,9 +100,7 @@ class Frame(NamedTuple):
 @contextmanager
 def page_style() -> Iterator[None]:
     """Within it, and in functions it decorates, figures wear the page's colours."""
-    from matplotlib import style
-
-    with style.context(STYLE):
+    with default_style(STYLE):
         yield
 
 

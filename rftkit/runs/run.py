@@ -24,7 +24,9 @@ BASELINES = "baselines.json"  # may be there before a run begins, and serves it
 BEGUN = {LOCK, "recipe.toml", "resolved.toml"}  # what is there before run.json makes it a run
 
 EXPORTS = "export"
-OWN_FOLDERS = ("adapter", "best", "checkpoints", "eval", EXPORTS, "tensorboard", "wandb")
+OWN_FOLDERS = (
+    "adapter", "best", "checkpoints", "eval", EXPORTS, "tensorboard", "wandb", ".wandb",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,28 @@ def test_tab_offers_runs_and_evaluations(compare: Command) -> None:
     assert complete.runs("out/a/eval/") == ["out/a/eval/test/"]
 
 
+def test_no_name_is_offered_that_a_shell_would_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bash puts what is offered into the line as it is; zsh evaluates it."""
+    monkeypatch.chdir(tmp_path)
+    fine = ["pets-1.0_b,c@d:e+f", "über"]
+    shells = ["$(touch X)", r"\$(touch X)", "`id`", "a b", "a;id", "a'b", 'a"b', "a\nb", "~root"]
+    for name in [*fine, *shells, "a*", "a?", "[a]", "a&b", "a|b", "a>b", "!!", "{a,b}", "#a"]:
+        folder = tmp_path / "out" / name
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text("{}", "utf-8")
+        (folder.with_name(f"{name}.toml")).write_text("", "utf-8")
+    assert complete.runs("out/") == [f"out/{name}" for name in sorted(fine)]
+    toml = [name for name in complete.recipes("out/") if name.endswith(".toml")]
+    assert toml == [f"out/{name}.toml" for name in sorted(fine)]
+    assert complete.runs("out/$(touch X)/") == complete.runs("out/$") == []
+    (tmp_path / "--share").mkdir()
+    assert complete.runs("") == ["out/"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert complete.runs("~/o") == ["~/out/"]
+
+
 def test_python_gives_the_same(compare: Command) -> None:
     found = api.compare("out/a", api.Run("out/b"), html="page.html")
     assert found == Comparison.model_validate_json(compare("out/a", "out/b", "--json").out)

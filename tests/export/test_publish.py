@@ -61,6 +61,35 @@ def test_a_file_is_no_place_for_an_export(tmp_path: Path) -> None:
         written(tmp_path / "merged", "new", force=True)
 
 
+@pytest.mark.parametrize(
+    "place", [".merged.building", ".merged.building/files", ".merged.building/before"]
+)
+def test_links_where_it_is_made_are_refused(tmp_path: Path, place: str) -> None:
+    """A stranger's archive of a run may bring them."""
+    link, thesis = tmp_path / "run" / place, tmp_path / "thesis"
+    (thesis / "files").mkdir(parents=True)
+    link.parent.mkdir(parents=True)
+    link.symlink_to(thesis)
+    with pytest.raises(UserError) as refused:
+        written(tmp_path / "run" / "merged", "new")
+    assert str(refused.value).startswith(f"{link}: is a link; ")
+    assert names(thesis) == ["files"]
+
+
+@pytest.mark.parametrize("place", ["merged", "merged-failed"])
+def test_a_link_that_it_replaces_goes_and_what_it_leads_to_stays(
+    tmp_path: Path, place: str
+) -> None:
+    thesis, out = tmp_path / "thesis", tmp_path / "run" / "merged"
+    written(thesis, "old")
+    out.parent.mkdir()
+    (out.parent / place).symlink_to(thesis)
+    written(out, "new", force=True)
+    assert (out / "weights").read_text() == "new"
+    assert (thesis / "weights").read_text() == "old"
+    assert names(out.parent) == ["merged"]
+
+
 def fail(out: Path, force: bool = False) -> None:
     with in_place_of(out, force) as folder:
         (folder / "weights").write_text("broken")

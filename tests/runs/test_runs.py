@@ -14,7 +14,15 @@ import pytest
 from rftkit import files
 from rftkit.errors import RecipeError, UserError
 from rftkit.runs.locks import locked
-from rftkit.runs.run import FORMAT, RunFolder, new_run, runs_under, state, unfinished_run
+from rftkit.runs.run import (
+    FORMAT,
+    OWN_FOLDERS,
+    RunFolder,
+    new_run,
+    runs_under,
+    state,
+    unfinished_run,
+)
 
 
 def begun(folder: Path) -> RunFolder:
@@ -292,7 +300,7 @@ def test_a_run_whose_process_is_gone_is_shown_as_stopped(tmp_path: Path) -> None
     assert state(run) == "stopped"
 
 
-@pytest.mark.parametrize("place", ["checkpoints", "adapter", "eval", "eval/test", "export/merged"])
+@pytest.mark.parametrize("place", [*OWN_FOLDERS, "eval/test", "export/merged"])
 def test_what_a_run_writes_and_deletes_is_never_elsewhere(tmp_path: Path, place: str) -> None:
     """A stranger's archive of a run may bring links."""
     run, outside = begun(tmp_path / "pets"), tmp_path / "thesis"

@@ -20,7 +20,7 @@ import wandb_stub
 from rich.console import Console
 
 from rftkit.core import Example
-from rftkit.errors import RecipeError
+from rftkit.errors import RecipeError, UserError
 from rftkit.metrics.files import Evaluation, finish
 from rftkit.metrics.samples import Header, Sample, header_line, sample_line
 from rftkit.metrics.scoring import derive
@@ -189,6 +189,58 @@ def test_settings_of_a_stranger_send_the_key_nowhere(
         tracker.step({"step": 1, "loss": 0.5})
         assert "127.0.0.1" not in wandb.setup().settings.base_url
         assert "127.0.0.1" not in wandb.run.settings.base_url
+
+
+@pytest.mark.parametrize("place", ["data", "run-1/files/media", "debug.log"])
+def test_links_out_of_its_folder_are_refused(run: RunFolder, tmp_path: Path, place: str) -> None:
+    link = run.folder / "wandb" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "thesis")
+    with pytest.raises(UserError) as refused, tracking("wandb", run, RECIPE, heard()):
+        pytest.fail("it logs")
+    assert str(refused.value).startswith(f"{link}: is a link that leaves {run.folder / 'wandb'}; ")
+    assert "wandb" not in run.status()
+
+
+def test_a_hidden_folder_of_the_run_takes_nothing(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W&B prefers `.wandb` where there is one."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    (run.folder / ".wandb").mkdir()
+    with tracking("wandb", run, RECIPE, heard()) as tracker:
+        tracker.step({"step": 1, "loss": 0.5})
+    assert list((run.folder / ".wandb").iterdir()) == []
+    (logged,) = wandb_file.read(run.folder)
+    assert logged.history[0]["loss"] == 0.5
+
+
+@pytest.mark.parametrize("known", ["../x", "", " a", "a:b", "a\x1b[2Jb", "a" * 200])
+def test_an_id_that_is_none_is_one_line(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, known: str
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    run.set_status("stopped", wandb=known)
+    with pytest.raises(UserError) as refused, tracking("wandb", run, RECIPE, heard()):
+        pytest.fail("it logs")
+    said_so = str(refused.value)
+    assert said_so.startswith(f"{run.status_file}: wandb is ")
+    assert "\x1b" not in said_so
+    assert "\n" not in said_so
+
+
+@pytest.mark.parametrize("name", ["init", "setup"])
+def test_what_opens_no_run_offline_is_one_line(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise wandb.errors.UsageError("Invalid project name 'a/b'\nand more")
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr(wandb, name, refuse)
+    line = "--log wandb: W&B opens no run: Invalid project name 'a/b'"
+    with pytest.raises(UserError, match=f"^{line}$"):
+        tracking("wandb", run, RECIPE, heard()).__enter__()
 
 
 def test_without_a_network_the_run_is_kept_offline(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, nullcontext
+from os.path import realpath
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, cast
@@ -20,7 +21,8 @@ from wandb.errors import Error as WandbError
 
 from rftkit.core import Example, LazyImage
 from rftkit.data.online import reachable
-from rftkit.messages import first_line
+from rftkit.errors import UserError
+from rftkit.messages import first_line, in_short
 from rftkit.metrics.files import SAMPLES
 from rftkit.metrics.samples import Sample, read_samples
 from rftkit.metrics.schema import Summary, sides_of
@@ -30,6 +32,9 @@ from rftkit.runs.run import RunFolder
 from rftkit.training.trackers.tracker import Outcome, Rollout
 
 PROJECT = "rftkit"  # unless WANDB_PROJECT names another
+FOLDER = "wandb"  # of W&B, in the run folder
+OF_ALL_RUNS = "logs/debug-core.log"  # a link of W&B's to its log, which it never writes through
+NOT_IN_IDS, LONGEST_ID = set(":;,#?/'\\"), 128
 EDGE = 512  # pixels, at most, of an image in a table
 HELD_OUT_SHOWN = 64  # images, those that the two models answer differently first
 LIMITS = {"init_timeout": 30.0, "finish_timeout": 300.0}  # seconds that a slow server may cost
@@ -49,13 +54,16 @@ class Mode(NamedTuple):
 def logged(run: RunFolder, recipe: Recipe, console: Console) -> Iterator[WeightsAndBiases]:
     """A run of theirs for a run of ours; one that is resumed goes on under its id.
 
-    It ends with the block, as failed if that raises.
+    It ends with the block, as failed if that raises. Raises UserError if W&B opens no run, or
+    would write elsewhere.
     """
+    check_links(run.folder / FOLDER)
+    known = _known_id(run)
     with _environment(run.folder):
         # not here, where a stranger's `wandb/settings` may name another server
-        with TemporaryDirectory() as empty, chdir(empty):
+        with TemporaryDirectory() as empty, chdir(empty), _in_one_line():
             wandb.setup(wandb.Settings(silent=True))
-        opened = _opened(run, recipe, console)
+        opened = _opened(run, known, recipe, console)
         code = 1
         try:
             yield WeightsAndBiases(opened)
@@ -120,20 +128,44 @@ def flat(summary: Summary) -> dict[str, float | str]:
     return found
 
 
-def _opened(run: RunFolder, recipe: Recipe, console: Console) -> wandb.Run:
-    status = run.status()
-    known = status.get("wandb")
+def check_links(folder: Path) -> None:
+    """Raises UserError if a link in W&B's folder leaves it: a stranger's run may bring some.
+
+    Those of W&B itself, such as `latest-run`, stay inside, but for one.
+    """
+    root = folder.resolve()
+    for parent, folders, files in os.walk(folder):
+        for path in (Path(parent, name) for name in [*folders, *files]):
+            leaves = path.is_symlink() and not Path(realpath(path)).is_relative_to(root)
+            if leaves and not path.match(OF_ALL_RUNS):
+                raise UserError(f"{path}: is a link that leaves {folder}; delete it")
+
+
+def _known_id(run: RunFolder) -> str | None:
+    """The id under which a resumed run goes on; None of one that is not known to W&B yet."""
+    known: str | None = run.status().get("wandb")
+    if known is not None and not _is_id(known):
+        raise UserError(
+            f"{run.status_file}: wandb is {in_short(known, 40)}, no id that W&B takes; delete it"
+        )
+    return known
+
+
+def _is_id(text: str) -> bool:
+    whole = 0 < len(text) <= LONGEST_ID and text == text.strip() and text.isprintable()
+    return whole and not NOT_IN_IDS & set(text)
+
+
+def _opened(run: RunFolder, known: str | None, recipe: Recipe, console: Console) -> wandb.Run:
     mode = _mode()
     try:
         opened = _begun(run, recipe, known, mode.name)
     except WandbError as error:
-        if mode.name == "offline":
-            raise
         url = wandb.setup().settings.base_url
         mode = Mode("offline", f"{url} opens no run ({first_line(error)})")
         opened = _begun(run, recipe, known, mode.name)
     if opened.id != known:
-        run.set_status(status["state"], wandb=opened.id)
+        run.set_status(run.status()["state"], wandb=opened.id)
     _say(opened, mode, console)
     return opened
 
@@ -145,20 +177,30 @@ def _begun(run: RunFolder, recipe: Recipe, known: str | None, mode: str) -> wand
         disable_git=True,
         disable_code=True,
         save_code=False,
+        use_dot_wandb=False,
         x_save_requirements=False,
         finish_timeout_raises=True,
         **cast(Any, limits()),
     )
-    return wandb.init(
-        project=os.environ.get("WANDB_PROJECT", PROJECT),
-        dir=str(run.folder),
-        name=run.folder.name,
-        id=known,
-        resume="allow",
-        mode=cast(Any, mode),  # whatever WANDB_MODE says
-        config=portable(recipe).model_dump(mode="json", exclude_none=True),
-        settings=settings,
-    )
+    with _in_one_line() if mode == "offline" else nullcontext():
+        return wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            dir=str(run.folder),
+            name=run.folder.name,
+            id=known,
+            resume="allow",
+            mode=cast(Any, mode),  # whatever WANDB_MODE says
+            config=portable(recipe).model_dump(mode="json", exclude_none=True),
+            settings=settings,
+        )
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except WandbError as error:
+        raise UserError(f"--log wandb: W&B opens no run: {first_line(error)}") from None
 
 
 def limits() -> dict[str, float]:
@@ -208,7 +250,7 @@ def _say(opened: wandb.Run, mode: Mode, console: Console) -> None:
 @contextmanager
 def _environment(folder: Path) -> Iterator[None]:
     """What their environment says of a run, but for what the user says there."""
-    ours = {KEPT_IN_RUN: str(folder.resolve() / "wandb" / "data"), TELEMETRY: "false"}
+    ours = {KEPT_IN_RUN: str(folder.resolve() / FOLDER / "data"), TELEMETRY: "false"}
     added = {name: value for name, value in ours.items() if not os.environ.get(name)}
     os.environ.update(added)
     try:
