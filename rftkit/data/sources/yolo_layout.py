@@ -14,6 +14,7 @@ from rftkit.data.locate import SPLIT
 from rftkit.data.paths import DataPath, Note, stay_inside
 from rftkit.data.sources.annotated import located, shown
 from rftkit.data.sources.fields import text_of
+from rftkit.data.sources.local_hub.card import UNREADABLE
 from rftkit.errors import DataError
 from rftkit.files import plain
 from rftkit.messages import did_you_mean
@@ -21,10 +22,6 @@ from rftkit.recipe.sections import Data
 
 YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 CLASS_LISTS = ("classes.txt", "labels/classes.txt", "obj.names")
-UNREADABLE = (  # the last ones: `!!int ""`, `!!timestamp x`, which PyYAML does not expect
-    *(yaml.YAMLError, ValueError, RecursionError),
-    *(LookupError, AttributeError),
-)
 MAX_BYTES = 1_000_000  # of data.yaml
 MAX_CLASSES = 100_000
 
