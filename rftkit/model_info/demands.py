@@ -105,6 +105,35 @@ def with_own_attention(config: Any, depth: int = 0) -> Any:
     }
 
 
+def table(name: str, revision: str | None, file: str) -> Any:
+    """What a file of the model's holds; nothing if it has none of that name."""
+    from transformers.utils import cached_file
+
+    path = cached_file(
+        name,
+        file,
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    if path is None:
+        return {}
+    return json.loads(Path(path).read_text("utf-8"))
+
+
+def entries(held: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """The keys of a configuration with their values, those of tables and lists within it too."""
+    if depth > DEEPEST:
+        return
+    if isinstance(held, dict):
+        for key, value in held.items():
+            yield key, value
+            yield from entries(value, depth + 1)
+    elif isinstance(held, list):
+        for value in held:
+            yield from entries(value, depth + 1)
+
+
 def _of_config(config: Any) -> str | None:
     for key, value in _asked(config):
         experts = "experts" in key and value not in EXPERTS
@@ -113,7 +142,7 @@ def _of_config(config: Any) -> str | None:
                 f"its config.json asks for the kernel {str(value)[:60]!r} of the hub, which is "
                 "code, and rftkit never fetches any; remove it there"
             )
-    for key, value in _entries(config):
+    for key, value in entries(config):
         if COUNTS.search(key) and isinstance(value, int) and value > MOST_OF_A_KIND:
             return f"its config.json asks for {value:,} {key}; copy the model again"
     return _elsewhere("config.json", WEIGHTS, config.get(WEIGHTS))
@@ -122,7 +151,7 @@ def _of_config(config: Any) -> str | None:
 def _of_processor(name: str, revision: str | None) -> str | None:
     """transformers would load what they name, wherever that is and with its code if it has any."""
     for file in (PROCESSOR, AUDIO):
-        for key, value in _entries(_table(name, revision, file)):
+        for key, value in entries(table(name, revision, file)):
             if value is not None and key.endswith(ELSEWHERE) and key != "_name_or_path":
                 return (
                     f"its {file} names another model ({key}), which rftkit never loads; remove "
@@ -132,7 +161,7 @@ def _of_processor(name: str, revision: str | None) -> str | None:
 
 
 def _of_weights(name: str, revision: str | None) -> str | None:
-    held = _table(name, revision, INDEX)
+    held = table(name, revision, INDEX)
     shards = held.get("weight_map") if isinstance(held, dict) else None
     for shard in shards.values() if isinstance(shards, dict) else ():
         if fault := _elsewhere(INDEX, "weights", shard):
@@ -151,33 +180,9 @@ def _elsewhere(file: str, key: str, value: object) -> str | None:
     )
 
 
-def _table(name: str, revision: str | None, file: str) -> Any:
-    """What a file of the model's holds; nothing if it has none of that name."""
-    from transformers.utils import cached_file
-
-    path = cached_file(
-        name,
-        file,
-        revision=revision,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    if path is None:
-        return {}
-    return json.loads(Path(path).read_text("utf-8"))
-
-
 def _asked(config: Any) -> Iterator[tuple[str, Any]]:
     """The implementations that a configuration names, for the whole model or parts of it."""
-    for key, value in _entries(config):
+    for key, value in entries(config):
         if key.strip("_").removesuffix("_internal").endswith("implementation"):
             for name in value.values() if isinstance(value, dict) else [value]:
                 yield key, name
-
-
-def _entries(config: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """The keys of a configuration with their values, those of tables within it too."""
-    if isinstance(config, dict) and depth <= DEEPEST:
-        for key, value in config.items():
-            yield key, value
-            yield from _entries(value, depth + 1)

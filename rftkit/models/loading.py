@@ -24,6 +24,7 @@ from rftkit.errors import ModelError, UserError
 from rftkit.messages import first_line, in_short
 from rftkit.model_info import demands
 from rftkit.model_info.count import SENSES
+from rftkit.models import base_files
 from rftkit.models.out_of_memory import lost, ran_out
 from rftkit.models.processing.budget import limit_tiles
 from rftkit.models.processing.load import load_processor
@@ -35,7 +36,6 @@ from rftkit.patches.transformers import (
 )
 from rftkit.recipe.sections import TINY, Model
 
-HASHED_BYTES = 2**27  # at either end of a weights file
 # parts of the model that stay in 16 bit: encoders, what joins them to the language model, the head
 UNQUANTISED = (
     *("visual", "vision_model", "vision_tower", "embed_vision", "connector"),
@@ -62,7 +62,7 @@ class Source(NamedTuple):
 def resolve(name: str) -> Source:
     """The source that a recipe's `model.name` means; builds the tiny model if it is that.
 
-    Raises ModelError for a folder that holds no model.
+    Raises ModelError for a folder that holds no model, or links that lead out of it.
     """
     if name in TINY:
         from rftkit.models.tiny.cache import ensure_tiny
@@ -72,6 +72,7 @@ def resolve(name: str) -> Source:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(f"model.name: {name}: no config.json there; name a model folder")
+        base_files.check_links(folder, name)
         return Source(str(folder), None)
     if name.startswith((".", "/", "~")):
         raise ModelError(f"model.name: {name}: no such folder")
@@ -101,12 +102,13 @@ def check_architecture(source: Source) -> None:
     """Raises ModelError if transformers has no image-text model of the source's `model_type`.
 
     The Python files that such a model may bring along (`auto_map`) are never run, nor is anything
-    fetched or loaded that its files name elsewhere (`demands`), nor is an adapter beside it taken
-    for a part of it, whose own base transformers would load instead. Raises OSError if the source
-    has no configuration.
+    fetched or loaded that its files name elsewhere (`demands`, `base_files`), nor is an adapter
+    beside it taken for a part of it, whose own base transformers would load instead. Raises OSError
+    if the source has no configuration.
     """
     config, _ = PretrainedConfig.get_config_dict(source.name, revision=source.revision)
     demands.refuse(source.name, source.revision, config)
+    base_files.check_named(source.name, source.revision)
     if find_adapter_config_file(source.name, revision=source.revision):
         raise ModelError(
             f"model.name: {source.name}: is an adapter, or holds one beside its weights; name the "
@@ -225,22 +227,11 @@ def lora(settings: Model) -> Any:
 
 
 def fingerprint(source: Source) -> str:
-    """A hash of local weights, wherever they are: of a file's size, its first and its last bytes.
-
-    A model from the hub is known by its name and revision.
-    """
+    """A hash of local weights; a model from the hub is known by its name and revision."""
     folder = Path(source.name)
-    if not folder.is_dir():
-        return hashlib.sha256(f"{source.name} {source.revision}".encode()).hexdigest()
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        size = path.stat().st_size
-        digest.update(f"{path.name} {size}".encode())
-        with path.open("rb") as file:
-            digest.update(file.read(HASHED_BYTES))
-            file.seek(max(HASHED_BYTES, size - HASHED_BYTES))
-            digest.update(file.read())
-    return digest.hexdigest()
+    if folder.is_dir():
+        return base_files.digest(folder)
+    return hashlib.sha256(f"{source.name} {source.revision}".encode()).hexdigest()
 
 
 @contextmanager
@@ -248,10 +239,11 @@ def reading(source: Source) -> Iterator[None]:
     """Within it whatever a library raises for the files of a model becomes a ModelError.
 
     Files that are damaged, or a stranger's, make them raise anything. Memory that runs out
-    and a lost GPU pass: the caller puts them in words.
+    and a lost GPU pass: the caller puts them in words. For a local folder nothing is fetched.
     """
     try:
-        yield
+        with base_files.alone(source.name):
+            yield
     except UserError:
         raise
     except Exception as error:

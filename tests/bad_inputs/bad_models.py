@@ -23,6 +23,20 @@ def model(name: str, change: Change) -> Row:
     return Row(name, TRAIN, {"r.toml": recipe(changes)}, make, loads=True)
 
 
+def linked(path: str) -> Change:
+    """What lies there lies outside of the model's folder, and a link to it is in its place."""
+
+    def change(place: Path) -> None:
+        outside = place / "outside"
+        if (place / path).exists():
+            (place / path).rename(outside)
+        else:
+            outside.mkdir()
+        (place / path).symlink_to(outside)
+
+    return change
+
+
 DAMAGED = {"empty": "", "a list": "[]", "deep": "[" * 100_000, "NUL": "\0"}
 TEMPLATE = "base/chat_template.jinja"
 ROWS = [
@@ -44,6 +58,16 @@ ROWS = [
     model("processor that names a model", text("base/processor_config.json",
           '{"audio_tokenizer": {"audio_tokenizer_class": "AutoModel",'
           ' "audio_tokenizer_name_or_path": "evil/codec"}}')),
+    model("tokenizer of another file", fields("base/tokenizer_config.json", vocab="/a/id_ed25519")),
+    model("tokenizer files elsewhere", fields("base/tokenizer_config.json",
+          fast_tokenizer_files=["../tokenizer.5.0.0.json"])),
+    model("tokenizer of other inputs", fields("base/tokenizer_config.json", init_inputs=["/a/b"])),
+    model("special tokens of a file", text("base/special_tokens_map.json",
+          '{"tokenizer_file": "/a/tokenizer.json"}')),
+    model("images of another repository", fields("base/preprocessor_config.json",
+          image_processor_type="OneFormerImageProcessor", repo_path="evil/x")),
+    *(model(f"{name} linked", linked(f"base/{name}")) for name in (
+        "chat_template.jinja", "tokenizer.json", "additional_chat_templates")),
     model("end that is no token", text("base/generation_config.json", '{"eos_token_id": "x"}')),
     model("index of pickles", text("base/model.safetensors.index.json",
           '{"metadata": {}, "weight_map": {"a": "x.bin"}}')),
