@@ -216,6 +216,8 @@ class Stopper(TrainerCallback):
             console.print(line, highlight=False, markup=False)
 
         before = {number: signal.signal(number, handle) for number in stop_signals()}
+        for number in before:
+            signal.siginterrupt(number, False)  # torch does not open a file again as Python would
         try:
             yield
         finally:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 import signal
+import socket
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -137,6 +140,39 @@ def test_damaged_checkpoints_take_no_place_of_new_ones(tmp_path: Path) -> None:
         (checkpoint(run.checkpoints, step) / "step").unlink()
     assert kept(run, None, [1]) == [1]
     assert kept(run, run.checkpoints / "step-000001", [2, 3]) == [3, 2]
+
+
+@pytest.mark.skipif(not Path("/proc/self/syscall").is_file(), reason="Linux says who waits")
+def test_a_call_of_a_library_goes_on_where_a_stop_is_asked_for() -> None:
+    """As that which opens a file: torch does not ask again where it was interrupted."""
+    libc, main = ctypes.CDLL(None), threading.main_thread()
+    waits_for = Path(f"/proc/self/task/{main.native_id}/syscall")
+    reader, writer = os.pipe()
+    handled, handling = socket.socketpair()
+    handling.setblocking(False)
+    stopper, counts = Stopper(), list[int]()
+
+    def stop_it() -> None:
+        while waits_for.read_text().split()[1:2] != [hex(reader)]:
+            pass  # until it waits for the pipe
+        signal.pthread_kill(main.ident or 0, signal.SIGTERM)
+        handled.recv(1)
+        os.write(writer, b"x")
+
+    def run() -> None:
+        helper = threading.Thread(target=stop_it)
+        with stopper.listening(Console(file=io.StringIO())):
+            helper.start()
+            counts.append(libc.read(reader, ctypes.create_string_buffer(1), 1))
+            helper.join()
+
+    before = signal.set_wakeup_fd(handling.fileno())
+    try:
+        with pytest.raises(Interrupted):
+            run()
+    finally:
+        signal.set_wakeup_fd(before)
+    assert (counts, stopper.received) == ([1], signal.SIGTERM)
 
 
 def test_a_terminal_that_closes_stops_a_run_as_ctrl_c_does() -> None:
