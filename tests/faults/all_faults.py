@@ -32,7 +32,7 @@ from trials import Tally, Trial, attempt_all
 
 STEPS = 3
 # trials of each kind, and of others one
-QUICK = {"kills": 3, "writes": 4, "cuts": 3, "damage": 2, "calls": 2, "signals": 2}
+QUICK = {"kills": 2, "writes": 3, "cuts": 2, "damage": 2, "calls": 2, "signals": 2}
 
 
 @dataclass(frozen=True)
